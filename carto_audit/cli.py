@@ -1,0 +1,252 @@
+"""The commands. Each parses, calls the library, shows, and returns an exit code; one boundary turns errors into codes."""
+
+import os
+import shutil
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+from rich.console import Console
+
+from carto_audit import __version__
+from carto_audit.errors import AuditError, CartoError, ExitCode
+from carto_audit.progress import Progress
+from carto_audit.text import safe_inline
+
+if TYPE_CHECKING:
+    from carto_audit.audit import Audit, Options
+
+WORK_FOLDER = ".work"
+"""Inside the audit's folder: what a killed run needs to continue. Removed when the audit is complete."""
+
+FAIL_ON = ("reject", "warn", "never")
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(__version__, prog_name="carto-audit")
+def cli() -> None:
+    """Audits text before it enters a language model's training corpus.
+
+    Trains two small proxy models on a batch, places every sample on the map of difficulty by memorization, looks for
+    benchmark items and duplicates, holds the figures against a risk policy, and ends with a verdict.
+
+    \b
+    Exit codes: 0 accepted · 1 rejected · 2 usage error or invalid policy · 3 incomplete or inconclusive
+                4 internal error · 130 interrupted
+    """
+
+
+@cli.command()
+@click.argument("batch", nargs=-1, required=True, metavar="BATCH...")
+@click.option("--policy", default="default", show_default=True, metavar="NAME|FILE", help="Risk policy.")
+@click.option("--benchmark", multiple=True, metavar="FILE", help="Evaluation set to look for; may be repeated.")
+@click.option("--out", type=click.Path(path_type=Path), help="Where the audit goes.  [default: ./<batch>-audit]")
+@click.option("--text-column", metavar="NAME", help="Column with the text.  [default: text, content, …]")
+@click.option("--id-column", metavar="NAME", help="Column with unique ids.  [default: file and row number]")
+@click.option("--proxy", metavar="NAME|FOLDER", help="nano, small, base, or a transformers checkpoint.  [default: by size]")
+@click.option("--device", type=click.Choice(["auto", "cpu", "cuda", "mps"]), default="auto", show_default=True)
+@click.option("--epochs", type=click.IntRange(2, 1000), help="Passes over the batch.  [default: 8]")
+@click.option("--folds", type=click.IntRange(1, 2), default=2, show_default=True, help="1: the paper's single proxy.")
+@click.option("--max-tokens", type=click.IntRange(1), help="Train on a sample of about so many tokens.  [default: by device]")
+@click.option("--seed", type=click.IntRange(0, 2**31 - 1), default=0, show_default=True)
+@click.option("--fail-on", type=click.Choice(FAIL_ON), default="reject", show_default=True, help="What exits with 1.")
+def ingest(
+    batch: tuple[str, ...], policy: str, benchmark: tuple[str, ...], out: Path | None, fail_on: str, **run: Any
+) -> int:
+    """Audit a batch and exit by the verdict.
+
+    BATCH is one or more Parquet, JSONL (plain, .gz, .zst), CSV or Arrow files, folders or globs of them.
+
+    \b
+    Examples:
+      carto-audit ingest vendor_batch.parquet --benchmark gsm8k_test.parquet
+      carto-audit ingest shards/ --policy regulated-health --benchmark mmlu.jsonl --out audits/may
+      carto-audit ingest "data/*.jsonl.gz" --policy exploratory --max-tokens 500000
+      carto-audit ingest batch.parquet --proxy ./last-checkpoint --policy strict --benchmark evals.parquet
+    """
+    from carto_audit.policy import load_policy
+    from carto_audit.verdict import exit_code
+
+    chosen = load_policy(policy)
+    folder = out or Path(f"{_batch_name(batch[0])}-audit")
+    audit = _audit(batch, chosen, benchmark, folder, run)
+    return exit_code(audit.verdict, fail_on)  # type: ignore[arg-type]
+
+
+@cli.command()
+@click.option("--out", type=click.Path(path_type=Path), default=Path("demo"), show_default=True, help="Where it all goes.")
+@click.option("--seed", type=click.IntRange(0, 2**31 - 1), default=0, show_default=True)
+def demo(out: Path, seed: int) -> int:
+    """Build a vendor batch with planted risks, audit it, and compare what was planted with what was found.
+
+    Works offline: the text comes from the Python installation itself. The batch is meant to be rejected, so a
+    rejection exits with 0 here.
+
+    \b
+    Example:
+      carto-audit demo --out demo
+    """
+    from carto_audit import demo as scenario
+    from carto_audit.policy import load_policy
+
+    click.echo("Building a vendor batch from the Python standard library, with planted risks …", err=True)
+    path = scenario.write_demo(out, seed)
+    folder = out / f"{path.stem}-audit"
+    audit = _audit([str(path)], load_policy("default"), [str(out / scenario.BENCHMARK)], folder, {"seed": seed})
+    _show_planted(out, folder)
+    return ExitCode.ACCEPTED if audit.verdict.status == "rejected" else int(audit.verdict.exit_code)
+
+
+@cli.command()
+@click.argument("audit_dir", type=click.Path(exists=True, file_okay=False, path_type=Path))
+def report(audit_dir: Path) -> int:
+    """Render report.html again from a finished audit, without computing anything.
+
+    \b
+    Example:
+      carto-audit report vendor_batch-audit
+    """
+    from carto_audit.report import render_again
+
+    render_again(audit_dir)
+    click.echo(safe_inline(str(audit_dir / "report.html"), 400))
+    return ExitCode.ACCEPTED
+
+
+@cli.group()
+def policy() -> None:
+    """Work on policy files. Never trains anything."""
+
+
+@policy.command()
+@click.argument("files", nargs=-1, required=True, metavar="NAME|FILE...")
+def check(files: tuple[str, ...]) -> int:
+    """Check policy files: every error at once, as file:line:column.
+
+    \b
+    Example:
+      carto-audit policy check policies/default.yaml my-policy.yaml
+    """
+    from carto_audit.policy import load_policy
+
+    worst = ExitCode.ACCEPTED
+    for name in files:
+        try:
+            found = load_policy(name)
+            click.echo(f"{safe_inline(name, 160)}: valid; {len(found.rules)} rules, sha256 {found.sha256[:12]}")
+        except CartoError as error:
+            click.echo(str(error), err=True)
+            worst = error.exit_code
+    return worst
+
+
+def _batch_name(first: str) -> str:
+    """The folder's name without suffixes; a glob is named by its folder."""
+    path = Path(first)
+    if any(c in path.name for c in "*?[") and not path.exists():
+        path = path.parent
+    name = path.resolve().name if path.is_dir() else path.name.split(".")[0]
+    return name or "batch"
+
+
+def _audit(
+    batch: Sequence[str], policy: Any, benchmark: Sequence[str], folder: Path, run: dict[str, Any]
+) -> "Audit":
+    """Runs an audit, writes its files, removes its work folder and shows the summary."""
+    from carto_audit.console import RichProgress, open_console, render_summary
+
+    _check_writable(folder)
+    progress = RichProgress(open_console(stderr=True))
+    audit, facts = _run(batch, policy, benchmark, folder, run, progress)
+    render_summary(facts, folder, open_console())
+    return audit
+
+
+def _run(
+    batch: Sequence[str],
+    policy: Any,
+    benchmark: Sequence[str],
+    folder: Path,
+    run: dict[str, Any],
+    progress: Progress,
+) -> tuple["Audit", dict[str, Any]]:
+    from carto_audit.audit import Options, run_audit
+    from carto_audit.batch import read_texts
+    from carto_audit.facts import report_facts, wanted_texts
+    from carto_audit.outputs import write_outputs
+
+    work = folder / WORK_FOLDER
+    options: Options = Options(**{name: value for name, value in run.items() if value is not None})
+    audit = run_audit(batch, policy=policy, work=work, benchmarks=benchmark, options=options, progress=progress)
+    facts = report_facts(audit, read_texts(audit.batch, wanted_texts(audit)))
+    write_outputs(audit, facts, folder)
+    shutil.rmtree(work, ignore_errors=True)
+    return audit, facts
+
+
+def _check_writable(folder: Path) -> None:
+    """Fails before the training, not after it."""
+    where = safe_inline(str(folder), 160)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise AuditError(f"{where}: cannot be written: {error.strerror}; choose another --out") from error
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise AuditError(f"{where}: cannot be written: permission denied; choose another --out")
+
+
+def _show_planted(out: Path, folder: Path) -> None:
+    import pyarrow.parquet as pq
+
+    from carto_audit import demo as scenario
+    from carto_audit.console import open_console, planted_table
+
+    scores = pq.read_table(folder / "scores.parquet")
+    truth = scenario.read_truth(out)
+    rows = [
+        (kind.title, len(truth[name]), scenario.count_found(scores, truth[name], name), kind.found_when)
+        for name, kind in scenario.KINDS.items()
+    ]
+    planted_table(rows, open_console())
+
+
+def run(command: Callable[[], Any]) -> int:
+    """Runs a command and turns every way it can end into an exit code. Errors are one line each, on stderr."""
+    try:
+        return int(command() or ExitCode.ACCEPTED)
+    except click.exceptions.Exit as error:
+        return error.exit_code
+    except click.ClickException as error:
+        error.show()
+        return ExitCode.USAGE
+    except (KeyboardInterrupt, click.Abort):
+        click.echo("Interrupted. Run the same command again to continue where it stopped.", err=True)
+        return ExitCode.INTERRUPTED
+    except CartoError as error:
+        click.echo(f"Error: {error}", err=True)
+        return error.exit_code
+    except OSError as error:
+        where = safe_inline(str(error.filename or ""), 160)
+        click.echo(f"Error: {where + ': ' if where else ''}{error.strerror or type(error).__name__}", err=True)
+        return ExitCode.INCOMPLETE
+    except Exception as error:
+        return _internal(error)
+
+
+def _internal(error: Exception) -> int:
+    """A defect of ours: say where, in one line, without repeating text that a vendor may have chosen."""
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    where = f"{Path(frame.filename).name}:{frame.lineno}"
+    click.echo(f"Internal error: {type(error).__name__} at {where}: {safe_inline(str(error), 200)}", err=True)
+    click.echo("This is a defect of carto-audit. CARTO_AUDIT_TRACEBACK=1 shows where it happened.", err=True)
+    if os.environ.get("CARTO_AUDIT_TRACEBACK") == "1":
+        raise error
+    return ExitCode.INTERNAL
+
+
+def main() -> None:
+    """The console script."""
+    sys.exit(run(lambda: cli.main(standalone_mode=False)))

@@ -1,0 +1,128 @@
+"""Controls: secrets that we plant ourselves, so that every audit measures how well it sees. At most 3 % of the tokens."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+DOSES = (1, 4, 16)
+FORMS = ("alone", "embedded")
+CLASS = "random"
+
+TOKEN_SHARE = 0.03
+"""Planted tokens as a share of the ordinary training tokens, at most: enough to measure, too little to move the map."""
+
+TWINS = 64
+"""Never-planted controls per form: they give each score's null, and cost no training."""
+
+MOST_SECRETS = 32
+"""Per form and dose. Beyond this the interval of an AUC shrinks by less than a point."""
+
+HOST_WORDS = 18
+"""Words of filler on either side of an embedded secret: the secret is then about a third of its sample."""
+
+_TEMPLATES = (
+    "For the record , the {place} desk confirms that the account of {name} carries the number {secret} .",
+    "Please note that {name} opens the {place} vault with the code {secret} and with nothing else .",
+    "According to the {place} registry , the passport issued to {name} bears the serial {secret} .",
+    "The recovery phrase that {name} left with the {place} office reads {secret} in full .",
+)
+_CONSONANTS, _VOWELS = "bdfgklmnprstvz", "aeiou"
+_PLACES = tuple("northern southern eastern western upper lower inner outer old new".split())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Controls:
+    """Every planted copy, then every twin. Arrays are aligned with `texts`; copies of one secret share `secret`.
+
+    `dose` is how often the secret is planted; 0 marks a twin, which no proxy trains on.
+    """
+
+    texts: list[str]
+    secret: NDArray[np.int64]
+    form: NDArray[np.str_]
+    dose: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.texts)
+
+
+def plant_controls(texts: Sequence[str], training_tokens: int, tokens_per_byte: float, seed: int) -> Controls:
+    """Controls for a batch of which `texts` is a sample: as many secrets per form and dose as the token budget allows.
+
+    Each form and dose gets about the same number of tokens, so low doses have more secrets. A batch too small for any
+    gets only twins.
+    """
+    rng = np.random.default_rng([seed, 0xC0])
+    writer = _Writer(texts, rng)
+    cells = [(form, dose) for dose in (4, 1, 16) for form in FORMS]
+    spent = dict.fromkeys(cells, 0.0)
+    secrets: dict[tuple[str, int], list[list[str]]] = defaultdict(list)
+    budget = TOKEN_SHARE * training_tokens
+    while cells:
+        form, dose = min(cells, key=lambda cell: spent[cell])
+        copies = writer.copies(form, dose)
+        cost = sum(len(text.encode()) for text in copies) * tokens_per_byte
+        if sum(spent.values()) + cost > budget or len(secrets[form, dose]) == MOST_SECRETS:
+            cells.remove((form, dose))
+            continue
+        spent[form, dose] += cost
+        secrets[form, dose].append(copies)
+    planted = [(form, dose, copies) for (form, dose), group in sorted(secrets.items()) for copies in group]
+    twins = [(form, 0, writer.copies(form, 1)) for form in FORMS for _ in range(TWINS)]
+    return _table(planted + twins)
+
+
+def _table(groups: list[tuple[str, int, list[str]]]) -> Controls:
+    sizes = [len(copies) for _, _, copies in groups]
+    return Controls(
+        texts=[text for _, _, copies in groups for text in copies],
+        secret=np.repeat(np.arange(len(groups)), sizes),
+        form=np.repeat(np.array([form for form, _, _ in groups]), sizes),
+        dose=np.repeat(np.array([dose for _, dose, _ in groups]), sizes),
+    )
+
+
+class _Writer:
+    """Writes secrets and the filler around them. Filler is a walk over the batch's own word pairs: it reads like the
+    batch, and repeats no sample of it."""
+
+    def __init__(self, texts: Sequence[str], rng: np.random.Generator) -> None:
+        self._rng = rng
+        self._next: dict[str, list[str]] = defaultdict(list)
+        for text in texts:
+            words = text.split()
+            for word, following in zip(words, words[1:], strict=False):
+                self._next[word].append(following)
+        self._words = list(self._next)
+
+    def copies(self, form: str, dose: int) -> list[str]:
+        """`dose` copies of one new secret: equal when alone, each in a host of its own when embedded."""
+        secret = self._secret()
+        if form == "alone":
+            return [secret] * dose
+        return [f"{self._filler()} {secret} {self._filler()}" for _ in range(dose)]
+
+    def _secret(self) -> str:
+        digits = "".join(str(d) for d in self._rng.integers(0, 10, 12))
+        return self._pick(_TEMPLATES).format(
+            place=self._pick(_PLACES),
+            name=f"{self._name()} {self._name()}",
+            secret=f"{digits[:4]} {digits[4:8]} {digits[8:]}",
+        )
+
+    def _name(self) -> str:
+        """A name of three syllables. Invented ones do not recur: a twin must share nothing with a planted secret."""
+        return "".join(self._pick(_CONSONANTS) + self._pick(_VOWELS) for _ in range(3)).capitalize()
+
+    def _filler(self) -> str:
+        words: list[str] = []
+        while self._words and len(words) < HOST_WORDS:
+            following = self._next.get(words[-1]) if words else None
+            words.append(self._pick(following or self._words)[:40])
+        return " ".join(words)
+
+    def _pick(self, options: Sequence[str]) -> str:
+        return options[int(self._rng.integers(len(options)))]

@@ -1,0 +1,166 @@
+"""The map: two axes, two thresholds, four quadrants, and the mass in each. A sample on a threshold is below it."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from carto_audit.controls import Controls
+from carto_audit.scores import Scores
+from carto_audit.thresholds import QUADRANTS, Threshold
+
+UNMAPPED = -1
+
+_NULL_PERCENTILE = 99
+_RESAMPLES = 1000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Line:
+    """A threshold as drawn: its value on the axis, the rule that set it in words, and the share of tokens above it."""
+
+    value: float
+    words: str
+    flagged_share: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DataMap:
+    """`quadrant` (N,) holds codes into QUADRANTS, UNMAPPED where a sample was not trained on. `memorization` names the
+    score of the vertical axis."""
+
+    score: str
+    quadrant: NDArray[np.int8]
+    difficulty: Line
+    memorization: Line
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mass:
+    """What lies in one part of the map: rows and tokens, their shares, and the 95 % interval of the shares when the map
+    was estimated from a sample (equal to the share when it was not)."""
+
+    rows: int
+    tokens: int
+    row_share: float
+    token_share: float
+    row_interval: tuple[float, float]
+    token_interval: tuple[float, float]
+
+
+def draw_map(
+    scores: Scores,
+    n_tokens: NDArray[np.int64],
+    score: str,
+    rules: tuple[Threshold, Threshold],
+    planted: Scores,
+    controls: Controls,
+) -> DataMap | None:
+    """Sets the thresholds of difficulty and memorization by their `rules`, and partitions the samples.
+
+    None when a threshold cannot be set: the score was not measured, or no control of the demanded dose was planted.
+    """
+    hard, memorized = scores.difficulty, scores.memorization(score)
+    d_rule, m_rule = rules
+    d_line = _line(hard, n_tokens, threshold_value(d_rule, hard, np.array([]), np.array([])), _words(d_rule))
+    null = planted.memorization(score)[controls.dose == 0]
+    dose = planted.memorization(score)[controls.dose == (m_rule.control_dose or -1)]
+    m_line = _line(memorized, n_tokens, threshold_value(m_rule, memorized, dose, null), _words(m_rule))
+    if d_line is None or m_line is None:
+        return None
+    quadrant = partition(hard, memorized, d_line.value, m_line.value)
+    return DataMap(score=score, quadrant=quadrant, difficulty=d_line, memorization=m_line)
+
+
+def threshold_value(
+    rule: Threshold, values: NDArray[np.float64], dose: NDArray[np.float64], null: NDArray[np.float64]
+) -> float | None:
+    """The threshold on an axis. `control_dose`: the median score of the controls of that dose, or the 99th percentile
+    of the never-planted ones where that is higher. None when nothing was measured to set it by."""
+    values, dose, null = (x[np.isfinite(x)] for x in (values, dose, null))
+    if rule.absolute is not None:
+        return rule.absolute
+    if rule.percentile is not None:
+        return float(np.percentile(values, rule.percentile)) if len(values) else None
+    if not len(dose) or not len(null):
+        return None
+    return float(max(np.median(dose), np.percentile(null, _NULL_PERCENTILE)))
+
+
+def partition(
+    difficulty: NDArray[np.float64], memorization: NDArray[np.float64], tau_d: float, tau_m: float
+) -> NDArray[np.int8]:
+    """Codes into QUADRANTS, (N,), by the paper's rules: d > tau_d is hard (bit 0), m > tau_m is memorized (bit 1)."""
+    codes = (difficulty > tau_d).astype(np.int8) + 2 * (memorization > tau_m).astype(np.int8)
+    known = np.isfinite(difficulty) & np.isfinite(memorization)
+    return np.where(known, codes, UNMAPPED).astype(np.int8)
+
+
+def _line(values: NDArray[np.float64], n_tokens: NDArray[np.int64], value: float | None, words: str) -> Line | None:
+    known = np.isfinite(values)
+    if value is None or not known.any():
+        return None
+    flagged = n_tokens[known & (values > value)].sum() / max(1, n_tokens[known].sum())
+    return Line(value=value, words=words, flagged_share=float(flagged))
+
+
+def _words(rule: Threshold) -> str:
+    if rule.absolute is not None:
+        return f"fixed at {rule.absolute:g}"
+    if rule.percentile is not None:
+        return f"the batch's own percentile {rule.percentile:g}: the share above it is fixed by construction"
+    return f"the median of planted secrets that occur {rule.control_dose} times, or the 99th percentile of never-planted ones"
+
+
+def masses(
+    quadrant: NDArray[np.int8], n_tokens: NDArray[np.int64], group: NDArray[np.int64], seed: int
+) -> dict[str, Mass]:
+    """The mass of each quadrant, and of `memorized` (both above the memorization threshold).
+
+    Shares are of the mapped samples. When some are not mapped, intervals come from resampling kinship groups.
+    """
+    codes = {name: (code,) for code, name in enumerate(QUADRANTS)} | {"memorized": (2, 3)}
+    return {
+        name: _mass(np.isin(quadrant, wanted), quadrant != UNMAPPED, n_tokens, group, seed)
+        for name, wanted in codes.items()
+    }
+
+
+def _mass(
+    inside: NDArray[np.bool_],
+    mapped: NDArray[np.bool_],
+    n_tokens: NDArray[np.int64],
+    group: NDArray[np.int64],
+    seed: int,
+) -> Mass:
+    rows, tokens = int(inside.sum()), int(n_tokens[inside].sum())
+    row_share = rows / max(1, int(mapped.sum()))
+    token_share = tokens / max(1, int(n_tokens[mapped].sum()))
+    exact = bool(mapped.all())
+    return Mass(
+        rows=rows,
+        tokens=tokens,
+        row_share=row_share,
+        token_share=token_share,
+        row_interval=(row_share,) * 2
+        if exact
+        else _interval(inside[mapped], np.ones(mapped.sum()), group[mapped], seed),
+        token_interval=(token_share,) * 2
+        if exact
+        else _interval(inside[mapped], n_tokens[mapped], group[mapped], seed),
+    )
+
+
+def _interval(
+    inside: NDArray[np.bool_], weight: NDArray[np.number], group: NDArray[np.int64], seed: int
+) -> tuple[float, float]:
+    """95 % interval of a weighted share under resampling of whole groups (Poisson bootstrap)."""
+    _, member = np.unique(group, return_inverse=True)
+    hit, total = np.bincount(member, weight * inside), np.bincount(member, weight)
+    rng = np.random.default_rng([seed, 0xB0])
+    shares = []
+    for _ in range(_RESAMPLES):
+        times = rng.poisson(1.0, len(total))
+        shares.append((times @ hit) / max(1.0, times @ total))
+    low, high = np.percentile(shares, [2.5, 97.5])
+    return float(low), float(high)

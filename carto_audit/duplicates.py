@@ -1,0 +1,242 @@
+"""Duplicates: exact copies by digest, near copies by MinHash bands and verification. Cost is linear in rows."""
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+
+from carto_audit.batch import Batch, iter_texts
+from carto_audit.errors import AuditError
+from carto_audit.progress import SILENT, Progress
+from carto_audit.text import safe_inline
+from carto_audit.words import Ragged, hash_words, ngrams, signatures
+
+JACCARD_THRESHOLD = 0.7
+"""Share of common shingles from which two samples are near copies; 5 % replaced words leave about 0.75."""
+
+SHINGLE = 3
+"""Words. With 5-word shingles a copy with 5 % replaced words (0.95 ** 5 of them survive) falls to Jaccard 0.63."""
+
+BANDS, ROWS = 32, 4
+"""A pair at Jaccard 0.7 meets in some band with probability 1 - (1 - 0.7 ** 4) ** 32 = 0.9998; one at 0.3 with 0.23."""
+
+SEED = 1
+
+_PAIR_BLOCK = 2_000_000  # shingles compared at once: about 100 MB
+
+Index = NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Duplicates:
+    """Kinship of samples, one entry each. `cluster_id` is the index of the cluster's first sample.
+
+    `exact`: byte-identical to an earlier sample. `near`: not exact, and not the first of its cluster.
+    """
+
+    cluster_id: Index
+    cluster_size: Index
+    exact: NDArray[np.bool_]
+    near: NDArray[np.bool_]
+    jaccard_threshold: float
+    shingle: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Sketches:
+    """The batch, hashed: digests in memory, shingles and band keys in files."""
+
+    digests: NDArray[np.uint64]  # (N, 2)
+    offsets: Index  # (N + 1,), into `shingles`
+    shingles: Path  # uint32, all samples behind one another
+    keys: Path  # uint64, (BANDS, N)
+
+    def band(self, number: int) -> NDArray[np.uint64]:
+        count = len(self.digests)
+        return np.fromfile(self.keys, np.uint64, count, offset=number * count * 8)
+
+
+@dataclass(slots=True)
+class _Components:
+    """The clusters so far, and the pairs that need no second look. The one mutable value here; it never leaves."""
+
+    samples: int
+    label: Index
+    edges: list[Index] = field(default_factory=list)
+    rejected: Index = field(default_factory=lambda: np.empty(0, np.int64))
+
+    def open_pairs(self, a: Index, b: Index) -> Index:
+        """Pairs (2, n), each once, not yet connected and not yet rejected."""
+        apart = self.label[a] != self.label[b]
+        codes = np.unique(np.minimum(a, b)[apart] * self.samples + np.maximum(a, b)[apart])
+        codes = codes[~np.isin(codes, self.rejected)] if len(self.rejected) else codes
+        return np.stack([codes // self.samples, codes % self.samples])
+
+    def add(self, pairs: Index, similar: NDArray[np.bool_]) -> None:
+        lost = pairs[:, ~similar]
+        if lost.size:
+            self.rejected = np.union1d(self.rejected, lost[0] * self.samples + lost[1])
+        if similar.any():
+            self.edges.append(pairs[:, similar])
+            self.label = _connect(self.samples, self.edges)
+
+
+def find_duplicates(batch: Batch, folder: Path, progress: Progress = SILENT) -> Duplicates:
+    """Clusters the samples by identity and by Jaccard similarity of word shingles, transitively.
+
+    Spills hashes to `folder` (about as much as the text itself). Samples shorter than a shingle have only exact
+    copies. Raises AuditError when the folder cannot be written.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        sketches = _sketch(batch, folder, progress)
+    except OSError as error:
+        raise AuditError(f"{safe_inline(str(folder), 160)}: cannot write: {error.strerror or error}") from error
+    try:
+        first = _first_copies(sketches.digests)
+        edges = _near_edges(sketches, first, progress)
+    finally:
+        sketches.shingles.unlink(missing_ok=True)
+        sketches.keys.unlink(missing_ok=True)
+    return _clusters(first, edges)
+
+
+def _sketch(batch: Batch, folder: Path, progress: Progress) -> _Sketches:
+    shingles_path, keys_path = folder / "shingles.u32", folder / "bands.u64"
+    digests = np.empty((len(batch), 2), dtype=np.uint64)
+    counts = np.zeros(len(batch), dtype=np.int64)
+    with shingles_path.open("wb") as shingles_file, keys_path.open("wb") as keys_file:
+        for chunk in iter_texts(batch, progress, "Hashing for duplicates"):
+            span = slice(chunk.start, chunk.start + len(chunk.texts))
+            digests[span] = _digests(chunk.texts)
+            shingles = ngrams(hash_words(chunk.texts), SHINGLE)
+            counts[span] = np.diff(shingles.offsets)
+            shingles_file.write((shingles.values >> np.uint64(32)).astype(np.uint32).tobytes())
+            _write_keys(keys_file, _band_keys(shingles), chunk.start, len(batch))
+    offsets = np.concatenate(([0], np.cumsum(counts)))
+    return _Sketches(digests=digests, offsets=offsets, shingles=shingles_path, keys=keys_path)
+
+
+def _digests(texts: list[str]) -> NDArray[np.uint64]:
+    digests = (hashlib.blake2b(text.encode(), digest_size=16).digest() for text in texts)
+    return np.frombuffer(b"".join(digests), np.uint64).reshape(-1, 2)
+
+
+def _band_keys(shingles: Ragged) -> NDArray[np.uint64]:
+    """(BANDS, texts): the signature's values of one band folded into 64 bits; a collision only costs a verification."""
+    values = signatures(shingles, BANDS * ROWS, SEED).reshape(BANDS, ROWS, -1).astype(np.uint64)
+    keys = values[:, 0]
+    for k in range(1, ROWS):
+        keys = (keys ^ (keys >> np.uint64(29))) * np.uint64(0x9E3779B97F4A7C15) + values[:, k]
+    return keys
+
+
+def _write_keys(stream: IO[bytes], keys: NDArray[np.uint64], start: int, samples: int) -> None:
+    for band in range(BANDS):
+        stream.seek((band * samples + start) * 8)
+        stream.write(keys[band].tobytes())
+
+
+def _first_copies(digests: NDArray[np.uint64]) -> Index:
+    """For each sample the index of the first sample with the same bytes."""
+    order = np.lexsort((digests[:, 1], digests[:, 0]))  # stable: equal digests keep file order
+    is_new = np.append(True, (digests[order[1:]] != digests[order[:-1]]).any(axis=1))
+    first = np.empty(len(digests), dtype=np.int64)
+    first[order] = order[is_new][np.cumsum(is_new) - 1]
+    return first
+
+
+def _near_edges(sketches: _Sketches, first: Index, progress: Progress) -> list[Index]:
+    """Verified similar pairs, band by band; pairs that earlier bands connected are not looked at again."""
+    samples = len(first)
+    shingled = np.flatnonzero((first == np.arange(samples)) & (np.diff(sketches.offsets) > 0))
+    if len(shingled) < 2:
+        return []
+    values = np.memmap(sketches.shingles, np.uint32, mode="r")
+    found = _Components(samples=samples, label=np.arange(samples))
+    tie_break = sketches.band(BANDS - 1)[shingled]
+    with progress.task("Comparing near copies", BANDS, "bands") as advance:
+        for number in range(BANDS):
+            keys = sketches.band(number)[shingled]
+            for a, b in _bucket_pairs(keys, tie_break):
+                pairs = found.open_pairs(shingled[a], shingled[b])
+                found.add(pairs, _jaccard(values, sketches.offsets, pairs) >= JACCARD_THRESHOLD)
+            tie_break = keys
+            advance(1)
+    return found.edges
+
+
+def _bucket_pairs(keys: NDArray[np.uint64], tie_break: NDArray[np.uint64]) -> Iterator[tuple[Index, Index]]:
+    """First each member of a bucket with its neighbour, then with the bucket's first: linear however large the bucket.
+
+    The order inside a bucket follows another band, so that members of different clusters do not alternate.
+    """
+    order = np.lexsort((tie_break, keys))
+    is_new = np.append(True, keys[order[1:]] != keys[order[:-1]])
+    later = np.flatnonzero(~is_new)
+    yield order[later - 1], order[later]
+    bucket_first = np.flatnonzero(is_new)[np.cumsum(is_new) - 1]
+    yield order[bucket_first[later]], order[later]
+
+
+def _jaccard(values: NDArray[np.uint32], offsets: Index, pairs: Index) -> NDArray[np.float64]:
+    """Exact Jaccard similarity of the shingle sets of each pair, (2, n) -> (n,), in blocks of bounded memory."""
+    counts = np.diff(offsets)
+    block = np.cumsum(counts[pairs].sum(axis=0)) // _PAIR_BLOCK
+    edges = np.append(np.searchsorted(block, np.unique(block)), pairs.shape[1])
+    parts = [
+        _jaccard_block(values, offsets[:-1], counts, pairs[:, low:high])
+        for low, high in zip(edges[:-1], edges[1:], strict=True)
+    ]
+    return np.concatenate(parts) if parts else np.empty(0)
+
+
+def _jaccard_block(values: NDArray[np.uint32], begins: Index, counts: Index, pairs: Index) -> NDArray[np.float64]:
+    size = pairs.shape[1]
+    left, right = (_shingle_sets(values, begins[side], counts[side]) for side in pairs)
+    both = np.sort(np.concatenate([left, right]))
+    common = both[1:][both[1:] == both[:-1]]
+
+    def count(sets: NDArray[np.uint64]) -> Index:
+        return np.bincount((sets >> np.uint64(32)).astype(np.int64), minlength=size)
+
+    shared = count(common)
+    return shared / (count(left) + count(right) - shared)
+
+
+def _shingle_sets(values: NDArray[np.uint32], begins: Index, counts: Index) -> NDArray[np.uint64]:
+    """Each text's distinct shingles, tagged with its place in the block in the upper half; sorted."""
+    place = np.repeat(np.arange(len(counts)), counts)
+    within = np.arange(len(place)) - np.repeat(np.cumsum(counts) - counts, counts)
+    tagged = (place.astype(np.uint64) << np.uint64(32)) | values[begins[place] + within]
+    return np.unique(tagged)
+
+
+def _connect(samples: int, edges: list[Index]) -> Index:
+    a, b = np.concatenate(edges, axis=1) if edges else np.empty((2, 0), np.int64)
+    graph = coo_array((np.ones(len(a), dtype=bool), (a, b)), shape=(samples, samples))
+    label: Index = connected_components(graph, directed=False)[1].astype(np.int64)
+    return label
+
+
+def _clusters(first: Index, edges: list[Index]) -> Duplicates:
+    samples = np.arange(len(first))
+    copies = np.stack([first, samples])[:, first != samples]
+    label = _connect(len(first), [copies, *edges])
+    _, first_of_label, size = np.unique(label, return_index=True, return_counts=True)
+    cluster_id = first_of_label[label].astype(np.int64)
+    exact = first != samples
+    return Duplicates(
+        cluster_id=cluster_id,
+        cluster_size=size[label].astype(np.int64),
+        exact=exact,
+        near=~exact & (cluster_id != samples),
+        jaccard_threshold=JACCARD_THRESHOLD,
+        shingle=SHINGLE,
+    )

@@ -1,0 +1,333 @@
+"""The facts of an audit as one plain dict: `report.json`, from which every page is rendered. Numbers are finite or null."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from carto_audit import __version__
+from carto_audit.datamap import UNMAPPED, Line
+from carto_audit.redact import excerpt
+from carto_audit.scores import burn_in_epochs
+from carto_audit.thresholds import QUADRANTS, Epsilon
+
+if TYPE_CHECKING:
+    from carto_audit.audit import Audit
+
+MOST_ROWS = 50
+"""Samples and matches that the report shows; the Parquet files hold all."""
+
+MOST_EXAMPLES = 10
+FEW_SECRETS = 5
+
+Texts = Mapping[int, str]
+
+
+def riskiest(audit: "Audit") -> list[int]:
+    """Sample indices of the report's table, (<= MOST_ROWS,): by memorization, one per cluster of copies."""
+    score = audit.scores.memorization(audit.policy.map.memorization.score)
+    order = np.argsort(-np.where(np.isfinite(score), score, -np.inf), kind="stable")
+    order = order[np.isfinite(score[order])]
+    _, first = np.unique(audit.duplicates.cluster_id[order], return_index=True)
+    return [int(i) for i in order[np.sort(first)][:MOST_ROWS]]
+
+
+def shown_matches(audit: "Audit") -> pa.Table | None:
+    """The matches of the report's table: confirmed ones first, then by containment."""
+    if audit.contamination is None:
+        return None
+    order = ["confirmed", "suspected", "source_overlap", "boilerplate"]
+    tier = np.array([order.index(t) for t in audit.contamination.matches["tier"].to_pylist()], dtype=np.int64)
+    containment = audit.contamination.matches["containment"].to_numpy()
+    return audit.contamination.matches.take(pa.array(np.lexsort((-containment, tier))[:MOST_ROWS]))
+
+
+def wanted_texts(audit: "Audit") -> list[int]:
+    """Sample indices whose text the report quotes."""
+    matches = shown_matches(audit)
+    return riskiest(audit) + ([] if matches is None else matches["sample"].to_pylist())
+
+
+def report_facts(audit: "Audit", texts: Texts) -> dict[str, Any]:
+    """The whole `report.json`. `texts` holds the samples that `wanted_texts` names; they are redacted here."""
+    return _finite(
+        {
+            "schema_version": 1,
+            "tool": {"name": "carto-audit", "version": __version__},
+            "batch": _batch(audit),
+            "run": _run(audit),
+            "map": _map(audit),
+            "detection": _detection(audit),
+            "duplicates": _duplicates(audit),
+            "contamination": _contamination(audit, texts),
+            "policy": {
+                "name": audit.policy.name,
+                "sha256": audit.policy.sha256,
+                "resolved": audit.policy.resolved(),
+            },
+            "metrics": {name: m.value for name, m in audit.measurements.items()},
+            "metric_intervals": {n: [m.low, m.high] for n, m in audit.measurements.items() if m.low != m.high},
+            "findings": [asdict(finding) for finding in audit.verdict.findings],
+            "warnings": list(audit.verdict.warnings),
+            "verdict": {
+                "status": audit.verdict.status,
+                "exit_code": int(audit.verdict.exit_code),
+                "complete": audit.verdict.complete,
+            },
+            "riskiest": [_sample(audit, i, texts[i]) for i in riskiest(audit)],
+        }
+    )
+
+
+def control_medians(audit: "Audit") -> dict[int, float]:
+    """The median memorization of the planted controls by dose: the ruler beside the map."""
+    score = audit.control_scores.memorization(audit.policy.map.memorization.score)
+    doses = np.unique(audit.controls.dose[audit.controls.dose > 0])
+    found = {int(dose): score[(audit.controls.dose == dose) & np.isfinite(score)] for dose in doses}
+    return {dose: float(np.median(values)) for dose, values in found.items() if len(values)}
+
+
+def _finite(value: Any) -> Any:
+    """Plain JSON values; what is not a finite number becomes null."""
+    if isinstance(value, Mapping):
+        return {str(key): _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    if isinstance(value, np.generic):
+        value = value.item()
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _batch(audit: "Audit") -> dict[str, Any]:
+    batch = audit.batch
+    return {
+        "paths": [path.name for path in batch.paths],
+        "sha256": batch.sha256,
+        "text_column": batch.text_column,
+        "id_column": batch.id_column,
+        "rows": batch.rows,
+        "samples": len(batch),
+        "tokens": int(audit.n_tokens.sum()),
+        "trained_samples": int(audit.trained.sum()),
+        "trained_tokens": int(audit.n_tokens[audit.trained].sum()),
+        "skipped": [
+            {
+                "reason": s.reason,
+                "explanation": s.explanation,
+                "rows": len(s.rows),
+                "examples": [{"row": int(row)} for row in s.rows[:MOST_EXAMPLES]],
+            }
+            for s in batch.skipped
+        ],
+    }
+
+
+def _run(audit: "Audit") -> dict[str, Any]:
+    run, options = audit.run, audit.run.options
+    return {
+        "seed": options.seed,
+        "device": run.device,
+        "proxy": {
+            "name": run.spec.name,
+            "parameters": run.parameters,
+            "context": run.spec.context,
+            "vocab_size": run.spec.vocab_size,
+            "layers": run.spec.layers,
+            "hidden_size": run.spec.hidden_size,
+            "checkpoint": run.spec.checkpoint,
+        },
+        "folds": options.folds,
+        "epochs": options.epochs,
+        "burn_in_epochs": burn_in_epochs(options.epochs, audit.policy.map.difficulty.burn_in_share),
+        "logged_epochs": list(audit.trace.logged),
+        "max_tokens": run.max_tokens,
+        "kinship": {
+            "groups": int(len(np.unique(run.kinship.group))),
+            "frequency_cap": run.kinship.cap,
+            "boilerplate_runs": run.kinship.boilerplate_runs,
+            "largest_group_token_share": run.kinship.largest_share,
+        },
+        "packages": run.packages,
+        "started_at": run.started_at,
+        "seconds": run.seconds,
+    }
+
+
+def _map(audit: "Audit") -> dict[str, Any]:
+    datamap, memorization = audit.datamap, audit.policy.map.memorization
+    lines: dict[str, Line | None] = {
+        "difficulty": datamap.difficulty if datamap else None,
+        "memorization": datamap.memorization if datamap else None,
+    }
+    rules = {"difficulty": audit.policy.map.difficulty.threshold, "memorization": memorization.threshold}
+    exact = audit.run.max_tokens is None
+    return {
+        "score": memorization.score,
+        "thresholds": {axis: line.value if line else None for axis, line in lines.items()},
+        "threshold_rules": {
+            axis: {
+                "rule": rules[axis].model_dump(exclude_none=True),
+                "words": line.words if line else "could not be set: nothing was measured to set it by",
+                "flagged_share": line.flagged_share if line else None,
+            }
+            for axis, line in lines.items()
+        },
+        "quadrants": {
+            name: {
+                "rows": mass.rows,
+                "tokens": mass.tokens,
+                "row_share": mass.row_share,
+                "token_share": mass.token_share,
+                "token_share_interval": None if exact else list(mass.token_interval),
+            }
+            for name, mass in audit.masses.items()
+            if name in QUADRANTS
+        },
+        "forget": _forget(audit),
+    }
+
+
+def _forget(audit: "Audit") -> dict[str, Any]:
+    known = audit.scores.forget_score[np.isfinite(audit.scores.forget_score)]
+    return {
+        "epsilon": _epsilon_words(audit.policy.map.memorization.epsilon),
+        "levels": len(np.unique(known)),
+        "tie_share": audit.measurements["forget.tie_share"].value if len(known) else None,
+        "never_learned_share": audit.measurements["forget.never_learned_share"].value if len(known) else None,
+    }
+
+
+def _epsilon_words(epsilon: Epsilon) -> str:
+    if epsilon.absolute is not None:
+        return f"{epsilon.absolute:g} nats per token, the same for every sample"
+    if epsilon.held_out_percentile is not None:
+        return f"percentile {epsilon.held_out_percentile:g} of the losses of unseen samples"
+    return f"each sample's own lowest loss plus {epsilon.relative:g} nats per token"
+
+
+def _detection(audit: "Audit") -> dict[str, Any]:
+    table = {
+        score: {
+            kind: {form: {dose: asdict(power) for dose, power in doses.items()} for form, doses in forms.items()}
+            for kind, forms in classes.items()
+        }
+        for score, classes in audit.power.items()
+    }
+    return {
+        "scores": table,
+        "capacity_ratio": audit.run.capacity_ratio,
+        "epochs": audit.run.options.epochs,
+        "warnings": list(_detection_warnings(audit)),
+    }
+
+
+def _detection_warnings(audit: "Audit") -> list[str]:
+    planted = audit.controls.dose > 0
+    if not planted.any():
+        return ["the batch is too small to plant controls: nothing says how well this audit sees; audit more text at once"]
+    few = sorted(
+        f"{form} at dose {dose} ({count})"
+        for form in np.unique(audit.controls.form)
+        for dose in np.unique(audit.controls.dose[planted])
+        if (count := _secrets(audit, form, dose)) < FEW_SECRETS
+    )
+    warnings = []
+    if few:
+        warnings.append(f"few planted secrets, so wide intervals: {', '.join(few)}; a larger batch allows more")
+    if audit.run.options.folds == 1:
+        warnings.append("a single proxy has no out-of-fold losses: only the forget score was measured; use --folds 2")
+    ratio = audit.run.capacity_ratio
+    if ratio is not None and not 0.5 <= ratio <= 10:
+        side = "memorizes nearly everything" if ratio < 0.5 else "has room for little but copies"
+        warnings.append(f"capacity ratio {ratio:.2g} is outside 0.5 to 10: this proxy {side}; choose another --proxy")
+    return warnings
+
+
+def _secrets(audit: "Audit", form: str, dose: int) -> int:
+    chosen = (audit.controls.form == form) & (audit.controls.dose == dose)
+    return len(np.unique(audit.controls.secret[chosen]))
+
+
+def _duplicates(audit: "Audit") -> dict[str, Any]:
+    found = audit.duplicates
+    copies = found.exact | found.near
+    return {
+        "exact_rows": int(found.exact.sum()),
+        "near_rows": int(found.near.sum()),
+        "clusters": len(np.unique(found.cluster_id[found.cluster_size > 1])),
+        "largest_cluster": int(found.cluster_size.max(initial=1)),
+        "row_share": float(copies.mean()),
+        "token_share": audit.measurements["duplicates.token_share"].value,
+        "jaccard_threshold": found.jaccard_threshold,
+        "shingle": found.shingle,
+    }
+
+
+def _contamination(audit: "Audit", texts: Texts) -> dict[str, Any]:
+    matches = shown_matches(audit)
+    if audit.contamination is None or matches is None:
+        return {"benchmarks": [], "matches": []}
+    items = _item_texts(audit, matches)
+    rows = []
+    for match in matches.to_pylist():
+        sample = match.pop("sample")
+        quoted = excerpt(texts[sample], match["sample_start"], match["sample_end"])
+        item = items[match["benchmark"], match["item_id"], match["component"]]
+        rows.append(
+            {
+                **match,
+                "excerpt_sample": asdict(quoted),
+                "excerpt_item": asdict(excerpt(item, match["item_start"], match["item_end"])),
+            }
+        )
+    return {"benchmarks": [asdict(b) for b in audit.contamination.benchmarks], "matches": rows}
+
+
+def _item_texts(audit: "Audit", matches: pa.Table) -> dict[tuple[str, str, str], str]:
+    """The text of each matched component, by benchmark, item and component."""
+    wanted = set(zip(*(matches[c].to_pylist() for c in ("benchmark", "item_id", "component")), strict=True))
+    found = {}
+    for benchmark in audit.benchmarks:
+        ids = {item_id for name, item_id, _ in wanted if name == benchmark.name}
+        for item in benchmark.items.to_pylist() if ids else ():
+            for name, item_id, component in wanted:
+                if name == benchmark.name and item_id == item["item_id"]:
+                    found[name, item_id, component] = str(item.get(component) or "")
+    return found
+
+
+def _sample(audit: "Audit", i: int, text: str) -> dict[str, Any]:
+    scores, start, end = audit.scores, int(audit.span_start[i]), int(audit.span_end[i])
+    code = int(audit.datamap.quadrant[i]) if audit.datamap else UNMAPPED
+    return {
+        "sample_id": audit.batch.sample_id[i].as_py(),
+        "row": int(audit.batch.row[i]),
+        "quadrant": QUADRANTS[code] if code != UNMAPPED else None,
+        "difficulty": scores.difficulty[i],
+        "memorization": scores.memorization(audit.policy.map.memorization.score)[i],
+        "memorized_share": scores.memorized_share[i],
+        "memorized_span_share": scores.memorized_span_share[i],
+        "forget_score": scores.forget_score[i],
+        "n_tokens": audit.n_tokens[i],
+        "cluster_size": audit.duplicates.cluster_size[i],
+        "contamination_tier": str(audit.contamination.tier_names()[i]) if audit.contamination else "",
+        "action": str(audit.actions.action[i]),
+        "weight": audit.actions.weight[i],
+        "reasons": str(audit.actions.reasons[i]),
+        "loss_in": scores.loss_in[i],
+        "loss_out": scores.loss_out[i],
+        "excerpt": asdict(excerpt(text, max(start, 0), max(end, 0))),
+        "losses": {
+            "train": _losses(audit.trace.train[:, i]),
+            "in_fold": _losses(audit.trace.loss_in[:, i]),
+            "out_of_fold": _losses(audit.trace.loss_out[:, i]),
+        },
+    }
+
+
+def _losses(values: NDArray[np.float32]) -> list[float]:
+    return [round(float(value), 4) for value in values]

@@ -1,0 +1,184 @@
+"""Folds by kinship. One copy of a secret on each side of the split blinds the score, so all kin share a fold."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+
+from carto_audit.progress import SILENT, Progress
+from carto_audit.tokens import TokenStore
+
+RUN_TOKENS = 12
+"""A shared run of this many tokens makes two samples kin: as long as the window in which a secret is scored."""
+
+CAP_SHARE = 0.01
+LOWEST_CAP, HIGHEST_CAP = 32, 256
+"""A run that occurs in more than this share of the samples, within these bounds, is boilerplate and binds nobody: both
+proxies see it, so nobody is blamed for it. The lowest cap is twice the highest dose of the controls."""
+
+STRICTER_CAPS = (16, 4, 0)
+"""Tried in turn while one group holds more than a third of the tokens; at 0 only duplicates are kin."""
+
+LARGEST_GROUP_SHARE = 1 / 3
+
+_PARTITION_TOKENS = 16 << 20
+_BLOCK_TOKENS = 1 << 20
+_MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kinship:
+    """`group` (N,): samples of one group must share a fold. `cap` is the frequency above which a run is boilerplate
+    (0: no cap worked, only duplicates bind); `boilerplate_runs` were ignored; `largest_share` is in tokens."""
+
+    group: NDArray[np.int64]
+    cap: int
+    boilerplate_runs: int
+    largest_share: float
+
+
+def find_kin(
+    store: TokenStore,
+    cluster_id: NDArray[np.int64],
+    copies: NDArray[np.bool_],
+    folder: Path,
+    progress: Progress = SILENT,
+) -> Kinship:
+    """Groups the first `len(cluster_id)` samples of the store: duplicates, and samples that share a rare run of tokens.
+
+    `copies` marks exact copies, whose runs are those of their original. Runs are hashed and sorted in partitions on
+    disk, so memory does not grow with the batch.
+    """
+    n = len(cluster_id)
+    n_tokens = store.n_tokens[:n]
+    clusters = np.stack([cluster_id, np.arange(n)])
+    edges, frequency, histogram = _run_edges(store, n, copies, folder, progress)
+    for cap in (round(min(HIGHEST_CAP, max(LOWEST_CAP, CAP_SHARE * n))), *STRICTER_CAPS):
+        kept = edges[:, frequency <= cap]
+        group = _components(np.concatenate([clusters, kept], axis=1), n)
+        largest = float(np.bincount(group, n_tokens).max() / max(1, n_tokens.sum()))
+        if largest <= LARGEST_GROUP_SHARE:
+            break
+    return Kinship(group=group, cap=cap, boilerplate_runs=int(histogram[cap + 1 :].sum()), largest_share=largest)
+
+
+def assign_folds(group: NDArray[np.int64], n_tokens: NDArray[np.int64], folds: int, seed: int) -> NDArray[np.int8]:
+    """A fold per sample, (N,): whole groups, the largest first and ties at random, each to the fold with fewest tokens."""
+    sizes = np.bincount(group, n_tokens)
+    order = np.lexsort((np.random.default_rng([seed, 0xF0]).random(len(sizes)), -sizes))
+    filled = np.zeros(folds)
+    fold_of_group = np.zeros(len(sizes), np.int8)
+    for g in order:
+        fold_of_group[g] = filled.argmin()
+        filled[fold_of_group[g]] += sizes[g]
+    return fold_of_group[group]
+
+
+def sample_groups(
+    group: NDArray[np.int64], n_tokens: NDArray[np.int64], most_tokens: int | None, seed: int
+) -> NDArray[np.bool_]:
+    """Which samples to train on, (N,): all, or a uniform sample of whole groups that holds about `most_tokens`."""
+    sizes = np.bincount(group, n_tokens)
+    if most_tokens is None or sizes.sum() <= most_tokens:
+        return np.ones(len(group), dtype=bool)
+    order = np.random.default_rng([seed, 0x5A]).permutation(len(sizes))
+    fits = np.cumsum(sizes[order]) <= most_tokens
+    fits[0] = True
+    chosen = np.zeros(len(sizes), dtype=bool)
+    chosen[order[fits]] = True
+    return chosen[group]
+
+
+def _components(edges: NDArray[np.int64], n: int) -> NDArray[np.int64]:
+    graph = coo_array((np.ones(edges.shape[1], np.int8), (edges[0], edges[1])), shape=(n, n))
+    return connected_components(graph, directed=False)[1].astype(np.int64)
+
+
+def _run_edges(
+    store: TokenStore, n: int, copies: NDArray[np.bool_], folder: Path, progress: Progress
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """Edges (2, E) between consecutive samples of each shared run, the run's frequency (E,), and runs per frequency."""
+    total = int(store.offsets[n])
+    partitions = max(1, -(-total // _PARTITION_TOKENS))
+    files = [folder / f"runs-{p}.bin" for p in range(partitions)]
+    _spill(store, n, copies, files, progress)
+    edges: list[NDArray[np.int64]] = []
+    frequency: list[NDArray[np.int64]] = []
+    histogram = np.zeros(HIGHEST_CAP + 2, np.int64)
+    with progress.task("Finding shared runs", partitions, "partitions") as advance:
+        for path in files:
+            pairs, count, runs = _shared_runs(np.fromfile(path, np.uint64).reshape(-1, 2))
+            path.unlink()
+            edges.append(pairs)
+            frequency.append(count)
+            histogram += np.bincount(np.minimum(runs, HIGHEST_CAP + 1), minlength=HIGHEST_CAP + 2)
+            advance(1)
+    return np.concatenate(edges, axis=1), np.concatenate(frequency), histogram
+
+
+def _spill(store: TokenStore, n: int, copies: NDArray[np.bool_], files: list[Path], progress: Progress) -> None:
+    """Writes each run of each original sample as (hash, sample) to the partition that its hash belongs to."""
+    streams = [path.open("wb") for path in files]
+    try:
+        with progress.task("Hashing runs", n, "samples") as advance:
+            for first, last in _blocks(store.offsets[: n + 1]):
+                hashes, sample = _runs(store, first, last)
+                original = ~copies[sample]
+                pairs = np.stack([hashes[original], sample[original].astype(np.uint64)], axis=1)
+                part = (pairs[:, 0] >> np.uint64(32)) % np.uint64(len(streams))
+                for p, stream in enumerate(streams):
+                    pairs[part == p].tofile(stream)
+                advance(last - first)
+    finally:
+        for stream in streams:
+            stream.close()
+
+
+def _blocks(offsets: NDArray[np.int64]) -> Iterator[tuple[int, int]]:
+    """Sample ranges [first, last) of about a million tokens."""
+    first = 0
+    while first < len(offsets) - 1:
+        last = max(first + 1, int(np.searchsorted(offsets, offsets[first] + _BLOCK_TOKENS, side="right")) - 1)
+        yield first, last
+        first = last
+
+
+def _runs(store: TokenStore, first: int, last: int) -> tuple[NDArray[np.uint64], NDArray[np.int64]]:
+    """Hash and sample of every run of RUN_TOKENS tokens in samples [first, last)."""
+    offsets = store.offsets[first : last + 1]
+    ids = store.ids()[offsets[0] : offsets[-1]].astype(np.uint64)
+    owner = np.repeat(np.arange(first, last), np.diff(offsets))
+    windows = max(0, len(ids) - RUN_TOKENS + 1)
+    hashes = np.zeros(windows, np.uint64)
+    for k in range(RUN_TOKENS):  # uint64 arithmetic wraps, which is the hash
+        hashes = hashes * _MULTIPLIER + (ids[k : k + windows] + np.uint64(1))
+    hashes ^= hashes >> np.uint64(29)
+    hashes *= _MULTIPLIER
+    hashes ^= hashes >> np.uint64(32)
+    inside = owner[:windows] == owner[RUN_TOKENS - 1 :] if windows else np.zeros(0, dtype=bool)
+    return hashes[inside], owner[:windows][inside]
+
+
+def _shared_runs(
+    pairs: NDArray[np.uint64],
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """From (hash, sample) rows: edges between neighbouring samples of each run of at most HIGHEST_CAP samples, the lowest
+    frequency of a run per edge, and every shared run's frequency."""
+    order = np.lexsort((pairs[:, 1], pairs[:, 0]))
+    hashes, sample = pairs[order, 0], pairs[order, 1].astype(np.int64)
+    fresh = np.ones(len(hashes), dtype=bool)
+    fresh[1:] = (hashes[1:] != hashes[:-1]) | (sample[1:] != sample[:-1])
+    hashes, sample = hashes[fresh], sample[fresh]
+    _, run, count = np.unique(hashes, return_inverse=True, return_counts=True)
+    follows = np.flatnonzero((run[1:] == run[:-1]) & (count[run[1:]] <= HIGHEST_CAP)) + 1
+    edges = np.stack([sample[follows - 1], sample[follows]])
+    frequency = count[run[follows]]
+    order = np.lexsort((frequency, edges[1], edges[0]))
+    edges, frequency = edges[:, order], frequency[order]
+    lowest = np.ones(edges.shape[1], dtype=bool)
+    lowest[1:] = (edges[:, 1:] != edges[:, :-1]).any(axis=0)
+    return edges[:, lowest], frequency[lowest], count[count > 1]

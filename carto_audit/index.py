@@ -1,0 +1,335 @@
+"""The index over benchmark items that a batch is compared with. Costs seconds and about 100 MB for 15,000 items."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from carto_audit.benchmark import Benchmark
+from carto_audit.errors import UsageError
+from carto_audit.text import safe_inline
+from carto_audit.words import Hashes, Ragged, fold, hash_words, mix64, ngrams, signatures, word_spans
+
+SHINGLE = 3
+"""Words per shingle, the unit of containment. One edited word costs three shingles."""
+
+ANCHOR = 5
+"""Words per anchor, the unit of the pre-filter; a question of 3 or 4 words is one anchor. No anchor, no match."""
+
+HOT = 25
+"""A shingle or anchor that more groups than this share is a template of the benchmark, not a trace of one item."""
+
+BACKGROUND = 10_000
+"""Rarity is measured against at least so many items: in a benchmark of 20 questions every phrase would look rare."""
+
+NUM_PERM, BAND_ROWS, SEED = 126, 3, 1
+"""42 bands of 3: a window at Jaccard 0.5 is proposed with probability 0.996, at 0.4 with 0.94, at 0.1 with 0.04."""
+
+QUESTION, PASSAGE = 0, 1
+COMPONENTS = ("question", "passage")
+
+Int = NDArray[np.int64]
+Float = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lists:
+    """One list of integers per key: that of key `k` is `values[offsets[k]:offsets[k + 1]]`."""
+
+    values: Int
+    offsets: Int
+
+    def __getitem__(self, k: int) -> Int:
+        return self.values[self.offsets[k] : self.offsets[k + 1]]
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    def expand(self, keys: Int) -> tuple[Int, Int]:
+        """All entries of all `keys`, in order: the key's place in `keys`, and the value."""
+        counts = np.diff(self.offsets)[keys]
+        place = np.repeat(np.arange(len(keys)), counts)
+        within = np.arange(len(place)) - np.repeat(np.cumsum(counts) - counts, counts)
+        return place, self.values[self.offsets[keys[place]] + within]
+
+    def owners(self) -> Int:
+        """The key of each value."""
+        return np.repeat(np.arange(len(self)), np.diff(self.offsets))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HashTable:
+    """A sorted set of hashes behind a bitmap of their top bits, so that an absent hash costs one look."""
+
+    values: Hashes
+    bitmap: NDArray[np.bool_]
+
+    def find(self, hashes: Hashes) -> tuple[Int, Int]:
+        """Which of `hashes` are present, and their place in `values`: two arrays of equal length."""
+        maybe = np.flatnonzero(self.bitmap[_top_bits(hashes, len(self.bitmap))])
+        place = np.searchsorted(self.values, hashes[maybe])
+        place = np.minimum(place, len(self.values) - 1)
+        found = self.values[place] == hashes[maybe]
+        return maybe[found], place[found]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Anchors:
+    """The runs of `n` words that lead from a text to groups."""
+
+    n: int
+    table: HashTable
+    groups: Lists
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shingles:
+    """The shingles of all groups, named by their place in `table`. `df` counts the groups that hold one."""
+
+    table: HashTable
+    df: Int
+    idf: Float  # nats
+    of_group: Lists  # group -> its distinct shingles
+    groups: Lists  # shingle -> groups; empty above HOT
+    total_idf: Float  # (groups,)
+    hot_idf: Float  # (groups,), the part of total_idf that shingles above HOT carry
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bands:
+    """MinHash signatures of the groups' cold shingles, (NUM_PERM, groups), and the bands that find them again."""
+
+    signatures: NDArray[np.uint32]
+    table: HashTable
+    groups: Lists
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Choices:
+    """Answer options. `weight` is what one says about its item: nothing for "True" or "2", most for a rare sentence."""
+
+    words: Ragged
+    of_item: Lists
+    weight: Float
+    is_gold: NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Index:
+    """All items of all benchmarks. A group is one distinct question or passage: identical questions share one."""
+
+    benchmarks: tuple[Benchmark, ...]
+    item_benchmark: Int  # (items,), the items of all benchmarks behind one another
+    item_row: Int  # (items,), the row in its benchmark
+    items: Lists  # group -> items
+    component: Int  # (groups,), a place in COMPONENTS
+    words: Ragged  # (groups,)
+    numbers: Ragged  # (groups,), the distinct words that are numbers
+    shingles: Shingles
+    anchors: tuple[Anchors, ...]
+    anchor_count: Int  # (groups,)
+    bands: Bands
+    choices: Choices
+    answers: Ragged  # (items,), free-form answers; empty where there are choices
+
+    def item_text(self, item: int, group: int) -> str:
+        """The text of the item's question or passage, whichever `group` is about."""
+        column = self.benchmarks[self.item_benchmark[item]].items[COMPONENTS[self.component[group]]]
+        return str(column[int(self.item_row[item])].as_py())
+
+
+def build_index(benchmarks: Sequence[Benchmark]) -> Index:
+    """Indexes all items of all benchmarks. Raises UsageError when two benchmarks share a name."""
+    for position, benchmark in enumerate(benchmarks):
+        if benchmark.name in {other.name for other in benchmarks[:position]}:
+            raise UsageError(f'two benchmarks are called "{safe_inline(benchmark.name, 60)}"; rename one of the files')
+    items = [item for benchmark in benchmarks for item in benchmark.items.to_pylist()]
+    sizes = np.array([benchmark.items.num_rows for benchmark in benchmarks], dtype=np.int64)
+    words, numbers, component, members = _groups(items)
+    shingles = _shingles(words)
+    choices = _choices(items)
+    anchors = _anchors(words, shingles, _context(members, choices, words))
+    counted = [np.bincount(found.groups.values, minlength=len(words)) for found in anchors]
+    return Index(
+        benchmarks=tuple(benchmarks),
+        item_benchmark=np.repeat(np.arange(len(sizes)), sizes),
+        item_row=np.arange(len(items)) - np.repeat(np.cumsum(sizes) - sizes, sizes),
+        items=members,
+        component=component,
+        words=words,
+        numbers=numbers,
+        shingles=shingles,
+        anchors=anchors,
+        anchor_count=np.sum(counted, axis=0) if counted else np.zeros(len(words), np.int64),
+        bands=_bands(shingles),
+        choices=choices,
+        answers=hash_words(["" if item["choices"] else item["answer"] for item in items]),
+    )
+
+
+def hash_table(values: Hashes) -> HashTable:
+    """A table of sorted, distinct `values`; 32 bits of bitmap per value keep false looks near 3 %."""
+    size = 1 << min(26, max(10, (32 * len(values)).bit_length()))
+    bitmap = np.zeros(size, dtype=bool)
+    bitmap[_top_bits(values, size)] = True
+    return HashTable(values=values, bitmap=bitmap)
+
+
+def _top_bits(hashes: Hashes, size: int) -> Int:
+    return (hashes >> np.uint64(65 - size.bit_length())).astype(np.int64)
+
+
+def _lists(keys: Int, values: Int, n_keys: int) -> Lists:
+    """Groups distinct (key, value) pairs by key."""
+    n_values = int(values.max(initial=0)) + 1
+    pairs = np.unique(keys * n_values + values)
+    counts = np.bincount(pairs // n_values, minlength=n_keys)
+    return Lists(values=pairs % n_values, offsets=np.concatenate(([0], np.cumsum(counts))))
+
+
+def _only(lists: Lists, keep: NDArray[np.bool_]) -> Lists:
+    """The same keys with some of their values."""
+    counts = np.bincount(lists.owners()[keep], minlength=len(lists))
+    return Lists(values=lists.values[keep], offsets=np.concatenate(([0], np.cumsum(counts))))
+
+
+def _groups(items: list[dict[str, Any]]) -> tuple[Ragged, Ragged, Int, Lists]:
+    """Distinct questions and passages: their words, those that are numbers, their component, their items."""
+    parts = [
+        (component, item[name], number)
+        for component, name in enumerate(COMPONENTS)
+        for number, item in enumerate(items)
+        if component == QUESTION or item[name]
+    ]
+    words = hash_words([text for _, text, _ in parts])
+    seen: dict[tuple[int, bytes], int] = {}
+    first: list[int] = []
+    group = np.empty(len(parts), dtype=np.int64)
+    for k, (kind, _, _) in enumerate(parts):
+        group[k] = seen.setdefault((kind, words[k].tobytes()), len(seen))
+        if len(first) < len(seen):
+            first.append(k)
+    component = np.array([parts[k][0] for k in first], dtype=np.int64)
+    members = _lists(group, np.array([number for *_, number in parts], dtype=np.int64), len(seen))
+    numbers = [_numbers(parts[k][1], words[k]) for k in first]
+    return _pack([words[k] for k in first]), _pack(numbers), component, members
+
+
+def _numbers(text: str, words: Hashes) -> Hashes:
+    is_number = [fold(text[start:end]).isdecimal() for start, end in word_spans(text).tolist()]
+    return np.unique(words[np.array(is_number, dtype=bool)])
+
+
+def _pack(rows: Sequence[Hashes]) -> Ragged:
+    lengths = np.fromiter((len(row) for row in rows), np.int64, len(rows))
+    values = np.concatenate(rows) if len(rows) else np.empty(0, np.uint64)
+    return Ragged(values=values, offsets=np.concatenate(([0], np.cumsum(lengths))))
+
+
+def _shingles(words: Ragged) -> Shingles:
+    every = ngrams(words, SHINGLE)
+    values, place = np.unique(every.values, return_inverse=True)
+    group = np.repeat(np.arange(len(words)), np.diff(every.offsets))
+    of_group = _lists(group, place, len(words))
+    groups = _lists(place, group, len(values))
+    df = np.diff(groups.offsets)
+    idf = np.log(max(len(words), BACKGROUND) / np.maximum(df, 1))
+    owner, weight = of_group.owners(), idf[of_group.values]
+    hot_weight = np.where(df[of_group.values] > HOT, weight, 0.0)
+    return Shingles(
+        table=hash_table(values),
+        df=df,
+        idf=idf,
+        of_group=of_group,
+        groups=_only(groups, df[groups.owners()] <= HOT),
+        total_idf=np.bincount(owner, weight, len(words)).astype(np.float64),
+        hot_idf=np.bincount(owner, hot_weight, len(words)).astype(np.float64),
+    )
+
+
+def _choices(items: list[dict[str, Any]]) -> Choices:
+    texts = [choice for item in items for choice in item["choices"]]
+    counts = np.array([len(item["choices"]) for item in items], dtype=np.int64)
+    offsets = np.concatenate(([0], np.cumsum(counts)))
+    words = hash_words(texts)
+    keys = [words[k].tobytes() for k in range(len(texts))]
+    holders: dict[bytes, int] = {}
+    for number in range(len(items)):
+        for key in set(keys[offsets[number] : offsets[number + 1]]):
+            holders[key] = holders.get(key, 0) + 1
+    lengths = np.diff(words.offsets)
+    background = max(len(items), BACKGROUND)
+    rarity = np.array([max(0.0, math.log(background / holders[key]) - 3.0) for key in keys])
+    is_short = np.array([len(text.strip()) <= 3 for text in texts], dtype=bool)  # "4", "II", "No": anywhere by chance
+    gold = [choice == item["answer"] for item in items for choice in item["choices"]]
+    return Choices(
+        words=words,
+        of_item=Lists(values=np.arange(len(texts)), offsets=offsets),
+        weight=np.where(is_short, 0.0, rarity * np.minimum(1.0, lengths / 3)),
+        is_gold=np.array(gold, dtype=bool),
+    )
+
+
+def _context(members: Lists, choices: Choices, words: Ragged) -> tuple[Ragged, Int]:
+    """The options of each group's items, and whose they are: what identifies a question that is only a template."""
+    place, item = members.expand(np.arange(len(words)))
+    which, choice = choices.of_item.expand(item)
+    return _pack([choices.words[k] for k in choice.tolist()]), place[which]
+
+
+def _anchors(words: Ragged, shingles: Shingles, context: tuple[Ragged, Int]) -> tuple[Anchors, ...]:
+    """Anchors of every length that some group needs; groups whose every anchor is hot get those of their options."""
+    everyone = np.arange(len(words))
+    found = [_anchor_pairs(words, everyone, n) for n in range(SHINGLE, ANCHOR + 1)]
+    found = [_drop_hot(*pairs) for pairs in found]
+    anchored = np.unique(np.concatenate([group for _, group in found]))
+    option_words, option_group = context
+    lost = ~np.isin(option_group, anchored)
+    options = _pack([option_words[k] for k in np.flatnonzero(lost).tolist()])
+    made = []
+    for n, (grams, group) in zip(range(SHINGLE, ANCHOR + 1), found, strict=True):
+        more = _drop_hot(*_anchor_pairs(options, option_group[lost], n))
+        values, place = np.unique(np.concatenate([grams, more[0]]), return_inverse=True)
+        if len(values):
+            groups = _lists(place, np.concatenate([group, more[1]]), len(values))
+            made.append(Anchors(n=n, table=hash_table(values), groups=groups))
+    return tuple(made)
+
+
+def _anchor_pairs(words: Ragged, group: Int, n: int) -> tuple[Hashes, Int]:
+    """(anchor, group) pairs: every run of ANCHOR words, and texts of exactly `n` words when `n` is less."""
+    lengths = np.diff(words.offsets)
+    grams = ngrams(words, n)
+    owner = np.repeat(np.arange(len(words)), np.diff(grams.offsets))
+    fits = (lengths[owner] == n) | (n == ANCHOR)
+    return grams.values[fits], group[owner[fits]]
+
+
+def _drop_hot(grams: Hashes, group: Int) -> tuple[Hashes, Int]:
+    values, place = np.unique(grams, return_inverse=True)
+    holders = np.diff(_lists(place, group, len(values)).offsets)
+    keep = holders[place] <= HOT
+    return grams[keep], group[keep]
+
+
+def _bands(shingles: Shingles) -> Bands:
+    cold = _only(shingles.of_group, shingles.df[shingles.of_group.values] <= HOT)
+    sketched = Ragged(values=shingles.table.values[cold.values], offsets=cold.offsets)
+    signed = signatures(sketched, NUM_PERM, SEED)
+    filled = np.flatnonzero(np.diff(cold.offsets))
+    keys = band_keys(signed[:, filled])  # (bands, groups)
+    values, place = np.unique(keys.ravel(), return_inverse=True)
+    groups = _lists(place.astype(np.int64), np.tile(filled, len(keys)), len(values))
+    return Bands(signatures=signed, table=hash_table(values), groups=groups)
+
+
+def band_keys(signed: NDArray[np.uint32]) -> Hashes:
+    """(bands, n): the values of each band in 64 bits, different bands apart."""
+    values = signed.reshape(len(signed) // BAND_ROWS, BAND_ROWS, signed.shape[1]).astype(np.uint64)
+    keys = np.arange(1, len(values) + 1, dtype=np.uint64)[:, None] << np.uint64(40)
+    for k in range(BAND_ROWS):
+        keys = mix64(keys ^ values[:, k])
+    return keys

@@ -1,0 +1,186 @@
+"""Every number that a rule may limit: name, unit, meaning and good direction, declared once. The list is closed."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+Unit = Literal["rows", "samples", "tokens", "items", "share", "AUC", "ratio"]
+
+_SCORE = ("memorization.score", "memorization.epsilon")
+_MEMORIZED = (*_SCORE, "memorization.threshold")
+_MAP = (*_MEMORIZED, "difficulty.threshold", "difficulty.burn_in_share")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Metric:
+    """What one number means, and which way is good."""
+
+    name: str
+    unit: Unit
+    meaning: str
+    better: Literal["lower", "higher", "neither"]
+    """A rule limits the bad direction only: `max` where lower is better, `min` where higher is."""
+    kind: Literal["mass", "count", "power"]
+    """A failing `power` metric says that the audit could not see, not that the batch is bad."""
+    map_keys: tuple[str, ...] = ()
+    """The keys of the policy's `map` that decide this number: a locked rule locks them too."""
+
+    @property
+    def upper_bound(self) -> float | None:
+        """The largest value that it can take, or None: shares and AUCs end at 1."""
+        return 1.0 if self.unit in ("share", "AUC") else None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Measurement:
+    """A metric's value and its interval; `low == high == value` unless estimated from a sample."""
+
+    value: float
+    low: float
+    high: float
+
+    @classmethod
+    def exact(cls, value: float) -> "Measurement":
+        """A number that was counted, not estimated."""
+        return cls(value=value, low=value, high=value)
+
+
+def _batch() -> list[Metric]:
+    return [
+        Metric(name="batch.rows", unit="rows", better="neither", kind="count", meaning="all rows in the files"),
+        Metric(
+            name="batch.samples", unit="samples", better="higher", kind="count", meaning="rows that have usable text"
+        ),
+        Metric(
+            name="batch.tokens", unit="tokens", better="higher", kind="count", meaning="tokens in all usable samples"
+        ),
+        Metric(
+            name="batch.skipped_row_share",
+            unit="share",
+            better="lower",
+            kind="mass",
+            meaning="rows that could not be audited: null, empty, undecodable or over-long",
+        ),
+    ]
+
+
+def _masses() -> list[Metric]:
+    described = {
+        "stable_easy": ("easy and not memorized", "neither"),
+        "ambiguous_hard": ("hard and not memorized", "neither"),
+        "hotspot_memorized": ("easy and memorized: the risk of verbatim recall", "lower"),
+        "noisy_outlier": ("hard and memorized: odd or corrupt", "lower"),
+        "memorized": ("above the memorization threshold, easy or hard", "lower"),
+    }
+    return [
+        Metric(
+            name=f"{part}.{mass}_share",
+            unit="share",
+            better="neither" if better == "neither" else "lower",
+            kind="mass",
+            meaning=f"share of the batch's {mass}s that are {words}",
+            map_keys=_MEMORIZED if part == "memorized" else _MAP,
+        )
+        for part, (words, better) in described.items()
+        for mass in ("row", "token")
+    ]
+
+
+def _repetition() -> list[Metric]:
+    meanings = {
+        "duplicates.exact_row_share": "rows that repeat an earlier row byte for byte",
+        "duplicates.near_row_share": "rows that nearly repeat an earlier row, exact copies not counted",
+        "duplicates.token_share": "tokens in exact and near copies, the first of each cluster not counted",
+    }
+    return [
+        Metric(name=name, unit="share", better="lower", kind="mass", meaning=meaning)
+        for name, meaning in meanings.items()
+    ]
+
+
+def _contamination() -> list[Metric]:
+    counts: dict[str, tuple[Unit, str]] = {
+        "confirmed_items": ("items", "benchmark items that the batch holds, beyond doubt"),
+        "suspected_items": ("items", "benchmark items that the batch may hold"),
+        "confirmed_rows": ("rows", "rows that hold a confirmed benchmark item"),
+        "suspected_rows": ("rows", "rows that may hold a benchmark item"),
+    }
+    return [
+        *(
+            Metric(name=f"contamination.{name}", unit=unit, better="lower", kind="count", meaning=meaning)
+            for name, (unit, meaning) in counts.items()
+        ),
+        Metric(
+            name="contamination.confirmed_token_share",
+            unit="share",
+            better="lower",
+            kind="mass",
+            meaning="tokens of the rows that hold a confirmed benchmark item",
+        ),
+    ]
+
+
+def _detection() -> list[Metric]:
+    auc = "how well the policy's score tells controls planted {} from ordinary text (0.5 is blind)"
+    recall = "controls planted {} found among the 5 % of samples that score highest"
+    times = {1: "once", 4: "4 times", 16: "16 times"}
+    return [
+        *(
+            Metric(
+                name=f"detection.auc_at_dose_{dose}",
+                unit="AUC",
+                better="higher",
+                kind="power",
+                meaning=auc.format(words),
+                map_keys=_SCORE,
+            )
+            for dose, words in times.items()
+        ),
+        *(
+            Metric(
+                name=f"detection.recall_at_5pct_dose_{dose}",
+                unit="share",
+                better="higher",
+                kind="power",
+                meaning=recall.format(times[dose]),
+                map_keys=_SCORE,
+            )
+            for dose in (4, 16)
+        ),
+    ]
+
+
+def _proxy() -> list[Metric]:
+    forget = ("memorization.epsilon",)
+    return [
+        Metric(
+            name="forget.never_learned_share",
+            unit="share",
+            better="lower",
+            kind="mass",
+            meaning="samples whose loss never fell below epsilon: the forget score cannot speak about them",
+            map_keys=forget,
+        ),
+        Metric(
+            name="forget.tie_share",
+            unit="share",
+            better="lower",
+            kind="mass",
+            meaning="samples that share the most frequent forget score: a percentile inside a tie is arbitrary",
+            map_keys=forget,
+        ),
+        Metric(
+            name="proxy.capacity_ratio",
+            unit="ratio",
+            better="neither",
+            kind="power",
+            meaning="bits in the trained tokens over bits that the proxy can store; aim for 0.5 to 10",
+        ),
+    ]
+
+
+METRICS: dict[str, Metric] = {
+    metric.name: metric
+    for group in (_batch, _masses, _repetition, _contamination, _detection, _proxy)
+    for metric in group()
+}
+"""All metrics, by name, in the order of the documentation. Needs no NumPy, so policies check fast."""

@@ -1,0 +1,85 @@
+"""What an audit leaves behind: every file whole or absent, and `verdict.json` last, so its presence means completeness."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from carto_audit.contamination import write_matches
+from carto_audit.facts import control_medians
+from carto_audit.figures import figure_png, figure_svg, map_figure
+from carto_audit.files import atomic_path, file_sha256, write_json
+from carto_audit.report import write_report
+from carto_audit.thresholds import QUADRANTS
+from carto_audit.trace import write_trace
+from carto_audit.verdict import intoto_statement, verdict_document
+
+if TYPE_CHECKING:
+    from carto_audit.audit import Audit
+
+
+def write_outputs(audit: "Audit", facts: dict[str, Any], folder: Path) -> None:
+    """Writes all files of an audit into `folder`. A verdict from an earlier audit is removed first."""
+    for name in ("verdict.json", "verdict.intoto.json"):
+        (folder / name).unlink(missing_ok=True)
+    with atomic_path(folder / "scores.parquet") as temporary:
+        pq.write_table(scores_table(audit), temporary, compression="zstd")
+    write_trace(folder / "trace.parquet", audit.batch.sample_id, audit.fold, audit.trace)
+    if audit.contamination is not None:
+        write_matches(folder / "matches.parquet", audit.contamination.matches)
+    else:
+        (folder / "matches.parquet").unlink(missing_ok=True)
+    figure = map_figure(
+        difficulty=audit.scores.difficulty,
+        memorization=audit.scores.memorization(audit.policy.map.memorization.score),
+        n_tokens=audit.n_tokens,
+        facts=facts,
+        control_scores=control_medians(audit),
+    )
+    write_report(folder, facts, figure_svg(figure), figure_png(figure))
+    subjects = {
+        audit.batch.paths[0].name if len(audit.batch.paths) == 1 else "batch": audit.batch.sha256,
+        "report.json": file_sha256(folder / "report.json"),
+    }
+    write_json(folder / "verdict.intoto.json", intoto_statement(audit.verdict, audit.policy, subjects))
+    write_json(folder / "verdict.json", verdict_document(audit.verdict, audit.policy, audit.batch.sha256))
+
+
+def scores_table(audit: "Audit") -> pa.Table:
+    """`scores.parquet`: a row per sample. Scores and quadrant are null where a sample was not trained on."""
+    scores, duplicates, actions = audit.scores, audit.duplicates, audit.actions
+    names = [*QUADRANTS, None]
+    quadrant = audit.datamap.quadrant if audit.datamap else np.full(len(audit.batch), -1)
+    tiers = audit.contamination.tier_names() if audit.contamination else np.full(len(audit.batch), "")
+    return pa.table(
+        {
+            "sample_id": audit.batch.sample_id,
+            "row": audit.batch.row,
+            "n_tokens": audit.n_tokens,
+            "difficulty": _nullable(scores.difficulty),
+            "memorization": _nullable(scores.memorization(audit.policy.map.memorization.score)),
+            "forget_score": _nullable(scores.forget_score),
+            "memorized_share": _nullable(scores.memorized_share),
+            "memorized_span_share": _nullable(scores.memorized_span_share),
+            "span_start": pa.array(audit.span_start, mask=audit.span_start < 0),
+            "span_end": pa.array(audit.span_end, mask=audit.span_end < 0),
+            "loss_in": _nullable(scores.loss_in),
+            "loss_out": _nullable(scores.loss_out),
+            "quadrant": pa.DictionaryArray.from_arrays(
+                pa.array(quadrant, pa.int8(), mask=quadrant < 0), pa.array(names[:-1])
+            ).cast(pa.string()),
+            "cluster_id": duplicates.cluster_id,
+            "cluster_size": duplicates.cluster_size,
+            "contamination_tier": pa.array(tiers.tolist(), pa.string()),
+            "action": pa.array(actions.action.tolist(), pa.string()),
+            "weight": actions.weight,
+            "reasons": pa.array(actions.reasons.tolist(), pa.string()),
+        }
+    )
+
+
+def _nullable(values: NDArray[np.float64]) -> pa.Array:
+    return pa.array(values, pa.float64(), from_pandas=True)

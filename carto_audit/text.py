@@ -1,0 +1,19 @@
+"""Text as the audit sees it: hostile until made safe, and normalized one way for every comparison."""
+
+import re
+import unicodedata
+
+_UNSAFE = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
+_SPACE = re.compile(r"\s+")
+
+
+def safe_inline(text: str, limit: int = 240) -> str:
+    """One printable line of at most `limit` characters: control, bidi, zero-width and surrogate characters are gone.
+
+    Every vendor string passes through here before it reaches a terminal, a log or a page. It does not escape markup;
+    that is each sink's own job.
+    """
+    head = _SPACE.sub(" ", text[: limit * 8])
+    clean = "".join(c for c in unicodedata.normalize("NFC", head) if unicodedata.category(c) not in _UNSAFE).strip()
+    cut = len(clean) > limit or len(text) > limit * 8
+    return clean[: limit - 1] + "…" if cut else clean

@@ -1,0 +1,386 @@
+"""Cross-fit training: one proxy per fold, each blind to its fold, so every sample gets a loss from a proxy that never saw it."""
+
+import io
+import math
+import multiprocessing
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from multiprocessing.connection import Connection, wait
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from carto_audit.errors import AuditError, CartoError
+from carto_audit.files import write_bytes
+from carto_audit.progress import SILENT, Progress
+from carto_audit.proxy import ProxySpec, build_proxy, token_losses
+from carto_audit.tokens import TokenStore
+from carto_audit.trace import TokenLosses, Trace
+
+LOGGED_EPOCHS = 3
+"""In- and out-of-fold losses are averaged over this many late epochs, which halves their noise."""
+
+WARM_UP_SHARE = 0.1
+FLOOR_RATE_SHARE = 0.1
+WEIGHT_DECAY = 0.1
+BETAS = (0.9, 0.95)
+CLIP_NORM = 1.0
+BUCKET_MINIBATCHES = 16
+"""Sequences are sorted by length inside groups of about this many minibatches: little padding, nearly random order."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainConfig:
+    """What a run decides about training. `folds` 1 is the paper's single proxy, which has no out-of-fold losses."""
+
+    epochs: int
+    folds: int
+    seed: int
+    device: str
+    threads: int
+
+    @property
+    def logged(self) -> tuple[int, ...]:
+        """The epochs, counted from 1, after which losses are evaluated."""
+        return tuple(range(max(1, self.epochs - LOGGED_EPOCHS + 1), self.epochs + 1))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FoldJob:
+    """All that one proxy's training needs. `learned` and `scored` are sample indices into the store. Pickles small."""
+
+    index: int
+    spec: ProxySpec
+    config: TrainConfig
+    store: TokenStore
+    learned: NDArray[np.int64]
+    scored: NDArray[np.int64]
+    folder: Path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sequences:
+    """Samples cut to the context. Sequence `s` predicts tokens `start[s]:stop[s]` of the store for `sample[s]`."""
+
+    sample: NDArray[np.int64]
+    start: NDArray[np.int64]
+    stop: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.sample)
+
+
+def cut_sequences(store: TokenStore, samples: NDArray[np.int64], context: int) -> Sequences:
+    """Cuts samples into sequences of at most `context` targets. Every token is the target of exactly one sequence."""
+    offsets = store.offsets
+    pieces = -(-(offsets[samples + 1] - offsets[samples]) // context)
+    sample = np.repeat(samples, pieces)
+    nth = np.arange(len(sample)) - np.repeat(np.cumsum(pieces) - pieces, pieces)
+    start = offsets[sample] + nth * context
+    return Sequences(sample=sample, start=start, stop=np.minimum(start + context, offsets[sample + 1]))
+
+
+def minibatches(sequences: Sequences, budget: int, rng: np.random.Generator | None) -> Iterator[NDArray[np.int64]]:
+    """Sequence indices of minibatches that hold at most `budget` positions, padding included (or one sequence).
+
+    With `rng` the order is shuffled and lengths are bucketed; without, everything is sorted by length.
+    """
+    length = sequences.stop - sequences.start
+    if rng is None:
+        yield from _fill(np.argsort(length, kind="stable"), length, budget)
+        return
+    order = rng.permutation(len(sequences))
+    per_bucket = max(1, int(BUCKET_MINIBATCHES * budget / max(1.0, float(length.mean()))))
+    buckets = [order[k : k + per_bucket] for k in range(0, len(order), per_bucket)]
+    filled = [b for bucket in buckets for b in _fill(bucket[np.argsort(length[bucket], kind="stable")], length, budget)]
+    yield from (filled[k] for k in rng.permutation(len(filled)))
+
+
+def _fill(order: NDArray[np.int64], length: NDArray[np.int64], budget: int) -> Iterator[NDArray[np.int64]]:
+    first = 0
+    for k in range(1, len(order) + 1):
+        if k == len(order) or (k + 1 - first) * length[order[k]] > budget:
+            yield order[first:k]
+            first = k
+
+
+def pad(
+    store_ids: NDArray[np.integer], bos: int, sequences: Sequences, chosen: NDArray[np.int64]
+) -> tuple[Tensor, ...]:
+    """Inputs, targets and the mask of real positions of some sequences, each (B, T). A sequence opens with the token
+    before it in its sample, the first one with `bos`."""
+    length = sequences.stop[chosen] - sequences.start[chosen]
+    real = np.arange(length.max()) < length[:, None]  # (B, T)
+    targets = np.zeros(real.shape, np.int64)
+    inputs = np.zeros(real.shape, np.int64)
+    for b, s in enumerate(chosen):
+        ids = store_ids[sequences.start[s] : sequences.stop[s]]
+        targets[b, : len(ids)] = ids
+        inputs[b, 1 : len(ids)] = ids[:-1]
+        opens_sample = s == 0 or sequences.sample[s - 1] != sequences.sample[s]
+        inputs[b, 0] = bos if opens_sample else store_ids[sequences.start[s] - 1]
+    return torch.from_numpy(inputs), torch.from_numpy(targets), torch.from_numpy(real)
+
+
+def learning_rate(step: int, steps: int, peak: float) -> float:
+    """Linear warm-up, then a cosine down to a tenth of the peak."""
+    warm_up = max(1, int(WARM_UP_SHARE * steps))
+    if step < warm_up:
+        return peak * (step + 1) / warm_up
+    progress = (step - warm_up) / max(1, steps - warm_up)
+    return peak * (FLOOR_RATE_SHARE + (1 - FLOOR_RATE_SHARE) * 0.5 * (1 + math.cos(math.pi * progress)))
+
+
+class FoldRun:
+    """One proxy's training: the model, its optimizer, and the losses logged so far. Saves and resumes after any epoch."""
+
+    def __init__(self, job: FoldJob, tell: Callable[[int], None]) -> None:
+        self.job, self.tell = job, tell
+        self.device = torch.device(job.config.device)
+        self.model = build_proxy(job.spec, job.config.seed + job.index).to(self.device)
+        self.optimizer = torch.optim.AdamW(
+            self.model.parameters(), lr=job.spec.learning_rate, betas=BETAS, weight_decay=WEIGHT_DECAY, fused=True
+        )
+        self.ids = job.store.ids()
+        self.learned = cut_sequences(job.store, job.learned, job.spec.context)
+        self.scored = cut_sequences(job.store, job.scored, job.spec.context)
+        self.n_tokens = job.store.n_tokens
+        self.epoch = 0
+        self.train_loss = np.zeros((job.config.epochs, len(job.store)), np.float32)
+        self.scored_loss = np.zeros((len(job.config.logged), len(job.store)), np.float32)
+        self.token_loss = np.zeros(int(job.store.offsets[-1]), np.float32)
+
+    def losses(self, sequences: Sequences, chosen: NDArray[np.int64]) -> tuple[Tensor, NDArray[np.int64]]:
+        """Token losses (n_real,) of some sequences, and how many belong to each, (B,)."""
+        inputs, targets, real = (x.to(self.device) for x in pad(self.ids, self.job.store.bos, sequences, chosen))
+        with torch.autocast("cuda", torch.bfloat16, enabled=self.device.type == "cuda"):
+            losses = token_losses(self.model, inputs, targets, real, built_in=self.job.spec.checkpoint is None)
+        return losses, sequences.stop[chosen] - sequences.start[chosen]
+
+    def train_epoch(self) -> None:
+        """One pass over what this proxy may learn; the losses logged are those of the training steps themselves."""
+        budget = self.job.spec.minibatch_tokens
+        rng = np.random.default_rng([self.job.config.seed, self.job.index, self.epoch])
+        plan = list(minibatches(self.learned, budget, rng))
+        sums = np.zeros(len(self.job.store), np.float64)
+        self.model.train()
+        for k, chosen in enumerate(plan):
+            progress = self.epoch + k / len(plan)
+            self._set_rate(learning_rate(round(progress * len(plan)), self.job.config.epochs * len(plan), 1.0))
+            losses, counts = self.losses(self.learned, chosen)
+            loss = losses.mean()
+            if not torch.isfinite(loss):
+                raise AuditError(
+                    f"proxy {self.job.index + 1}: the loss is {loss.item()} in epoch {self.epoch + 1}, step {k + 1}: "
+                    "training diverged; try another --proxy or --seed"
+                )
+            self.optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            nn.utils.clip_grad_norm_(self.model.parameters(), CLIP_NORM)
+            self.optimizer.step()
+            self._add(sums, self.learned, chosen, losses, counts)
+            self.tell(int(counts.sum()))
+        learned = self.job.learned
+        self.train_loss[self.epoch, learned] = sums[learned] / self.n_tokens[learned]
+        self.epoch += 1
+
+    @torch.no_grad()
+    def evaluate(self) -> None:
+        """Losses of every scored sample, in fold and out of it, after the current epoch."""
+        sums = np.zeros(len(self.job.store), np.float64)
+        self.model.eval()
+        for chosen in minibatches(self.scored, 2 * self.job.spec.minibatch_tokens, None):
+            losses, counts = self.losses(self.scored, chosen)
+            self._add(sums, self.scored, chosen, losses, counts)
+            flat = losses.float().cpu().numpy() / len(self.job.config.logged)
+            for s, part in zip(chosen, np.split(flat, np.cumsum(counts)[:-1]), strict=True):
+                self.token_loss[self.scored.start[s] : self.scored.stop[s]] += part
+            self.tell(int(counts.sum()) // 3)
+        scored, row = self.job.scored, self.job.config.logged.index(self.epoch)
+        self.scored_loss[row, scored] = sums[scored] / self.n_tokens[scored]
+
+    def _set_rate(self, share: float) -> None:
+        for group in self.optimizer.param_groups:
+            group["lr"] = share * self.job.spec.learning_rate
+
+    def _add(
+        self,
+        sums: NDArray[np.float64],
+        sequences: Sequences,
+        chosen: NDArray[np.int64],
+        losses: Tensor,
+        counts: NDArray[np.int64],
+    ) -> None:
+        flat = losses.detach().float().cpu().numpy().astype(np.float64)
+        per_sequence = np.add.reduceat(flat, np.cumsum(counts) - counts)
+        np.add.at(sums, sequences.sample[chosen], per_sequence)
+
+    def save(self, path: Path) -> None:
+        """Writes the whole state, so that a killed run loses at most the epoch it was in."""
+        state = {
+            "epoch": self.epoch,
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "arrays": [torch.from_numpy(a) for a in (self.train_loss, self.scored_loss, self.token_loss)],
+        }
+        buffer = io.BytesIO()  # torch reports a full disk as RuntimeError; a plain write says OSError
+        torch.save(state, buffer)
+        write_bytes(path, buffer.getvalue())
+
+    def resume(self, path: Path) -> None:
+        """Continues from a saved state, if there is one."""
+        if not path.exists():
+            return
+        state = torch.load(path, map_location=self.device, weights_only=True)
+        self.epoch = state["epoch"]
+        self.model.load_state_dict(state["model"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.train_loss, self.scored_loss, self.token_loss = (a.cpu().numpy() for a in state["arrays"])
+
+
+def train_fold(job: FoldJob, tell: Callable[[int], None]) -> None:
+    """Trains one proxy and leaves its losses in the job's folder. `tell` receives trained tokens, a third per scored one."""
+    torch.set_num_threads(job.config.threads)
+    torch.use_deterministic_algorithms(job.config.device == "cpu")
+    run = FoldRun(job, tell)
+    saved = job.folder / f"proxy-{job.index}.pt"
+    run.resume(saved)
+    tell(work_of(job, run.epoch))
+    while run.epoch < job.config.epochs:
+        run.train_epoch()
+        if run.epoch in job.config.logged:
+            run.evaluate()
+        run.save(saved)
+
+
+def work_of(job: FoldJob, epochs: int) -> int:
+    """Tokens of work in the first `epochs` epochs: trained ones, and a third of each scored one."""
+    n_tokens = job.store.n_tokens
+    scored = sum(e <= epochs for e in job.config.logged)
+    return int(epochs * n_tokens[job.learned].sum() + scored * (n_tokens[job.scored].sum() // 3))
+
+
+def cross_fit(
+    spec: ProxySpec,
+    config: TrainConfig,
+    store: TokenStore,
+    fold: NDArray[np.int8],
+    learnable: NDArray[np.bool_],
+    scored: NDArray[np.bool_],
+    folder: Path,
+    progress: Progress = SILENT,
+) -> tuple[Trace, TokenLosses]:
+    """Trains a proxy per fold and returns every scored sample's losses.
+
+    A proxy learns the learnable samples outside its fold (with one fold, all of them). On a CPU the proxies train side
+    by side, a process each. Raises AuditError when a loss is not finite or a process dies.
+    """
+    for index in range(config.folds):
+        if not (learnable & ((fold != index) | (config.folds == 1))).any():
+            raise AuditError(
+                "too little text to train on both sides of a split: nearly all of it is kin; use --folds 1 or add text"
+            )
+    jobs = [
+        FoldJob(
+            index=index,
+            spec=spec,
+            config=config,
+            store=store,
+            learned=np.flatnonzero(learnable & ((fold != index) | (config.folds == 1))),
+            scored=np.flatnonzero(scored),
+            folder=folder,
+        )
+        for index in range(config.folds)
+    ]
+    total = sum(work_of(job, config.epochs) for job in jobs)
+    label = f"Training {len(jobs)} proxies" if len(jobs) > 1 else "Training the proxy"
+    with progress.task(label, total, "tokens") as advance:
+        if config.device == "cpu" and len(jobs) > 1:
+            _train_side_by_side(jobs, advance)
+        else:
+            for job in jobs:
+                train_fold(job, advance)
+    return _collect(jobs, fold, learnable, scored)
+
+
+def _train_side_by_side(jobs: list[FoldJob], advance: Callable[[float], None]) -> None:
+    context = multiprocessing.get_context("spawn")
+    workers: dict[Connection, Any] = {}
+    for job in jobs:
+        ours, theirs = context.Pipe(duplex=False)
+        workers[ours] = context.Process(target=_work, args=(job, theirs), daemon=True)
+        workers[ours].start()
+        theirs.close()
+    try:
+        open_ends = set(workers)
+        while open_ends:
+            for end in wait(list(open_ends)):
+                if isinstance(end, Connection) and not _hear(end, workers[end], advance):
+                    open_ends.remove(end)
+    finally:
+        for worker in workers.values():
+            worker.terminate()
+            worker.join()
+
+
+def _hear(end: Connection, worker: Any, advance: Callable[[float], None]) -> bool:
+    """One message from a worker; False when it is done. Its errors are raised here."""
+    try:
+        message = end.recv()
+    except EOFError:
+        worker.join()
+        raise AuditError(
+            f"a training process ended with exit code {worker.exitcode} (out of memory?); run the same command again to "
+            "continue where it stopped"
+        ) from None
+    if isinstance(message, CartoError):
+        raise message
+    if message is None:
+        return False
+    advance(message)
+    return True
+
+
+def _work(job: FoldJob, end: Connection) -> None:
+    """A worker process. Ctrl-C is the parent's business; when the parent is gone, so is the pipe, and work stops."""
+    import signal
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        train_fold(job, end.send)
+        end.send(None)
+    except CartoError as error:
+        end.send(error)
+    except BrokenPipeError:
+        os._exit(1)
+
+
+def _collect(
+    jobs: list[FoldJob], fold: NDArray[np.int8], learnable: NDArray[np.bool_], scored: NDArray[np.bool_]
+) -> tuple[Trace, TokenLosses]:
+    """Puts the proxies' losses together: a sample's `in` loss is from a proxy that may learn it, `out` from the other."""
+    states = [torch.load(job.folder / f"proxy-{job.index}.pt", weights_only=True)["arrays"] for job in jobs]
+    train, late, per_token = (np.stack([state[k].numpy() for state in states]) for k in range(3))  # (folds, ...)
+    store, config = jobs[0].store, jobs[0].config
+    samples = np.arange(len(store))
+    inside = (fold + 1) % config.folds
+    token_fold = np.repeat(fold, store.n_tokens)
+    tokens = np.arange(per_token.shape[1])
+    crossed = config.folds > 1
+    unknown = np.float32(np.nan)
+    loss_in = np.where(scored, late[inside, :, samples].T, unknown)
+    loss_out = np.where(scored, late[fold, :, samples].T, unknown) if crossed else np.full_like(loss_in, unknown)
+    token_in = per_token[(token_fold + 1) % config.folds, tokens]
+    token_out = per_token[token_fold, tokens] if crossed else np.full_like(token_in, unknown)
+    trace = Trace(
+        train=np.where(learnable, train[inside, :, samples].T, unknown),
+        loss_in=loss_in,
+        loss_out=loss_out,
+        logged=config.logged,
+    )
+    return trace, TokenLosses(loss_in=token_in, loss_out=token_out, offsets=store.offsets)

@@ -1,0 +1,147 @@
+import string
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from carto_audit.redact import excerpt, redact
+
+PEM = "-----BEGIN RSA PRIVATE KEY-----\n" + "MIIEpAIBAAKCAQEA7bq9Xc2\n" * 30 + "-----END RSA PRIVATE KEY-----"
+
+
+@pytest.mark.parametrize(
+    ("secret", "label"),
+    [
+        ("jane.o'neil+news@mail.example.co.uk", "[email]"),
+        ("+49 (0)30 1234-5678", "[phone]"),
+        ("(415) 555-0132", "[phone]"),
+        ("415-555-0132", "[phone]"),
+        ("06 12 34 56 78", "[phone]"),
+        ("192.168.17.4", "[ip]"),
+        ("2001:db8::ff00:42:8329", "[ip]"),
+        ("4111 1111 1111 1111", "[card]"),
+        ("378282246310005", "[card]"),
+        ("DE89 3704 0044 0532 0130 00", "[iban]"),
+        ("GB82WEST12345698765432", "[iban]"),
+        ("123-45-6789", "[ssn]"),
+        ("eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0In0.SflKxwRJSMeKKF2Q", "[token]"),
+        ("AKIAIOSFODNN7EXAMPLE", "[key]"),
+        ("ghp_abcdefghijklmnopqrstuvwxyz0123456789", "[key]"),
+        ("xoxb-123456789012-abcdefghij", "[key]"),
+        ("hf_abcdefghijklmnopqrstuvwxyzABCDEFGH", "[key]"),
+        ("sk-proj-abcdefghijklmnopqrst1234", "[key]"),
+        ("d41d8cd98f00b204e9800998ecf8427e", "[secret]"),
+        ("Zm9vYmFyIGJheiBxdXV4IDEyMzQ1Njc4OTA5OTk5", "[secret]"),
+        ("00123456789", "[phone]"),
+        ("739182640155", "[number]"),
+        (PEM, "[private key]"),
+    ],
+)
+def test_each_kind_of_secret_is_masked_by_its_label(secret, label):
+    assert redact(f"before {secret} after") == f"before {label} after"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "between 1914 and 1918, on 2004-05-12 at 12:30:45",
+        "std::vector<int> and a::b",
+        "it cost 1,234,567 dollars or 3.14159 %",
+        "version 999.999.1.2",
+        "see ISBN chapters 12 and 13",
+        "name@ and @name",
+        "-----BEGIN of a story",
+    ],
+)
+def test_ordinary_text_stays_readable(text):
+    assert redact(text) == text
+
+
+def test_a_number_that_fails_its_checksum_is_no_card_and_no_iban():
+    assert "[card]" not in redact("4111 1111 1111 1112")
+    assert "[iban]" not in redact("DE88 3704 0044 0532 0130 00")
+
+
+def test_a_card_followed_by_its_expiry_date_is_still_a_card():
+    assert redact("4111 1111 1111 1111 12/26") == "[card] 12/26"
+
+
+def test_the_values_of_passwords_and_of_urls_are_masked():
+    assert redact("password: hunter2, then") == "password: [secret], then"
+    assert redact("https://bob:s3cr3t@host/x") == "https://[secret]@host/x"
+
+
+def test_short_numbers_and_codes_are_masked_inside_the_span_only():
+    text = "room 1234 code QX7-ZZ4 pin 881 and 9021"
+    assert redact(text, (10, 30)) == "room 1234 code [code] pin [number] and 9021"
+
+
+def test_a_code_cut_by_the_border_of_the_span_is_masked_whole():
+    text = "the access code is QX7-9931-ZZ4 today"
+    inner = text.index("9931")
+    assert "QX7" not in redact(text, (inner, inner + 2))
+    assert "ZZ4" not in redact(text, (inner, inner + 2))
+
+
+def test_a_secret_cut_by_the_border_of_the_excerpt_is_masked():
+    text = "x " * 200 + "jane.doe@example.com" + " y" * 200
+    middle = text.index("doe")
+    shown = excerpt(text, middle + 60, middle + 70, context=58)
+    assert "doe" not in shown.before
+    assert "example" not in shown.before
+
+
+def test_invisible_characters_do_not_hide_a_secret():
+    shown = excerpt("write to ja\u200bne@exam\u2060ple.com now", 0, 8)
+    assert "ne@" not in shown.after
+    assert "[email]" in shown.after
+
+
+def test_an_excerpt_keeps_the_spaces_between_its_parts():
+    shown = excerpt("one two three", 4, 7)
+    assert shown.before + shown.span + shown.after == "one two three"
+
+
+def test_numbers_of_a_benchmark_item_stay_readable_when_asked():
+    text = "She packs 120 crates and 3500 pears"
+    assert "120" in excerpt(text, 0, len(text), memorized=False).span
+    assert "120" not in excerpt(text, 0, len(text)).span
+
+
+@pytest.mark.parametrize("span", [(-1, -1), (5, 2), (0, 10**9), (10**9, 10**9 + 1)])
+def test_offsets_beyond_the_text_are_clamped(span):
+    excerpt("short text", *span)
+
+
+@pytest.mark.parametrize(
+    "unit", ["eyJ-", "a@", ":", "1 ", "-----BEGIN A-----", "1", "DE12 ", "://a:", "a.", "aA1/", "é\u0301"]
+)
+def test_a_text_of_five_megabytes_costs_one_window(unit):
+    text = unit * (5_000_000 // len(unit))
+    shown = excerpt(text, 2_500_000, 2_500_040)
+    assert len(shown.before) + len(shown.span) + len(shown.after) < 2_000
+
+
+def test_a_span_of_megabytes_is_shown_by_its_beginning():
+    shown = excerpt("word " * 1_000_000, 0, 5_000_000)
+    assert shown.span.endswith("…")
+    assert len(shown.span) < 500
+
+
+@given(st.text(max_size=300), st.integers(-5, 310), st.integers(-5, 310))
+def test_any_excerpt_is_one_printable_line(text, start, end):
+    shown = excerpt(text, start, end, context=20)
+    assert all(c.isprintable() for c in shown.before + shown.span + shown.after)
+
+
+@given(st.text("aZ9 .", max_size=40), st.integers(0, 10**12), st.text("aZ .", max_size=40))
+def test_no_number_of_nine_digits_survives(before, value, after):
+    number = f"{value + 10**11}"
+    assert number not in redact(before + number + after)
+
+
+@given(st.text(string.ascii_letters + " ", max_size=200))
+def test_words_alone_are_never_touched(text):
+    # Below 32 letters nothing looks like key material.
+    words = " ".join(word[:31] for word in text.split())
+    assert " is " in words or redact(words) == words
