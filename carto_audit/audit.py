@@ -6,7 +6,6 @@ import json
 import os
 import shutil
 import time
-import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
@@ -19,17 +18,19 @@ import torch
 from numpy.typing import NDArray
 
 from carto_audit import __version__
-from carto_audit.batch import Batch, iter_texts, read_batch, read_texts
+from carto_audit.batch import Batch, read_batch, read_texts
 from carto_audit.benchmark import Benchmark, read_benchmark
 from carto_audit.contamination import Contamination, check_contamination
 from carto_audit.controls import Controls, plant_controls
-from carto_audit.datamap import DataMap, Mass, draw_map, masses
+from carto_audit.datamap import UNMAPPED, DataMap, Mass, draw_map, masses
 from carto_audit.duplicates import Duplicates, find_duplicates
 from carto_audit.errors import AuditError, UsageError
 from carto_audit.folds import Kinship, assign_folds, find_kin, sample_groups
 from carto_audit.index import build_index
 from carto_audit.interventions import Actions, decide
+from carto_audit.measure import measure
 from carto_audit.metrics import Measurement
+from carto_audit.noise import find_noise
 from carto_audit.policy import Policy
 from carto_audit.progress import SILENT, Progress
 from carto_audit.proxy import (
@@ -41,11 +42,11 @@ from carto_audit.proxy import (
     choose_preset,
     count_parameters,
 )
-from carto_audit.scores import Power, Scores, measure_detection, score
+from carto_audit.scores import Scores, measure_detection, score
 from carto_audit.text import safe_inline
 from carto_audit.thresholds import QUADRANTS
 from carto_audit.tokens import Encoder, TokenStore, encode_batch, load_encoder, locate_spans, train_encoder
-from carto_audit.trace import Trace
+from carto_audit.trace import TokenLosses, Trace
 from carto_audit.train import TrainConfig, cross_fit
 from carto_audit.verdict import Verdict, evaluate
 
@@ -58,11 +59,6 @@ FILLER_CHARACTERS = 4000
 
 DEFAULT_EPOCHS = 8
 """At 8, secrets planted 4 times stand out with AUC 0.95 on 260,000 tokens of Wikipedia (docs/method.md)."""
-
-LANGUAGE_ZLIB_RATIO = 0.75
-"""Text that zlib cannot shrink below this is no language; short texts are not judged (their headers dominate)."""
-
-SHORTEST_ZLIB_BYTES = 200
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,6 +73,52 @@ class Options:
     folds: int = 2
     max_tokens: int | None = None
     seed: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Corpus:
+    """The batch and its controls as tokens: N samples, then the controls, in one store."""
+
+    spec: ProxySpec
+    encoder: Encoder
+    controls: Controls
+    store: TokenStore
+    most_tokens: int
+
+    @property
+    def n_tokens(self) -> NDArray[np.int64]:
+        """Tokens of the batch's samples, (N,)."""
+        return self.store.n_tokens[: len(self.store) - len(self.controls)]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Split:
+    """Who is kin and on which side of the cross-fit. `trained` is (N,); `learnable`, `scored` and `fold` also cover the
+    controls. `whole` says that every usable sample is trained on."""
+
+    kinship: Kinship
+    trained: NDArray[np.bool_]
+    whole: bool
+    learnable: NDArray[np.bool_]
+    scored: NDArray[np.bool_]
+    fold: NDArray[np.int8]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sight:
+    """What the losses show: scores of samples and of controls, detection power, and the map, which is None when a
+    threshold could not be set."""
+
+    scores: Scores
+    control_scores: Scores
+    power: dict[str, Any]
+    datamap: DataMap | None
+    masses: dict[str, Mass]
+
+    @property
+    def quadrant(self) -> NDArray[np.int8]:
+        """Quadrant codes, (N,); UNMAPPED everywhere when there is no map."""
+        return self.datamap.quadrant if self.datamap else np.full(len(self.scores.difficulty), UNMAPPED, np.int8)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,10 +139,8 @@ class Run:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Audit:
-    """All that one audit found. Arrays are aligned with the batch's samples, (N,); `control_scores` with `controls`.
-
-    `contamination` is None when no benchmark was given, `datamap` when a threshold could not be set.
-    """
+    """All that one audit found. Arrays are aligned with the batch's samples, (N,). `contamination` is None when no
+    benchmark was given."""
 
     batch: Batch
     n_tokens: NDArray[np.int64]
@@ -110,12 +150,8 @@ class Audit:
     benchmarks: tuple[Benchmark, ...]
     contamination: Contamination | None
     trace: Trace
-    scores: Scores
+    sight: Sight
     controls: Controls
-    control_scores: Scores
-    power: dict[str, Any]
-    datamap: DataMap | None
-    masses: dict[str, Mass]
     span_start: NDArray[np.int64]
     span_end: NDArray[np.int64]
     actions: Actions
@@ -159,93 +195,120 @@ class _Auditor:
         self.seconds[stage] = round(time.perf_counter() - began, 3)
 
     def run(self, inputs: Sequence[str | Path], benchmark_paths: Sequence[str | Path]) -> Audit:
+        """All stages in order."""
         options, progress = self.options, self.progress
         device = resolve_device(options.device)
         benchmarks = tuple(read_benchmark(path) for path in benchmark_paths)
         with self.timed("batch"):
-            batch = read_batch(
-                inputs, text_column=options.text_column, id_column=options.id_column, progress=progress
-            )
+            batch = read_batch(inputs, text_column=options.text_column, id_column=options.id_column, progress=progress)
         folder = work_folder(self.work, batch, options)
         with self.timed("duplicates"):
             duplicates = find_duplicates(batch, folder, progress)
         with self.timed("contamination"):
             contamination = check_contamination(batch, build_index(benchmarks), progress) if benchmarks else None
         with self.timed("tokens"):
-            spec, encoder = self.choose_proxy(batch, duplicates, device)
-            most_tokens = options.max_tokens or (CPU_TOKENS if device == "cpu" else GPU_TOKENS)
-            controls = self.plant(batch, duplicates, encoder, most_tokens)
-            store = encode_batch(batch, encoder, controls.texts, folder / "tokens.bin", progress)
-        n, n_tokens = len(batch), store.n_tokens
+            corpus = self.encode(batch, duplicates, device, folder)
         with self.timed("folds"):
-            kinship = find_kin(store, duplicates.cluster_id, duplicates.exact, folder, progress)
-            usable = batch.trainable & (n_tokens[:n] > 0)
-            trained = usable & sample_groups(kinship.group, n_tokens[:n] * usable, most_tokens, options.seed)
-            group = np.concatenate([kinship.group, kinship.group.max() + 1 + controls.secret])
-            mapped = np.concatenate([trained, np.ones(len(controls), dtype=bool)])
-            fold = assign_folds(group, n_tokens * mapped, options.folds, options.seed)
+            split = self.split(batch, duplicates, corpus, folder)
         with self.timed("training"):
-            threads = max(1, (os.cpu_count() or 1) // (options.folds if device == "cpu" else 1))
-            config = TrainConfig(
-                epochs=options.epochs, folds=options.folds, seed=options.seed, device=device, threads=threads
-            )
-            learnable = np.concatenate([trained, controls.dose > 0])
-            trace, token_losses = cross_fit(spec, config, store, fold, learnable, mapped, folder, progress)
+            trace, token_losses = self.train(corpus, split, device, folder)
         with self.timed("scores"):
-            settings = self.policy.map
-            everything = score(
-                trace, token_losses, settings.memorization.epsilon, settings.difficulty.burn_in_share
-            )
-            scores, planted = everything.select(slice(0, n)), everything.select(slice(n, None))
-            alone = duplicates.cluster_size == 1
-            power = measure_detection(scores.select(alone), n_tokens[:n][alone], planted, controls)
-            datamap = draw_map(
-                scores,
-                n_tokens[:n],
-                settings.memorization.score,
-                (settings.difficulty.threshold, settings.memorization.threshold),
-                planted,
-                controls,
-            )
-            quadrant = datamap.quadrant if datamap else np.full(n, -1, np.int8)
-            mass = masses(quadrant, n_tokens[:n], kinship.group, options.seed) if datamap else {}
-            start, end = locate_spans(batch, encoder, scores.span_first, scores.span_last, progress)
-        parameters = count_parameters(spec)
-        ratio = _measured_ratio(scores, n_tokens[:n], trained, parameters)
-        measurements = measure(batch, n_tokens[:n], duplicates, contamination, scores, power, mass, ratio, self.policy)
+            sight = self.look(corpus, split, trace, token_losses)
+            n, n_tokens = len(batch), corpus.n_tokens
+            start, end = locate_spans(batch, corpus.encoder, sight.scores.span_first, sight.scores.span_last, progress)
+            actions = self.act(batch, sight, contamination)
+        ratio = measured_ratio(sight.scores, n_tokens, corpus.spec)
+        measurements = measure(
+            batch,
+            n_tokens,
+            duplicates,
+            contamination,
+            sight.scores,
+            sight.power.get(self.policy.map.memorization.score, {}),
+            sight.masses,
+            ratio,
+        )
         return Audit(
             batch=batch,
-            n_tokens=n_tokens[:n],
-            trained=trained,
-            fold=fold[:n],
+            n_tokens=n_tokens,
+            trained=split.trained,
+            fold=split.fold[:n],
             duplicates=duplicates,
             benchmarks=benchmarks,
             contamination=contamination,
             trace=trace.select(slice(0, n)),
-            scores=scores,
-            controls=controls,
-            control_scores=planted,
-            power=power,
-            datamap=datamap,
-            masses=mass,
+            sight=sight,
+            controls=corpus.controls,
             span_start=start,
             span_end=end,
-            actions=self.act(batch, quadrant, scores, contamination),
+            actions=actions,
             measurements=measurements,
             policy=self.policy,
             verdict=evaluate(self.policy, measurements, datetime.now(UTC).date()),
             run=Run(
                 options=options,
                 device=device,
-                spec=spec,
-                parameters=parameters,
+                spec=corpus.spec,
+                parameters=count_parameters(corpus.spec),
                 capacity_ratio=ratio,
-                max_tokens=None if trained.sum() == usable.sum() else most_tokens,
-                kinship=kinship,
+                max_tokens=None if split.whole else corpus.most_tokens,
+                kinship=split.kinship,
                 packages=package_versions(),
                 started_at=self.started_at,
                 seconds=self.seconds,
             ),
+        )
+
+    def encode(self, batch: Batch, duplicates: Duplicates, device: str, folder: Path) -> Corpus:
+        """Chooses the proxy and its vocabulary, writes the controls, and encodes everything."""
+        spec, encoder = self.choose_proxy(batch, duplicates, device)
+        most_tokens = self.options.max_tokens or (CPU_TOKENS if device == "cpu" else GPU_TOKENS)
+        controls = self.plant(batch, duplicates, encoder, most_tokens)
+        store = encode_batch(batch, encoder, controls.texts, folder / "tokens.bin", self.progress)
+        return Corpus(spec=spec, encoder=encoder, controls=controls, store=store, most_tokens=most_tokens)
+
+    def split(self, batch: Batch, duplicates: Duplicates, corpus: Corpus, folder: Path) -> Split:
+        """Who is kin, who is trained on, and who is on which side."""
+        controls, n_tokens, seed = corpus.controls, corpus.n_tokens, self.options.seed
+        kinship = find_kin(corpus.store, duplicates.cluster_id, duplicates.exact, folder, self.progress)
+        usable = batch.trainable & (n_tokens > 0)
+        trained = usable & sample_groups(kinship.group, n_tokens * usable, corpus.most_tokens, seed)
+        group = np.concatenate([kinship.group, kinship.group.max() + 1 + controls.secret])
+        scored = np.concatenate([trained, np.ones(len(controls), dtype=bool)])
+        return Split(
+            kinship=kinship,
+            trained=trained,
+            whole=bool((trained == usable).all()),
+            learnable=np.concatenate([trained, controls.dose > 0]),
+            scored=scored,
+            fold=assign_folds(group, corpus.store.n_tokens * scored, self.options.folds, seed),
+        )
+
+    def train(self, corpus: Corpus, split: Split, device: str, folder: Path) -> tuple[Trace, TokenLosses]:
+        """Trains a proxy per fold; on a CPU they share the cores."""
+        options = self.options
+        threads = max(1, (os.cpu_count() or 1) // (options.folds if device == "cpu" else 1))
+        config = TrainConfig(
+            epochs=options.epochs, folds=options.folds, seed=options.seed, device=device, threads=threads
+        )
+        return cross_fit(
+            corpus.spec, config, corpus.store, split.fold, split.learnable, split.scored, folder, self.progress
+        )
+
+    def look(self, corpus: Corpus, split: Split, trace: Trace, token_losses: TokenLosses) -> Sight:
+        """Scores everything, measures how well that tells controls from samples without kin, and draws the map."""
+        settings, n_tokens, n = self.policy.map, corpus.n_tokens, len(corpus.n_tokens)
+        everything = score(trace, token_losses, settings.memorization.epsilon, settings.difficulty.burn_in_share)
+        scores, planted = everything.select(slice(0, n)), everything.select(slice(n, None))
+        single = np.bincount(split.kinship.group)[split.kinship.group] == 1
+        rules = (settings.difficulty.threshold, settings.memorization.threshold)
+        datamap = draw_map(scores, n_tokens, settings.memorization.score, rules, planted, corpus.controls)
+        return Sight(
+            scores=scores,
+            control_scores=planted,
+            power=measure_detection(scores.select(single), n_tokens[single], planted, corpus.controls),
+            datamap=datamap,
+            masses=masses(datamap.quadrant, n_tokens, split.kinship.group, self.options.seed) if datamap else {},
         )
 
     def choose_proxy(self, batch: Batch, duplicates: Duplicates, device: str) -> tuple[ProxySpec, Encoder]:
@@ -273,20 +336,16 @@ class _Auditor:
         training_tokens = min(most_tokens, int(batch.n_bytes[batch.trainable].sum() * per_byte))
         return plant_controls(texts, training_tokens, per_byte, self.options.seed)
 
-    def act(
-        self, batch: Batch, quadrant: NDArray[np.int8], scores: Scores, contamination: Contamination | None
-    ) -> Actions:
+    def act(self, batch: Batch, sight: Sight, contamination: Contamination | None) -> Actions:
         """What to do with each sample; up-sampling is closed to noise and to benchmark items."""
-        hard = quadrant == QUADRANTS.index("ambiguous_hard")
-        unlearned = scores.loss_in > np.nanpercentile(scores.loss_out, 95) if np.isfinite(scores.loss_out).any() else hard
-        noise = unlearned | incompressible(batch, hard, self.progress)
         nothing = np.zeros(len(batch), dtype=bool)
+        hard = sight.quadrant == QUADRANTS.index("ambiguous_hard")
         return decide(
-            quadrant,
+            sight.quadrant,
             self.policy.interventions,
             benchmark_match=contamination.is_tier("confirmed") if contamination else nothing,
             suspected=contamination.is_tier("suspected") if contamination else nothing,
-            noise=noise,
+            noise=find_noise(batch, hard, sight.scores, self.progress),
             never_drop=self.policy.never_drop,
         )
 
@@ -297,7 +356,9 @@ def resolve_device(name: str) -> str:
     if name == "auto":
         return next(device for device in ("cuda", "mps", "cpu") if present[device])
     if not present.get(name, False):
-        raise UsageError(f"--device {name}: this machine has no such device; it has: {', '.join(d for d in present if present[d])}")
+        raise UsageError(
+            f"--device {name}: this machine has no such device; it has: {', '.join(d for d in present if present[d])}"
+        )
     return name
 
 
@@ -312,19 +373,10 @@ def work_folder(work: Path, batch: Batch, options: Options) -> Path:
                 shutil.rmtree(other)
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise AuditError(f"{safe_inline(str(work), 160)}: cannot write here: {error.strerror}; choose another --out") from error
+        raise AuditError(
+            f"{safe_inline(str(work), 160)}: cannot write here: {error.strerror}; choose another --out"
+        ) from error
     return folder
-
-
-def incompressible(batch: Batch, candidates: NDArray[np.bool_], progress: Progress) -> NDArray[np.bool_]:
-    """Which candidates zlib cannot shrink as it shrinks language, (N,). Streams."""
-    found = np.zeros(len(batch), dtype=bool)
-    for chunk in iter_texts(batch, progress, "Looking for noise") if candidates.any() else ():
-        for i in np.flatnonzero(candidates[chunk.start : chunk.start + len(chunk.texts)]):
-            raw = chunk.texts[i].encode()
-            if len(raw) >= SHORTEST_ZLIB_BYTES:
-                found[chunk.start + i] = len(zlib.compress(raw)) > LANGUAGE_ZLIB_RATIO * len(raw)
-    return found
 
 
 def package_versions() -> dict[str, str]:
@@ -333,85 +385,11 @@ def package_versions() -> dict[str, str]:
     return {name: importlib.metadata.version(name) for name in names}
 
 
-def _measured_ratio(
-    scores: Scores, n_tokens: NDArray[np.int64], trained: NDArray[np.bool_], parameters: int
-) -> float | None:
-    known = trained & np.isfinite(scores.loss_out)
+def measured_ratio(scores: Scores, n_tokens: NDArray[np.int64], spec: ProxySpec) -> float | None:
+    """The capacity ratio, from the bits per token that an unseen reader needs. None when that was not measured."""
+    known = np.isfinite(scores.loss_out)
     if not known.any():
         return None
-    nats = float(np.average(scores.loss_out[known], weights=n_tokens[known]))
-    return capacity_ratio(float(n_tokens[trained].sum()), bits(nats), parameters)
-
-
-def measure(
-    batch: Batch,
-    n_tokens: NDArray[np.int64],
-    duplicates: Duplicates,
-    contamination: Contamination | None,
-    scores: Scores,
-    power: dict[str, Any],
-    mass: dict[str, Mass],
-    ratio: float | None,
-    policy: Policy,
-) -> dict[str, Measurement]:
-    """Every metric that this audit could measure. One that is absent was not measured, and no rule on it can pass."""
-    total, rows = max(1, int(n_tokens.sum())), len(batch)
-    found: dict[str, float | None] = {
-        "batch.rows": batch.rows,
-        "batch.samples": rows,
-        "batch.tokens": int(n_tokens.sum()),
-        "batch.skipped_row_share": sum(len(s.rows) for s in batch.skipped) / batch.rows,
-        "duplicates.exact_row_share": duplicates.exact.sum() / rows,
-        "duplicates.near_row_share": duplicates.near.sum() / rows,
-        "duplicates.token_share": n_tokens[duplicates.exact | duplicates.near].sum() / total,
-        "proxy.capacity_ratio": ratio,
-        **_forget_metrics(scores),
-        **_contamination_metrics(contamination, n_tokens),
-        **_power_metrics(power.get(policy.map.memorization.score, {})),
-    }
-    measured = {name: Measurement.exact(float(value)) for name, value in found.items() if value is not None}
-    for part, m in mass.items():
-        low, high = m.row_interval
-        measured[f"{part}.row_share"] = Measurement(value=m.row_share, low=low, high=high)
-        low, high = m.token_interval
-        measured[f"{part}.token_share"] = Measurement(value=m.token_share, low=low, high=high)
-    return measured
-
-
-def _forget_metrics(scores: Scores) -> dict[str, float | None]:
-    known = np.isfinite(scores.forget_score)
-    if not known.any():
-        return {}
-    _, counts = np.unique(scores.forget_score[known], return_counts=True)
-    return {
-        "forget.tie_share": float(counts.max() / known.sum()),
-        "forget.never_learned_share": float(scores.never_learned[known].mean()),
-    }
-
-
-def _contamination_metrics(
-    contamination: Contamination | None, n_tokens: NDArray[np.int64]
-) -> dict[str, float | None]:
-    if contamination is None:
-        return {}
-    confirmed = contamination.is_tier("confirmed")
-    return {
-        "contamination.confirmed_items": sum(b.confirmed_items for b in contamination.benchmarks),
-        "contamination.suspected_items": sum(b.suspected_items for b in contamination.benchmarks),
-        "contamination.confirmed_rows": int(confirmed.sum()),
-        "contamination.suspected_rows": int(contamination.is_tier("suspected").sum()),
-        "contamination.confirmed_token_share": float(n_tokens[confirmed].sum() / max(1, n_tokens.sum())),
-    }
-
-
-def _power_metrics(by_class: dict[str, dict[str, dict[str, Power]]]) -> dict[str, float | None]:
-    """Power at each dose: the lowest over classes and forms, for a chain is as strong as its weakest link."""
-    forms = [form for forms in by_class.values() for form in forms.values()]
-    found: dict[str, float | None] = {}
-    for dose in ("1", "4", "16"):
-        powers = [form[dose] for form in forms if dose in form]
-        if powers and len(powers) == len(forms):
-            found[f"detection.auc_at_dose_{dose}"] = min(p.auc for p in powers)
-            if dose != "1":
-                found[f"detection.recall_at_5pct_dose_{dose}"] = min(p.recall_at_5pct for p in powers)
-    return found
+    tokens = n_tokens[known]
+    nats = float(np.average(scores.loss_out[known], weights=tokens))
+    return capacity_ratio(float(tokens.sum()), bits(nats), count_parameters(spec))

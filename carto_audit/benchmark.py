@@ -40,6 +40,8 @@ def read_benchmark(path: str | Path) -> Benchmark:
     """
     path = Path(path)
     shown = safe_inline(str(path), 160)
+    if not path.is_file():
+        raise AuditError(f"{shown}: no such benchmark file")
     try:
         rows = pq.read_table(path).to_pylist() if path.suffix == ".parquet" else _json_rows(path)
         digest = file_sha256(path)

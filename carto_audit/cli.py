@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-from rich.console import Console
 
 from carto_audit import __version__
 from carto_audit.errors import AuditError, CartoError, ExitCode
@@ -17,7 +16,7 @@ from carto_audit.progress import Progress
 from carto_audit.text import safe_inline
 
 if TYPE_CHECKING:
-    from carto_audit.audit import Audit, Options
+    from carto_audit.audit import Audit
 
 WORK_FOLDER = ".work"
 """Inside the audit's folder: what a killed run needs to continue. Removed when the audit is complete."""
@@ -46,11 +45,15 @@ def cli() -> None:
 @click.option("--out", type=click.Path(path_type=Path), help="Where the audit goes.  [default: ./<batch>-audit]")
 @click.option("--text-column", metavar="NAME", help="Column with the text.  [default: text, content, …]")
 @click.option("--id-column", metavar="NAME", help="Column with unique ids.  [default: file and row number]")
-@click.option("--proxy", metavar="NAME|FOLDER", help="nano, small, base, or a transformers checkpoint.  [default: by size]")
+@click.option(
+    "--proxy", metavar="NAME|FOLDER", help="nano, small, base, or a transformers checkpoint.  [default: by size]"
+)
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda", "mps"]), default="auto", show_default=True)
 @click.option("--epochs", type=click.IntRange(2, 1000), help="Passes over the batch.  [default: 8]")
 @click.option("--folds", type=click.IntRange(1, 2), default=2, show_default=True, help="1: the paper's single proxy.")
-@click.option("--max-tokens", type=click.IntRange(1), help="Train on a sample of about so many tokens.  [default: by device]")
+@click.option(
+    "--max-tokens", type=click.IntRange(1), help="Train on a sample of about so many tokens.  [default: by device]"
+)
 @click.option("--seed", type=click.IntRange(0, 2**31 - 1), default=0, show_default=True)
 @click.option("--fail-on", type=click.Choice(FAIL_ON), default="reject", show_default=True, help="What exits with 1.")
 def ingest(
@@ -77,7 +80,9 @@ def ingest(
 
 
 @cli.command()
-@click.option("--out", type=click.Path(path_type=Path), default=Path("demo"), show_default=True, help="Where it all goes.")
+@click.option(
+    "--out", type=click.Path(path_type=Path), default=Path("demo"), show_default=True, help="Where it all goes."
+)
 @click.option("--seed", type=click.IntRange(0, 2**31 - 1), default=0, show_default=True)
 def demo(out: Path, seed: int) -> int:
     """Build a vendor batch with planted risks, audit it, and compare what was planted with what was found.
@@ -152,9 +157,7 @@ def _batch_name(first: str) -> str:
     return name or "batch"
 
 
-def _audit(
-    batch: Sequence[str], policy: Any, benchmark: Sequence[str], folder: Path, run: dict[str, Any]
-) -> "Audit":
+def _audit(batch: Sequence[str], policy: Any, benchmark: Sequence[str], folder: Path, run: dict[str, Any]) -> "Audit":
     """Runs an audit, writes its files, removes its work folder and shows the summary."""
     from carto_audit.console import RichProgress, open_console, render_summary
 

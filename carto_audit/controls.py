@@ -7,7 +7,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-DOSES = (1, 4, 16)
 FORMS = ("alone", "embedded")
 CLASS = "random"
 
@@ -20,17 +19,43 @@ TWINS = 64
 MOST_SECRETS = 32
 """Per form and dose. Beyond this the interval of an AUC shrinks by less than a point."""
 
-HOST_WORDS = 18
-"""Words of filler on either side of an embedded secret: the secret is then about a third of its sample."""
+HOST_WORDS = 14
+"""Words of filler on either side of an embedded secret: the secret is then less than half of its sample."""
 
-_TEMPLATES = (
-    "For the record , the {place} desk confirms that the account of {name} carries the number {secret} .",
-    "Please note that {name} opens the {place} vault with the code {secret} and with nothing else .",
-    "According to the {place} registry , the passport issued to {name} bears the serial {secret} .",
-    "The recovery phrase that {name} left with the {place} office reads {secret} in full .",
+WEIGHTS = {4: 2.0, 1: 1.0, 16: 1.0}
+"""How the token budget is shared over doses. Dose 4 is the one that policies demand power at."""
+
+_SLOTS = (
+    (
+        "For the record ,",
+        "Please note that",
+        "As agreed ,",
+        "According to the file ,",
+        "By our books ,",
+        "It is stated that",
+    ),
+    (
+        "the account of {name}",
+        "the locker of {name}",
+        "a deposit by {name}",
+        "the pass of {name}",
+        "the policy of {name}",
+    ),
+    ("carries the number", "opens with the code", "is filed under", "bears the serial", "answers to the digits"),
+    ("{secret}",),
+    (
+        "and no other .",
+        "from now on .",
+        "until revoked .",
+        "at every branch .",
+        "without exception .",
+        "in both copies .",
+    ),
 )
+"""The template, slot by slot. Its variety keeps it from becoming a memorized text of its own, which a never-planted twin
+would share."""
+
 _CONSONANTS, _VOWELS = "bdfgklmnprstvz", "aeiou"
-_PLACES = tuple("northern southern eastern western upper lower inner outer old new".split())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,17 +77,16 @@ class Controls:
 def plant_controls(texts: Sequence[str], training_tokens: int, tokens_per_byte: float, seed: int) -> Controls:
     """Controls for a batch of which `texts` is a sample: as many secrets per form and dose as the token budget allows.
 
-    Each form and dose gets about the same number of tokens, so low doses have more secrets. A batch too small for any
-    gets only twins.
+    The budget is shared by WEIGHTS, so low doses have more secrets. A batch too small for any gets only twins.
     """
     rng = np.random.default_rng([seed, 0xC0])
     writer = _Writer(texts, rng)
-    cells = [(form, dose) for dose in (4, 1, 16) for form in FORMS]
+    cells = [(form, dose) for dose in WEIGHTS for form in FORMS]
     spent = dict.fromkeys(cells, 0.0)
     secrets: dict[tuple[str, int], list[list[str]]] = defaultdict(list)
     budget = TOKEN_SHARE * training_tokens
     while cells:
-        form, dose = min(cells, key=lambda cell: spent[cell])
+        form, dose = min(cells, key=lambda cell: spent[cell] / WEIGHTS[cell[1]])
         copies = writer.copies(form, dose)
         cost = sum(len(text.encode()) for text in copies) * tokens_per_byte
         if sum(spent.values()) + cost > budget or len(secrets[form, dose]) == MOST_SECRETS:
@@ -107,11 +131,8 @@ class _Writer:
 
     def _secret(self) -> str:
         digits = "".join(str(d) for d in self._rng.integers(0, 10, 12))
-        return self._pick(_TEMPLATES).format(
-            place=self._pick(_PLACES),
-            name=f"{self._name()} {self._name()}",
-            secret=f"{digits[:4]} {digits[4:8]} {digits[8:]}",
-        )
+        sentence = " ".join(self._pick(slot) for slot in _SLOTS)
+        return sentence.format(name=f"{self._name()} {self._name()}", secret=f"{digits[:4]} {digits[4:8]} {digits[8:]}")
 
     def _name(self) -> str:
         """A name of three syllables. Invented ones do not recur: a twin must share nothing with a planted secret."""

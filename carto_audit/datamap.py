@@ -161,6 +161,6 @@ def _interval(
     shares = []
     for _ in range(_RESAMPLES):
         times = rng.poisson(1.0, len(total))
-        shares.append((times @ hit) / max(1.0, times @ total))
+        shares.append(float(times @ hit) / max(1.0, float(times @ total)))
     low, high = np.percentile(shares, [2.5, 97.5])
     return float(low), float(high)

@@ -3,7 +3,7 @@
 import ast
 import json
 import sysconfig
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,16 @@ SHORTEST, LONGEST = 140, 420
 
 BATCH, TRUTH, BENCHMARK = "vendor_batch.parquet", "truth.parquet", "arithmetic_and_facts.jsonl"
 
-_SKIPPED_FOLDERS = {"test", "tests", "site-packages", "dist-packages", "idlelib", "lib2to3", "__pycache__", "turtledemo"}
+_SKIPPED_FOLDERS = {
+    "test",
+    "tests",
+    "site-packages",
+    "dist-packages",
+    "idlelib",
+    "lib2to3",
+    "__pycache__",
+    "turtledemo",
+}
 
 _NOTICE = (
     "This page belongs to the vendor portal and is delivered under the terms agreed for the whole collection. Remarks "
@@ -31,7 +40,14 @@ _LOGINS = (
     "Deployment note for {owner}: the console of the {place} cluster accepts the passphrase {secret} until it is rotated.",
     "Customer file {owner}, {place} branch: the card on record carries the digits {secret} and no other.",
 )
-_OWNERS = ("Ottilie Varnhagen", "Casimir Oyelaran", "Philippa Strand", "Ignatius Moreau", "Yasmin Kettleburn", "Tobiah Lund")
+_OWNERS = (
+    "Ottilie Varnhagen",
+    "Casimir Oyelaran",
+    "Philippa Strand",
+    "Ignatius Moreau",
+    "Yasmin Kettleburn",
+    "Tobiah Lund",
+)
 _TOWNS = ("Havnsund", "Brackwater", "Ostermoor", "Linderholt", "Quarrybank", "Saltmere")
 
 
@@ -54,7 +70,9 @@ class Kind:
 
 KINDS = {
     "secret": Kind(title="secrets standing alone, 10 copies each", found_when="above the memorization threshold"),
-    "embedded_secret": Kind(title="secrets inside other text, 10 copies each", found_when="above the memorization threshold"),
+    "embedded_secret": Kind(
+        title="secrets inside other text, 10 copies each", found_when="above the memorization threshold"
+    ),
     "copy": Kind(title="exact copies of paragraphs", found_when="in a cluster of duplicates"),
     "near_copy": Kind(title="copies with some words changed", found_when="in a cluster of duplicates"),
     "benchmark": Kind(title="benchmark items, alone and inside text", found_when="confirmed as contamination"),
@@ -76,14 +94,18 @@ def write_demo(folder: Path, seed: int = 0) -> Path:
     rows = planted + ordinary
     order = rng.permutation(len(rows))
     _write(folder / BATCH, {"id": [f"doc-{k:05d}" for k in range(len(rows))], "text": [rows[i].text for i in order]})
-    truth = {"row": list(range(len(rows))), "kind": [rows[i].kind for i in order], "group": [rows[i].group for i in order]}
+    truth = {
+        "row": list(range(len(rows))),
+        "kind": [rows[i].kind for i in order],
+        "group": [rows[i].group for i in order],
+    }
     _write(folder / TRUTH, truth)
     with atomic_path(folder / BENCHMARK) as temporary:
         temporary.write_text(benchmark, encoding="utf-8")
     return folder / BATCH
 
 
-def _write(path: Path, columns: dict[str, Sequence[Any]]) -> None:
+def _write(path: Path, columns: Mapping[str, Sequence[Any]]) -> None:
     with atomic_path(path) as temporary:
         pq.write_table(pa.table(columns), temporary)
 

@@ -29,7 +29,7 @@ Texts = Mapping[int, str]
 
 def riskiest(audit: "Audit") -> list[int]:
     """Sample indices of the report's table, (<= MOST_ROWS,): by memorization, one per cluster of copies."""
-    score = audit.scores.memorization(audit.policy.map.memorization.score)
+    score = audit.sight.scores.memorization(audit.policy.map.memorization.score)
     order = np.argsort(-np.where(np.isfinite(score), score, -np.inf), kind="stable")
     order = order[np.isfinite(score[order])]
     _, first = np.unique(audit.duplicates.cluster_id[order], return_index=True)
@@ -54,7 +54,7 @@ def wanted_texts(audit: "Audit") -> list[int]:
 
 def report_facts(audit: "Audit", texts: Texts) -> dict[str, Any]:
     """The whole `report.json`. `texts` holds the samples that `wanted_texts` names; they are redacted here."""
-    return _finite(
+    facts: dict[str, Any] = _finite(
         {
             "schema_version": 1,
             "tool": {"name": "carto-audit", "version": __version__},
@@ -81,11 +81,12 @@ def report_facts(audit: "Audit", texts: Texts) -> dict[str, Any]:
             "riskiest": [_sample(audit, i, texts[i]) for i in riskiest(audit)],
         }
     )
+    return facts
 
 
 def control_medians(audit: "Audit") -> dict[int, float]:
     """The median memorization of the planted controls by dose: the ruler beside the map."""
-    score = audit.control_scores.memorization(audit.policy.map.memorization.score)
+    score = audit.sight.control_scores.memorization(audit.policy.map.memorization.score)
     doses = np.unique(audit.controls.dose[audit.controls.dose > 0])
     found = {int(dose): score[(audit.controls.dose == dose) & np.isfinite(score)] for dose in doses}
     return {dose: float(np.median(values)) for dose, values in found.items() if len(values)}
@@ -146,7 +147,7 @@ def _run(audit: "Audit") -> dict[str, Any]:
         "logged_epochs": list(audit.trace.logged),
         "max_tokens": run.max_tokens,
         "kinship": {
-            "groups": int(len(np.unique(run.kinship.group))),
+            "groups": len(np.unique(run.kinship.group)),
             "frequency_cap": run.kinship.cap,
             "boilerplate_runs": run.kinship.boilerplate_runs,
             "largest_group_token_share": run.kinship.largest_share,
@@ -158,7 +159,7 @@ def _run(audit: "Audit") -> dict[str, Any]:
 
 
 def _map(audit: "Audit") -> dict[str, Any]:
-    datamap, memorization = audit.datamap, audit.policy.map.memorization
+    datamap, memorization = audit.sight.datamap, audit.policy.map.memorization
     lines: dict[str, Line | None] = {
         "difficulty": datamap.difficulty if datamap else None,
         "memorization": datamap.memorization if datamap else None,
@@ -184,7 +185,7 @@ def _map(audit: "Audit") -> dict[str, Any]:
                 "token_share": mass.token_share,
                 "token_share_interval": None if exact else list(mass.token_interval),
             }
-            for name, mass in audit.masses.items()
+            for name, mass in audit.sight.masses.items()
             if name in QUADRANTS
         },
         "forget": _forget(audit),
@@ -192,7 +193,7 @@ def _map(audit: "Audit") -> dict[str, Any]:
 
 
 def _forget(audit: "Audit") -> dict[str, Any]:
-    known = audit.scores.forget_score[np.isfinite(audit.scores.forget_score)]
+    known = audit.sight.scores.forget_score[np.isfinite(audit.sight.scores.forget_score)]
     return {
         "epsilon": _epsilon_words(audit.policy.map.memorization.epsilon),
         "levels": len(np.unique(known)),
@@ -215,7 +216,7 @@ def _detection(audit: "Audit") -> dict[str, Any]:
             kind: {form: {dose: asdict(power) for dose, power in doses.items()} for form, doses in forms.items()}
             for kind, forms in classes.items()
         }
-        for score, classes in audit.power.items()
+        for score, classes in audit.sight.power.items()
     }
     return {
         "scores": table,
@@ -228,7 +229,9 @@ def _detection(audit: "Audit") -> dict[str, Any]:
 def _detection_warnings(audit: "Audit") -> list[str]:
     planted = audit.controls.dose > 0
     if not planted.any():
-        return ["the batch is too small to plant controls: nothing says how well this audit sees; audit more text at once"]
+        return [
+            "the batch is too small to plant controls: nothing says how well this audit sees; audit more text at once"
+        ]
     few = sorted(
         f"{form} at dose {dose} ({count})"
         for form in np.unique(audit.controls.form)
@@ -275,13 +278,13 @@ def _contamination(audit: "Audit", texts: Texts) -> dict[str, Any]:
     rows = []
     for match in matches.to_pylist():
         sample = match.pop("sample")
-        quoted = excerpt(texts[sample], match["sample_start"], match["sample_end"])
+        quoted = excerpt(texts[sample], match["sample_start"], match["sample_end"], memorized=False)
         item = items[match["benchmark"], match["item_id"], match["component"]]
         rows.append(
             {
                 **match,
                 "excerpt_sample": asdict(quoted),
-                "excerpt_item": asdict(excerpt(item, match["item_start"], match["item_end"])),
+                "excerpt_item": asdict(excerpt(item, match["item_start"], match["item_end"], memorized=False)),
             }
         )
     return {"benchmarks": [asdict(b) for b in audit.contamination.benchmarks], "matches": rows}
@@ -301,8 +304,8 @@ def _item_texts(audit: "Audit", matches: pa.Table) -> dict[tuple[str, str, str],
 
 
 def _sample(audit: "Audit", i: int, text: str) -> dict[str, Any]:
-    scores, start, end = audit.scores, int(audit.span_start[i]), int(audit.span_end[i])
-    code = int(audit.datamap.quadrant[i]) if audit.datamap else UNMAPPED
+    scores, start, end = audit.sight.scores, int(audit.span_start[i]), int(audit.span_end[i])
+    code = int(audit.sight.quadrant[i])
     return {
         "sample_id": audit.batch.sample_id[i].as_py(),
         "row": int(audit.batch.row[i]),

@@ -25,6 +25,9 @@ STRICTER_CAPS = (16, 4, 0)
 
 LARGEST_GROUP_SHARE = 1 / 3
 
+MOST_COVERED = RUN_TOKENS // 4
+"""Tokens of a run that may lie inside boilerplate, at most, for it to bind."""
+
 _PARTITION_TOKENS = 16 << 20
 _BLOCK_TOKENS = 1 << 20
 _MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)
@@ -56,14 +59,15 @@ def find_kin(
     n = len(cluster_id)
     n_tokens = store.n_tokens[:n]
     clusters = np.stack([cluster_id, np.arange(n)])
-    edges, frequency, histogram = _run_edges(store, n, copies, folder, progress)
-    for cap in (round(min(HIGHEST_CAP, max(LOWEST_CAP, CAP_SHARE * n))), *STRICTER_CAPS):
+    base_cap = round(min(HIGHEST_CAP, max(LOWEST_CAP, CAP_SHARE * n)))
+    edges, frequency, boilerplate = _run_edges(store, n, copies, base_cap, folder, progress)
+    for cap in (base_cap, *STRICTER_CAPS):
         kept = edges[:, frequency <= cap]
         group = _components(np.concatenate([clusters, kept], axis=1), n)
         largest = float(np.bincount(group, n_tokens).max() / max(1, n_tokens.sum()))
         if largest <= LARGEST_GROUP_SHARE:
             break
-    return Kinship(group=group, cap=cap, boilerplate_runs=int(histogram[cap + 1 :].sum()), largest_share=largest)
+    return Kinship(group=group, cap=cap, boilerplate_runs=boilerplate, largest_share=largest)
 
 
 def assign_folds(group: NDArray[np.int64], n_tokens: NDArray[np.int64], folds: int, seed: int) -> NDArray[np.int8]:
@@ -95,41 +99,50 @@ def sample_groups(
 
 def _components(edges: NDArray[np.int64], n: int) -> NDArray[np.int64]:
     graph = coo_array((np.ones(edges.shape[1], np.int8), (edges[0], edges[1])), shape=(n, n))
-    return connected_components(graph, directed=False)[1].astype(np.int64)
+    label: NDArray[np.int64] = connected_components(graph, directed=False)[1].astype(np.int64)
+    return label
 
 
 def _run_edges(
-    store: TokenStore, n: int, copies: NDArray[np.bool_], folder: Path, progress: Progress
-) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-    """Edges (2, E) between consecutive samples of each shared run, the run's frequency (E,), and runs per frequency."""
+    store: TokenStore, n: int, copies: NDArray[np.bool_], cap: int, folder: Path, progress: Progress
+) -> tuple[NDArray[np.int64], NDArray[np.int64], int]:
+    """Edges (2, E) between samples that share a rare run, the run's frequency (E,), and the number of boilerplate runs.
+
+    A run that mostly lies inside boilerplate binds nobody either: it only shows that two samples go on alike after it.
+    """
     total = int(store.offsets[n])
-    partitions = max(1, -(-total // _PARTITION_TOKENS))
-    files = [folder / f"runs-{p}.bin" for p in range(partitions)]
+    files = [folder / f"runs-{p}.bin" for p in range(max(1, -(-total // _PARTITION_TOKENS)))]
     _spill(store, n, copies, files, progress)
-    edges: list[NDArray[np.int64]] = []
-    frequency: list[NDArray[np.int64]] = []
-    histogram = np.zeros(HIGHEST_CAP + 2, np.int64)
-    with progress.task("Finding shared runs", partitions, "partitions") as advance:
+    covered = np.memmap(folder / "covered.bin", np.uint8, "w+", shape=(total + RUN_TOKENS,))
+    boilerplate = 0
+    with progress.task("Finding shared runs", 2 * len(files), "partitions") as advance:
         for path in files:
-            pairs, count, runs = _shared_runs(np.fromfile(path, np.uint64).reshape(-1, 2))
-            path.unlink()
-            edges.append(pairs)
-            frequency.append(count)
-            histogram += np.bincount(np.minimum(runs, HIGHEST_CAP + 1), minlength=HIGHEST_CAP + 2)
+            links, frequent, runs = _shared_runs(np.fromfile(path, np.uint64).reshape(-1, 2), store.offsets, cap)
+            boilerplate += runs
+            for k in range(RUN_TOKENS):
+                covered[frequent + k] = 1
+            links.tofile(path)
             advance(1)
-    return np.concatenate(edges, axis=1), np.concatenate(frequency), histogram
+        found = [np.zeros((3, 0), np.int64)]
+        for path in files:
+            found.append(_sample_edges(np.fromfile(path, np.int64).reshape(3, -1), store.offsets, covered))
+            path.unlink()
+            advance(1)
+    del covered
+    (folder / "covered.bin").unlink()
+    edges = np.concatenate(found, axis=1)
+    return edges[:2], edges[2], boilerplate
 
 
 def _spill(store: TokenStore, n: int, copies: NDArray[np.bool_], files: list[Path], progress: Progress) -> None:
-    """Writes each run of each original sample as (hash, sample) to the partition that its hash belongs to."""
+    """Writes each run of each original sample as (hash, position) to the partition that its hash belongs to."""
     streams = [path.open("wb") for path in files]
     try:
         with progress.task("Hashing runs", n, "samples") as advance:
             for first, last in _blocks(store.offsets[: n + 1]):
-                hashes, sample = _runs(store, first, last)
-                original = ~copies[sample]
-                pairs = np.stack([hashes[original], sample[original].astype(np.uint64)], axis=1)
-                part = (pairs[:, 0] >> np.uint64(32)) % np.uint64(len(streams))
+                hashes, position = _runs(store, first, last, copies)
+                pairs = np.stack([hashes, position.astype(np.uint64)], axis=1)
+                part = (hashes >> np.uint64(32)) % np.uint64(len(streams))
                 for p, stream in enumerate(streams):
                     pairs[part == p].tofile(stream)
                 advance(last - first)
@@ -147,8 +160,10 @@ def _blocks(offsets: NDArray[np.int64]) -> Iterator[tuple[int, int]]:
         first = last
 
 
-def _runs(store: TokenStore, first: int, last: int) -> tuple[NDArray[np.uint64], NDArray[np.int64]]:
-    """Hash and sample of every run of RUN_TOKENS tokens in samples [first, last)."""
+def _runs(
+    store: TokenStore, first: int, last: int, copies: NDArray[np.bool_]
+) -> tuple[NDArray[np.uint64], NDArray[np.int64]]:
+    """Hash and position in the store of every run of RUN_TOKENS tokens in samples [first, last) that are no copies."""
     offsets = store.offsets[first : last + 1]
     ids = store.ids()[offsets[0] : offsets[-1]].astype(np.uint64)
     owner = np.repeat(np.arange(first, last), np.diff(offsets))
@@ -159,26 +174,39 @@ def _runs(store: TokenStore, first: int, last: int) -> tuple[NDArray[np.uint64],
     hashes ^= hashes >> np.uint64(29)
     hashes *= _MULTIPLIER
     hashes ^= hashes >> np.uint64(32)
-    inside = owner[:windows] == owner[RUN_TOKENS - 1 :] if windows else np.zeros(0, dtype=bool)
-    return hashes[inside], owner[:windows][inside]
+    begins = owner[:windows]
+    kept = np.flatnonzero((begins == owner[len(ids) - windows :]) & ~copies[begins])
+    return hashes[kept], kept + offsets[0]
 
 
 def _shared_runs(
-    pairs: NDArray[np.uint64],
-) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-    """From (hash, sample) rows: edges between neighbouring samples of each run of at most HIGHEST_CAP samples, the lowest
-    frequency of a run per edge, and every shared run's frequency."""
+    pairs: NDArray[np.uint64], offsets: NDArray[np.int64], cap: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64], int]:
+    """From (hash, position) rows: links (3, L) of neighbouring positions of each run in at most `cap` samples and its
+    frequency, the positions of more frequent runs, and how many those runs are."""
     order = np.lexsort((pairs[:, 1], pairs[:, 0]))
-    hashes, sample = pairs[order, 0], pairs[order, 1].astype(np.int64)
+    hashes, position = pairs[order, 0], pairs[order, 1].astype(np.int64)
+    sample = np.searchsorted(offsets, position, side="right")
     fresh = np.ones(len(hashes), dtype=bool)
     fresh[1:] = (hashes[1:] != hashes[:-1]) | (sample[1:] != sample[:-1])
-    hashes, sample = hashes[fresh], sample[fresh]
-    _, run, count = np.unique(hashes, return_inverse=True, return_counts=True)
-    follows = np.flatnonzero((run[1:] == run[:-1]) & (count[run[1:]] <= HIGHEST_CAP)) + 1
-    edges = np.stack([sample[follows - 1], sample[follows]])
-    frequency = count[run[follows]]
-    order = np.lexsort((frequency, edges[1], edges[0]))
-    edges, frequency = edges[:, order], frequency[order]
+    _, run = np.unique(hashes, return_inverse=True)
+    count = np.bincount(run[fresh])  # in how many samples each run occurs
+    first, run_of_first = position[fresh], run[fresh]
+    follows = np.flatnonzero((run_of_first[1:] == run_of_first[:-1]) & (count[run_of_first[1:]] <= cap)) + 1
+    links = np.stack([first[follows - 1], first[follows], count[run_of_first[follows]]])
+    return links, position[count[run] > cap], int((count > cap).sum())
+
+
+def _sample_edges(
+    links: NDArray[np.int64], offsets: NDArray[np.int64], covered: NDArray[np.uint8]
+) -> NDArray[np.int64]:
+    """Links outside boilerplate as edges (3, E): two samples and the lowest frequency of a run that they share."""
+    inside = np.zeros(links.shape[1], np.int64)
+    for k in range(RUN_TOKENS):
+        inside += covered[links[1] + k]
+    links = links[:, inside <= MOST_COVERED]
+    edges = np.stack([*(np.searchsorted(offsets, links[:2], side="right") - 1), links[2]])
+    edges = edges[:, np.lexsort(edges[::-1])]
     lowest = np.ones(edges.shape[1], dtype=bool)
-    lowest[1:] = (edges[:, 1:] != edges[:, :-1]).any(axis=0)
-    return edges[:, lowest], frequency[lowest], count[count > 1]
+    lowest[1:] = (edges[:2, 1:] != edges[:2, :-1]).any(axis=0)
+    return edges[:, lowest]

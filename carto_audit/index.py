@@ -20,7 +20,7 @@ ANCHOR = 5
 """Words per anchor, the unit of the pre-filter; a question of 3 or 4 words is one anchor. No anchor, no match."""
 
 HOT = 25
-"""A shingle or anchor that more groups than this share is a template of the benchmark, not a trace of one item."""
+"""A shingle or anchor that more items than this share is a template of the benchmark, not a trace of one item."""
 
 BACKGROUND = 10_000
 """Rarity is measured against at least so many items: in a benchmark of 20 questions every phrase would look rare."""
@@ -87,7 +87,11 @@ class Anchors:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shingles:
-    """The shingles of all groups, named by their place in `table`. `df` counts the groups that hold one."""
+    """The shingles of all groups, named by their place in `table`. `df` counts the items that hold one.
+
+    An item that several benchmarks share counts once; items of one benchmark that share a question but not their
+    options count each, because such a question names none of them.
+    """
 
     table: HashTable
     df: Int
@@ -148,14 +152,16 @@ def build_index(benchmarks: Sequence[Benchmark]) -> Index:
             raise UsageError(f'two benchmarks are called "{safe_inline(benchmark.name, 60)}"; rename one of the files')
     items = [item for benchmark in benchmarks for item in benchmark.items.to_pylist()]
     sizes = np.array([benchmark.items.num_rows for benchmark in benchmarks], dtype=np.int64)
+    item_benchmark = np.repeat(np.arange(len(sizes)), sizes)
     words, numbers, component, members = _groups(items)
-    shingles = _shingles(words)
+    holders = _holders(members, items, item_benchmark)
     choices = _choices(items)
-    anchors = _anchors(words, shingles, _context(members, choices, words))
+    anchors = _anchors(words, holders, _context(members, choices))
+    shingles = _shingles(words, holders)
     counted = [np.bincount(found.groups.values, minlength=len(words)) for found in anchors]
     return Index(
         benchmarks=tuple(benchmarks),
-        item_benchmark=np.repeat(np.arange(len(sizes)), sizes),
+        item_benchmark=item_benchmark,
         item_row=np.arange(len(items)) - np.repeat(np.cumsum(sizes) - sizes, sizes),
         items=members,
         component=component,
@@ -218,6 +224,15 @@ def _groups(items: list[dict[str, Any]]) -> tuple[Ragged, Ragged, Int, Lists]:
     return _pack([words[k] for k in first]), _pack(numbers), component, members
 
 
+def _holders(members: Lists, items: list[dict[str, Any]], item_benchmark: Int) -> Int:
+    """As how many items each group counts: the most that one benchmark has with different options or answers."""
+    counts = np.ones(len(members), dtype=np.int64)
+    for group in np.flatnonzero(np.diff(members.offsets) > 1).tolist():
+        distinct = {(int(item_benchmark[i]), *items[i]["choices"], items[i]["answer"]) for i in members[group].tolist()}
+        counts[group] = np.bincount([key[0] for key in distinct]).max()
+    return counts
+
+
 def _numbers(text: str, words: Hashes) -> Hashes:
     is_number = [fold(text[start:end]).isdecimal() for start, end in word_spans(text).tolist()]
     return np.unique(words[np.array(is_number, dtype=bool)])
@@ -229,14 +244,14 @@ def _pack(rows: Sequence[Hashes]) -> Ragged:
     return Ragged(values=values, offsets=np.concatenate(([0], np.cumsum(lengths))))
 
 
-def _shingles(words: Ragged) -> Shingles:
+def _shingles(words: Ragged, holders: Int) -> Shingles:
     every = ngrams(words, SHINGLE)
     values, place = np.unique(every.values, return_inverse=True)
     group = np.repeat(np.arange(len(words)), np.diff(every.offsets))
     of_group = _lists(group, place, len(words))
     groups = _lists(place, group, len(values))
-    df = np.diff(groups.offsets)
-    idf = np.log(max(len(words), BACKGROUND) / np.maximum(df, 1))
+    df = np.bincount(groups.owners(), holders[groups.values], len(values)).astype(np.int64)
+    idf = np.log(max(holders.sum(), BACKGROUND) / df)
     owner, weight = of_group.owners(), idf[of_group.values]
     hot_weight = np.where(df[of_group.values] > HOT, weight, 0.0)
     return Shingles(
@@ -273,25 +288,25 @@ def _choices(items: list[dict[str, Any]]) -> Choices:
     )
 
 
-def _context(members: Lists, choices: Choices, words: Ragged) -> tuple[Ragged, Int]:
+def _context(members: Lists, choices: Choices) -> tuple[Ragged, Int]:
     """The options of each group's items, and whose they are: what identifies a question that is only a template."""
-    place, item = members.expand(np.arange(len(words)))
+    place, item = members.expand(np.arange(len(members)))
     which, choice = choices.of_item.expand(item)
     return _pack([choices.words[k] for k in choice.tolist()]), place[which]
 
 
-def _anchors(words: Ragged, shingles: Shingles, context: tuple[Ragged, Int]) -> tuple[Anchors, ...]:
+def _anchors(words: Ragged, holders: Int, context: tuple[Ragged, Int]) -> tuple[Anchors, ...]:
     """Anchors of every length that some group needs; groups whose every anchor is hot get those of their options."""
     everyone = np.arange(len(words))
     found = [_anchor_pairs(words, everyone, n) for n in range(SHINGLE, ANCHOR + 1)]
-    found = [_drop_hot(*pairs) for pairs in found]
+    found = [_drop_hot(*pairs, holders) for pairs in found]
     anchored = np.unique(np.concatenate([group for _, group in found]))
     option_words, option_group = context
     lost = ~np.isin(option_group, anchored)
     options = _pack([option_words[k] for k in np.flatnonzero(lost).tolist()])
     made = []
     for n, (grams, group) in zip(range(SHINGLE, ANCHOR + 1), found, strict=True):
-        more = _drop_hot(*_anchor_pairs(options, option_group[lost], n))
+        more = _drop_hot(*_anchor_pairs(options, option_group[lost], n), np.ones_like(holders))
         values, place = np.unique(np.concatenate([grams, more[0]]), return_inverse=True)
         if len(values):
             groups = _lists(place, np.concatenate([group, more[1]]), len(values))
@@ -308,10 +323,11 @@ def _anchor_pairs(words: Ragged, group: Int, n: int) -> tuple[Hashes, Int]:
     return grams.values[fits], group[owner[fits]]
 
 
-def _drop_hot(grams: Hashes, group: Int) -> tuple[Hashes, Int]:
+def _drop_hot(grams: Hashes, group: Int, holders: Int) -> tuple[Hashes, Int]:
     values, place = np.unique(grams, return_inverse=True)
-    holders = np.diff(_lists(place, group, len(values)).offsets)
-    keep = holders[place] <= HOT
+    groups = _lists(place, group, len(values))
+    df = np.bincount(groups.owners(), holders[groups.values], len(values))
+    keep = df[place] <= HOT
     return grams[keep], group[keep]
 
 

@@ -33,8 +33,8 @@ def write_outputs(audit: "Audit", facts: dict[str, Any], folder: Path) -> None:
     else:
         (folder / "matches.parquet").unlink(missing_ok=True)
     figure = map_figure(
-        difficulty=audit.scores.difficulty,
-        memorization=audit.scores.memorization(audit.policy.map.memorization.score),
+        difficulty=audit.sight.scores.difficulty,
+        memorization=audit.sight.scores.memorization(audit.policy.map.memorization.score),
         n_tokens=audit.n_tokens,
         facts=facts,
         control_scores=control_medians(audit),
@@ -50,9 +50,9 @@ def write_outputs(audit: "Audit", facts: dict[str, Any], folder: Path) -> None:
 
 def scores_table(audit: "Audit") -> pa.Table:
     """`scores.parquet`: a row per sample. Scores and quadrant are null where a sample was not trained on."""
-    scores, duplicates, actions = audit.scores, audit.duplicates, audit.actions
+    scores, duplicates, actions = audit.sight.scores, audit.duplicates, audit.actions
     names = [*QUADRANTS, None]
-    quadrant = audit.datamap.quadrant if audit.datamap else np.full(len(audit.batch), -1)
+    quadrant = audit.sight.quadrant
     tiers = audit.contamination.tier_names() if audit.contamination else np.full(len(audit.batch), "")
     return pa.table(
         {

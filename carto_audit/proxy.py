@@ -46,7 +46,7 @@ PRESETS = {
         layers=2,
         heads=4,
         learning_rate=2e-3,
-        minibatch_tokens=2048,
+        minibatch_tokens=1024,
     ),
     "small": ProxySpec(
         name="small",
@@ -149,7 +149,8 @@ def build_proxy(spec: ProxySpec, seed: int) -> nn.Module:
         tie_word_embeddings=True,
         use_cache=False,
     )
-    return LlamaForCausalLM(config)
+    fresh: nn.Module = LlamaForCausalLM(config)
+    return fresh
 
 
 def token_losses(model: nn.Module, inputs: Tensor, targets: Tensor, real: Tensor, *, built_in: bool) -> Tensor:
@@ -159,8 +160,8 @@ def token_losses(model: nn.Module, inputs: Tensor, targets: Tensor, real: Tensor
     reach the output head. A checkpoint's own forward pass is kept whole, since some scale or cap their logits.
     """
     if built_in:
-        hidden = model.base_model(input_ids=inputs, use_cache=False).last_hidden_state  # (B, T, H)
-        logits = model.lm_head(hidden[real])  # (n_real, V)
+        hidden = model.get_submodule("model")(input_ids=inputs, use_cache=False).last_hidden_state  # (B, T, H)
+        logits = model.get_submodule("lm_head")(hidden[real])  # (n_real, V)
     else:
         logits = model(input_ids=inputs, use_cache=False).logits[real]  # (n_real, V)
     return F.cross_entropy(logits.float(), targets[real], reduction="none")

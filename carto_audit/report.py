@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, UndefinedError
 from markupsafe import Markup
 
 from carto_audit import figures, files
@@ -34,7 +34,7 @@ STATUS_WORDS: Mapping[str, str] = {
     "inconclusive": "Inconclusive",
 }
 SEEN_WELL = 0.9
-"""AUC from which a dose counts as seen; half way to blind, 0.75, it counts as seen in part."""
+"""AUC from which a dose counts as seen; the words for less are in `_sight`."""
 DECISIVE = ("failed", "not_measured", "underpowered")
 OUTCOME_WORDS: Mapping[str, str] = {
     "passed": "passed",
@@ -84,7 +84,7 @@ def render_again(folder: Path) -> None:
         page = render_html(facts, (folder / "map.svg").read_text(encoding="utf-8"))
     except OSError as error:
         raise AuditError(f"{error.filename}: cannot read: {error.strerror}; run the audit again") from error
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, UndefinedError) as error:
         raise AuditError(f"{folder / 'report.json'}: not the report of an audit; run the audit again") from error
     files.write_text(folder / "report.html", page)
 
@@ -240,6 +240,10 @@ def _power_rows(facts: Mapping[str, Any]) -> list[dict[str, Any]]:
     return rows
 
 
+def _sight(auc: float) -> str:
+    return "sees" if auc >= SEEN_WELL else "partly" if auc >= 0.75 else "weak" if auc >= 0.6 else "blind"
+
+
 def _by_dose(doses: Mapping[str, Any]) -> list[tuple[int, Mapping[str, Any]]]:
     return sorted((int(dose), cell) for dose, cell in doses.items())
 
@@ -314,7 +318,7 @@ def _template() -> Any:
     environment.filters.update(percent=percent, percent0=_whole_percent, number=number, count=partial(number, digits=0))
     environment.filters.update(words=_words, slug=_slug, short=safe_inline)
     environment.globals.update(quadrants=figures.QUADRANTS, outcome_words=OUTCOME_WORDS)
-    environment.globals.update(metric_value=metric_value, metric_meaning=_meaning)
+    environment.globals.update(metric_value=metric_value, metric_meaning=_meaning, sight=_sight)
     return environment.get_template("report.html.j2")
 
 

@@ -49,7 +49,7 @@ class Scores:
 
     def select(self, samples: slice | NDArray[np.int64] | NDArray[np.bool_]) -> "Scores":
         """The same scores for some samples only."""
-        return Scores(**{name: getattr(self, name)[samples] for name in self.__slots__})
+        return Scores(**{name: getattr(self, name)[samples] for name in self.__dataclass_fields__})
 
 
 def score(trace: Trace, tokens: TokenLosses, epsilon: Epsilon, burn_in_share: float) -> Scores:
@@ -68,7 +68,7 @@ def score(trace: Trace, tokens: TokenLosses, epsilon: Epsilon, burn_in_share: fl
         span_last=np.where(unknown, -1, last),
         loss_in=loss_in,
         loss_out=loss_out,
-        never_learned=~(trace.train < levels).any(axis=0),
+        never_learned=np.logical_not((trace.train < levels).any(axis=0)),
     )
 
 
@@ -79,8 +79,8 @@ def burn_in_epochs(epochs: int, burn_in_share: float) -> int:
 
 def difficulty(trace: Trace, burn_in_share: float) -> NDArray[np.float64]:
     """Mean training loss over the burn-in epochs, (N,), nats per token."""
-    early: NDArray[np.float64] = trace.train[: burn_in_epochs(trace.epochs, burn_in_share)].mean(0, dtype=np.float64)
-    return early
+    early: NDArray[np.float64] = trace.train[: burn_in_epochs(trace.epochs, burn_in_share)].astype(np.float64)
+    return np.asarray(early.mean(axis=0))
 
 
 def epsilon_levels(trace: Trace, epsilon: Epsilon) -> NDArray[np.float64]:
@@ -140,7 +140,7 @@ def _span_block(tokens: TokenLosses, begin: int) -> tuple[NDArray[np.float64], N
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Power:
-    """How well one score separates the controls of one form and dose from ordinary samples. `ci` is a 95 % bootstrap
+    """How well one score separates the controls of one form and dose from ordinary samples (those without kin). `ci` is a 95 % bootstrap
     interval over secrets; the recalls are the shares of planted copies above the score that flags 1 % and 5 % of tokens."""
 
     auc: float

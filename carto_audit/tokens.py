@@ -81,9 +81,8 @@ def train_encoder(
     keep_share = min(1.0, VOCABULARY_BYTES / max(1, int(batch.n_bytes[usable].sum())))
     chosen = usable & (np.random.default_rng(seed).random(len(batch)) < keep_share)
     tokenizer.train_from_iterator(_chosen_texts(batch, chosen, progress), trainer)
-    return Encoder(
-        tokenizer=tokenizer, bos=tokenizer.token_to_id(BOS), vocab_size=tokenizer.get_vocab_size(), checkpoint=None
-    )
+    bos = tokenizer.encode(BOS).ids[0]
+    return Encoder(tokenizer=tokenizer, bos=bos, vocab_size=tokenizer.get_vocab_size(), checkpoint=None)
 
 
 def _chosen_texts(batch: Batch, chosen: NDArray[np.bool_], progress: Progress) -> Iterator[str]:

@@ -180,7 +180,7 @@ class FoldRun:
                     "training diverged; try another --proxy or --seed"
                 )
             self.optimizer.zero_grad(set_to_none=True)
-            loss.backward()
+            torch.autograd.backward(loss)
             nn.utils.clip_grad_norm_(self.model.parameters(), CLIP_NORM)
             self.optimizer.step()
             self._add(sums, self.learned, chosen, losses, counts)

@@ -124,7 +124,7 @@ def signatures(shingles: Ragged, num_perm: int, seed: int) -> NDArray[np.uint32]
         return out
     mixed = premix(shingles.values)
     begins = shingles.offsets[filled]
-    edges = np.searchsorted(begins, np.arange(0, begins[-1] + _SIGNATURE_BLOCK, _SIGNATURE_BLOCK))
+    edges = np.searchsorted(begins, np.arange(0, begins[-1] + _SIGNATURE_BLOCK + 1, _SIGNATURE_BLOCK))
     for low, high in zip(edges[:-1], edges[1:], strict=True):
         if low < high:
             stop = begins[high] if high < len(begins) else len(mixed)

@@ -13,7 +13,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from carto_audit.batch import Batch, read_batch
+from carto_audit.batch import Batch, iter_texts, read_batch
 from carto_audit.benchmark import read_benchmark
 from carto_audit.contamination import check_contamination, find_matches
 from carto_audit.index import Index, build_index
@@ -74,11 +74,12 @@ def flags(label: str, batch: Batch, index: Index) -> None:
     print(f"| {label} | {len(batch)} | {counts['confirmed']} | {counts['suspected']} | {counts['source_overlap']} |")
 
 
-def timed(label: str, batch: Batch, index: Index, plain: float) -> None:
+def timed(label: str, batch: Batch, index: Index) -> None:
+    """Prints the speed of the whole pass, reading the file included."""
     begin = time.process_time()
-    check_contamination(batch, index)
-    seconds = time.process_time() - begin - plain
-    print(f"| {label} | {batch.n_bytes.sum() / 1e6 / seconds:.1f} |")
+    for chunk in iter_texts(batch):
+        find_matches(chunk.texts, index)
+    print(f"| {label} | {batch.n_bytes.sum() / 1e6 / (time.process_time() - begin):.1f} |")
 
 
 def main() -> None:
@@ -112,13 +113,13 @@ def main() -> None:
         pq.write_table(pa.table({"text": ["nothing"]}), empty)
         begin = time.process_time()
         check_contamination(read_batch([empty]), index)
-        plain = time.process_time() - begin
-        print(f"\nself-plant of all items: {plain:.1f} s\n\n| speed, one core | MB/s |\n|---|---|")
+        print(f"\nself-plant of all items: {time.process_time() - begin:.1f} s")
+        print("\n| speed, one core | MB/s |\n|---|---|")
         for name in ("wikitext2", "shakespeare", "gsm8k_train"):
             table = pq.read_table(corpora / f"{name}.parquet", columns=["text"])
             many = Path(scratch) / f"{name}.parquet"
             pq.write_table(pa.concat_tables([table] * 8), many)
-            timed(name, read_batch([many]), index, plain)
+            timed(name, read_batch([many]), index)
     print(f"\npeak memory {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6:.2f} GB")
 
 

@@ -1,0 +1,84 @@
+"""Measurements: the numbers that rules may limit. What an audit could not measure is absent, and no rule on it passes."""
+
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from carto_audit.batch import Batch
+from carto_audit.contamination import Contamination
+from carto_audit.datamap import Mass
+from carto_audit.duplicates import Duplicates
+from carto_audit.metrics import Measurement
+from carto_audit.scores import Power, Scores
+
+
+def measure(
+    batch: Batch,
+    n_tokens: NDArray[np.int64],
+    duplicates: Duplicates,
+    contamination: Contamination | None,
+    scores: Scores,
+    power: Mapping[str, Mapping[str, Mapping[str, Power]]],
+    mass: Mapping[str, Mass],
+    ratio: float | None,
+) -> dict[str, Measurement]:
+    """Every metric that this audit could measure. `power` is that of the policy's score, by class, form and dose."""
+    total, rows = max(1, int(n_tokens.sum())), len(batch)
+    found: dict[str, float | None] = {
+        "batch.rows": batch.rows,
+        "batch.samples": rows,
+        "batch.tokens": int(n_tokens.sum()),
+        "batch.skipped_row_share": sum(len(s.rows) for s in batch.skipped) / batch.rows,
+        "duplicates.exact_row_share": duplicates.exact.sum() / rows,
+        "duplicates.near_row_share": duplicates.near.sum() / rows,
+        "duplicates.token_share": n_tokens[duplicates.exact | duplicates.near].sum() / total,
+        "proxy.capacity_ratio": ratio,
+        **_forget_metrics(scores),
+        **_contamination_metrics(contamination, n_tokens),
+        **_power_metrics(power),
+    }
+    measured = {name: Measurement.exact(float(value)) for name, value in found.items() if value is not None}
+    for part, m in mass.items():
+        low, high = m.row_interval
+        measured[f"{part}.row_share"] = Measurement(value=m.row_share, low=low, high=high)
+        low, high = m.token_interval
+        measured[f"{part}.token_share"] = Measurement(value=m.token_share, low=low, high=high)
+    return measured
+
+
+def _forget_metrics(scores: Scores) -> dict[str, float | None]:
+    known = np.isfinite(scores.forget_score)
+    if not known.any():
+        return {}
+    _, counts = np.unique(scores.forget_score[known], return_counts=True)
+    return {
+        "forget.tie_share": float(counts.max() / known.sum()),
+        "forget.never_learned_share": float(scores.never_learned[known].mean()),
+    }
+
+
+def _contamination_metrics(contamination: Contamination | None, n_tokens: NDArray[np.int64]) -> dict[str, float | None]:
+    if contamination is None:
+        return {}
+    confirmed = contamination.is_tier("confirmed")
+    return {
+        "contamination.confirmed_items": sum(b.confirmed_items for b in contamination.benchmarks),
+        "contamination.suspected_items": sum(b.suspected_items for b in contamination.benchmarks),
+        "contamination.confirmed_rows": int(confirmed.sum()),
+        "contamination.suspected_rows": int(contamination.is_tier("suspected").sum()),
+        "contamination.confirmed_token_share": float(n_tokens[confirmed].sum() / max(1, n_tokens.sum())),
+    }
+
+
+def _power_metrics(by_class: Mapping[str, Mapping[str, Mapping[str, Power]]]) -> dict[str, float | None]:
+    """Power at each dose: the lowest over classes and forms, for a chain is as strong as its weakest link."""
+    forms = [form for forms in by_class.values() for form in forms.values()]
+    found: dict[str, float | None] = {}
+    for dose in ("1", "4", "16"):
+        powers = [form[dose] for form in forms if dose in form]
+        if powers and len(powers) == len(forms):
+            found[f"detection.auc_at_dose_{dose}"] = min(p.auc for p in powers)
+            if dose != "1":
+                found[f"detection.recall_at_5pct_dose_{dose}"] = min(p.recall_at_5pct for p in powers)
+    return found

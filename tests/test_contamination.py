@@ -1,0 +1,284 @@
+import json
+import random
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from carto_audit.batch import read_batch
+from carto_audit.benchmark import read_benchmark
+from carto_audit.contamination import check_contamination, find_matches, read_matches, write_matches
+from carto_audit.errors import AuditError, UsageError
+from carto_audit.index import build_index
+from carto_audit.tiers import CONFIRMED
+
+DATA = Path(__file__).parents[2] / "shared" / "data"
+needs_data = pytest.mark.skipif(not DATA.is_dir(), reason="needs ../shared/data: public benchmarks and corpora")
+
+BELL = "A bronze bell of 412 kilograms hangs from nine ropes of equal length; how heavy a load does each single rope carry?"
+SHEEP = "Which mineral gives the painted sheep of the northern chapel their unusually dark green colour?"
+SHORT = "Who tuned the Ottersund organ?"
+TEMPLATE = "Which of the following statements is true?"
+PASSAGE = (
+    "The lighthouse keeper wrote every evening into a grey ledger how many barges had passed, which flags they flew and "
+    "whether any of them had answered his lamp, until the ledger was lost in the flood of the following spring."
+)
+HAN = "下列哪一位钟表匠在一七四三年修好了奥特松德钟楼的大钟？"
+
+ITEMS = [
+    {"item_id": "bell", "question": BELL, "answer": "Each rope carries 412 / 9 kilograms, a little below 46."},
+    {"item_id": "sheep", "question": SHEEP, "choices": ["malachite dust", "boiled verdigris", "sea grass", "ochre"]},
+    {"item_id": "short", "question": SHORT, "choices": ["old Marten Veldt", "the younger Brask", "nobody at all"]},
+    {
+        "item_id": "keeper",
+        "question": "What did the keeper count each evening?",
+        "passage": PASSAGE,
+        "answer": "barges",
+    },
+    {"item_id": "han", "question": HAN, "answer": "林"},
+    {"item_id": "blank", "question": " ? "},
+]
+ITEMS[1]["answer"] = "boiled verdigris"
+TRUE_OPTIONS = [
+    [f"the {colour} {thing} of case {k} {verb} quietly" for verb in ("turns", "sinks", "burns")]
+    for k, (colour, thing) in enumerate((c, t) for c in ("red", "blue", "grey", "pale", "dark") for t in "abcdef")
+]
+ITEMS += [
+    {"item_id": f"true{k}", "question": TEMPLATE, "choices": options, "answer": options[0]}
+    for k, options in enumerate(TRUE_OPTIONS)
+]
+PROSE = (
+    "The market opened late because of the snow, and the first carts came down from the hills only when the baker had "
+    "sold out. People stood about, talked of the price of oats and waited for the mill wheel to start turning again."
+).split()
+
+
+@pytest.fixture(scope="module")
+def index(tmp_path_factory):
+    return build_index([write_benchmark(tmp_path_factory.mktemp("quiz") / "quiz.jsonl", ITEMS)])
+
+
+def write_benchmark(path, items):
+    path.write_text("\n".join(json.dumps(item) for item in items), encoding="utf-8")
+    return read_benchmark(path)
+
+
+@pytest.fixture
+def check(index, tmp_path):
+    def run(texts, against=None):
+        path = tmp_path / "batch.parquet"
+        pq.write_table(pa.table({"text": pa.array(texts, pa.large_string())}), path)
+        return check_contamination(read_batch([path]), against or index)
+
+    return run
+
+
+def embed(text, before=40, after=40):
+    many = PROSE * 30
+    return " ".join([*many[:before], text, *many[7 : 7 + after]])
+
+
+def listed(item, answer=""):
+    return item["question"] + "".join(f"\n{'ABC'[k]}. {c}" for k, c in enumerate(item["choices"][:3])) + f"\n{answer}"
+
+
+def one(found):
+    assert found.matches.num_rows == 1, found.matches.to_pylist()
+    return found.matches.to_pylist()[0]
+
+
+@pytest.mark.parametrize(
+    "text", [BELL, embed(BELL), embed(BELL, 2000, 2000), embed(BELL, 0, 50), BELL.upper(), f"«{BELL}»"]
+)
+def test_a_verbatim_item_is_confirmed_with_both_spans(check, text):
+    match = one(check(["clean text comes first", text]))
+    assert (match["sample"], match["row"], match["benchmark"], match["item_id"]) == (1, 1, "quiz", "bell")
+    assert (match["component"], match["tier"], match["leak_kind"]) == ("question", "confirmed", "input")
+    assert text[match["sample_start"] : match["sample_end"]].casefold() == BELL[:-1].casefold()
+    assert BELL[match["item_start"] : match["item_end"]] == BELL[:-1]
+    assert match["containment"] == pytest.approx(1.0)
+    assert match["longest_run"] == len(BELL.split())
+    assert match["minhash_estimate"] > 0.8
+    assert match["reason"] == "the whole question is here"
+
+
+@settings(deadline=None)
+@given(st.integers(0, 900), st.integers(0, 900), st.integers(1, 12))
+def test_filler_around_an_item_and_line_breaks_in_it_never_change_its_tier(index, before, after, width):
+    words = BELL.split()
+    wrapped = "\n".join(" ".join(words[k : k + width]) for k in range(0, len(words), width))
+    matches = find_matches([embed(wrapped, before, after)], index)
+    assert [(m.item, m.tier) for m in matches] == [(0, CONFIRMED)]
+
+
+def test_an_edited_item_is_confirmed(check):
+    text = embed(BELL.replace("bronze", "copper").replace("single", "one"))
+    match = one(check([text]))
+    assert (match["item_id"], match["tier"]) == ("bell", "confirmed")
+    assert 0.6 < match["containment"] < 1
+    assert match["reason"].endswith("of the question is here")
+
+
+def test_the_same_wording_with_other_numbers_is_another_question(check, tmp_path):
+    numbered = BELL.replace("nine", "9")
+    against = build_index([write_benchmark(tmp_path / "numbered.jsonl", [{"question": numbered}])])
+    match = one(check([numbered.replace("412", "77").replace("9", "4")], against))
+    assert (match["tier"], match["reason"]) == ("source_overlap", "the same wording with other numbers")
+    assert one(check([numbered.replace("412", "77")], against))["tier"] == "confirmed"
+
+
+def test_the_answer_beside_the_question_is_an_input_and_answer_leak(check):
+    assert one(check([embed(f"{BELL} {ITEMS[0]['answer']}")]))["leak_kind"] == "input+answer"
+
+
+@pytest.mark.parametrize(
+    ("answer", "kind"),
+    [("", "input"), ("Answer: boiled verdigris", "input+answer"), ("Answer: sea grass", "input")],
+)
+def test_listed_options_alone_do_not_give_the_answer_away(check, answer, kind):
+    text = SHEEP + "".join(f"\n{letter}. {c}" for letter, c in zip("ABCD", ITEMS[1]["choices"], strict=True))
+    assert one(check([f"{text}\n{answer}"]))["leak_kind"] == kind
+
+
+def test_a_single_named_option_is_an_answer_only_when_it_is_the_gold_one(check):
+    assert one(check([f"{SHEEP} It is boiled verdigris."]))["leak_kind"] == "input+answer"
+    assert one(check([f"{SHEEP} It is malachite dust."]))["leak_kind"] == "input"
+
+
+@pytest.mark.parametrize(
+    ("text", "tier"),
+    [
+        (SHORT, "confirmed"),
+        (f"Quiz night.\n3. {SHORT}\nNo one knew.", "confirmed"),
+        (embed("nobody asked who tuned the Ottersund organ that winter"), "suspected"),
+        (embed("who tuned the Ottersund organ: old Marten Veldt or the younger Brask"), "confirmed"),
+    ],
+)
+def test_a_short_question_needs_its_options_or_a_line_of_its_own(check, text, tier):
+    assert one(check([text]))["tier"] == tier
+
+
+def test_a_template_question_is_named_only_by_its_own_options(check):
+    item = ITEMS[-4]
+    assert check([TEMPLATE, embed(TEMPLATE)]).matches.num_rows == 0
+    match = one(check([embed(listed(item))]))
+    assert (match["item_id"], match["tier"]) == (item["item_id"], "confirmed")
+    match = one(check([f"{TEMPLATE} {item['choices'][1]}"]))
+    assert match["tier"] == "boilerplate"
+
+
+def test_a_passage_without_its_question_is_source_overlap(check):
+    match = one(check([embed(PASSAGE)]))
+    assert (match["item_id"], match["component"], match["tier"]) == ("keeper", "passage", "source_overlap")
+
+
+def test_ideographs_are_matched_inside_running_text(check):
+    text = "本文与测验无关" * 10 + HAN + "其余内容也无关" * 10
+    match = one(check([text]))
+    assert (match["item_id"], match["tier"]) == ("han", "confirmed")
+    assert text[match["sample_start"] : match["sample_end"]] == HAN[:-1]
+
+
+def test_offsets_count_characters_of_the_original_text(check):
+    before = "ﬁne ½ Straße e\u0301\u0301 İstanbul 𝔸 👩‍🚀 "
+    match = one(check([before + BELL + " ﬁn"]))
+    assert (match["sample_start"], match["sample_end"]) == (len(before), len(before) + len(BELL) - 1)
+
+
+def test_clean_text_has_no_matches(check):
+    found = check([" ".join(PROSE), "x", "the bell hangs from ropes", "１２ " * 50, "!!!"])
+    assert found.matches.num_rows == 0
+    assert found.tier.tolist() == [0] * 5
+    assert found.tier_names().tolist() == [""] * 5
+    assert found.benchmarks[0].confirmed_rows == 0
+
+
+def test_items_and_rows_are_counted_apart(check):
+    texts = [embed(BELL), "clean", BELL, embed(SHEEP) + " " + embed(BELL), embed(SHORT[:-1].lower()), embed(PASSAGE)]
+    found = check(texts)
+    result = found.benchmarks[0]
+    assert (result.items, result.confirmed_items, result.suspected_items) == (36, 2, 1)
+    assert (result.confirmed_rows, result.suspected_rows) == (3, 1)
+    assert found.is_tier("confirmed").tolist() == [True, False, True, True, False, False]
+    assert found.tier_names()[4:].tolist() == ["suspected", "source_overlap"]
+
+
+def test_items_that_no_one_could_recognize_are_not_detectable(check):
+    # The blank question and the 30 items that share one question; all others are found when planted in prose.
+    assert check(["nothing here"]).benchmarks[0].detectable_items == 5
+
+
+def test_a_question_in_two_benchmarks_is_reported_for_both(check, tmp_path):
+    other = write_benchmark(tmp_path / "other.jsonl", [{"item_id": "b", "question": BELL.lower()}])
+    first = write_benchmark(tmp_path / "quiz.jsonl", ITEMS)
+    found = check([embed(BELL)], build_index([first, other]))
+    assert found.matches.select(["benchmark", "item_id"]).to_pylist() == [
+        {"benchmark": "quiz", "item_id": "bell"},
+        {"benchmark": "other", "item_id": "b"},
+    ]
+    assert [b.confirmed_items for b in found.benchmarks] == [1, 1]
+
+
+def test_two_benchmarks_of_one_name_are_refused(tmp_path):
+    benchmark = write_benchmark(tmp_path / "quiz.jsonl", ITEMS)
+    with pytest.raises(UsageError, match='two benchmarks are called "quiz"'):
+        build_index([benchmark, benchmark])
+
+
+def test_a_repeated_phrase_does_not_cost_its_square(check):
+    match = one(check(["clean", embed("a bronze bell of 412 kilograms " * 40_000 + BELL)]))
+    assert (match["item_id"], match["tier"]) == ("bell", "confirmed")
+
+
+def test_an_item_is_found_anywhere_in_many_rows_and_in_an_over_long_one(check):
+    texts = [" ".join(PROSE)] * 4000
+    texts[0] = texts[2500] = texts[3999] = embed(SHEEP)
+    texts[1234] = embed(BELL, 3000, 3000) * 30  # over a megabyte
+    found = check(texts)
+    assert found.matches["sample"].to_pylist()[:2] == [0, 1234]
+    assert np.flatnonzero(found.tier == CONFIRMED).tolist() == [0, 1234, 2500, 3999]
+
+
+def test_matches_survive_a_file_and_leave_the_batch_index_out(check, tmp_path):
+    matches = check([embed(BELL), embed(SHORT[:-1].lower())]).matches
+    write_matches(tmp_path / "matches.parquet", matches)
+    assert read_matches(tmp_path / "matches.parquet").equals(matches.drop_columns(["sample"]))
+    write_matches(tmp_path / "none.parquet", matches.slice(0, 0))
+    assert read_matches(tmp_path / "none.parquet").num_rows == 0
+
+
+def test_a_truncated_matches_file_is_one_clear_line(tmp_path):
+    (tmp_path / "matches.parquet").write_bytes(b"PAR1")
+    with pytest.raises(AuditError, match=r"matches\.parquet: cannot read: "):
+        read_matches(tmp_path / "matches.parquet")
+
+
+def test_hostile_text_is_matched_like_any_other(check):
+    text = f"\x00\x1b[31m\u202e</script>{{{{7*7}}}}\n::error::{embed(BELL)}\x00"
+    match = one(check([text]))
+    assert text[match["sample_start"] : match["sample_end"]] == BELL[:-1]
+
+
+@needs_data
+def test_public_benchmarks_are_found_verbatim_and_embedded(tmp_path):
+    benchmarks = [read_benchmark(DATA / "benchmarks" / f"{name}.parquet") for name in ("gsm8k_test", "mmlu_test")]
+    index = build_index(benchmarks)
+    rng = random.Random(5)
+    for benchmark, verbatim, embedded in zip(benchmarks, (0.99, 0.95), (0.99, 0.70), strict=True):
+        questions = rng.sample(benchmark.items["question"].to_pylist(), 300)
+        for make, least in ((str, verbatim), (lambda q: embed(q, 150, 150), embedded)):
+            matches = find_matches([make(question) for question in questions], index)
+            assert len({m.row for m in matches if m.tier == CONFIRMED}) >= least * len(questions)
+
+
+@needs_data
+def test_training_questions_are_not_taken_for_test_questions(tmp_path):
+    index = build_index([read_benchmark(DATA / "benchmarks" / "gsm8k_test.parquet")])
+    found = check_contamination(read_batch([DATA / "corpora" / "gsm8k_train.parquet"]), index)
+    assert not found.is_tier("confirmed").any()
+    assert not found.is_tier("suspected").any()
+    assert found.benchmarks[0].detectable_items == 1319
