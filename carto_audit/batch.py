@@ -171,7 +171,7 @@ def read_texts(batch: Batch, indices: Sequence[int]) -> dict[int, str]:
 def _decode(value: pa.Scalar, path: Path) -> str:
     try:
         return bytes(value.as_buffer()).decode("utf-8")
-    except (UnicodeDecodeError, AttributeError) as error:
+    except (UnicodeDecodeError, TypeError) as error:
         raise AuditError(f"{shards.name_of(path)}: the file changed while it was audited; run again") from error
 
 

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from carto_audit import __version__
-from carto_audit.errors import AuditError, CartoError, ExitCode
+from carto_audit.errors import AuditError, CartoError, ExitCode, UsageError
+from carto_audit.files import reason
 from carto_audit.progress import Progress
 from carto_audit.text import safe_inline
 
@@ -160,8 +161,11 @@ def _batch_name(first: str) -> str:
 def _audit(batch: Sequence[str], policy: Any, benchmark: Sequence[str], folder: Path, run: dict[str, Any]) -> "Audit":
     """Runs an audit, writes its files, removes its work folder and shows the summary."""
     from carto_audit.console import RichProgress, open_console, render_summary
+    from carto_audit.outputs import clear_verdict
 
     _check_writable(folder)
+    _check_apart(batch, folder)
+    clear_verdict(folder)
     progress = RichProgress(open_console(stderr=True))
     audit, facts = _run(batch, policy, benchmark, folder, run, progress)
     render_summary(facts, folder, open_console())
@@ -201,6 +205,17 @@ def _check_writable(folder: Path) -> None:
         raise AuditError(f"{where}: cannot be written: permission denied; choose another --out")
 
 
+def _check_apart(batch: Sequence[str], folder: Path) -> None:
+    """The input is never written to, not even when it bears the name of one of our files."""
+    from carto_audit.outputs import OUTPUTS
+    from carto_audit.shards import expand_paths, name_of
+
+    ours = {(folder / name).resolve() for name in OUTPUTS}
+    for path in expand_paths(batch):
+        if path.resolve() in ours:
+            raise UsageError(f"{name_of(path)}: the audit would overwrite this input; choose another --out")
+
+
 def _show_planted(out: Path, folder: Path) -> None:
     import pyarrow.parquet as pq
 
@@ -233,7 +248,7 @@ def run(command: Callable[[], Any]) -> int:
         return error.exit_code
     except OSError as error:
         where = safe_inline(str(error.filename or ""), 160)
-        click.echo(f"Error: {where + ': ' if where else ''}{error.strerror or type(error).__name__}", err=True)
+        click.echo(f"Error: {where + ': ' if where else ''}{reason(error)}", err=True)
         return ExitCode.INCOMPLETE
     except Exception as error:
         return _internal(error)

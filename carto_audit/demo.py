@@ -149,9 +149,9 @@ def _plant(
         kind = "embedded_secret" if embedded else "secret"
         for _ in range(10):
             yield Planted(text=_inside(next(free), sentence) if embedded else sentence, kind=kind, group=f"secret-{k}")
-    for k in range(4):
+    for k in range(8):
         yield from (Planted(text=texts[-1 - k], kind="copy", group=f"copy-{k}") for _ in range(6))
-    for k in range(4, 8):
+    for k in range(8, 12):
         yield Planted(text=texts[-1 - k], kind="near_copy", group=f"near-{k}")
         yield from (Planted(text=_edited(rng, texts[-1 - k]), kind="near_copy", group=f"near-{k}") for _ in range(4))
     for k, item in enumerate(items[:12]):

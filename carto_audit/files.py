@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from carto_audit.errors import AuditError
+from carto_audit.text import safe_inline
 
 
 @contextmanager
@@ -20,12 +21,19 @@ def atomic_path(path: Path) -> Iterator[Path]:
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        yield temporary
-        temporary.replace(path)
+        try:
+            yield temporary
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
     except OSError as error:
-        raise AuditError(f"{path}: cannot write: {error.strerror or error}") from error
-    finally:
-        temporary.unlink(missing_ok=True)
+        where = safe_inline(str(path), 160)
+        raise AuditError(f"{where}: cannot write: {reason(error)}; free some space or choose another --out") from error
+
+
+def reason(error: OSError) -> str:
+    """Why the system refused, in its own words: libraries wrap them in their own, or lose them."""
+    return os.strerror(error.errno) if error.errno else safe_inline(str(error), 160) or type(error).__name__
 
 
 def write_bytes(path: Path, data: bytes) -> None:

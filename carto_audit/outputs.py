@@ -20,11 +20,32 @@ from carto_audit.verdict import intoto_statement, verdict_document
 if TYPE_CHECKING:
     from carto_audit.audit import Audit
 
+OUTPUTS = (
+    "scores.parquet",
+    "trace.parquet",
+    "matches.parquet",
+    "report.json",
+    "map.svg",
+    "map.png",
+    "report.html",
+    "verdict.intoto.json",
+    "verdict.json",
+)
+"""Every file of an audit, in the order in which they are written."""
 
-def write_outputs(audit: "Audit", facts: dict[str, Any], folder: Path) -> None:
-    """Writes all files of an audit into `folder`. A verdict from an earlier audit is removed first."""
+
+def clear_verdict(folder: Path) -> None:
+    """Removes an earlier audit's verdict, which says nothing about this one, and what a killed run was about to write."""
     for name in ("verdict.json", "verdict.intoto.json"):
         (folder / name).unlink(missing_ok=True)
+    for name in OUTPUTS:
+        for unfinished in folder.glob(f".{name}.*.tmp"):
+            unfinished.unlink()
+
+
+def write_outputs(audit: "Audit", facts: dict[str, Any], folder: Path) -> None:
+    """Writes all files of an audit into `folder`, the verdict last."""
+    clear_verdict(folder)
     with atomic_path(folder / "scores.parquet") as temporary:
         pq.write_table(scores_table(audit), temporary, compression="zstd")
     write_trace(folder / "trace.parquet", audit.batch.sample_id, audit.fold, audit.trace)

@@ -79,8 +79,9 @@ def burn_in_epochs(epochs: int, burn_in_share: float) -> int:
 
 def difficulty(trace: Trace, burn_in_share: float) -> NDArray[np.float64]:
     """Mean training loss over the burn-in epochs, (N,), nats per token."""
-    early: NDArray[np.float64] = trace.train[: burn_in_epochs(trace.epochs, burn_in_share)].astype(np.float64)
-    return np.asarray(early.mean(axis=0))
+    early = trace.train[: burn_in_epochs(trace.epochs, burn_in_share)]
+    mean: NDArray[np.float64] = early.mean(axis=0, dtype=np.float64)
+    return mean
 
 
 def epsilon_levels(trace: Trace, epsilon: Epsilon) -> NDArray[np.float64]:
@@ -92,7 +93,8 @@ def epsilon_levels(trace: Trace, epsilon: Epsilon) -> NDArray[np.float64]:
     if epsilon.held_out_percentile is not None:
         unseen = trace.loss_out[:, np.isfinite(trace.loss_out).all(axis=0)]
         return np.full(n, np.percentile(unseen, epsilon.held_out_percentile) if unseen.size else np.nan)
-    return trace.train.min(axis=0).astype(np.float64) + float(epsilon.relative or 0.0)
+    lowest: NDArray[np.float64] = trace.train.min(axis=0).astype(np.float64)
+    return lowest + float(epsilon.relative or 0.0)
 
 
 def forget_scores(losses: NDArray[np.floating], levels: NDArray[np.floating]) -> NDArray[np.float64]:
@@ -105,7 +107,7 @@ def forget_scores(losses: NDArray[np.floating], levels: NDArray[np.floating]) ->
 
 def span_shares(tokens: TokenLosses) -> tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.int64]]:
     """Largest memorized share over windows of WINDOW tokens (or the whole of a shorter sample), (N,), and the window's
-    first and last token. `max_k 1 - sum l_in / max(sum l_out, w * FLOOR)`."""
+    first and last token. `max_k (sum l_out - sum l_in) / max(sum l_out, w * FLOOR)`."""
     blocks = [_span_block(tokens, k) for k in range(0, len(tokens.offsets) - 1, _BLOCK)]
     share, first, last = (np.concatenate(parts) for parts in zip(*blocks, strict=True))
     return share, first, last
@@ -126,7 +128,7 @@ def _span_block(tokens: TokenLosses, begin: int) -> tuple[NDArray[np.float64], N
     start = offsets[owner] + np.arange(len(owner)) - opens[owner]
     width = np.minimum(WINDOW, length[owner])
     inside, outside = (s[start + width] - s[start] for s in sums)
-    share = 1 - inside / np.maximum(outside, width * FLOOR)
+    share = (outside - inside) / np.maximum(outside, width * FLOOR)
     best = np.full(len(length), np.nan)
     first, last = np.full(len(length), -1), np.full(len(length), -1)
     filled = np.flatnonzero(windows)
@@ -140,8 +142,10 @@ def _span_block(tokens: TokenLosses, begin: int) -> tuple[NDArray[np.float64], N
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Power:
-    """How well one score separates the controls of one form and dose from ordinary samples (those without kin). `ci` is a 95 % bootstrap
-    interval over secrets; the recalls are the shares of planted copies above the score that flags 1 % and 5 % of tokens."""
+    """How well one score separates the controls of one form and dose from ordinary samples, which are those without kin.
+
+    `ci` is a 95 % bootstrap interval over secrets. The recalls are the shares of planted copies above the score that
+    flags 1 % and 5 % of the tokens."""
 
     auc: float
     ci: tuple[float, float]

@@ -38,7 +38,8 @@ _FORMATS = {
     ".ipc": "arrow",
 }
 _COMPRESSED = (".gz", ".zst", ".bz2")
-_READ_ERRORS = (OSError, EOFError, ValueError, pa.ArrowException, gzip.BadGzipFile)
+_READ_ERRORS = (OSError, EOFError, ValueError, KeyError, pa.ArrowException, gzip.BadGzipFile)
+"""KeyError is Arrow's word for a column name that occurs twice."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,11 +69,11 @@ def expand_paths(inputs: Sequence[str | Path]) -> tuple[Path, ...]:
 
     Raises UsageError for a path that does not exist or has no known format, AuditError for a folder with nothing to read.
     """
-    found: dict[Path, None] = {}
+    found: dict[Path, Path] = {}
     for given in inputs:
         for path in _expand(Path(given)):
-            found[path] = None
-    return tuple(found)
+            found.setdefault(path.resolve(), path)
+    return tuple(found.values())
 
 
 def _expand(given: Path) -> list[Path]:
@@ -106,9 +107,9 @@ def column_types(path: Path) -> dict[str, pa.DataType]:
                     schema = reader.schema
             case _:
                 return _json_columns(path)
-    except _READ_ERRORS as error:
+        return dict(zip(schema.names, schema.types, strict=True))
+    except _READ_ERRORS as error:  # also of the names: Arrow decodes them when they are asked for
         raise _unreadable(path, error) from error
-    return dict(zip(schema.names, schema.types, strict=True))
 
 
 def read_rows(path: Path, text_column: str, id_column: str | None) -> Iterator[ShardRows]:
@@ -119,7 +120,7 @@ def read_rows(path: Path, text_column: str, id_column: str | None) -> Iterator[S
         for batch in readers[str(format_of(path))](path, columns):
             for start in range(0, batch.num_rows, ROWS_PER_READ):
                 rows = batch.slice(start, ROWS_PER_READ)
-                ids = None if id_column is None else _as_strings(rows.column(id_column))
+                ids = None if id_column is None else _as_ids(path, id_column, rows.column(id_column))
                 yield ShardRows(text=_as_binary(rows.column(text_column)), ids=ids)
     except _READ_ERRORS as error:
         raise _unreadable(path, error) from error
@@ -137,10 +138,15 @@ def _as_binary(column: pa.Array) -> pa.LargeBinaryArray:
     return column.cast(pa.large_binary())
 
 
-def _as_strings(column: pa.Array) -> pa.LargeStringArray:
+def _as_ids(path: Path, name: str, column: pa.Array) -> pa.LargeStringArray:
     if pa.types.is_dictionary(column.type):
         column = column.dictionary_decode()
-    return column.cast(pa.large_string())
+    try:
+        return column.cast(pa.large_string())
+    except pa.ArrowException as error:
+        where = f'{name_of(path)}: column "{safe_inline(name, 40)}"'
+        detail = safe_inline(str(error), 120)
+        raise AuditError(f"{where}: cannot serve as ids ({detail}); drop --id-column or name another") from error
 
 
 def _parquet_batches(path: Path, columns: list[str]) -> Iterator[pa.RecordBatch]:
@@ -192,7 +198,7 @@ def _json_rows(path: Path) -> Iterator[dict[str, Any]]:
             if not line.strip():
                 continue
             try:
-                value = json.loads(line.decode("utf-8", "surrogateescape"))
+                value = json.loads(line.decode("utf-8-sig", "surrogateescape"))
             except (ValueError, RecursionError) as error:
                 raise AuditError(f"{name_of(path)}:{number}: not JSON; one object per line is expected") from error
             if not isinstance(value, dict):

@@ -3,7 +3,10 @@ import pytest
 
 from carto_audit.controls import MOST_SECRETS, TOKEN_SHARE, TWINS, plant_controls
 
-TEXTS = ["one paragraph about rivers and their banks in spring", "another paragraph about bridges across rivers in winter"]
+TEXTS = [
+    "one paragraph about rivers and their banks in spring",
+    "another paragraph about bridges across rivers in winter",
+]
 
 
 @pytest.mark.parametrize("tokens", [20_000, 155_000, 1_000_000])

@@ -61,7 +61,10 @@ def test_located_spans_are_the_characters_of_the_tokens(encoded, which, data):
     firsts, lasts = np.full(len(batch), -1), np.full(len(batch), -1)
     firsts[which], lasts[which] = first, last
     start, end = locate_spans(batch, encoder, firsts, lasts)
-    assert text[start[which] : end[which]] in encoder.tokenizer.decode(encoding.ids[first : last + 1]) or end[which] > start[which]
+    assert (
+        text[start[which] : end[which]] in encoder.tokenizer.decode(encoding.ids[first : last + 1])
+        or end[which] > start[which]
+    )
     assert (start[which], end[which]) == (encoding.offsets[first][0], encoding.offsets[last][1])
     assert (np.delete(start, which) == -1).all()
 

@@ -26,7 +26,13 @@ def job(folder, samples=None, learned=None, spec=SPEC, config=CONFIG):
     store = make_store(folder, samples or random_samples(12))
     scored = np.arange(len(store))
     return FoldJob(
-        index=0, spec=spec, config=config, store=store, learned=scored if learned is None else learned, scored=scored, folder=folder
+        index=0,
+        spec=spec,
+        config=config,
+        store=store,
+        learned=scored if learned is None else learned,
+        scored=scored,
+        folder=folder,
     )
 
 
@@ -121,9 +127,7 @@ def test_a_non_finite_loss_stops_with_one_clear_line(tmp_path):
 def cross(folder, fold, config=CONFIG, learnable=None):
     store = make_store(folder, random_samples(24))
     everyone = np.ones(24, bool)
-    return store, cross_fit(
-        SPEC, config, store, fold, everyone if learnable is None else learnable, everyone, folder
-    )
+    return store, cross_fit(SPEC, config, store, fold, everyone if learnable is None else learnable, everyone, folder)
 
 
 def test_an_out_of_fold_loss_comes_from_a_proxy_that_never_saw_the_sample(tmp_path):

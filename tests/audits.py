@@ -1,0 +1,73 @@
+"""Tiny real things for the tests of whole audits: text, batches, a policy that they can meet, and the command itself."""
+
+import subprocess
+import sys
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+WORDS = (
+    "after again along always around because before behind below between beyond brother bridge candle carry city clear "
+    "close corner country cousin cover crown dance dark daughter deep distance doctor door draw drive early east evening "
+    "field fire floor follow forest forget free friend garden gather gold green ground harbour harvest heavy history hold "
+    "honest horse house hunger island journey kettle kingdom knock ladder lantern large laugh learn leave letter little "
+    "market meadow measure memory merchant middle minute mirror money morning mother mountain music narrow neighbour never "
+    "night north number ocean often orchard order other paper people picture place pocket point prison promise quarter "
+    "quiet rain reach river road rough sailor season second secret shadow short silver simple sister slow song south "
+    "spring station stone story strange street strong summer sudden table teacher thousand throw together tower travel "
+    "under valley village voice walk water weather west while white window winter without wonder yellow young"
+).split()
+
+GATE = """\
+schema_version: 1
+name: gate
+map:
+  difficulty: {threshold: {percentile: 75}}
+  memorization: {score: memorized_span_share, threshold: {percentile: 10}}
+rules:
+  - {id: skipped, metric: batch.skipped_row_share, max: 0.5, severity: reject, reason: too little was read}
+  - {id: copies, metric: duplicates.token_share, max: 0.4, severity: reject, reason: copies are memorized}
+"""
+"""A policy without a rule on detection power, for which a tiny batch has no room."""
+
+NO_ITEMS = (
+    "  - {id: items, metric: contamination.confirmed_items, max: 0, severity: reject, reason: no evaluation text}\n"
+)
+
+
+def sentences(count, seed=0, words=30):
+    """Texts of common words in random order: nothing repeats, nothing is noise, every seed its own."""
+    rng = np.random.default_rng([seed, 7])
+    return [" ".join(WORDS[k] for k in rng.integers(len(WORDS), size=words)).capitalize() + "." for _ in range(count)]
+
+
+def write_parquet(path, texts, **columns):
+    """A parquet file with the column `text`, and others by name."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pq.write_table(pa.table({"text": texts, **columns}), path)
+    return path
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ended:
+    """How the command ended and what it said."""
+
+    code: int
+    out: str
+    err: str
+
+
+MAIN = "import sys; from carto_audit.cli import main; sys.argv[0] = 'carto-audit'; main()"
+
+
+def command(*arguments, program=MAIN):
+    """The installed program, as a command line that needs no PATH."""
+    return [sys.executable, "-c", program, *map(str, arguments)]
+
+
+def run_process(*arguments, cwd, program=MAIN):
+    """Runs the command in a process of its own."""
+    done = subprocess.run(command(*arguments, program=program), cwd=cwd, capture_output=True, timeout=300)
+    return Ended(code=done.returncode, out=done.stdout.decode(), err=done.stderr.decode())

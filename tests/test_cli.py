@@ -1,0 +1,244 @@
+import errno
+import json
+import re
+import shutil
+import sys
+
+import click
+import pytest
+from audits import run_process, sentences, write_parquet
+
+from carto_audit import __version__, cli
+from carto_audit.cli import _batch_name
+from carto_audit.errors import AuditError, UsageError
+from carto_audit.outputs import OUTPUTS
+
+FLAGS = {
+    "ingest": "--policy --benchmark --out --text-column --id-column --proxy --device --epochs --folds --max-tokens --seed "
+    "--fail-on",
+    "demo": "--out --seed",
+    "report": "",
+    "policy check": "",
+}
+
+
+def commands(group=cli.cli, prefix=""):
+    """Every command by its full name."""
+    for name, command in group.commands.items():
+        if isinstance(command, click.Group):
+            yield from commands(command, f"{prefix}{name} ")
+        else:
+            yield f"{prefix}{name}", command
+
+
+def names():
+    return [name for name, _ in commands()]
+
+
+def test_the_commands_and_their_flags_are_a_promise():
+    found = {
+        name: [option for p in command.params if isinstance(p, click.Option) for option in p.opts]
+        for name, command in commands()
+    }
+    assert found == {name: flags.split() for name, flags in FLAGS.items()}
+
+
+@pytest.mark.parametrize("name", names())
+def test_every_help_ends_with_an_example_of_itself(name, carto):
+    ended = carto(*name.split(), "--help")
+    assert ended.code == 0
+    prose = ended.out.split("Options:")[0].rstrip().splitlines()
+    assert prose[-1].strip().startswith(f"carto-audit {name} ")
+    assert "Example" in ended.out
+    assert carto(*name.split(), "-h") == ended
+
+
+@pytest.mark.parametrize("name", names())
+def test_every_flag_says_what_it_does(name):
+    for parameter in dict(commands())[name].params:
+        if isinstance(parameter, click.Option) and not isinstance(parameter.type, click.Choice):
+            assert parameter.help or parameter.name == "seed", parameter.name
+
+
+def test_the_help_names_every_command_and_every_exit_code(carto):
+    text = carto("--help").out
+    for words in ("ingest", "demo", "report", "policy", "0 accepted", "1 rejected", "2 usage", "3 incomplete", "130"):
+        assert words in text
+
+
+def test_the_version_is_the_package_s(carto):
+    assert carto("--version").out.strip().endswith(__version__)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["ingest"], "Missing argument 'BATCH...'"),
+        (["ingest", "a.parquet", "--polciy", "x"], "No such option '--polciy'"),
+        (["ingest", "a.parquet", "--epochs", "1"], "1 is not in the range"),
+        (["ingest", "a.parquet", "--folds", "3"], "3 is not in the range"),
+        (["ingest", "a.parquet", "--fail-on", "sometimes"], "'sometimes' is not one of"),
+        (["ingest", "a.parquet", "--seed", "x"], "'x' is not a valid integer"),
+        (["report", "nowhere"], "does not exist"),
+        (["polciy"], "No such command 'polciy'"),
+    ],
+)
+def test_a_wrong_command_line_exits_with_2(carto, arguments, words):
+    ended = carto(*arguments)
+    assert ended.code == 2
+    assert words in ended.err
+    assert ended.out == ""
+
+
+@pytest.mark.parametrize("name", ["\x1b[31mred", "a\n::error::b", "\u202ereversed"])
+def test_a_hostile_argument_does_not_reach_the_terminal_as_it_is(carto, name):
+    for arguments in (
+        ["report", name],
+        ["ingest", "x", "--fail-on", name],
+        [name],
+        ["ingest", name],
+        ["policy", "check", name],
+    ):
+        ended = carto(*arguments)
+        assert ended.code == 2, arguments
+        assert not set("\x1b\u202e") & set(ended.err)
+        assert "\n::error::" not in ended.err
+
+
+def raising(error):
+    def command():
+        raise error
+
+    return command
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "words"),
+    [
+        (UsageError("a.yaml: unknown key"), 2, "Error: a.yaml: unknown key"),
+        (AuditError("a.parquet: zero rows"), 3, "Error: a.parquet: zero rows"),
+        (OSError(errno.ENOSPC, "whatever", "/tmp/\x1b[31mx"), 3, "Error: /tmp/[31mx: No space left on device"),
+        (OSError("10 requested and 0 written"), 3, "Error: 10 requested and 0 written"),
+        (OSError(), 3, "Error: OSError"),
+        (click.UsageError("no such flag"), 2, "Error: no such flag"),
+        (click.Abort(), 130, "Interrupted."),
+        (KeyboardInterrupt(), 130, "Interrupted."),
+        (ZeroDivisionError("\x1b[31m\n::error::"), 4, "Internal error: ZeroDivisionError at test_cli.py:"),
+        (RecursionError("deep"), 4, "Internal error: RecursionError"),
+        (MemoryError(), 4, "Internal error: MemoryError"),
+    ],
+)
+def test_every_way_to_end_has_its_exit_code_and_one_line(capsys, error, code, words):
+    assert cli.run(raising(error)) == code
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert words in said.err
+    assert "Traceback" not in said.err
+    assert "\x1b" not in said.err
+    assert not any(line.lstrip().startswith("::") for line in said.err.splitlines())
+
+
+@pytest.mark.parametrize(("value", "code"), [(None, 0), (0, 0), (1, 1), (3, 3)])
+def test_a_command_that_returns_ends_with_its_own_code(value, code):
+    assert cli.run(lambda: value) == code
+
+
+def test_an_internal_error_shows_where_on_request(monkeypatch, capsys):
+    monkeypatch.setenv("CARTO_AUDIT_TRACEBACK", "1")
+    with pytest.raises(ZeroDivisionError):
+        cli.run(raising(ZeroDivisionError()))
+    assert "CARTO_AUDIT_TRACEBACK" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("given_path", "name"),
+    [
+        ("vendor_batch.parquet", "vendor_batch"),
+        ("data/vendor.jsonl.gz", "vendor"),
+        ("shards", "shards"),
+        ("shards/", "shards"),
+        ("shards/*.parquet", "shards"),
+        ("a[1].parquet", "a[1]"),
+        (".hidden.parquet", "batch"),
+    ],
+)
+def test_the_audit_is_named_after_the_batch(tmp_path, monkeypatch, given_path, name):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "shards").mkdir()
+    (tmp_path / "a[1].parquet").touch()
+    assert _batch_name(given_path) == name
+
+
+def test_a_folder_given_as_a_dot_is_named_after_itself(tmp_path, monkeypatch):
+    (tmp_path / "shards").mkdir()
+    monkeypatch.chdir(tmp_path / "shards")
+    assert _batch_name(".") == "shards"
+
+
+def test_valid_and_invalid_policies_are_checked_in_one_call(carto, gate, tmp_path):
+    (tmp_path / "bad.yaml").write_text("schema_version: 1\nname: bad\nrulse: []\n")
+    ended = carto("policy", "check", "default", tmp_path / "bad.yaml", gate)
+    assert ended.code == 2
+    assert [line.split(": ")[1].split(";")[0] for line in ended.out.splitlines()] == ["valid", "valid"]
+    assert re.search(r'bad\.yaml:3:1: .*did you mean "rules"', ended.err)
+
+
+def test_a_single_proxy_ends_with_a_verdict_and_every_file(carto, batch_file, gate, tmp_path):
+    ended = carto("ingest", batch_file, "--policy", gate, "--folds", 1, "--epochs", 2, "--out", tmp_path / "out")
+    assert ended.code == 0
+    assert "ACCEPTED" in ended.out
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == sorted(set(OUTPUTS) - {"matches.parquet"})
+    verdict = json.loads((tmp_path / "out" / "verdict.json").read_text())
+    assert (verdict["status"], verdict["exit_code"], verdict["complete"]) == ("accepted", 0, True)
+
+
+def test_fail_on_moves_the_line_but_never_past_an_inconclusive_audit(carto, tmp_path, gate):
+    path = write_parquet(tmp_path / "copies.parquet", sentences(30) + sentences(1) * 30)
+    warn = tmp_path / "warn.yaml"
+    warn.write_text(gate.read_text().replace("max: 0.4, severity: reject", "max: 0.4, severity: warn"))
+    short = ["--folds", 1, "--epochs", 2, "--out", tmp_path / "out"]
+    codes = {
+        (policy.stem, fail_on): carto("ingest", path, "--policy", policy, "--fail-on", fail_on, *short).code
+        for policy, fail_on in [(gate, "reject"), (gate, "never"), (warn, "reject"), (warn, "warn")]
+    }
+    assert codes == {("gate", "reject"): 1, ("gate", "never"): 0, ("warn", "reject"): 0, ("warn", "warn"): 1}
+    assert carto("ingest", path, "--policy", "default", "--fail-on", "never", *short).code == 3
+
+
+def test_a_batch_too_small_to_measure_power_ends_inconclusive_under_default(carto, batch_file, tmp_path):
+    ended = carto("ingest", batch_file, "--folds", 1, "--epochs", 2, "--out", tmp_path / "out")
+    assert ended.code == 3
+    assert "INCONCLUSIVE" in ended.out
+    verdict = json.loads((tmp_path / "out" / "verdict.json").read_text())
+    assert (verdict["status"], verdict["exit_code"], verdict["complete"]) == ("inconclusive", 3, False)
+    outcomes = {finding["rule"]: finding["outcome"] for finding in verdict["findings"]}
+    assert outcomes["detection-power"] == "not_measured"
+
+
+def test_the_report_is_rendered_again_to_the_same_bytes(audited, carto, tmp_path):
+    folder = shutil.copytree(audited.folder, tmp_path / "copy")
+    page = (folder / "report.html").read_bytes()
+    (folder / "report.html").unlink()
+    ended = carto("report", folder)
+    assert ended.code == 0
+    assert "report.html" in ended.out
+    assert (folder / "report.html").read_bytes() == page
+
+
+def test_a_defect_in_the_installed_program_exits_with_4(tmp_path):
+    program = (
+        "import sys; from carto_audit import cli; cli.cli.command('boom')(lambda: 1 / 0); "
+        "sys.argv = ['carto-audit', 'boom']; cli.main()"
+    )
+    ended = run_process(cwd=tmp_path, program=program)
+    assert ended.code == 4
+    assert ended.err.startswith("Internal error: ZeroDivisionError at <string>:1")
+    assert "Traceback" not in ended.err
+
+
+def test_the_installed_program_exits_with_0_and_2(tmp_path):
+    assert run_process("policy", "check", "default", cwd=tmp_path).code == 0
+    ended = run_process("policy", "check", "defualt", cwd=tmp_path)
+    assert ended.code == 2
+    assert "default" in ended.err
+    assert sys.executable not in ended.err
