@@ -100,12 +100,13 @@ def read_batch(
     text_column, id_column = _find_columns(paths, text_column, id_column)
     parts: list[_Rows] = []
     counts: list[int] = []
-    with progress.task("Reading the batch", sum(p.stat().st_size for p in paths), "bytes") as advance:
+    with progress.task("Reading the batch", unit="rows") as advance:
         for path in paths:
-            parts_of_path = [_examine(rows) for rows in shards.read_rows(path, text_column, id_column)]
-            parts += parts_of_path
-            counts.append(sum(len(part.reason) for part in parts_of_path))
-            advance(path.stat().st_size)
+            counts.append(0)
+            for rows in shards.read_rows(path, text_column, id_column):
+                parts.append(_examine(rows))
+                counts[-1] += len(rows.text)
+                advance(len(rows.text))
     if sum(counts) == 0:
         raise AuditError(f"{_describe(paths)}: zero rows: nothing to audit")
     reason = np.concatenate([part.reason for part in parts])

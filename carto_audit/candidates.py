@@ -86,7 +86,8 @@ def _named_twice(row: Int, anchor: Int, group: Int, index: Index) -> Int:
     groups, anchors = len(index.words), int(anchor.max(initial=0)) + 1
     distinct = np.unique((row * groups + group) * anchors + anchor)
     code, count = np.unique(distinct // anchors, return_counts=True)
-    return code[count >= np.minimum(2, index.anchor_count[code % groups])]
+    named: Int = code[count >= np.minimum(2, index.anchor_count[code % groups])]
+    return named
 
 
 def _proposed(block: Block, index: Index) -> Int:

@@ -22,6 +22,9 @@ MOST_SECRETS = 32
 HOST_WORDS = 14
 """Words of filler on either side of an embedded secret: the secret is then less than half of its sample."""
 
+LONGEST_WORD = 12
+"""Characters. A longer "word" is an address or a name in code, which may be a memorized window of its own."""
+
 WEIGHTS = {4: 2.0, 1: 1.0, 16: 1.0}
 """How the token budget is shared over doses. Dose 4 is the one that policies demand power at."""
 
@@ -110,17 +113,12 @@ def _table(groups: list[tuple[str, int, list[str]]]) -> Controls:
 
 
 class _Writer:
-    """Writes secrets and the filler around them. Filler is a walk over the batch's own word pairs: it reads like the
-    batch, and repeats no sample of it."""
+    """Writes secrets and the filler around them. Filler is the batch's own words, drawn one by one: it looks like the
+    batch to the proxy, and repeats no run of it."""
 
     def __init__(self, texts: Sequence[str], rng: np.random.Generator) -> None:
         self._rng = rng
-        self._next: dict[str, list[str]] = defaultdict(list)
-        for text in texts:
-            words = text.split()
-            for word, following in zip(words, words[1:], strict=False):
-                self._next[word].append(following)
-        self._words = list(self._next)
+        self._words = [word for text in texts for word in text.split() if len(word) <= LONGEST_WORD] or ["and"]
 
     def copies(self, form: str, dose: int) -> list[str]:
         """`dose` copies of one new secret: equal when alone, each in a host of its own when embedded."""
@@ -139,11 +137,7 @@ class _Writer:
         return "".join(self._pick(_CONSONANTS) + self._pick(_VOWELS) for _ in range(3)).capitalize()
 
     def _filler(self) -> str:
-        words: list[str] = []
-        while self._words and len(words) < HOST_WORDS:
-            following = self._next.get(words[-1]) if words else None
-            words.append(self._pick(following or self._words)[:40])
-        return " ".join(words)
+        return " ".join(self._pick(self._words) for _ in range(HOST_WORDS))
 
     def _pick(self, options: Sequence[str]) -> str:
         return options[int(self._rng.integers(len(options)))]

@@ -12,6 +12,7 @@ from carto_audit.thresholds import QUADRANTS, Threshold
 UNMAPPED = -1
 
 _NULL_PERCENTILE = 99
+_NONE = np.empty(0)
 _RESAMPLES = 1000
 
 
@@ -61,30 +62,37 @@ def draw_map(
     None when a threshold cannot be set: the score was not measured, or no control of the demanded dose was planted.
     """
     hard, memorized = scores.difficulty, scores.memorization(score)
-    d_rule, m_rule = rules
-    d_line = _line(hard, n_tokens, threshold_value(d_rule, hard, np.array([]), np.array([])), _words(d_rule))
-    null = planted.memorization(score)[controls.dose == 0]
-    dose = planted.memorization(score)[controls.dose == (m_rule.control_dose or -1)]
-    m_line = _line(memorized, n_tokens, threshold_value(m_rule, memorized, dose, null), _words(m_rule))
+    known = controls.dose == (rules[1].control_dose or -1)
+    values = planted.memorization(score)
+    d_line = _line(hard, n_tokens, cut(rules[0], hard))
+    m_line = _line(memorized, n_tokens, cut(rules[1], memorized, values[known], values[controls.dose == 0]))
     if d_line is None or m_line is None:
         return None
     quadrant = partition(hard, memorized, d_line.value, m_line.value)
     return DataMap(score=score, quadrant=quadrant, difficulty=d_line, memorization=m_line)
 
 
-def threshold_value(
-    rule: Threshold, values: NDArray[np.float64], dose: NDArray[np.float64], null: NDArray[np.float64]
-) -> float | None:
-    """The threshold on an axis. `control_dose`: the median score of the controls of that dose, or the 99th percentile
-    of the never-planted ones where that is higher. None when nothing was measured to set it by."""
+def cut(
+    rule: Threshold, values: NDArray[np.float64], dose: NDArray[np.float64] = _NONE, null: NDArray[np.float64] = _NONE
+) -> tuple[float, str] | None:
+    """The threshold on an axis, and in words what set it. None when nothing was measured to set it by.
+
+    `control_dose`: the median of `dose`, the scores of the controls planted so often, or the 99th percentile of `null`,
+    those of the never-planted ones, where that is higher.
+    """
     values, dose, null = (x[np.isfinite(x)] for x in (values, dose, null))
     if rule.absolute is not None:
-        return rule.absolute
+        return rule.absolute, "fixed by the policy"
     if rule.percentile is not None:
-        return float(np.percentile(values, rule.percentile)) if len(values) else None
+        words = f"percentile {rule.percentile:g} of this batch, so a fixed share lies above"
+        return (float(np.percentile(values, rule.percentile)), words) if len(values) else None
     if not len(dose) or not len(null):
         return None
-    return float(max(np.median(dose), np.percentile(null, _NULL_PERCENTILE)))
+    median, highest_null = float(np.median(dose)), float(np.percentile(null, _NULL_PERCENTILE))
+    times = "once" if rule.control_dose == 1 else f"{rule.control_dose} times"
+    if median >= highest_null:
+        return median, f"median of secrets planted {times}"
+    return highest_null, f"99th percentile of never-planted secrets; those planted {times} lie lower"
 
 
 def partition(
@@ -96,20 +104,12 @@ def partition(
     return np.where(known, codes, UNMAPPED).astype(np.int8)
 
 
-def _line(values: NDArray[np.float64], n_tokens: NDArray[np.int64], value: float | None, words: str) -> Line | None:
+def _line(values: NDArray[np.float64], n_tokens: NDArray[np.int64], cut: tuple[float, str] | None) -> Line | None:
     known = np.isfinite(values)
-    if value is None or not known.any():
+    if cut is None or not known.any():
         return None
-    flagged = n_tokens[known & (values > value)].sum() / max(1, n_tokens[known].sum())
-    return Line(value=value, words=words, flagged_share=float(flagged))
-
-
-def _words(rule: Threshold) -> str:
-    if rule.absolute is not None:
-        return f"fixed at {rule.absolute:g}"
-    if rule.percentile is not None:
-        return f"the batch's own percentile {rule.percentile:g}: the share above it is fixed by construction"
-    return f"the median of planted secrets that occur {rule.control_dose} times, or the 99th percentile of never-planted ones"
+    flagged = n_tokens[known & (values > cut[0])].sum() / max(1, n_tokens[known].sum())
+    return Line(value=cut[0], words=cut[1], flagged_share=float(flagged))
 
 
 def masses(

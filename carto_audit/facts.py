@@ -245,8 +245,11 @@ def _detection_warnings(audit: "Audit") -> list[str]:
         warnings.append("a single proxy has no out-of-fold losses: only the forget score was measured; use --folds 2")
     ratio = audit.run.capacity_ratio
     if ratio is not None and not 0.5 <= ratio <= 10:
-        side = "memorizes nearly everything" if ratio < 0.5 else "has room for little but copies"
-        warnings.append(f"capacity ratio {ratio:.2g} is outside 0.5 to 10: this proxy {side}; choose another --proxy")
+        low, high = ("memorizes nearly everything", "smaller"), ("has room for little but copies", "larger")
+        side, size = low if ratio < 0.5 else high
+        warnings.append(
+            f"capacity ratio {ratio:.2g} is outside 0.5 to 10: this proxy {side}; a {size} one would see more"
+        )
     return warnings
 
 

@@ -113,7 +113,7 @@ def _run_edges(
     total = int(store.offsets[n])
     files = [folder / f"runs-{p}.bin" for p in range(max(1, -(-total // _PARTITION_TOKENS)))]
     _spill(store, n, copies, files, progress)
-    covered = np.memmap(folder / "covered.bin", np.uint8, "w+", shape=(total + RUN_TOKENS,))
+    covered = np.zeros(total + RUN_TOKENS, np.uint8)
     boilerplate = 0
     with progress.task("Finding shared runs", 2 * len(files), "partitions") as advance:
         for path in files:
@@ -128,8 +128,6 @@ def _run_edges(
             found.append(_sample_edges(np.fromfile(path, np.int64).reshape(3, -1), store.offsets, covered))
             path.unlink()
             advance(1)
-    del covered
-    (folder / "covered.bin").unlink()
     edges = np.concatenate(found, axis=1)
     return edges[:2], edges[2], boilerplate
 

@@ -1,5 +1,7 @@
 """Tiny real things for the tests of whole audits: text, batches, a policy that they can meet, and the command itself."""
 
+import json
+import os
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -50,6 +52,59 @@ def write_parquet(path, texts, **columns):
     return path
 
 
+def strings_of_bytes(values):
+    """A `string` array that claims its bytes to be UTF-8, as broken exporters write it."""
+    offsets = np.cumsum([0, *(len(v) for v in values)]).astype(np.int32)
+    return pa.Array.from_buffers(
+        pa.string(), len(values), [None, pa.py_buffer(offsets), pa.py_buffer(b"".join(values))]
+    )
+
+
+FRAGMENTS = (
+    "</script><script>alert(1)</script>",
+    "<img src=x onerror=alert(1)>",
+    '"><style>*{}</style>',
+    "[/bold][red]",
+    "{{ 7*7 }}{% raw %}",
+    "::error::stop",
+    "##[error]stop",
+    "=cmd|' /C calc'!A0",
+    "\x1b[31m\x07\x00",
+    "\u202eRTL\u2066\u200b",
+)
+"""What each sink could take for an instruction: a page, a style, a terminal, a template, a CI log, a spreadsheet."""
+
+QUESTION = (
+    "A merchant carries </script> seventeen lanterns over the narrow bridge and sells {{ 7*7 }} five of them at the "
+    "evening market before the rain; how many lanterns does he carry home to his sister in the village?"
+)
+
+
+def write_hostile_folder(folder):
+    """Three shards whose texts, ids and names are all hostile; 47 of the 52 rows are usable."""
+    rows = [f"{f} {text} {f}" for f, text in zip(FRAGMENTS, sentences(10, seed=1), strict=True)]
+    asked = f"{QUESTION} 12 lanterns, 17 lanterns, 22 lanterns. Answer: 12 lanterns"
+    write_parquet(folder / "<" / "script>alert(1)<.parquet", [*sentences(33), *rows, asked, None, " "])
+    write_parquet(
+        folder / "{{ 7*7 }}[x].parquet", strings_of_bytes([sentences(1, seed=2)[0].encode(), b"stray \xff byte"])
+    )
+    lines = [
+        *(json.dumps({"text": t}) for t in sentences(2, seed=3)),
+        '{"text": "lone \\ud800"}',
+        '{"text": "\\udfff"}',
+    ]
+    (folder / "\n::error::=1+1\u202e.jsonl").write_text("\n".join(lines))
+    return folder
+
+
+def write_benchmark(path):
+    """One question, which the hostile folder contains."""
+    choices = ["12 lanterns", "17 lanterns", "22 lanterns"]
+    item = {"item_id": FRAGMENTS[0], "question": QUESTION, "choices": choices, "answer": choices[0]}
+    path.write_text(json.dumps(item) + "\n")
+    return path
+
+
 @dataclass(frozen=True, kw_only=True)
 class Ended:
     """How the command ended and what it said."""
@@ -71,3 +126,18 @@ def run_process(*arguments, cwd, program=MAIN):
     """Runs the command in a process of its own."""
     done = subprocess.run(command(*arguments, program=program), cwd=cwd, capture_output=True, timeout=300)
     return Ended(code=done.returncode, out=done.stdout.decode(), err=done.stderr.decode())
+
+
+def run_on_terminal(*arguments, cwd):
+    """Runs the command with a terminal as its output: exit code and all that was shown."""
+    ours, theirs = os.openpty()
+    process = subprocess.Popen(command(*arguments), cwd=cwd, stdin=theirs, stdout=theirs, stderr=theirs)
+    os.close(theirs)
+    shown = b""
+    try:
+        while part := os.read(ours, 65536):
+            shown += part
+    except OSError:  # how Linux says that the other end is closed
+        pass
+    os.close(ours)
+    return process.wait(timeout=60), shown.decode()

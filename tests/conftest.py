@@ -1,9 +1,59 @@
 """Fixtures that several test modules share. The one long audit is made once per session."""
 
+from dataclasses import dataclass
+from pathlib import Path
+
 import pytest
-from audits import GATE, NO_ITEMS, Ended, sentences, write_parquet
+from audits import (
+    GATE,
+    NO_ITEMS,
+    Ended,
+    run_process,
+    sentences,
+    write_benchmark,
+    write_hostile_folder,
+    write_parquet,
+)
 
 from carto_audit import cli
+
+
+@dataclass(frozen=True, kw_only=True)
+class Audited:
+    """A finished audit: its folder, the command that made it without `--out`, how that ended, and the input before it."""
+
+    folder: Path
+    arguments: tuple[str, ...]
+    ended: Ended
+    input_before: dict[Path, tuple[bytes, int]]
+    cwd: Path
+
+
+def snapshot(folder):
+    """Bytes and time of change of every file below a folder."""
+    return {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.fixture(scope="session")
+def audited(tmp_path_factory):
+    """The one whole audit that many tests look at: two proxies, a hostile batch, a benchmark item in it."""
+    cwd = tmp_path_factory.mktemp("audited")
+    (cwd / "policy.yaml").write_text(GATE + NO_ITEMS)
+    name = "::error::{{ 7*7 }}[bold]<img src=x onerror=alert(1)>=1+1\x1b[31m\u202e"
+    before = snapshot(write_hostile_folder(cwd / name))
+    write_benchmark(cwd / "<b>::error::{{ 7*7 }}.jsonl")
+    arguments = (
+        "ingest",
+        name,
+        "--policy",
+        "policy.yaml",
+        "--benchmark",
+        "<b>::error::{{ 7*7 }}.jsonl",
+        "--epochs",
+        "12",
+    )
+    ended = run_process(*arguments, cwd=cwd)
+    return Audited(folder=cwd / f"{name}-audit", arguments=arguments, ended=ended, input_before=before, cwd=cwd)
 
 
 @pytest.fixture

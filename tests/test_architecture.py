@@ -99,7 +99,13 @@ def loaded_after(*arguments, cwd):
 
 @pytest.mark.parametrize(
     "arguments",
-    [["--help"], ["--version"], ["ingest", "--help"], ["policy", "check", "default"], ["ingest", "x", "--policy", "nope"]],
+    [
+        ["--help"],
+        ["--version"],
+        ["ingest", "--help"],
+        ["policy", "check", "default"],
+        ["ingest", "x", "--policy", "nope"],
+    ],
     ids=" ".join,
 )
 def test_light_commands_load_no_torch(arguments, tmp_path):
@@ -117,5 +123,7 @@ def test_importing_the_package_has_no_effect():
         "import carto_audit.batch, carto_audit.report, carto_audit.policy, carto_audit.console; "
         "assert before == (dict(os.environ), list(sys.path), logging.root.handlers[:])"
     )
-    done = subprocess.run([sys.executable, "-W", "error", "-c", program], capture_output=True, encoding="utf-8", timeout=120)
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", program], capture_output=True, encoding="utf-8", timeout=120
+    )
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")

@@ -5,7 +5,7 @@ import pyarrow as pa
 import pyarrow.ipc as pa_ipc
 import pyarrow.parquet as pq
 import pytest
-from audits import write_parquet
+from audits import strings_of_bytes, write_parquet
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -17,14 +17,6 @@ NOT_UTF8 = [b"fine", b"stray \xff byte", b"lone \xed\xa0\x80 surrogate", b"cut \
 
 def texts_of(batch):
     return [text for chunk in iter_texts(batch) for text in chunk.texts]
-
-
-def string_array_of(values):
-    """A `string` array that claims its bytes to be UTF-8, as broken exporters write it."""
-    offsets = np.cumsum([0, *(len(v) for v in values)]).astype(np.int32)
-    return pa.Array.from_buffers(
-        pa.string(), len(values), [None, pa.py_buffer(offsets), pa.py_buffer(b"".join(values))]
-    )
 
 
 def test_every_row_is_a_sample_or_a_skip_with_a_reason(tmp_path):
@@ -46,7 +38,7 @@ def test_every_row_is_a_sample_or_a_skip_with_a_reason(tmp_path):
 
 @pytest.mark.parametrize("suffix", ["parquet", "arrow"])
 def test_bytes_that_are_not_utf8_in_a_string_column_are_skipped_and_counted(tmp_path, suffix):
-    column, path = string_array_of(NOT_UTF8), tmp_path / f"a.{suffix}"
+    column, path = strings_of_bytes(NOT_UTF8), tmp_path / f"a.{suffix}"
     if suffix == "parquet":
         pq.write_table(pa.table({"text": column}), path)
     else:

@@ -4,11 +4,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from carto_audit.controls import Controls
-from carto_audit.datamap import UNMAPPED, draw_map, masses, partition, threshold_value
+from carto_audit.datamap import UNMAPPED, cut, draw_map, masses, partition
 from carto_audit.scores import Scores
 from carto_audit.thresholds import QUADRANTS, Threshold
-
-NOTHING = np.array([])
 
 
 def scores_of(difficulty, memorization):
@@ -47,15 +45,17 @@ def test_an_unscored_sample_is_on_no_quadrant():
 
 def test_a_threshold_is_a_percentile_an_absolute_or_a_dose():
     values = np.arange(101.0)
-    assert threshold_value(Threshold(percentile=75), values, NOTHING, NOTHING) == 75
-    assert threshold_value(Threshold(absolute=0.3), values, NOTHING, NOTHING) == 0.3
+    assert cut(Threshold(percentile=75), values)[0] == 75
+    assert cut(Threshold(absolute=0.3), values)[0] == 0.3
     dose, null = np.array([0.4, 0.5, 0.9]), np.linspace(0, 0.2, 100)
-    assert threshold_value(Threshold(control_dose=4), values, dose, null) == 0.5
+    assert cut(Threshold(control_dose=4), values, dose, null) == (0.5, "median of secrets planted 4 times")
 
 
 def test_a_dose_below_the_null_is_replaced_by_the_nulls_99th_percentile():
     null = np.linspace(0, 1, 101)
-    assert threshold_value(Threshold(control_dose=1), NOTHING, np.array([0.3]), null) == pytest.approx(0.99)
+    value, words = cut(Threshold(control_dose=1), np.array([]), np.array([0.3]), null)
+    assert value == pytest.approx(0.99)
+    assert words.startswith("99th percentile of never-planted secrets")
 
 
 def test_without_controls_of_the_dose_there_is_no_map():
@@ -72,7 +72,7 @@ def test_the_map_says_what_each_threshold_flags():
     assert drawn.memorization.value == 0.5
     assert drawn.memorization.flagged_share == pytest.approx(0.1)
     assert "4 times" in drawn.memorization.words
-    assert "fixed by construction" in drawn.difficulty.words
+    assert "fixed share" in drawn.difficulty.words
     assert [QUADRANTS[q] for q in drawn.quadrant] == ["stable_easy", "stable_easy", "noisy_outlier", "ambiguous_hard"]
 
 

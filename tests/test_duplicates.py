@@ -59,6 +59,16 @@ def test_only_verified_pairs_are_joined(duplicates_of):
     assert (found.cluster_size == 1).all()
 
 
+def test_a_templated_batch_is_compared_in_seconds_and_its_real_copies_are_found(duplicates_of):
+    rng = random.Random(6)
+    template = prose(rng, 50)
+    texts = [template + prose(rng, 15) for _ in range(5000)]  # Jaccard 0.62 for every pair
+    texts += [text[:-1] + ["other"] for text in texts[:50]]
+    found = duplicates_of([" ".join(text) for text in texts])
+    assert not found.near[:5000].any()
+    np.testing.assert_array_equal(found.cluster_id[5000:], np.arange(50))
+
+
 def test_a_chain_of_near_copies_is_one_cluster(duplicates_of):
     rng = random.Random(3)
     words = prose(rng, 200)

@@ -130,13 +130,14 @@ def test_any_text_survives_every_format(tmp_path_factory, texts):
 def test_junk_is_refused_in_one_line_or_read_and_nothing_else(tmp_path_factory, junk, suffix):
     path = tmp_path_factory.mktemp("junk") / f"junk{suffix}"
     path.write_bytes(junk)
+    complaint = ""
     try:
-        columns = column_types(path)
-        for name in list(columns)[:1]:
+        for name in list(column_types(path))[:1]:
             list(read_rows(path, name, None))
     except AuditError as error:
-        assert str(path) in str(error)
-        assert "\n" not in str(error)
+        complaint = str(error)
+    assert "\n" not in complaint
+    assert not complaint or str(path) in complaint
 
 
 def _whole_files(folder):
