@@ -161,11 +161,11 @@ def _batch_name(first: str) -> str:
 def _audit(batch: Sequence[str], policy: Any, benchmark: Sequence[str], folder: Path, run: dict[str, Any]) -> "Audit":
     """Runs an audit, writes its files, removes its work folder and shows the summary."""
     from carto_audit.console import RichProgress, open_console, render_summary
-    from carto_audit.outputs import clear_verdict
+    from carto_audit.outputs import open_folder
 
     _check_writable(folder)
     _check_apart(batch, folder)
-    clear_verdict(folder)
+    open_folder(folder)
     progress = RichProgress(open_console(stderr=True))
     audit, facts = _run(batch, policy, benchmark, folder, run, progress)
     render_summary(facts, folder, open_console())

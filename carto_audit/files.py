@@ -13,22 +13,29 @@ from carto_audit.text import safe_inline
 
 
 @contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Turns an OSError of the block into an AuditError of one line: a full disk, a folder that cannot be written."""
+    try:
+        yield
+    except OSError as error:
+        where = safe_inline(str(path), 160)
+        raise AuditError(f"{where}: cannot write: {reason(error)}; free some space or choose another --out") from error
+
+
+@contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
     """Yields a temporary path beside `path`; renames it when the block ends well, deletes it when it does not.
 
     Raises AuditError in one line when the disk is full or the folder cannot be written.
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
+    with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             yield temporary
             temporary.replace(path)
         finally:
             temporary.unlink(missing_ok=True)
-    except OSError as error:
-        where = safe_inline(str(path), 160)
-        raise AuditError(f"{where}: cannot write: {reason(error)}; free some space or choose another --out") from error
 
 
 def reason(error: OSError) -> str:

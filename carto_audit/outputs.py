@@ -34,13 +34,18 @@ OUTPUTS = (
 """Every file of an audit, in the order in which they are written."""
 
 
-def clear_verdict(folder: Path) -> None:
-    """Removes an earlier audit's verdict, which says nothing about this one, and what a killed run was about to write."""
-    for name in ("verdict.json", "verdict.intoto.json"):
-        (folder / name).unlink(missing_ok=True)
+def open_folder(folder: Path) -> None:
+    """Makes a folder ready for a new audit: no earlier verdict, and nothing that a killed run had half written."""
+    clear_verdict(folder)
     for name in OUTPUTS:
         for unfinished in folder.glob(f".{name}.*.tmp"):
             unfinished.unlink()
+
+
+def clear_verdict(folder: Path) -> None:
+    """Removes the verdict of an earlier audit, which says nothing about this one."""
+    for name in ("verdict.json", "verdict.intoto.json"):
+        (folder / name).unlink(missing_ok=True)
 
 
 def write_outputs(audit: "Audit", facts: dict[str, Any], folder: Path) -> None:

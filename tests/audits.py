@@ -105,6 +105,11 @@ def write_benchmark(path):
     return path
 
 
+def snapshot(folder):
+    """Bytes and time of change of every file below a folder."""
+    return {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in folder.rglob("*") if path.is_file()}
+
+
 @dataclass(frozen=True, kw_only=True)
 class Ended:
     """How the command ended and what it said."""

@@ -10,6 +10,7 @@ from audits import (
     Ended,
     run_process,
     sentences,
+    snapshot,
     write_benchmark,
     write_hostile_folder,
     write_parquet,
@@ -20,18 +21,14 @@ from carto_audit import cli
 
 @dataclass(frozen=True, kw_only=True)
 class Audited:
-    """A finished audit: its folder, the command that made it without `--out`, how that ended, and the input before it."""
+    """A finished audit: its folder, the command that made it, how that ended, and its input as it was before."""
 
     folder: Path
     arguments: tuple[str, ...]
-    ended: Ended
-    input_before: dict[Path, tuple[bytes, int]]
     cwd: Path
-
-
-def snapshot(folder):
-    """Bytes and time of change of every file below a folder."""
-    return {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in folder.rglob("*") if path.is_file()}
+    ended: Ended
+    input: Path
+    input_before: dict[Path, tuple[bytes, int]]
 
 
 @pytest.fixture(scope="session")
@@ -52,8 +49,14 @@ def audited(tmp_path_factory):
         "--epochs",
         "12",
     )
-    ended = run_process(*arguments, cwd=cwd)
-    return Audited(folder=cwd / f"{name}-audit", arguments=arguments, ended=ended, input_before=before, cwd=cwd)
+    return Audited(
+        folder=cwd / f"{name}-audit",
+        arguments=arguments,
+        cwd=cwd,
+        ended=run_process(*arguments, cwd=cwd),
+        input=cwd / name,
+        input_before=before,
+    )
 
 
 @pytest.fixture

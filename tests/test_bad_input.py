@@ -5,14 +5,14 @@ import os
 import signal
 import subprocess
 import time
+from functools import lru_cache
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
-from audits import FRAGMENTS, command, run_process, sentences, write_parquet
-from conftest import snapshot
+from audits import FRAGMENTS, command, run_process, sentences, snapshot, write_parquet
 from report_facts import make_facts
 from test_report import Page
 
@@ -273,8 +273,7 @@ def test_a_hostile_batch_is_audited_like_any_other(audited):
 
 
 def test_the_input_of_an_audit_is_as_it_was(audited):
-    folder = next(audited.cwd.glob("::error::*=1+1*"))
-    assert snapshot(folder) == audited.input_before
+    assert snapshot(audited.input) == audited.input_before
 
 
 def test_no_row_of_a_hostile_batch_is_lost(audited):
@@ -297,9 +296,8 @@ def test_hostile_text_names_and_ids_stay_text_on_the_page(audited):
     assert not [name for name, _ in page.attributes if name.startswith("on") or name == "style"]
     text = "".join(page.text)
     assert not DANGEROUS & set(html)
-    for fragment in FRAGMENTS[:8]:
-        assert fragment in text
-    assert "</script>alert(1)<.parquet" in text
+    for shown in ("</script>alert(1)<.parquet", "{{ 7*7 }}[x].parquet", FRAGMENTS[0], "</script> seventeen lanterns"):
+        assert shown in text
 
 
 def test_hostile_text_never_controls_the_terminal_or_the_ci_log(audited):
@@ -333,20 +331,20 @@ def test_hostile_ids_and_single_hostile_texts_go_all_the_way(carto, gate, tmp_pa
     assert not DANGEROUS & set(ended.out + ended.err + (out / "report.html").read_text(encoding="utf-8"))
 
 
-@pytest.mark.parametrize("voice", ["x", "words and ", "\x00", "東京"])
-def test_a_text_of_5_mb_is_counted_compared_and_not_trained_on(carto, gate, tmp_path, voice):
-    long = voice * (5_000_000 // len(voice.encode()))
-    path = write_parquet(tmp_path / "b.parquet", [*sentences(47), long, long])
+def test_texts_of_5_mb_are_counted_compared_and_not_trained_on(carto, tmp_path):
+    long = [voice * (5_000_000 // len(voice.encode())) for voice in ("x", "words and ", "\x00", "東京")]
+    path = write_parquet(tmp_path / "b.parquet", [*sentences(47), *long, *long])
     out = tmp_path / "out"
     ended = carto("ingest", path, "--policy", "exploratory", "--out", out, *SHORT)
-    assert ended.code in (0, 3)  # a policy may well object to so many copied tokens
+    assert ended.code == 3  # exploratory limits masses on the map, which a single proxy does not draw
     facts = json.loads((out / "report.json").read_text(encoding="utf-8"))
-    assert [(s["reason"], s["rows"]) for s in facts["batch"]["skipped"]] == [("over_long", 2)]
-    assert facts["duplicates"]["exact_rows"] == 1
-    row = pq.read_table(out / "scores.parquet").to_pylist()[-1]
-    assert row["quadrant"] is None
-    assert row["loss_in"] is None
-    assert row["cluster_size"] == 2
+    assert [(s["reason"], s["rows"]) for s in facts["batch"]["skipped"]] == [("over_long", 8)]
+    assert facts["duplicates"]["exact_rows"] == 4
+    assert facts["batch"]["trained_samples"] == 47
+    for row in pq.read_table(out / "scores.parquet").to_pylist()[-8:]:
+        assert row["quadrant"] is None
+        assert row["loss_in"] is None
+        assert row["cluster_size"] == 2
 
 
 @pytest.mark.parametrize("rows", [1, 3])
@@ -382,66 +380,66 @@ def wait_until(condition, process=None, seconds=180):
     pytest.fail("waited too long")
 
 
+@lru_cache(maxsize=8)
+def epoch_in(path, changed_at):
+    return torch.load(path, weights_only=True)["epoch"]
+
+
 def saved_epochs(folder):
-    """The last epoch that each proxy has saved."""
-    epochs = {}
-    for path in folder.glob(".work/*/proxy-*.pt"):
-        try:
-            epochs[path.name] = torch.load(path, weights_only=True)["epoch"]
-        except FileNotFoundError:
-            continue
-    return epochs
-
-
-def start(arguments, cwd):
-    return subprocess.Popen(
-        command(*arguments), cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True
-    )
+    """The last epoch that each proxy has saved; none while or after the work folder is removed."""
+    try:
+        return {path.name: epoch_in(path, path.stat().st_mtime_ns) for path in folder.glob(".work/*/proxy-*.pt")}
+    except FileNotFoundError:
+        return {}
 
 
 @pytest.fixture
-def interrupted(batch_file, gate, tmp_path):
-    """Starts an audit, waits for a moment, sends what a terminal sends on Ctrl-C, and returns how it ended."""
+def start():
+    """Starts the command in a process group of its own; what still runs after the test is killed."""
+    started = []
 
-    def run(moment):
-        process = start(["ingest", batch_file, "--policy", gate, "--epochs", 500, "--out", tmp_path / "out"], tmp_path)
-        wait_until(lambda: moment(process), process)
-        os.killpg(process.pid, signal.SIGINT)
-        out, err = process.communicate(timeout=60)
-        return process, out.decode(), err.decode()
+    def run(*arguments, cwd):
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+        started.append(subprocess.Popen(command(*arguments), cwd=cwd, start_new_session=True, **pipes))
+        return started[-1]
 
-    return run
+    yield run
+    for process in started:
+        for pid in group_of(process):
+            os.kill(pid, signal.SIGKILL)
+        process.communicate()
 
 
-def assert_interrupted(process, out, err):
+def loading_workers(process):
+    """The training processes while they load torch; the command's own process is not one of them."""
+    folders = [Path(f"/proc/{pid}") for pid in group_of(process)]
+    workers = [folder for folder in folders if b"spawn_main" in (folder / "cmdline").read_bytes()]
+    return [int(folder.name) for folder in workers if "libtorch" in (folder / "maps").read_text()]
+
+
+@needs_proc
+def test_ctrl_c_during_training_ends_with_130_and_leaves_no_process(start, batch_file, gate, tmp_path):
+    out = tmp_path / "out"
+    process = start("ingest", batch_file, "--policy", gate, "--epochs", 500, "--out", out, cwd=tmp_path)
+    wait_until(lambda: len(loading_workers(process)) == 2, process)
+    for worker in loading_workers(process):  # a terminal signals all processes at once; only the first may answer
+        os.kill(worker, signal.SIGINT)
+    wait_until(lambda: saved_epochs(out), process)
+    os.killpg(process.pid, signal.SIGINT)
+    said = "".join(part.decode() for part in process.communicate(timeout=60))
     assert process.returncode == 130
-    assert "Traceback" not in out + err
-    assert err.splitlines()[-1].startswith("Interrupted. Run the same command again")
+    assert "Traceback" not in said
+    assert said.splitlines()[-1].startswith("Interrupted. Run the same command again")
     wait_until(lambda: not group_of(process), seconds=20)
+    assert saved_epochs(out)
+    assert not (out / "verdict.json").exists()
 
 
 @needs_proc
-def test_ctrl_c_during_training_ends_with_130_and_leaves_no_process(interrupted, tmp_path):
-    process, out, err = interrupted(lambda process: saved_epochs(tmp_path / "out"))
-    assert_interrupted(process, out, err)
-    assert not (tmp_path / "out" / "verdict.json").exists()
-    assert saved_epochs(tmp_path / "out")
-
-
-@needs_proc
-def test_ctrl_c_while_the_workers_start_ends_with_130_and_leaves_no_process(interrupted):
-    def workers(process):
-        lines = (Path(f"/proc/{pid}/cmdline") for pid in group_of(process))
-        return sum(b"spawn_main" in line.read_bytes() for line in lines if line.exists()) == 2
-
-    assert_interrupted(*interrupted(workers))
-
-
-@needs_proc
-def test_killed_in_the_training_and_started_again_it_ends_as_if_undisturbed(audited, tmp_path):
+def test_killed_in_the_training_and_started_again_it_ends_as_if_undisturbed(start, audited, tmp_path):
     out = tmp_path / "out"
     arguments = [*audited.arguments, "--out", out]
-    process = start(arguments, audited.cwd)
+    process = start(*arguments, cwd=audited.cwd)
     wait_until(lambda: len(epochs := saved_epochs(out)) == 2 and min(epochs.values()) >= 2, process)
     process.kill()
     process.communicate()
@@ -450,7 +448,7 @@ def test_killed_in_the_training_and_started_again_it_ends_as_if_undisturbed(audi
     assert min(before.values()) < 12
     assert not (out / "verdict.json").exists()
 
-    process = start(arguments, audited.cwd)
+    process = start(*arguments, cwd=audited.cwd)
     while process.poll() is None:
         for name, epoch in saved_epochs(out).items():
             assert epoch >= before[name]  # an epoch that was trained is not trained again
@@ -460,16 +458,14 @@ def test_killed_in_the_training_and_started_again_it_ends_as_if_undisturbed(audi
     for name in ("scores.parquet", "trace.parquet", "matches.parquet", "verdict.json", "map.svg"):
         assert (out / name).read_bytes() == (audited.folder / name).read_bytes(), name
     assert unfinished(out) == []
-    assert snapshot(next(audited.cwd.glob("::error::*=1+1*"))).keys() >= audited.input_before.keys()
+    assert snapshot(audited.input) == audited.input_before
 
 
-def test_two_runs_with_one_seed_are_identical_and_another_seed_is_not(carto, batch_file, gate, tmp_path):
-    for name, seed in (("a", 5), ("b", 5), ("c", 6)):
-        out = tmp_path / name
-        assert carto("ingest", batch_file, "--policy", gate, "--seed", seed, "--out", out, *SHORT).code == 0
+def test_two_runs_with_one_seed_give_identical_files(carto, batch_file, gate, tmp_path):
+    for name in ("a", "b"):
+        assert carto("ingest", batch_file, "--policy", gate, "--seed", 5, "--out", tmp_path / name, *SHORT).code == 0
     for name in ("scores.parquet", "verdict.json", "trace.parquet", "map.svg", "map.png"):
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes(), name
-    assert (tmp_path / "a" / "scores.parquet").read_bytes() != (tmp_path / "c" / "scores.parquet").read_bytes()
 
 
 def test_an_accepted_batch_exits_with_0_in_a_process_of_its_own(batch_file, gate, tmp_path):
