@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
+from carto_audit.files import writing
 from carto_audit.progress import SILENT, Progress
 from carto_audit.tokens import TokenStore
 
@@ -112,7 +113,8 @@ def _run_edges(
     """
     total = int(store.offsets[n])
     files = [folder / f"runs-{p}.bin" for p in range(max(1, -(-total // _PARTITION_TOKENS)))]
-    _spill(store, n, copies, files, progress)
+    with writing(folder):
+        _spill(store, n, copies, files, progress)
     covered = np.zeros(total + RUN_TOKENS, np.uint8)
     boilerplate = 0
     with progress.task("Finding shared runs", 2 * len(files), "partitions") as advance:
@@ -121,7 +123,8 @@ def _run_edges(
             boilerplate += runs
             for k in range(RUN_TOKENS):
                 covered[frequent + k] = 1
-            links.tofile(path)
+            with writing(path):
+                path.write_bytes(links.tobytes())
             advance(1)
         found = [np.zeros((3, 0), np.int64)]
         for path in files:
@@ -142,7 +145,7 @@ def _spill(store: TokenStore, n: int, copies: NDArray[np.bool_], files: list[Pat
                 pairs = np.stack([hashes, position.astype(np.uint64)], axis=1)
                 part = (hashes >> np.uint64(32)) % np.uint64(len(streams))
                 for p, stream in enumerate(streams):
-                    pairs[part == p].tofile(stream)
+                    stream.write(pairs[part == p].tobytes())  # tofile would hide a full disk
                 advance(last - first)
     finally:
         for stream in streams:

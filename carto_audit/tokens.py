@@ -11,6 +11,7 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
 from carto_audit.batch import Batch, iter_texts
 from carto_audit.errors import UsageError
+from carto_audit.files import writing
 from carto_audit.progress import SILENT, Progress
 from carto_audit.text import safe_inline
 
@@ -112,14 +113,14 @@ def encode_batch(
     """Encodes every sample of the batch, then the `extra` texts, into one file at `path`. Streams."""
     dtype = "uint16" if encoder.vocab_size <= 1 << 16 else "uint32"
     lengths: list[NDArray[np.int64]] = []
-    with path.open("wb") as stream:
+    with writing(path), path.open("wb") as stream:
         chunks = (chunk.texts for chunk in iter_texts(batch, progress, "Encoding"))
         for texts in _then(chunks, extra):
             encoded = [
                 np.asarray(e.ids, dtype) for e in encoder.tokenizer.encode_batch_fast(texts, add_special_tokens=False)
             ]
             lengths.append(np.array([len(ids) for ids in encoded], np.int64))
-            np.concatenate(encoded).tofile(stream)
+            stream.write(np.concatenate(encoded).tobytes())  # tofile would hide a full disk
     offsets = np.concatenate([[0], np.cumsum(np.concatenate(lengths))]).astype(np.int64)
     return TokenStore(path=path, dtype=dtype, offsets=offsets, bos=encoder.bos, vocab_size=encoder.vocab_size)
 

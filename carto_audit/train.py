@@ -4,7 +4,10 @@ import io
 import math
 import multiprocessing
 import os
+import signal
+import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
@@ -19,6 +22,7 @@ from carto_audit.errors import AuditError, CartoError
 from carto_audit.files import write_bytes
 from carto_audit.progress import SILENT, Progress
 from carto_audit.proxy import ProxySpec, build_proxy, token_losses
+from carto_audit.sequences import Sequences, cut_sequences, minibatches, pad
 from carto_audit.tokens import TokenStore
 from carto_audit.trace import TokenLosses, Trace
 
@@ -30,8 +34,6 @@ FLOOR_RATE_SHARE = 0.1
 WEIGHT_DECAY = 0.1
 BETAS = (0.9, 0.95)
 CLIP_NORM = 1.0
-BUCKET_MINIBATCHES = 16
-"""Sequences are sorted by length inside groups of about this many minibatches: little padding, nearly random order."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,70 +63,6 @@ class FoldJob:
     learned: NDArray[np.int64]
     scored: NDArray[np.int64]
     folder: Path
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Sequences:
-    """Samples cut to the context. Sequence `s` predicts tokens `start[s]:stop[s]` of the store for `sample[s]`."""
-
-    sample: NDArray[np.int64]
-    start: NDArray[np.int64]
-    stop: NDArray[np.int64]
-
-    def __len__(self) -> int:
-        return len(self.sample)
-
-
-def cut_sequences(store: TokenStore, samples: NDArray[np.int64], context: int) -> Sequences:
-    """Cuts samples into sequences of at most `context` targets. Every token is the target of exactly one sequence."""
-    offsets = store.offsets
-    pieces = -(-(offsets[samples + 1] - offsets[samples]) // context)
-    sample = np.repeat(samples, pieces)
-    nth = np.arange(len(sample)) - np.repeat(np.cumsum(pieces) - pieces, pieces)
-    start = offsets[sample] + nth * context
-    return Sequences(sample=sample, start=start, stop=np.minimum(start + context, offsets[sample + 1]))
-
-
-def minibatches(sequences: Sequences, budget: int, rng: np.random.Generator | None) -> Iterator[NDArray[np.int64]]:
-    """Sequence indices of minibatches that hold at most `budget` positions, padding included (or one sequence).
-
-    With `rng` the order is shuffled and lengths are bucketed; without, everything is sorted by length.
-    """
-    length = sequences.stop - sequences.start
-    if rng is None:
-        yield from _fill(np.argsort(length, kind="stable"), length, budget)
-        return
-    order = rng.permutation(len(sequences))
-    per_bucket = max(1, int(BUCKET_MINIBATCHES * budget / max(1.0, float(length.mean()))))
-    buckets = [order[k : k + per_bucket] for k in range(0, len(order), per_bucket)]
-    filled = [b for bucket in buckets for b in _fill(bucket[np.argsort(length[bucket], kind="stable")], length, budget)]
-    yield from (filled[k] for k in rng.permutation(len(filled)))
-
-
-def _fill(order: NDArray[np.int64], length: NDArray[np.int64], budget: int) -> Iterator[NDArray[np.int64]]:
-    first = 0
-    for k in range(1, len(order) + 1):
-        if k == len(order) or (k + 1 - first) * length[order[k]] > budget:
-            yield order[first:k]
-            first = k
-
-
-def pad(
-    store_ids: NDArray[np.integer], bos: int, sequences: Sequences, chosen: NDArray[np.int64]
-) -> tuple[Tensor, ...]:
-    """Inputs, targets and the mask of real positions of some sequences, each (B, T). A sequence opens with the token
-    before it in its sample, the first one with `bos`."""
-    length = sequences.stop[chosen] - sequences.start[chosen]
-    real = np.arange(length.max()) < length[:, None]  # (B, T)
-    targets = np.zeros(real.shape, np.int64)
-    inputs = np.zeros(real.shape, np.int64)
-    for b, s in enumerate(chosen):
-        ids = store_ids[sequences.start[s] : sequences.stop[s]]
-        targets[b, : len(ids)] = ids
-        inputs[b, 1 : len(ids)] = ids[:-1]
-        opens_sample = s == 0 or sequences.sample[s - 1] != sequences.sample[s]
-        inputs[b, 0] = bos if opens_sample else store_ids[sequences.start[s] - 1]
-    return torch.from_numpy(inputs), torch.from_numpy(targets), torch.from_numpy(real)
 
 
 def learning_rate(step: int, steps: int, peak: float) -> float:
@@ -311,11 +249,12 @@ def cross_fit(
 def _train_side_by_side(jobs: list[FoldJob], advance: Callable[[float], None]) -> None:
     context = multiprocessing.get_context("spawn")
     workers: dict[Connection, Any] = {}
-    for job in jobs:
-        ours, theirs = context.Pipe(duplex=False)
-        workers[ours] = context.Process(target=_work, args=(job, theirs), daemon=True)
-        workers[ours].start()
-        theirs.close()
+    with _deaf_to_ctrl_c():
+        for job in jobs:
+            ours, theirs = context.Pipe(duplex=False)
+            workers[ours] = context.Process(target=_work, args=(job, theirs), daemon=True)
+            workers[ours].start()
+            theirs.close()
     try:
         open_ends = set(workers)
         while open_ends:
@@ -326,6 +265,18 @@ def _train_side_by_side(jobs: list[FoldJob], advance: Callable[[float], None]) -
         for worker in workers.values():
             worker.terminate()
             worker.join()
+
+
+@contextmanager
+def _deaf_to_ctrl_c() -> Iterator[None]:
+    """Processes started here ignore Ctrl-C from their first moment, also while they load torch: the parent answers it."""
+    arranged = threading.current_thread() is threading.main_thread()  # no other thread may, and none is interrupted
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN) if arranged else None
+    try:
+        yield
+    finally:
+        if arranged:
+            signal.signal(signal.SIGINT, before)
 
 
 def _hear(end: Connection, worker: Any, advance: Callable[[float], None]) -> bool:
@@ -348,8 +299,6 @@ def _hear(end: Connection, worker: Any, advance: Callable[[float], None]) -> boo
 
 def _work(job: FoldJob, end: Connection) -> None:
     """A worker process. Ctrl-C is the parent's business; when the parent is gone, so is the pipe, and work stops."""
-    import signal
-
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         train_fold(job, end.send)

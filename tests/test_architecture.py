@@ -15,14 +15,14 @@ ORDER = (
     "errors resources text files progress redact "
     "shards batch words duplicates tokens "
     "benchmark index candidates tiers evidence contamination "
-    "controls folds proxy trace train "
+    "controls folds proxy sequences trace train "
     "strict thresholds scores datamap noise interventions metrics measure "
     "policy_file policy_chain policy verdict "
     "audit facts figures report outputs console demo cli"
 ).split()
 """Each module imports only modules to its left, also inside functions and for types."""
 
-TORCH = {"tokens", "proxy", "train", "audit"}
+TORCH = {"tokens", "proxy", "sequences", "train", "audit"}
 PRINTERS = {"cli", "console"}
 
 

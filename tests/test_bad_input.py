@@ -332,19 +332,18 @@ def test_hostile_ids_and_single_hostile_texts_go_all_the_way(carto, gate, tmp_pa
 
 
 def test_texts_of_5_mb_are_counted_compared_and_not_trained_on(carto, tmp_path):
-    long = [voice * (5_000_000 // len(voice.encode())) for voice in ("x", "words and ", "\x00", "東京")]
-    path = write_parquet(tmp_path / "b.parquet", [*sentences(47), *long, *long])
+    one_word, many_words = "x" * 5_000_000, "words and " * 500_000
+    path = write_parquet(tmp_path / "b.parquet", [*sentences(47), one_word, many_words, many_words])
     out = tmp_path / "out"
     ended = carto("ingest", path, "--policy", "exploratory", "--out", out, *SHORT)
     assert ended.code == 3  # exploratory limits masses on the map, which a single proxy does not draw
     facts = json.loads((out / "report.json").read_text(encoding="utf-8"))
-    assert [(s["reason"], s["rows"]) for s in facts["batch"]["skipped"]] == [("over_long", 8)]
-    assert facts["duplicates"]["exact_rows"] == 4
+    assert [(s["reason"], s["rows"]) for s in facts["batch"]["skipped"]] == [("over_long", 3)]
+    assert facts["duplicates"]["exact_rows"] == 1
     assert facts["batch"]["trained_samples"] == 47
-    for row in pq.read_table(out / "scores.parquet").to_pylist()[-8:]:
-        assert row["quadrant"] is None
-        assert row["loss_in"] is None
-        assert row["cluster_size"] == 2
+    rows = pq.read_table(out / "scores.parquet").to_pylist()[-3:]
+    assert [row["cluster_size"] for row in rows] == [1, 2, 2]
+    assert {row["loss_in"] for row in rows} == {row["quadrant"] for row in rows} == {None}
 
 
 @pytest.mark.parametrize("rows", [1, 3])

@@ -7,15 +7,13 @@ from tiny import SPEC, make_store, random_samples
 
 from carto_audit.errors import AuditError
 from carto_audit.proxy import PRESETS, build_proxy, capacity_ratio, choose_preset, parameters_of, token_losses
+from carto_audit.sequences import cut_sequences, minibatches, pad
 from carto_audit.train import (
     FoldJob,
     FoldRun,
     TrainConfig,
     cross_fit,
-    cut_sequences,
     learning_rate,
-    minibatches,
-    pad,
     train_fold,
 )
 

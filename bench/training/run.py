@@ -26,8 +26,9 @@ from carto_audit.demo import library_texts
 from carto_audit.folds import assign_folds
 from carto_audit.progress import Progress
 from carto_audit.proxy import PRESETS, build_proxy
+from carto_audit.sequences import cut_sequences, pad
 from carto_audit.tokens import TokenStore, encode_batch, train_encoder
-from carto_audit.train import TrainConfig, cross_fit, cut_sequences, pad
+from carto_audit.train import TrainConfig, cross_fit
 
 CORPUS = Path(__file__).resolve().parents[3] / "shared/data/corpora/wikitext2.parquet"
 SPEC = PRESETS["nano"]
