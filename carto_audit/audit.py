@@ -38,9 +38,11 @@ from carto_audit.proxy import (
     ProxySpec,
     bits,
     capacity_ratio,
+    checkpoint_sha256,
     checkpoint_spec,
     choose_preset,
     count_parameters,
+    resolve_device,
 )
 from carto_audit.scores import Scores, measure_detection, score
 from carto_audit.text import safe_inline
@@ -54,11 +56,14 @@ CPU_TOKENS = 1_000_000
 GPU_TOKENS = 100_000_000
 """Training tokens when `max_tokens` is not given: about a quarter of an hour on two cores, and on one data-centre GPU."""
 
+BYTES_PER_TOKEN = 4
+"""Rule of thumb, to choose a preset before there is a vocabulary."""
+
 FILLER_SAMPLES = 2000
 FILLER_CHARACTERS = 4000
 
 DEFAULT_EPOCHS = 8
-"""At 8, secrets planted 4 times stand out with AUC 0.95 on 260,000 tokens of Wikipedia (docs/method.md)."""
+"""At 8, secrets planted 4 times inside other text stand out with AUC 0.98 on 220,000 tokens (bench/detection)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -224,7 +229,7 @@ class _Auditor:
             duplicates,
             contamination,
             sight.scores,
-            sight.power.get(self.policy.map.memorization.score, {}),
+            sight.power.get(self.policy.map.memorization.score, {}) if split.kinship.cap else {},
             sight.masses,
             ratio,
         )
@@ -262,7 +267,7 @@ class _Auditor:
     def encode(self, batch: Batch, duplicates: Duplicates, device: str, folder: Path) -> Corpus:
         """Chooses the proxy and its vocabulary, writes the controls, and encodes everything."""
         spec, encoder = self.choose_proxy(batch, duplicates, device)
-        most_tokens = self.options.max_tokens or (CPU_TOKENS if device == "cpu" else GPU_TOKENS)
+        most_tokens = self.most_tokens(device)
         controls = self.plant(batch, duplicates, encoder, most_tokens)
         store = encode_batch(batch, encoder, controls.texts, folder / "tokens.bin", self.progress)
         return Corpus(spec=spec, encoder=encoder, controls=controls, store=store, most_tokens=most_tokens)
@@ -270,8 +275,8 @@ class _Auditor:
     def split(self, batch: Batch, duplicates: Duplicates, corpus: Corpus, folder: Path) -> Split:
         """Who is kin, who is trained on, and who is on which side."""
         controls, n_tokens, seed = corpus.controls, corpus.n_tokens, self.options.seed
-        kinship = find_kin(corpus.store, duplicates.cluster_id, duplicates.exact, folder, self.progress)
         usable = batch.trainable & (n_tokens > 0)
+        kinship = find_kin(corpus.store, duplicates.cluster_id, duplicates.exact, usable, folder, self.progress)
         trained = usable & sample_groups(kinship.group, n_tokens * usable, corpus.most_tokens, seed)
         group = np.concatenate([kinship.group, kinship.group.max() + 1 + controls.secret])
         scored = np.concatenate([trained, np.ones(len(controls), dtype=bool)])
@@ -308,12 +313,19 @@ class _Auditor:
             control_scores=planted,
             power=measure_detection(scores.select(single), n_tokens[single], planted, corpus.controls),
             datamap=datamap,
-            masses=masses(datamap.quadrant, n_tokens, split.kinship.group, self.options.seed) if datamap else {},
+            masses=masses(datamap.quadrant, n_tokens, split.kinship.group, whole=split.whole, seed=self.options.seed)
+            if datamap
+            else {},
         )
+
+    def most_tokens(self, device: str) -> int:
+        """Tokens to train on, at most."""
+        return self.options.max_tokens or (CPU_TOKENS if device == "cpu" else GPU_TOKENS)
 
     def choose_proxy(self, batch: Batch, duplicates: Duplicates, device: str) -> tuple[ProxySpec, Encoder]:
         """The proxy's shape and the encoder that goes with it: a preset and a fresh vocabulary, or a checkpoint's own."""
-        name = self.options.proxy or choose_preset(int(batch.n_bytes.sum()), device)
+        known_bytes = min(int(batch.n_bytes.sum()), BYTES_PER_TOKEN * self.most_tokens(device))
+        name = self.options.proxy or choose_preset(known_bytes, device)
         if name in PRESETS:
             spec = PRESETS[name]
             return spec, train_encoder(batch, duplicates.exact, spec.vocab_size, self.options.seed, self.progress)
@@ -350,22 +362,11 @@ class _Auditor:
         )
 
 
-def resolve_device(name: str) -> str:
-    """`auto` is the best device there is. Raises UsageError for one that this machine does not have."""
-    present = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
-    if name == "auto":
-        return next(device for device in ("cuda", "mps", "cpu") if present[device])
-    if not present.get(name, False):
-        raise UsageError(
-            f"--device {name}: this machine has no such device; it has: {', '.join(d for d in present if present[d])}"
-        )
-    return name
-
-
 def work_folder(work: Path, batch: Batch, options: Options) -> Path:
     """The folder that a run of exactly this kind may continue in; folders of other runs are removed."""
     versions = [__version__, torch.__version__, os.cpu_count()]
-    identity = json.dumps([batch.sha256, str(batch.paths), versions, asdict(options)], sort_keys=True)
+    weights = checkpoint_sha256(Path(options.proxy)) if options.proxy and options.proxy not in PRESETS else None
+    identity = json.dumps([batch.sha256, str(batch.paths), versions, asdict(options), weights], sort_keys=True)
     folder = work / hashlib.sha256(identity.encode()).hexdigest()[:16]
     try:
         for other in work.glob("*") if work.is_dir() else ():

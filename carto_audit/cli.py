@@ -118,7 +118,7 @@ def report(audit_dir: Path) -> int:
     from carto_audit.report import render_again
 
     render_again(audit_dir)
-    click.echo(safe_inline(str(audit_dir / "report.html"), 400))
+    click.echo(f"Report: {safe_inline(str(audit_dir / 'report.html'), 400)}")
     return ExitCode.ACCEPTED
 
 
@@ -151,10 +151,12 @@ def check(files: tuple[str, ...]) -> int:
 
 def _batch_name(first: str) -> str:
     """The folder's name without suffixes; a glob is named by its folder."""
+    from carto_audit import shards
+
     path = Path(first)
     if any(c in path.name for c in "*?[") and not path.exists():
         path = path.parent
-    name = path.resolve().name if path.is_dir() else path.name.split(".")[0]
+    name = path.resolve().name if path.is_dir() else shards.bare_name(path)
     return name or "batch"
 
 
@@ -163,8 +165,8 @@ def _audit(batch: Sequence[str], policy: Any, benchmark: Sequence[str], folder: 
     from carto_audit.console import RichProgress, open_console, render_summary
     from carto_audit.outputs import open_folder
 
-    _check_writable(folder)
     _check_apart(batch, folder)
+    _check_writable(folder)
     open_folder(folder)
     progress = RichProgress(open_console(stderr=True))
     audit, facts = _run(batch, policy, benchmark, folder, run, progress)
@@ -261,7 +263,7 @@ def _internal(error: Exception) -> int:
     click.echo(f"Internal error: {type(error).__name__} at {where}: {safe_inline(str(error), 200)}", err=True)
     click.echo("This is a defect of carto-audit. CARTO_AUDIT_TRACEBACK=1 shows where it happened.", err=True)
     if os.environ.get("CARTO_AUDIT_TRACEBACK") == "1":
-        raise error
+        traceback.print_exception(error)
     return ExitCode.INTERNAL
 
 

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from carto_audit.controls import Controls
-from carto_audit.scores import Scores
+from carto_audit.scores import Scores, wilson
 from carto_audit.thresholds import QUADRANTS, Threshold
 
 UNMAPPED = -1
@@ -113,54 +113,48 @@ def _line(values: NDArray[np.float64], n_tokens: NDArray[np.int64], cut: tuple[f
 
 
 def masses(
-    quadrant: NDArray[np.int8], n_tokens: NDArray[np.int64], group: NDArray[np.int64], seed: int
+    quadrant: NDArray[np.int8], n_tokens: NDArray[np.int64], group: NDArray[np.int64], *, whole: bool, seed: int
 ) -> dict[str, Mass]:
     """The mass of each quadrant, and of `memorized` (both above the memorization threshold).
 
-    Shares are of the mapped samples. When some are not mapped, intervals come from resampling kinship groups.
+    Shares are of the mapped samples. Unless they are the `whole` of what can be mapped, intervals come from resampling
+    kinship groups.
     """
     codes = {name: (code,) for code, name in enumerate(QUADRANTS)} | {"memorized": (2, 3)}
+    mapped = quadrant != UNMAPPED
+    tokens, kin = n_tokens[mapped], np.unique(group[mapped], return_inverse=True)[1]
     return {
-        name: _mass(np.isin(quadrant, wanted), quadrant != UNMAPPED, n_tokens, group, seed)
+        name: _mass(np.isin(quadrant[mapped], wanted), tokens, None if whole else kin, seed)
         for name, wanted in codes.items()
     }
 
 
-def _mass(
-    inside: NDArray[np.bool_],
-    mapped: NDArray[np.bool_],
-    n_tokens: NDArray[np.int64],
-    group: NDArray[np.int64],
-    seed: int,
-) -> Mass:
+def _mass(inside: NDArray[np.bool_], n_tokens: NDArray[np.int64], group: NDArray[np.int64] | None, seed: int) -> Mass:
     rows, tokens = int(inside.sum()), int(n_tokens[inside].sum())
-    row_share = rows / max(1, int(mapped.sum()))
-    token_share = tokens / max(1, int(n_tokens[mapped].sum()))
-    exact = bool(mapped.all())
+    row_share, token_share = rows / max(1, len(inside)), tokens / max(1, int(n_tokens.sum()))
+    ones = np.ones(len(inside), np.int64)
     return Mass(
         rows=rows,
         tokens=tokens,
         row_share=row_share,
         token_share=token_share,
-        row_interval=(row_share,) * 2
-        if exact
-        else _interval(inside[mapped], np.ones(mapped.sum()), group[mapped], seed),
-        token_interval=(token_share,) * 2
-        if exact
-        else _interval(inside[mapped], n_tokens[mapped], group[mapped], seed),
+        row_interval=(row_share, row_share) if group is None else _interval(inside, ones, group, seed),
+        token_interval=(token_share, token_share) if group is None else _interval(inside, n_tokens, group, seed),
     )
 
 
 def _interval(
-    inside: NDArray[np.bool_], weight: NDArray[np.number], group: NDArray[np.int64], seed: int
+    inside: NDArray[np.bool_], weight: NDArray[np.int64], group: NDArray[np.int64], seed: int
 ) -> tuple[float, float]:
-    """95 % interval of a weighted share under resampling of whole groups (Poisson bootstrap)."""
-    _, member = np.unique(group, return_inverse=True)
-    hit, total = np.bincount(member, weight * inside), np.bincount(member, weight)
+    """95 % interval of a weighted share: whole groups resampled (Poisson bootstrap), but never narrower than Wilson's
+    for as many independent draws as the groups are worth, so that nothing seen is not nothing there."""
+    hit, total = np.bincount(group, weight * inside), np.bincount(group, weight)
+    if not total.sum():
+        return 0.0, 1.0
     rng = np.random.default_rng([seed, 0xB0])
-    shares = []
-    for _ in range(_RESAMPLES):
-        times = rng.poisson(1.0, len(total))
-        shares.append(float(times @ hit) / max(1.0, float(times @ total)))
+    times = (rng.poisson(1.0, len(total)) for _ in range(_RESAMPLES))
+    shares = [float(t @ hit) / max(1.0, float(t @ total)) for t in times]
     low, high = np.percentile(shares, [2.5, 97.5])
-    return float(low), float(high)
+    draws = float(total.sum()) ** 2 / float((total.astype(np.float64) ** 2).sum())
+    wide = wilson(float(hit.sum() / total.sum()), draws)
+    return min(float(low), wide[0]), max(float(high), wide[1])

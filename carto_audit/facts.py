@@ -165,7 +165,6 @@ def _map(audit: "Audit") -> dict[str, Any]:
         "memorization": datamap.memorization if datamap else None,
     }
     rules = {"difficulty": audit.policy.map.difficulty.threshold, "memorization": memorization.threshold}
-    exact = audit.run.max_tokens is None
     return {
         "score": memorization.score,
         "thresholds": {axis: line.value if line else None for axis, line in lines.items()},
@@ -183,7 +182,7 @@ def _map(audit: "Audit") -> dict[str, Any]:
                 "tokens": mass.tokens,
                 "row_share": mass.row_share,
                 "token_share": mass.token_share,
-                "token_share_interval": None if exact else list(mass.token_interval),
+                "token_share_interval": None if audit.run.max_tokens is None else list(mass.token_interval),
             }
             for name, mass in audit.sight.masses.items()
             if name in QUADRANTS
@@ -220,10 +219,20 @@ def _detection(audit: "Audit") -> dict[str, Any]:
     }
     return {
         "scores": table,
+        "above_line": _above_line(audit),
         "capacity_ratio": audit.run.capacity_ratio,
         "epochs": audit.run.options.epochs,
         "warnings": list(_detection_warnings(audit)),
     }
+
+
+def _above_line(audit: "Audit") -> dict[str, float]:
+    """The share of planted copies above the map's memorization threshold, by dose."""
+    if audit.sight.datamap is None:
+        return {}
+    score = audit.sight.control_scores.memorization(audit.policy.map.memorization.score)
+    line, doses = audit.sight.datamap.memorization.value, audit.controls.dose
+    return {str(dose): float((score[doses == dose] > line).mean()) for dose in np.unique(doses[doses > 0])}
 
 
 def _detection_warnings(audit: "Audit") -> list[str]:
@@ -243,13 +252,17 @@ def _detection_warnings(audit: "Audit") -> list[str]:
         warnings.append(f"few planted secrets, so wide intervals: {', '.join(few)}; a larger batch allows more")
     if audit.run.options.folds == 1:
         warnings.append("a single proxy has no out-of-fold losses: only the forget score was measured; use --folds 2")
+    kinship = audit.run.kinship
+    if kinship.cap < kinship.usual_cap:
+        warnings.append(
+            f"much of this batch hangs together: only runs in at most {kinship.cap} samples (usually {kinship.usual_cap}) "
+            "kept samples on one side, so a secret that occurs more often inside other text may go unseen"
+        )
     ratio = audit.run.capacity_ratio
     if ratio is not None and not 0.5 <= ratio <= 10:
-        low, high = ("memorizes nearly everything", "smaller"), ("has room for little but copies", "larger")
-        side, size = low if ratio < 0.5 else high
-        warnings.append(
-            f"capacity ratio {ratio:.2g} is outside 0.5 to 10: this proxy {side}; a {size} one would see more"
-        )
+        low = ("memorizes nearly everything", "more text or a smaller proxy")
+        side, cure = low if ratio < 0.5 else ("has room for little but copies", "a larger proxy")
+        warnings.append(f"capacity ratio {ratio:.2g} is outside 0.5 to 10: this proxy {side}; {cure} would tell more")
     return warnings
 
 

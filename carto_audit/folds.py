@@ -25,6 +25,8 @@ STRICTER_CAPS = (16, 4, 0)
 """Tried in turn while one group holds more than a third of the tokens; at 0 only duplicates are kin."""
 
 LARGEST_GROUP_SHARE = 1 / 3
+GROWTH_SHARE = 0.1
+"""Where duplicates alone force a larger group, runs may still add this much to it: a lower cap would not cure that."""
 
 MOST_COVERED = RUN_TOKENS // 4
 """Tokens of a run that may lie inside boilerplate, at most, for it to bind."""
@@ -37,10 +39,12 @@ _MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Kinship:
     """`group` (N,): samples of one group must share a fold. `cap` is the frequency above which a run is boilerplate
-    (0: no cap worked, only duplicates bind); `boilerplate_runs` were ignored; `largest_share` is in tokens."""
+    (0: no cap worked, only duplicates bind), `usual_cap` the one that a batch of this size starts with;
+    `boilerplate_runs` were ignored; `largest_share` is in tokens."""
 
     group: NDArray[np.int64]
     cap: int
+    usual_cap: int
     boilerplate_runs: int
     largest_share: float
 
@@ -49,26 +53,31 @@ def find_kin(
     store: TokenStore,
     cluster_id: NDArray[np.int64],
     copies: NDArray[np.bool_],
+    usable: NDArray[np.bool_],
     folder: Path,
     progress: Progress = SILENT,
 ) -> Kinship:
     """Groups the first `len(cluster_id)` samples of the store: duplicates, and samples that share a rare run of tokens.
 
-    `copies` marks exact copies, whose runs are those of their original. Runs are hashed and sorted in partitions on
-    disk, so memory does not grow with the batch.
+    `copies` marks exact copies, whose runs are those of their original; samples that are not `usable` bind nobody by
+    their runs. Runs are hashed and sorted in partitions on disk, so memory does not grow with the batch.
     """
     n = len(cluster_id)
-    n_tokens = store.n_tokens[:n]
+    n_tokens = store.n_tokens[:n] * usable
     clusters = np.stack([cluster_id, np.arange(n)])
-    base_cap = round(min(HIGHEST_CAP, max(LOWEST_CAP, CAP_SHARE * n)))
-    edges, frequency, boilerplate = _run_edges(store, n, copies, base_cap, folder, progress)
-    for cap in (base_cap, *STRICTER_CAPS):
-        kept = edges[:, frequency <= cap]
-        group = _components(np.concatenate([clusters, kept], axis=1), n)
-        largest = float(np.bincount(group, n_tokens).max() / max(1, n_tokens.sum()))
-        if largest <= LARGEST_GROUP_SHARE:
+    usual_cap = round(min(HIGHEST_CAP, max(LOWEST_CAP, CAP_SHARE * n)))
+    edges, frequency, boilerplate = _run_edges(store, n, copies | ~usable, usual_cap, folder, progress)
+    allowed = max(LARGEST_GROUP_SHARE, _largest_share(_components(clusters, n), n_tokens) + GROWTH_SHARE)
+    for cap in (usual_cap, *STRICTER_CAPS):
+        group = _components(np.concatenate([clusters, edges[:, frequency <= cap]], axis=1), n)
+        largest = _largest_share(group, n_tokens)
+        if largest <= allowed:
             break
-    return Kinship(group=group, cap=cap, boilerplate_runs=boilerplate, largest_share=largest)
+    return Kinship(group=group, cap=cap, usual_cap=usual_cap, boilerplate_runs=boilerplate, largest_share=largest)
+
+
+def _largest_share(group: NDArray[np.int64], n_tokens: NDArray[np.int64]) -> float:
+    return float(np.bincount(group, n_tokens).max() / max(1, n_tokens.sum()))
 
 
 def assign_folds(group: NDArray[np.int64], n_tokens: NDArray[np.int64], folds: int, seed: int) -> NDArray[np.int8]:
@@ -86,15 +95,19 @@ def assign_folds(group: NDArray[np.int64], n_tokens: NDArray[np.int64], folds: i
 def sample_groups(
     group: NDArray[np.int64], n_tokens: NDArray[np.int64], most_tokens: int | None, seed: int
 ) -> NDArray[np.bool_]:
-    """Which samples to train on, (N,): all, or a uniform sample of whole groups that holds about `most_tokens`."""
+    """Which samples to train on, (N,): all, or whole groups in random order, each that
+    still fits into `most_tokens` (the smallest one if none does)."""
     sizes = np.bincount(group, n_tokens)
     if most_tokens is None or sizes.sum() <= most_tokens:
         return np.ones(len(group), dtype=bool)
-    order = np.random.default_rng([seed, 0x5A]).permutation(len(sizes))
-    fits = np.cumsum(sizes[order]) <= most_tokens
-    fits[0] = True
     chosen = np.zeros(len(sizes), dtype=bool)
-    chosen[order[fits]] = True
+    room = float(most_tokens)
+    for g in np.random.default_rng([seed, 0x5A]).permutation(np.flatnonzero(sizes)):
+        if sizes[g] <= room:
+            chosen[g] = True
+            room -= sizes[g]
+    if not chosen.any():
+        chosen[np.where(sizes > 0, sizes, np.inf).argmin()] = True
     return chosen[group]
 
 

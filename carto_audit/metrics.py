@@ -121,7 +121,7 @@ def _contamination() -> list[Metric]:
 
 def _detection() -> list[Metric]:
     auc = "how well the policy's score tells controls planted {} from ordinary text (0.5 is blind)"
-    recall = "controls planted {} found among the 5 % of samples that score highest"
+    recall = "controls planted {} found when 5 % of the ordinary tokens are flagged"
     times = {1: "once", 4: "4 times", 16: "16 times"}
     return [
         *(

@@ -19,9 +19,11 @@ UNSEEN_PERCENTILE = 95
 
 
 def find_noise(batch: Batch, hard: NDArray[np.bool_], scores: Scores, progress: Progress = SILENT) -> NDArray[np.bool_]:
-    """Which samples are noise, (N,). Only those marked `hard`, the ones that could be up-sampled, are compressed."""
+    """Which samples are noise, (N,). Only those marked `hard`, the ones that could be up-sampled, are compressed. A
+    single proxy leaves no unseen losses to compare with; compression judges alone."""
     unseen = scores.loss_out[np.isfinite(scores.loss_out)]
-    unlearned = scores.loss_in > np.percentile(unseen, UNSEEN_PERCENTILE) if len(unseen) else hard
+    level = np.percentile(unseen, UNSEEN_PERCENTILE) if len(unseen) else np.inf
+    unlearned = scores.loss_in > level
     return unlearned | incompressible(batch, hard, progress)
 
 

@@ -1,5 +1,6 @@
 """The proxy: a small language model that stands in for the one to come. Its size decides what it can memorize at all."""
 
+import hashlib
 import logging
 import math
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from carto_audit.errors import UsageError
+from carto_audit.files import file_sha256
 from carto_audit.text import safe_inline
 
 BITS_PER_PARAMETER = 3.6
@@ -86,6 +88,18 @@ def capacity_ratio(n_tokens: float, bits_per_token: float, parameters: int) -> f
     return n_tokens * bits_per_token / (BITS_PER_PARAMETER * parameters)
 
 
+def resolve_device(name: str) -> str:
+    """`auto` is the best device there is. Raises UsageError for one that this machine does not have."""
+    present = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if name == "auto":
+        return next(device for device in ("cuda", "mps", "cpu") if present[device])
+    if not present.get(name, False):
+        raise UsageError(
+            f"--device {name}: this machine has no such device; it has: {', '.join(d for d in present if present[d])}"
+        )
+    return name
+
+
 def choose_preset(n_bytes: int, device: str) -> str:
     """The largest preset that the batch does not drown in, by capacity ratio; on a CPU always `nano`."""
     if device == "cpu":
@@ -137,6 +151,7 @@ def build_proxy(spec: ProxySpec, seed: int) -> nn.Module:
             )
         except (OSError, ValueError, KeyError) as error:
             raise UsageError(f"{safe_inline(spec.checkpoint, 160)}: {safe_inline(str(error), 120)}") from error
+        _refuse_foresight(loaded, safe_inline(spec.checkpoint, 160))
         return loaded
     config = LlamaConfig(
         vocab_size=spec.vocab_size,
@@ -170,6 +185,22 @@ def token_losses(model: nn.Module, inputs: Tensor, targets: Tensor, real: Tensor
 def bits(nats: float) -> float:
     """Nats as bits."""
     return nats / math.log(2)
+
+
+def checkpoint_sha256(folder: Path) -> str:
+    """One digest of a checkpoint's files, so that a run is never continued with other weights; "" without a folder."""
+    files = sorted(p for p in folder.glob("*") if p.is_file()) if folder.is_dir() else []
+    return hashlib.sha256("".join(f"{p.name} {file_sha256(p)}\n" for p in files).encode()).hexdigest() if files else ""
+
+
+def _refuse_foresight(model: nn.Module, where: str) -> None:
+    """A model whose early outputs change with a later token sees its own targets, and its losses mean nothing."""
+    tokens = torch.tensor([[1, 1, 1, 1], [1, 1, 1, 2]])
+    model.eval()
+    with torch.no_grad():
+        first, second = model(input_ids=tokens, use_cache=False).logits[:, :3]
+    if not torch.allclose(first, second, atol=1e-4):
+        raise UsageError(f"{where}: this model reads ahead; an audit needs a causal language model")
 
 
 def count_parameters(spec: ProxySpec) -> int:

@@ -159,15 +159,17 @@ def redact(text: str, span: Interval | None = None) -> str:
 def excerpt(text: str, start: int, end: int, context: int = 120, *, memorized: bool = True) -> Excerpt:
     """The passage `text[start:end]` with up to `context` characters on each side, redacted and printable.
 
-    Offsets beyond the text are clamped. `memorized=False` leaves the numbers of the span readable, as a benchmark
-    item needs. Looks at a bounded window, so its cost does not grow with the text.
+    Offsets beyond the text are clamped. Numbers and codes are masked in the whole excerpt, since the span that scored
+    highest may end just before the secret; `memorized=False` leaves them readable, as a benchmark item needs. Looks at
+    a bounded window, so its cost does not grow with the text.
     """
     start = min(max(start, 0), len(text))
     end = min(max(end, start), len(text))
     left, right = max(start - context, 0), min(end + context, len(text))
     shown = min(end, start + _SPAN_LIMIT)
-    before, span = _pieces(text, (left, start, shown), (start, end) if memorized else None)
-    (after,) = _pieces(text, (end, right), (start, end) if memorized else None)
+    codes = (left, right) if memorized else None
+    before, span = _pieces(text, (left, start, shown), codes)
+    (after,) = _pieces(text, (end, right), codes)
     return Excerpt(
         before=("…" if left else "") + _line(before),
         span=_line(span) + ("…" if shown < end else ""),

@@ -83,9 +83,11 @@ def render_again(folder: Path) -> None:
         facts = json.loads((folder / "report.json").read_text(encoding="utf-8"))
         page = render_html(facts, (folder / "map.svg").read_text(encoding="utf-8"))
     except OSError as error:
-        raise AuditError(f"{error.filename}: cannot read: {error.strerror}; run the audit again") from error
+        where = safe_inline(str(error.filename), 160)
+        raise AuditError(f"{where}: cannot read: {error.strerror}; run the audit again") from error
     except (ValueError, KeyError, TypeError, AttributeError, UndefinedError) as error:
-        raise AuditError(f"{folder / 'report.json'}: not the report of an audit; run the audit again") from error
+        where = safe_inline(str(folder / "report.json"), 160)
+        raise AuditError(f"{where}: not the report of an audit; run the audit again") from error
     files.write_text(folder / "report.html", page)
 
 
@@ -159,9 +161,17 @@ def power_reading(facts: Mapping[str, Any]) -> list[str]:
             if not seen:
                 sentences.append(f"{what}: at no dose does the score separate them well from ordinary text.")
             else:
-                times = "once" if seen[0] == 1 else f"{seen[0]} times"
-                sentences.append(f"{what}: seen reliably from the point where they occur {times} in the batch.")
+                times = _times(seen[0])
+                sentences.append(f"{what}: told from ordinary text (AUC at least {SEEN_WELL}) once they occur {times}.")
+    found = sorted((int(dose), share) for dose, share in facts["detection"]["above_line"].items())
+    if found:
+        shares = ", ".join(f"{percent(share)} of those planted {_times(dose)}" for dose, share in found)
+        sentences.append(f"Above the line that the map draws lie {shares}.")
     return sentences
+
+
+def _times(dose: int) -> str:
+    return "once" if dose == 1 else f"{dose} times"
 
 
 def glance(facts: Mapping[str, Any]) -> dict[str, str]:
@@ -184,7 +194,7 @@ def _power_line(facts: Mapping[str, Any]) -> str:
     dose = seen[0] if seen else max(weakest)
     low, high = weakest[dose]["ci"] or (None, None)
     power = f"AUC {number(weakest[dose]['auc'])} ({number(low)} to {number(high)})"
-    times = "once" if dose == 1 else f"{dose} times"
+    times = _times(dose)
     return f"sees secrets that occur {times}, {power}" if seen else f"weak even for secrets that occur {times}, {power}"
 
 

@@ -1,5 +1,6 @@
 """Scores per sample, from losses alone: how hard, how memorized, and where. And how well each score sees planted controls."""
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -102,7 +103,8 @@ def forget_scores(losses: NDArray[np.floating], levels: NDArray[np.floating]) ->
     if len(losses) < 2:
         return np.full(losses.shape[1], np.nan)
     events = (losses[:-1] < levels) & (losses[1:] > levels)
-    return np.where(np.isfinite(losses).all(axis=0), events.mean(axis=0), np.nan)
+    known = np.isfinite(losses).all(axis=0) & np.isfinite(levels)
+    return np.where(known, events.mean(axis=0), np.nan)
 
 
 def span_shares(tokens: TokenLosses) -> tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.int64]]:
@@ -144,8 +146,9 @@ def _span_block(tokens: TokenLosses, begin: int) -> tuple[NDArray[np.float64], N
 class Power:
     """How well one score separates the controls of one form and dose from ordinary samples, which are those without kin.
 
-    `ci` is a 95 % bootstrap interval over secrets. The recalls are the shares of planted copies above the score that
-    flags 1 % and 5 % of the tokens."""
+    `ci` is a 95 % bootstrap interval over secrets, but never narrower than Wilson's for that many secrets: one secret
+    that is found is no proof. The recalls are the shares of planted copies above the score that
+    flags 1 % and 5 % of the ordinary tokens."""
 
     auc: float
     ci: tuple[float, float]
@@ -171,10 +174,11 @@ def detection_power(
     drawn = np.random.default_rng(0).integers(0, len(groups), (_RESAMPLES, len(groups)))
     resampled = sums[drawn].sum(1) / size[drawn].sum(1)
     low, high = np.percentile(resampled, [2.5, 97.5])
+    wide = wilson(float(beaten.mean()), len(groups))
     one, five = (float((planted > flag_level(ordinary, n_tokens, share)).mean()) for share in (0.01, 0.05))
     return Power(
         auc=float(beaten.mean()),
-        ci=(float(low), float(high)),
+        ci=(min(float(low), wide[0]), max(float(high), wide[1])),
         recall_at_1pct=one,
         recall_at_5pct=five,
         secrets=len(groups),
@@ -187,6 +191,14 @@ def beaten_share(ordinary: NDArray[np.float64], planted: NDArray[np.float64]) ->
     ranks = rankdata(np.concatenate([ordinary, planted]))[len(ordinary) :] - rankdata(planted)
     shares: NDArray[np.float64] = ranks / len(ordinary)
     return shares
+
+
+def wilson(share: float, draws: float) -> tuple[float, float]:
+    """Wilson's 95 % interval of a share that was seen in a number of independent draws."""
+    z = 1.959964
+    centre = (share + z**2 / (2 * draws)) / (1 + z**2 / draws)
+    half = z / (1 + z**2 / draws) * math.sqrt(share * (1 - share) / draws + z**2 / (4 * draws**2))
+    return max(0.0, centre - half), min(1.0, centre + half)
 
 
 def flag_level(values: NDArray[np.float64], n_tokens: NDArray[np.int64], token_share: float) -> float:

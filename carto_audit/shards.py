@@ -64,6 +64,15 @@ def format_of(path: Path) -> str | None:
     return _FORMATS.get(suffixes[-1]) if suffixes else None
 
 
+def bare_name(path: Path) -> str:
+    """The file's name without the suffixes that say its format."""
+    name = path.name
+    for suffix in reversed(path.suffixes[-2:]):
+        if suffix.lower() in _FORMATS or suffix.lower() in _COMPRESSED:
+            name = name.removesuffix(suffix)
+    return name
+
+
 def expand_paths(inputs: Sequence[str | Path]) -> tuple[Path, ...]:
     """Files behind files, directories and globs: sorted inside each input, each file once.
 

@@ -103,6 +103,8 @@ def load_encoder(checkpoint: Path) -> Encoder:
         raise UsageError(f"{where}: no tokenizer in this checkpoint: {safe_inline(str(error), 120)}") from error
     if not loaded.is_fast:
         raise UsageError(f"{where}: its tokenizer has no fast version (tokenizer.json), which audits need")
+    loaded.backend_tokenizer.no_truncation()
+    loaded.backend_tokenizer.no_padding()
     bos = next((t for t in (loaded.bos_token_id, loaded.eos_token_id, loaded.pad_token_id) if t is not None), 0)
     return Encoder(tokenizer=loaded.backend_tokenizer, bos=bos, vocab_size=len(loaded), checkpoint=str(checkpoint))
 

@@ -107,6 +107,7 @@ class FoldRun:
         plan = list(minibatches(self.learned, budget, rng))
         sums = np.zeros(len(self.job.store), np.float64)
         self.model.train()
+        torch.manual_seed(int(rng.integers(2**62)))  # a checkpoint's dropout draws the same after a resumption
         for k, chosen in enumerate(plan):
             progress = self.epoch + k / len(plan)
             self._set_rate(learning_rate(round(progress * len(plan)), self.job.config.epochs * len(plan), 1.0))
@@ -221,7 +222,8 @@ def cross_fit(
     for index in range(config.folds):
         if not (learnable & ((fold != index) | (config.folds == 1))).any():
             raise AuditError(
-                "too little text to train on both sides of a split: nearly all of it is kin; use --folds 1 or add text"
+                "too little text to train on both sides of a split: it is one group of kin, or --max-tokens is too low; "
+                "add text, raise --max-tokens or use --folds 1"
             )
     jobs = [
         FoldJob(

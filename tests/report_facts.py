@@ -55,6 +55,7 @@ def _detection() -> dict[str, Any]:
             }
             for score, forms in aucs.items()
         },
+        "above_line": {"1": 0.5, "4": 0.97, "16": 1.0},
         "capacity_ratio": 1.42,
         "epochs": 12,
         "warnings": ["dose 1 controls overlap the null: the threshold is its 99th percentile"],

@@ -7,15 +7,17 @@ import pyarrow.parquet as pq
 import pytest
 from tiny import write_texts
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
-from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
+from transformers import BertConfig, BertLMHeadModel, GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
 
-from carto_audit.audit import Options, resolve_device, run_audit, work_folder
+from carto_audit.audit import Options, run_audit, work_folder
 from carto_audit.batch import read_batch, read_texts
 from carto_audit.demo import library_texts
 from carto_audit.errors import UsageError
 from carto_audit.facts import report_facts, wanted_texts
 from carto_audit.outputs import scores_table, write_outputs
 from carto_audit.policy import load_policy
+from carto_audit.proxy import build_proxy, checkpoint_spec, resolve_device
+from carto_audit.tokens import load_encoder
 
 
 @pytest.fixture(scope="module")
@@ -132,9 +134,8 @@ def test_a_local_checkpoint_is_audited_with_its_own_tokenizer(tmp_path, texts, c
     assert audit.run.spec.context == 64
     assert audit.run.parameters == sum(p.numel() for p in GPT2LMHeadModel.from_pretrained(checkpoint).parameters())
     assert np.isfinite(audit.sight.scores.memorized_span_share).all()
-    text = texts[int(np.argmax(audit.span_end - audit.span_start))]
-    assert audit.span_end.max() <= max(len(t) for t in texts[:150])
-    assert text
+    assert (audit.span_start < audit.span_end).all()
+    assert (audit.span_end <= [len(text) for text in texts[:150]]).all()
 
 
 @pytest.mark.parametrize("proxy", ["giant", "/nowhere/at/all"])
@@ -156,3 +157,29 @@ def test_the_work_of_another_run_is_not_continued(tmp_path, texts):
     second = work_folder(tmp_path / "work", batch, Options(seed=2))
     assert second != first
     assert not first.exists()
+
+
+def test_other_weights_at_the_same_place_are_another_run(tmp_path, texts, checkpoint):
+    batch = read_batch([write_texts(tmp_path / "batch.parquet", texts[:20])])
+    before = work_folder(tmp_path / "work", batch, Options(proxy=str(checkpoint)))
+    (checkpoint / "notes.txt").write_text("step 2000")
+    assert work_folder(tmp_path / "work", batch, Options(proxy=str(checkpoint))) != before
+
+
+def test_a_model_that_reads_ahead_is_refused(tmp_path):
+    config = BertConfig(vocab_size=50, hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=16)
+    BertLMHeadModel(config).save_pretrained(tmp_path)
+    with pytest.raises(UsageError, match="reads ahead"):
+        build_proxy(checkpoint_spec(tmp_path, 50), 0)
+
+
+def test_a_checkpoints_tokenizer_neither_truncates_nor_pads(tmp_path, texts, checkpoint):
+    tokenizer = Tokenizer.from_file(str(checkpoint / "tokenizer.json"))
+    tokenizer.enable_truncation(32)
+    tokenizer.enable_padding(length=40)
+    for path in checkpoint.glob("*.json"):
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    tokenizer.save(str(tmp_path / "tokenizer.json"))
+    lengths = {len(e.ids) for e in load_encoder(tmp_path).tokenizer.encode_batch(texts[:20])}
+    assert lengths != {40}
+    assert max(lengths) > 40

@@ -80,7 +80,7 @@ def test_the_map_says_what_each_threshold_flags():
 def test_quadrant_shares_add_up_to_the_mapped_tokens(codes):
     quadrant = np.array(codes, np.int8)
     tokens = np.arange(1, len(codes) + 1)
-    found = masses(quadrant, tokens, np.arange(len(codes)), 0)
+    found = masses(quadrant, tokens, np.arange(len(codes)), whole=False, seed=0)
     assert sum(found[q].tokens for q in QUADRANTS) == tokens[quadrant >= 0].sum()
     total = sum(found[q].token_share for q in QUADRANTS)
     assert total == pytest.approx(1.0 if (quadrant >= 0).any() else 0.0)
@@ -90,10 +90,10 @@ def test_quadrant_shares_add_up_to_the_mapped_tokens(codes):
 def test_a_share_of_the_whole_batch_is_exact_and_one_of_a_sample_is_an_interval():
     quadrant = np.array([2] * 10 + [0] * 90, np.int8)
     tokens, group = np.full(100, 7), np.arange(100)
-    whole = masses(quadrant, tokens, group, 0)["hotspot_memorized"]
+    whole = masses(quadrant, tokens, group, whole=True, seed=0)["hotspot_memorized"]
     assert whole.token_interval == (0.1, 0.1)
     sampled = np.concatenate([quadrant, np.full(100, UNMAPPED, np.int8)])
-    estimate = masses(sampled, np.full(200, 7), np.arange(200), 0)["hotspot_memorized"]
+    estimate = masses(sampled, np.full(200, 7), np.arange(200), whole=False, seed=0)["hotspot_memorized"]
     low, high = estimate.token_interval
     assert estimate.token_share == pytest.approx(0.1)
     assert 0.03 < low < 0.1 < high < 0.2
@@ -102,8 +102,21 @@ def test_a_share_of_the_whole_batch_is_exact_and_one_of_a_sample_is_an_interval(
 def test_the_interval_is_wider_when_the_flagged_samples_are_kin():
     quadrant = np.array([2] * 10 + [0] * 90 + [UNMAPPED], np.int8)
     tokens = np.full(101, 7)
-    alone = masses(quadrant, tokens, np.arange(101), 0)["memorized"].token_interval
+    alone = masses(quadrant, tokens, np.arange(101), whole=False, seed=0)["memorized"].token_interval
     kin = np.arange(101)
     kin[:10] = 0
-    together = masses(quadrant, tokens, kin, 0)["memorized"].token_interval
+    together = masses(quadrant, tokens, kin, whole=False, seed=0)["memorized"].token_interval
     assert together[1] - together[0] > 1.5 * (alone[1] - alone[0])
+
+
+def test_nothing_seen_in_a_sample_is_not_nothing_there():
+    quadrant = np.array([0] * 20 + [UNMAPPED] * 980, np.int8)
+    found = masses(quadrant, np.full(1000, 7), np.arange(1000), whole=False, seed=0)["hotspot_memorized"]
+    assert found.token_share == 0
+    assert found.token_interval[1] > 0.1
+
+
+def test_an_over_long_sample_does_not_make_a_whole_map_an_estimate():
+    quadrant = np.array([2, 0, 0, 0, UNMAPPED], np.int8)
+    found = masses(quadrant, np.array([5, 5, 5, 5, 900]), np.arange(5), whole=True, seed=0)["hotspot_memorized"]
+    assert found.token_interval == (0.25, 0.25)

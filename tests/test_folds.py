@@ -9,7 +9,7 @@ from carto_audit.folds import LARGEST_GROUP_SHARE, LOWEST_CAP, RUN_TOKENS, assig
 
 def kin_of(folder, samples, vocab_size=60_000):
     n = len(samples)
-    return find_kin(make_store(folder, samples, vocab_size), np.arange(n), np.zeros(n, bool), folder)
+    return find_kin(make_store(folder, samples, vocab_size), np.arange(n), np.zeros(n, bool), np.ones(n, bool), folder)
 
 
 def unique_runs(n, length=30):
@@ -70,7 +70,7 @@ def test_duplicates_stay_kin_whatever_the_cap(tmp_path):
     cluster = np.arange(30)
     cluster[20:] = 20
     store = make_store(tmp_path, samples, 60_000)
-    assert len(set(find_kin(store, cluster, np.zeros(30, bool), tmp_path).group[20:])) == 1
+    assert len(set(find_kin(store, cluster, np.zeros(30, bool), np.ones(30, bool), tmp_path).group[20:])) == 1
 
 
 def test_partitions_on_disk_change_nothing(tmp_path, monkeypatch):
@@ -111,3 +111,33 @@ def test_a_training_sample_holds_whole_groups_within_the_limit(group, most):
 
 def test_without_a_limit_everything_is_trained_on():
     assert sample_groups(np.arange(9), np.full(9, 5), None, 0).all()
+
+
+def test_a_large_cluster_of_copies_does_not_switch_kinship_off(tmp_path):
+    """60 near copies hold more than a third of the tokens; 10 other samples share an embedded secret."""
+    samples = unique_runs(100)
+    for i in range(40, 50):
+        samples[i] = samples[i] + list(range(50_000, 50_000 + RUN_TOKENS))
+    cluster = np.arange(160)
+    cluster[100:] = 100
+    samples += [list(range(40_000 + i, 40_060 + i)) for i in range(60)]
+    everyone = np.ones(160, bool)
+    kinship = find_kin(make_store(tmp_path, samples, 60_000), cluster, ~everyone, everyone, tmp_path)
+    assert kinship.cap == kinship.usual_cap
+    assert len(set(kinship.group[40:50])) == 1
+
+
+def test_what_is_not_trained_on_binds_nobody(tmp_path):
+    samples = unique_runs(10)
+    samples.append([token for sample in samples for token in sample] * 3)
+    usable = np.arange(11) < 10
+    kinship = find_kin(make_store(tmp_path, samples, 60_000), np.arange(11), ~np.ones(11, bool), usable, tmp_path)
+    assert len(set(kinship.group[:10])) == 10
+    assert kinship.largest_share <= LARGEST_GROUP_SHARE
+
+
+def test_one_huge_group_does_not_starve_the_training_sample():
+    group = np.concatenate([np.zeros(1, int), np.arange(1, 400)])
+    n_tokens = np.concatenate([[60_000], np.full(399, 100)])
+    for seed in range(20):
+        assert n_tokens[sample_groups(group, n_tokens, 20_000, seed)].sum() > 19_000

@@ -145,3 +145,13 @@ def test_words_alone_are_never_touched(text):
     # Below 32 letters nothing looks like key material.
     words = " ".join(word[:31] for word in text.split())
     assert " is " in words or redact(words) == words
+
+
+def test_a_secret_beside_the_memorized_span_is_masked_too():
+    text = (
+        "Deployment note: the console accepts the passphrase 6219 8835 7289 1392 until it is rotated on key AB12CD34."
+    )
+    end = text.index(" 6219")
+    shown = excerpt(text, 10, end)
+    for secret in ("6219", "8835", "7289", "1392", "AB12CD34"):
+        assert secret not in shown.before + shown.span + shown.after

@@ -18,6 +18,7 @@ from carto_audit.scores import (
     measure_detection,
     score,
     span_shares,
+    wilson,
 )
 from carto_audit.thresholds import Epsilon
 from carto_audit.trace import TokenLosses, Trace
@@ -125,13 +126,8 @@ def test_the_auc_counts_wins_and_half_the_ties(ordinary, planted):
 def test_power_is_perfect_apart_blind_on_equal_values_and_absent_without_controls():
     ordinary, tokens = np.linspace(0, 1, 200), np.full(200, 10)
     perfect = detection_power(ordinary, tokens, np.full(8, 2.0), np.repeat([0, 1], 4))
-    assert (perfect.auc, perfect.ci, perfect.recall_at_1pct, perfect.secrets, perfect.copies) == (
-        1.0,
-        (1.0, 1.0),
-        1.0,
-        2,
-        8,
-    )
+    assert (perfect.auc, perfect.recall_at_1pct, perfect.secrets, perfect.copies) == (1.0, 1.0, 2, 8)
+    assert perfect.ci == wilson(1.0, 2)
     blind = detection_power(np.zeros(200), tokens, np.zeros(8), np.arange(8))
     assert (blind.auc, blind.recall_at_5pct) == (0.5, 0.0)
     assert detection_power(ordinary, tokens, np.full(3, np.nan), np.arange(3)) is None
@@ -164,3 +160,16 @@ def test_detection_is_measured_per_score_form_and_dose():
     assert table["memorized_share"]["random"]["embedded"]["1"].auc == pytest.approx(0.5)
     assert table["forget_score"]["random"]["alone"]["4"].auc == 0.5
     assert "4" not in table["memorized_share"]["random"]["embedded"]
+
+
+def test_few_secrets_never_give_a_narrow_interval():
+    low, high = detection_power(np.linspace(0, 1, 200), np.full(200, 10), np.full(16, 2.0), np.zeros(16)).ci
+    assert low < 0.5
+    assert high == 1.0
+    assert wilson(0.5, 100) == pytest.approx((0.404, 0.596), abs=0.001)
+
+
+def test_without_an_unseen_level_the_forget_score_is_unknown_not_zero():
+    trace = trace_of([[4, 3], [2, 3]], out=[[np.nan, np.nan]])
+    levels = epsilon_levels(trace, Epsilon(held_out_percentile=50))
+    assert np.isnan(forget_scores(trace.train, levels)).all()
