@@ -1,10 +1,7 @@
 """The audit: the one place that knows the order of the stages. Everything it learns is one frozen value."""
 
-import hashlib
 import importlib.metadata
-import json
 import os
-import shutil
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -21,10 +18,10 @@ from carto_audit import __version__
 from carto_audit.batch import Batch, read_batch, read_texts
 from carto_audit.benchmark import Benchmark, read_benchmark
 from carto_audit.contamination import Contamination, check_contamination
-from carto_audit.controls import Controls, plant_controls
+from carto_audit.controls import DOSES, Controls, plant_controls
 from carto_audit.datamap import UNMAPPED, DataMap, Mass, draw_map, masses
 from carto_audit.duplicates import Duplicates, find_duplicates
-from carto_audit.errors import AuditError, UsageError
+from carto_audit.errors import UsageError
 from carto_audit.folds import Kinship, assign_folds, find_kin, sample_groups
 from carto_audit.index import build_index
 from carto_audit.interventions import Actions, decide
@@ -51,6 +48,7 @@ from carto_audit.tokens import Encoder, TokenStore, encode_batch, load_encoder, 
 from carto_audit.trace import TokenLosses, Trace
 from carto_audit.train import TrainConfig, cross_fit
 from carto_audit.verdict import Verdict, evaluate
+from carto_audit.work import open_run
 
 CPU_TOKENS = 1_000_000
 GPU_TOKENS = 100_000_000
@@ -229,7 +227,7 @@ class _Auditor:
             duplicates,
             contamination,
             sight.scores,
-            sight.power.get(self.policy.map.memorization.score, {}) if split.kinship.cap else {},
+            sight.power.get(self.policy.map.memorization.score, {}) if split.kinship.cap >= max(DOSES) else {},
             sight.masses,
             ratio,
         )
@@ -363,21 +361,10 @@ class _Auditor:
 
 
 def work_folder(work: Path, batch: Batch, options: Options) -> Path:
-    """The folder that a run of exactly this kind may continue in; folders of other runs are removed."""
+    """The folder that a run of exactly this kind may continue in."""
     versions = [__version__, torch.__version__, os.cpu_count()]
     weights = checkpoint_sha256(Path(options.proxy)) if options.proxy and options.proxy not in PRESETS else None
-    identity = json.dumps([batch.sha256, str(batch.paths), versions, asdict(options), weights], sort_keys=True)
-    folder = work / hashlib.sha256(identity.encode()).hexdigest()[:16]
-    try:
-        for other in work.glob("*") if work.is_dir() else ():
-            if other != folder:
-                shutil.rmtree(other)
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise AuditError(
-            f"{safe_inline(str(work), 160)}: cannot write here: {error.strerror}; choose another --out"
-        ) from error
-    return folder
+    return open_run(work, [batch.sha256, str(batch.paths), versions, asdict(options), weights])
 
 
 def package_versions() -> dict[str, str]:

@@ -1,7 +1,6 @@
 """The commands. Each parses, calls the library, shows, and returns an exit code; one boundary turns errors into codes."""
 
 import os
-import shutil
 import sys
 import traceback
 from collections.abc import Callable, Sequence
@@ -186,13 +185,14 @@ def _run(
     from carto_audit.batch import read_texts
     from carto_audit.facts import report_facts, wanted_texts
     from carto_audit.outputs import write_outputs
+    from carto_audit.work import remove_runs
 
     work = folder / WORK_FOLDER
     options: Options = Options(**{name: value for name, value in run.items() if value is not None})
     audit = run_audit(batch, policy=policy, work=work, benchmarks=benchmark, options=options, progress=progress)
     facts = report_facts(audit, read_texts(audit.batch, wanted_texts(audit)))
     write_outputs(audit, facts, folder)
-    shutil.rmtree(work, ignore_errors=True)
+    remove_runs(work)
     return audit, facts
 
 
@@ -251,6 +251,9 @@ def run(command: Callable[[], Any]) -> int:
     except OSError as error:
         where = safe_inline(str(error.filename or ""), 160)
         click.echo(f"Error: {where + ': ' if where else ''}{reason(error)}", err=True)
+        return ExitCode.INCOMPLETE
+    except MemoryError:
+        click.echo("Error: out of memory; audit fewer files at once, or split very long samples", err=True)
         return ExitCode.INCOMPLETE
     except Exception as error:
         return _internal(error)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+DOSES = (1, 4, 16)
 FORMS = ("alone", "embedded")
 CLASS = "random"
 

@@ -253,6 +253,11 @@ def _detection_warnings(audit: "Audit") -> list[str]:
     if audit.run.options.folds == 1:
         warnings.append("a single proxy has no out-of-fold losses: only the forget score was measured; use --folds 2")
     kinship = audit.run.kinship
+    if kinship.boilerplate_runs:
+        warnings.append(
+            f"{kinship.boilerplate_runs:,} runs of text occur in more than {kinship.cap} samples and count as boilerplate: a "
+            "secret that occurs so often inside other text is not seen as memorized"
+        )
     if kinship.cap < kinship.usual_cap:
         warnings.append(
             f"much of this batch hangs together: only runs in at most {kinship.cap} samples (usually {kinship.usual_cap}) "

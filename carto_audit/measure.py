@@ -30,6 +30,7 @@ def measure(
         "batch.samples": rows,
         "batch.tokens": int(n_tokens.sum()),
         "batch.skipped_row_share": sum(len(s.rows) for s in batch.skipped) / batch.rows,
+        "batch.unmapped_token_share": n_tokens[~batch.trainable].sum() / total,
         "duplicates.exact_row_share": duplicates.exact.sum() / rows,
         "duplicates.near_row_share": duplicates.near.sum() / rows,
         "duplicates.token_share": n_tokens[duplicates.exact | duplicates.near].sum() / total,

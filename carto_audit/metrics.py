@@ -60,6 +60,13 @@ def _batch() -> list[Metric]:
             kind="mass",
             meaning="rows that could not be audited: null, empty, undecodable or over-long",
         ),
+        Metric(
+            name="batch.unmapped_token_share",
+            unit="share",
+            better="lower",
+            kind="mass",
+            meaning="tokens of samples that are too long for the map",
+        ),
     ]
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 
-from carto_audit.text import safe_inline
+from carto_audit.text import INVISIBLE, safe_inline
 
 # How far beyond an excerpt the detectors look, so that a secret cut by its border is seen whole (a PEM key: 3,300).
 _MARGIN = 4096
@@ -199,7 +199,8 @@ def _clamped(span: Interval, window: Interval, position: dict[int, int]) -> Inte
 
 def _visible(text: str) -> str:
     """Without control, bidi, zero-width and surrogate characters: they hide secrets from detectors, not readers."""
-    return "".join(c if c.isprintable() else " " if c.isspace() else "" for c in text)
+    shown = INVISIBLE.sub("", text)
+    return "".join(c if c.isprintable() else " " if c.isspace() else "" for c in shown)
 
 
 def _line(text: str) -> str:

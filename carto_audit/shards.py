@@ -23,7 +23,7 @@ ROWS_PER_READ = 1024
 CSV_BLOCK = 64 << 20
 """A CSV row must fit in one block, so the block is larger than any sample that is trained on."""
 
-LONGEST_LINE = 512 << 20
+LONGEST_LINE = 64 << 20
 """A JSONL line beyond this is no sample but a broken file."""
 
 _FORMATS = {
@@ -151,7 +151,8 @@ def _as_ids(path: Path, name: str, column: pa.Array) -> pa.LargeStringArray:
     if pa.types.is_dictionary(column.type):
         column = column.dictionary_decode()
     try:
-        return column.cast(pa.large_string())
+        # Through binary, because Arrow takes it on trust that a string column holds UTF-8.
+        return column.cast(pa.large_string()).cast(pa.large_binary()).cast(pa.large_string())
     except pa.ArrowException as error:
         where = f'{name_of(path)}: column "{safe_inline(name, 40)}"'
         detail = safe_inline(str(error), 120)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 
 from carto_audit.batch import Batch, iter_texts
 from carto_audit.errors import UsageError
@@ -20,6 +20,9 @@ VOCABULARY_BYTES = 16 << 20
 
 LONGEST_PIECE = 16
 """Characters per token at most, so that a secret which a vendor repeats cannot become one single token."""
+
+LONGEST_WORD = 128
+"""Characters. Longer runs without a space are cut: the merges of one endless word would take hours."""
 
 BOS = "<bos>"
 
@@ -68,7 +71,11 @@ def train_encoder(
     """
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
-        [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)]
+        [
+            pre_tokenizers.Split(Regex(rf"\S{{{LONGEST_WORD}}}"), "isolated"),
+            pre_tokenizers.Digits(individual_digits=True),
+            pre_tokenizers.ByteLevel(add_prefix_space=False),
+        ]
     )
     tokenizer.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(

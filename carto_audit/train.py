@@ -4,6 +4,7 @@ import io
 import math
 import multiprocessing
 import os
+import pickle
 import signal
 import threading
 from collections.abc import Callable, Iterator
@@ -172,10 +173,14 @@ class FoldRun:
         write_bytes(path, buffer.getvalue())
 
     def resume(self, path: Path) -> None:
-        """Continues from a saved state, if there is one."""
-        if not path.exists():
+        """Continues from a saved state, if there is one. A state that cannot be read is removed: training starts anew."""
+        try:
+            state = torch.load(path, map_location=self.device, weights_only=True)
+        except FileNotFoundError:
             return
-        state = torch.load(path, map_location=self.device, weights_only=True)
+        except (RuntimeError, EOFError, ValueError, KeyError, pickle.UnpicklingError):
+            path.unlink()
+            return
         self.epoch = state["epoch"]
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])

@@ -9,7 +9,9 @@ import numpy as np
 from datasketch import MinHash
 from numpy.typing import NDArray
 
-HASHES = "nfkc-casefold-cjk1/poly64/affine32"
+from carto_audit.text import INVISIBLE
+
+HASHES = "visible-nfkc-casefold-cjk1/poly64/affine32"
 """Names the normalization and hash functions; values made under different names must not be compared."""
 
 _BASE = 0x9E3779B97F4A7C15  # odd, so it has an inverse modulo 2**64
@@ -40,8 +42,13 @@ class Ragged:
 
 
 def fold(text: str) -> str:
-    """NFKC, then casefold. The length may change; `word_spans` leads back to the original characters."""
-    return text.lower() if text.isascii() else unicodedata.normalize("NFKC", text).casefold()
+    """Without characters that nobody sees, then NFKC, then casefold: a zero-width space inside a word hides nothing.
+
+    The length may change; `word_spans` leads back to the original characters.
+    """
+    if text.isascii():
+        return text.lower()
+    return unicodedata.normalize("NFKC", INVISIBLE.sub("", text)).casefold()
 
 
 def hash_words(texts: Sequence[str]) -> Ragged:
@@ -224,7 +231,8 @@ def _hash_piece(
 def _joins_backward(character: str) -> bool:
     """Whether normalization may fuse this character with the one before it: marks, and vowels and finals of Hangul."""
     head = unicodedata.normalize("NFKD", character)[0]
-    return unicodedata.category(head)[0] == "M" or 0x1160 <= ord(head) <= 0x11FF
+    invisible = INVISIBLE.match(character) is not None
+    return invisible or unicodedata.category(head)[0] == "M" or 0x1160 <= ord(head) <= 0x11FF
 
 
 def _fold_sources(text: str) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

@@ -12,7 +12,7 @@ PACKAGE = Path(carto_audit.__file__).parent
 DOCUMENT = PACKAGE.parent / "docs" / "architecture.md"
 
 ORDER = (
-    "errors resources text files progress redact "
+    "errors resources text files work progress redact "
     "shards batch words duplicates tokens "
     "benchmark index candidates tiers evidence contamination "
     "controls folds proxy sequences trace train "

@@ -8,6 +8,7 @@ EXPECTED = {
     "batch.samples",
     "batch.tokens",
     "batch.skipped_row_share",
+    "batch.unmapped_token_share",
     *(f"{part}.{mass}_share" for part in (*QUADRANTS, "memorized") for mass in ("row", "token")),
     "duplicates.exact_row_share",
     "duplicates.near_row_share",

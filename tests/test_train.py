@@ -176,9 +176,18 @@ def test_a_side_without_text_is_refused_in_one_line(tmp_path):
 
 
 def test_a_lost_worker_says_how_to_continue(tmp_path):
-    (tmp_path / "proxy-0.pt").write_bytes(b"not a checkpoint")
+    store, everyone = make_store(tmp_path, random_samples(24)), np.ones(24, bool)
+    store.path.unlink()
     with pytest.raises(AuditError, match="run the same command again"):
-        cross(tmp_path, np.array([0, 1] * 12, np.int8))
+        cross_fit(SPEC, CONFIG, store, np.array([0, 1] * 12, np.int8), everyone, everyone, tmp_path)
+
+
+def test_a_state_that_cannot_be_read_is_not_continued(tmp_path):
+    (tmp_path / "proxy-0.pt").write_bytes(b"not a checkpoint")
+    run = FoldRun(job(tmp_path), lambda n: None)
+    run.resume(tmp_path / "proxy-0.pt")
+    assert run.epoch == 0
+    assert not (tmp_path / "proxy-0.pt").exists()
 
 
 def test_the_learning_rate_warms_up_peaks_and_ends_at_a_tenth():

@@ -138,3 +138,13 @@ def test_signatures_do_not_depend_on_the_block(lengths, seed):
     for k, row in enumerate(rows):
         alone = signatures(Ragged(values=row, offsets=np.array([0, len(row)])), 16, 1)
         np.testing.assert_array_equal(together[:, k], alone[:, 0])
+
+
+@pytest.mark.parametrize("character", ["\u200b", "\u00ad", "\u2060", "\ufe0f", "\u034f", "\u3164", "\U000e0041"])
+def test_an_invisible_character_inside_a_word_hides_nothing(character):
+    text = "how many rolls did the baker bake"
+    hidden = " ".join(character.join(word) for word in text.split())
+    assert (hash_words([hidden]).values == hash_words([text]).values).all()
+    spans = word_spans(f"ab {hidden}")
+    assert len(spans) == 8
+    assert hidden.endswith(f"ab {hidden}"[spans[-1][0] : spans[-1][1]])
