@@ -31,7 +31,8 @@ GROWTH_SHARE = 0.1
 MOST_COVERED = RUN_TOKENS // 4
 """Tokens of a run that may lie inside boilerplate, at most, for it to bind."""
 
-_PARTITION_TOKENS = 16 << 20
+_PARTITION_TOKENS = 4 << 20
+_MOST_PARTITIONS = 512  # files that are open at once
 _BLOCK_TOKENS = 1 << 20
 _MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)
 
@@ -125,7 +126,7 @@ def _run_edges(
     A run that mostly lies inside boilerplate binds nobody either: it only shows that two samples go on alike after it.
     """
     total = int(store.offsets[n])
-    files = [folder / f"runs-{p}.bin" for p in range(max(1, -(-total // _PARTITION_TOKENS)))]
+    files = [folder / f"runs-{p}.bin" for p in range(max(1, min(_MOST_PARTITIONS, -(-total // _PARTITION_TOKENS))))]
     with writing(folder):
         _spill(store, n, copies, files, progress)
     covered = np.zeros(total + RUN_TOKENS, np.uint8)
