@@ -156,7 +156,7 @@ def _batch_name(first: str) -> str:
     if any(c in path.name for c in "*?[") and not path.exists():
         path = path.parent
     name = path.resolve().name if path.is_dir() else shards.bare_name(path)
-    return name or "batch"
+    return name.lstrip(".") or "batch"
 
 
 def _audit(batch: Sequence[str], policy: Any, benchmark: Sequence[str], folder: Path, run: dict[str, Any]) -> "Audit":

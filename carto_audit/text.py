@@ -20,6 +20,7 @@ def safe_inline(text: str, limit: int = 240) -> str:
     that is each sink's own job.
     """
     head = _SPACE.sub(" ", text[: limit * 8])
-    clean = "".join(c for c in unicodedata.normalize("NFC", head) if unicodedata.category(c) not in _UNSAFE).strip()
+    safe = "".join(c for c in unicodedata.normalize("NFC", head) if unicodedata.category(c) not in _UNSAFE)
+    clean = _SPACE.sub(" ", safe).strip()  # again: what stood between two spaces may be gone
     cut = len(clean) > limit or len(text) > limit * 8
     return clean[: limit - 1] + "…" if cut else clean

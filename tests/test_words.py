@@ -7,6 +7,7 @@ from datasketch import MinHash
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from carto_audit.text import INVISIBLE
 from carto_audit.words import (
     Ragged,
     fold,
@@ -28,7 +29,7 @@ mixed = st.one_of(
 
 
 def reference_words(text):
-    return WORD.findall(unicodedata.normalize("NFKC", text).casefold())
+    return WORD.findall(unicodedata.normalize("NFKC", INVISIBLE.sub("", text)).casefold())
 
 
 @settings(deadline=None)
