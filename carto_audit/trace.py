@@ -44,7 +44,7 @@ class Trace:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TokenLosses:
     """Losses per token, averaged over the logged epochs, in nats, flat in sample order: sample `i` owns
-    `offsets[i]:offsets[i + 1]`. Without meaning where no proxy read the sample."""
+    `offsets[i]:offsets[i + 1]`. A sample that no proxy read owns nothing."""
 
     loss_in: NDArray[np.float32]
     loss_out: NDArray[np.float32]

@@ -92,7 +92,8 @@ class FoldRun:
         self.epoch = 0
         self.train_loss = np.zeros((job.config.epochs, len(job.store)), np.float32)
         self.scored_loss = np.zeros((len(job.config.logged), len(job.store)), np.float32)
-        self.token_loss = np.zeros(int(job.store.offsets[-1]), np.float32)
+        self.token_offsets = scored_offsets(job.store, job.scored)
+        self.token_loss = np.zeros(int(self.token_offsets[-1]), np.float32)
 
     def losses(self, sequences: Sequences, chosen: NDArray[np.int64]) -> tuple[Tensor, NDArray[np.int64]]:
         """Token losses (n_real,) of some sequences, and how many belong to each, (B,)."""
@@ -138,8 +139,10 @@ class FoldRun:
             losses, counts = self.losses(self.scored, chosen)
             self._add(sums, self.scored, chosen, losses, counts)
             flat = losses.float().cpu().numpy() / len(self.job.config.logged)
-            for s, part in zip(chosen, np.split(flat, np.cumsum(counts)[:-1]), strict=True):
-                self.token_loss[self.scored.start[s] : self.scored.stop[s]] += part
+            sample = self.scored.sample[chosen]
+            begins = self.token_offsets[sample] + self.scored.start[chosen] - self.job.store.offsets[sample]
+            for begin, part in zip(begins, np.split(flat, np.cumsum(counts)[:-1]), strict=True):
+                self.token_loss[begin : begin + len(part)] += part
             self.tell(int(counts.sum()) // 3)
         scored, row = self.job.scored, self.job.config.logged.index(self.epoch)
         self.scored_loss[row, scored] = sums[scored] / self.n_tokens[scored]
@@ -200,6 +203,14 @@ def train_fold(job: FoldJob, tell: Callable[[int], None]) -> None:
         if run.epoch in job.config.logged:
             run.evaluate()
         run.save(saved)
+
+
+def scored_offsets(store: TokenStore, scored: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Where each sample's token losses begin, (N + 1,), when only the scored samples have any. A batch may hold a
+    thousand times the tokens that are trained on."""
+    counts = np.zeros(len(store), np.int64)
+    counts[scored] = store.n_tokens[scored]
+    return np.concatenate([[0], np.cumsum(counts)])
 
 
 def work_of(job: FoldJob, epochs: int) -> int:
@@ -325,7 +336,8 @@ def _collect(
     store, config = jobs[0].store, jobs[0].config
     samples = np.arange(len(store))
     inside = (fold + 1) % config.folds
-    token_fold = np.repeat(fold, store.n_tokens)
+    offsets = scored_offsets(store, jobs[0].scored)
+    token_fold = np.repeat(fold, np.diff(offsets))
     tokens = np.arange(per_token.shape[1])
     crossed = config.folds > 1
     unknown = np.float32(np.nan)
@@ -339,4 +351,4 @@ def _collect(
         loss_out=loss_out,
         logged=config.logged,
     )
-    return trace, TokenLosses(loss_in=token_in, loss_out=token_out, offsets=store.offsets)
+    return trace, TokenLosses(loss_in=token_in, loss_out=token_out, offsets=offsets)

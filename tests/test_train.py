@@ -210,3 +210,15 @@ def test_the_preset_grows_with_the_batch_but_never_on_a_cpu():
 
 def test_capacity_ratio_is_information_over_storage():
     assert capacity_ratio(3600, 2.0, 1000) == pytest.approx(2.0)
+
+
+def test_token_losses_are_kept_for_scored_samples_only(tmp_path):
+    """A batch may hold a thousand times the tokens that are trained on."""
+    store, scored = make_store(tmp_path, random_samples(24)), np.arange(24) % 3 > 0
+    fold = np.array([0, 1] * 12, np.int8)
+    trace, tokens = cross_fit(SPEC, CONFIG, store, fold, scored, scored, tmp_path)
+    assert len(tokens.loss_in) == store.n_tokens[scored].sum()
+    assert (np.diff(tokens.offsets) == store.n_tokens * scored).all()
+    for i in np.flatnonzero(scored):
+        owned = slice(tokens.offsets[i], tokens.offsets[i + 1])
+        assert tokens.loss_in[owned].mean() == pytest.approx(trace.loss_in[:, i].mean(), rel=1e-3)
