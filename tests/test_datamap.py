@@ -2,20 +2,11 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tiny import make_scores
 
 from carto_audit.controls import Controls
 from carto_audit.datamap import UNMAPPED, cut, draw_map, masses, partition
-from carto_audit.scores import Scores
 from carto_audit.thresholds import QUADRANTS, Threshold
-
-
-def scores_of(difficulty, memorization):
-    d, m = np.asarray(difficulty, float), np.asarray(memorization, float)
-    none = np.full(len(d), -1)
-    return Scores(
-        difficulty=d, forget_score=m, memorized_share=m, memorized_span_share=m,
-        span_first=none, span_last=none, loss_in=m, loss_out=m, never_learned=m > 9,
-    )  # fmt: skip
 
 
 def controls_of(doses):
@@ -60,14 +51,14 @@ def test_a_dose_below_the_null_is_replaced_by_the_nulls_99th_percentile():
 
 def test_without_controls_of_the_dose_there_is_no_map():
     rules = (Threshold(percentile=75), Threshold(control_dose=4))
-    scores, tokens = scores_of([1, 2], [0.1, 0.2]), np.array([5, 5])
-    assert draw_map(scores, tokens, "memorized_span_share", rules, scores_of([1], [0.1]), controls_of([0])) is None
+    scores, tokens = make_scores([1, 2], [0.1, 0.2]), np.array([5, 5])
+    assert draw_map(scores, tokens, "memorized_span_share", rules, make_scores([1], [0.1]), controls_of([0])) is None
 
 
 def test_the_map_says_what_each_threshold_flags():
     rules = (Threshold(percentile=50), Threshold(control_dose=4))
-    scores = scores_of([1, 2, 3, 4], [0.1, 0.2, 0.9, 0.1])
-    planted = scores_of([1, 1, 1], [0.5, 0.5, 0.0])
+    scores = make_scores([1, 2, 3, 4], [0.1, 0.2, 0.9, 0.1])
+    planted = make_scores([1, 1, 1], [0.5, 0.5, 0.0])
     drawn = draw_map(scores, np.array([10, 10, 10, 70]), "memorized_share", rules, planted, controls_of([4, 4, 0]))
     assert drawn.memorization.value == 0.5
     assert drawn.memorization.flagged_share == pytest.approx(0.1)

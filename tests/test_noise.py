@@ -1,21 +1,11 @@
 import inspect
 
 import numpy as np
-from tiny import make_batch
+from tiny import make_batch, make_scores
 
 import carto_audit.progress
 import carto_audit.scores
 from carto_audit.noise import find_noise, incompressible
-from carto_audit.scores import Scores
-
-
-def scores_of(loss_in, loss_out):
-    x, y = np.asarray(loss_in, float), np.asarray(loss_out, float)
-    none = np.full(len(x), -1)
-    return Scores(
-        difficulty=x, forget_score=x, memorized_share=x, memorized_span_share=x,
-        span_first=none, span_last=none, loss_in=x, loss_out=y, never_learned=x > 9,
-    )  # fmt: skip
 
 
 def test_random_characters_do_not_compress_and_language_and_code_do(tmp_path):
@@ -35,5 +25,5 @@ def test_only_candidates_are_compressed(tmp_path):
 def test_a_sample_that_its_own_proxy_never_learned_is_noise(tmp_path):
     batch = make_batch(tmp_path, ["plain words that any model can learn"] * 40)
     loss_in = [2.0] * 39 + [9.0]
-    noise = find_noise(batch, np.zeros(40, bool), scores_of(loss_in, [3.0] * 40))
+    noise = find_noise(batch, np.zeros(40, bool), make_scores(loss_in, loss_in, [3.0] * 40))
     assert noise.tolist() == [False] * 39 + [True]

@@ -9,6 +9,7 @@ import pyarrow.parquet as pq
 
 from carto_audit.batch import Batch, read_batch
 from carto_audit.proxy import ProxySpec
+from carto_audit.scores import Scores
 from carto_audit.tokens import TokenStore
 
 SPEC = ProxySpec(
@@ -42,3 +43,22 @@ def make_store(folder: Path, samples: Sequence[Sequence[int]], vocab_size: int =
 def random_samples(n: int, seed: int = 0, longest: int = 40) -> list[list[int]]:
     rng = np.random.default_rng(seed)
     return [rng.integers(1, 64, int(rng.integers(1, longest))).tolist() for _ in range(n)]
+
+
+def make_scores(
+    difficulty: Sequence[float], memorization: Sequence[float], loss_out: Sequence[float] | None = None
+) -> Scores:
+    """Scores without spans: every memorization score and the loss in fold are `memorization`."""
+    d, m = np.asarray(difficulty, float), np.asarray(memorization, float)
+    nowhere = np.full(len(d), -1)
+    return Scores(
+        difficulty=d,
+        forget_score=m,
+        memorized_share=m,
+        memorized_span_share=m,
+        span_first=nowhere,
+        span_last=nowhere,
+        loss_in=m,
+        loss_out=m if loss_out is None else np.asarray(loss_out, float),
+        never_learned=m > 9,
+    )
