@@ -8,7 +8,6 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -16,17 +15,16 @@ from numpy.typing import NDArray
 
 from carto_audit import __version__
 from carto_audit.batch import Batch, read_batch, read_texts
-from carto_audit.benchmark import Benchmark, read_benchmark
+from carto_audit.benchmark import read_benchmark
 from carto_audit.contamination import Contamination, check_contamination
-from carto_audit.controls import DOSES, Controls, plant_controls
-from carto_audit.datamap import UNMAPPED, DataMap, Mass, draw_map, masses
+from carto_audit.controls import DOSES, TOKEN_SHARE, Controls, hold_out, plant_controls
 from carto_audit.duplicates import Duplicates, find_duplicates
 from carto_audit.errors import UsageError
-from carto_audit.folds import Kinship, assign_folds, find_kin, sample_groups
+from carto_audit.folds import assign_folds, sample_groups
 from carto_audit.index import build_index
 from carto_audit.interventions import Actions, decide
+from carto_audit.kinship import Boilerplate, Kinship, find_kin
 from carto_audit.measure import measure
-from carto_audit.metrics import Measurement
 from carto_audit.noise import find_noise
 from carto_audit.policy import Policy
 from carto_audit.progress import SILENT, Progress
@@ -41,13 +39,25 @@ from carto_audit.proxy import (
     count_parameters,
     resolve_device,
 )
-from carto_audit.scores import Scores, measure_detection, score
+from carto_audit.reasons import heats, riskiest
+from carto_audit.results import Audit, Options, Quote, Run
+from carto_audit.scores import Scores
+from carto_audit.sight import Sight, Subjects, View, look
 from carto_audit.text import safe_inline
 from carto_audit.thresholds import QUADRANTS
-from carto_audit.tokens import Encoder, TokenStore, encode_batch, load_encoder, locate_spans, train_encoder
+from carto_audit.tokens import (
+    Encoder,
+    TokenStore,
+    encode_batches,
+    extend_store,
+    load_encoder,
+    locate_spans,
+    train_encoder,
+    weigh_pieces,
+)
 from carto_audit.trace import TokenLosses, Trace
 from carto_audit.train import TrainConfig, cross_fit
-from carto_audit.verdict import Verdict, evaluate
+from carto_audit.verdict import evaluate
 from carto_audit.work import open_run
 
 CPU_TOKENS = 1_000_000
@@ -57,111 +67,42 @@ GPU_TOKENS = 100_000_000
 BYTES_PER_TOKEN = 4
 """Rule of thumb, to choose a preset before there is a vocabulary."""
 
-FILLER_SAMPLES = 2000
-FILLER_CHARACTERS = 4000
+WORD_SAMPLES = 2000
+WORD_CHARACTERS = 4000
+"""Of so many samples, so much of each lends single words to the controls."""
 
-DEFAULT_EPOCHS = 8
-"""At 8, secrets planted 4 times inside other text stand out with AUC 0.98 on 220,000 tokens (bench/detection)."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Options:
-    """What a run decides; what a team decides once stands in the policy. `proxy` is a preset, a checkpoint folder or None."""
-
-    text_column: str | None = None
-    id_column: str | None = None
-    proxy: str | None = None
-    device: str = "auto"
-    epochs: int = DEFAULT_EPOCHS
-    folds: int = 2
-    max_tokens: int | None = None
-    seed: int = 0
+REPEAT_STRIDE = 1_000_003
+"""Added to the seed for every further pair of proxies."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Corpus:
-    """The batch and its controls as tokens: N samples, then the controls, in one store."""
+    """The batch and the trusted reference as tokens, N and `references` samples one after the other in one store."""
 
     spec: ProxySpec
     encoder: Encoder
-    controls: Controls
     store: TokenStore
+    references: int
     most_tokens: int
-
-    @property
-    def n_tokens(self) -> NDArray[np.int64]:
-        """Tokens of the batch's samples, (N,)."""
-        return self.store.n_tokens[: len(self.store) - len(self.controls)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Split:
-    """Who is kin and on which side of the cross-fit. `trained` is (N,); `learnable`, `scored` and `fold` also cover the
-    controls. `whole` says that every usable sample is trained on."""
+    """Who is kin, who is trained on, and the controls that were planted. `held_out` and `trained` are (N,); `learnable` and
+    `scored` cover everything in `store`, which now ends with the controls; `group` too."""
 
     kinship: Kinship
+    held_out: NDArray[np.bool_]
     trained: NDArray[np.bool_]
-    whole: bool
+    controls: Controls
+    store: TokenStore
+    group: NDArray[np.int64]
     learnable: NDArray[np.bool_]
     scored: NDArray[np.bool_]
-    fold: NDArray[np.int8]
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Sight:
-    """What the losses show: scores of samples and of controls, detection power, and the map, which is None when a
-    threshold could not be set."""
-
-    scores: Scores
-    control_scores: Scores
-    power: dict[str, Any]
-    datamap: DataMap | None
-    masses: dict[str, Mass]
-
-    @property
-    def quadrant(self) -> NDArray[np.int8]:
-        """Quadrant codes, (N,); UNMAPPED everywhere when there is no map."""
-        return self.datamap.quadrant if self.datamap else np.full(len(self.scores.difficulty), UNMAPPED, np.int8)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Run:
-    """How the audit was done: enough to repeat it. `seconds` is wall time per stage."""
-
-    options: Options
-    device: str
-    spec: ProxySpec
-    parameters: int
-    capacity_ratio: float | None
-    max_tokens: int | None
-    kinship: Kinship
-    packages: dict[str, str]
-    started_at: str
-    seconds: dict[str, float]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Audit:
-    """All that one audit found. Arrays are aligned with the batch's samples, (N,). `contamination` is None when no
-    benchmark was given."""
-
-    batch: Batch
-    n_tokens: NDArray[np.int64]
-    trained: NDArray[np.bool_]
-    fold: NDArray[np.int8]
-    duplicates: Duplicates
-    benchmarks: tuple[Benchmark, ...]
-    contamination: Contamination | None
-    trace: Trace
-    sight: Sight
-    controls: Controls
-    span_start: NDArray[np.int64]
-    span_end: NDArray[np.int64]
-    actions: Actions
-    measurements: dict[str, Measurement]
-    policy: Policy
-    verdict: Verdict
-    run: Run
+    def fold(self, folds: int, seed: int) -> NDArray[np.int8]:
+        """The side of the cross-fit on which each sample of the store lies."""
+        return assign_folds(self.group, self.store.n_tokens * self.scored, folds, seed)
 
 
 def run_audit(
@@ -195,55 +136,63 @@ class _Auditor:
     def timed(self, stage: str) -> Iterator[None]:
         began = time.perf_counter()
         yield
-        self.seconds[stage] = round(time.perf_counter() - began, 3)
+        self.seconds[stage] = round(self.seconds.get(stage, 0.0) + time.perf_counter() - began, 3)
 
     def run(self, inputs: Sequence[str | Path], benchmark_paths: Sequence[str | Path]) -> Audit:
         """All stages in order."""
         options, progress = self.options, self.progress
+        self.check_reference()
         device = resolve_device(options.device)
         benchmarks = tuple(read_benchmark(path) for path in benchmark_paths)
         with self.timed("batch"):
             batch = read_batch(inputs, text_column=options.text_column, id_column=options.id_column, progress=progress)
-        folder = work_folder(self.work, batch, options)
+            reference = read_batch([options.reference], progress=progress) if options.reference else None
+        folder = work_folder(self.work, batch, reference, options)
         with self.timed("duplicates"):
             duplicates = find_duplicates(batch, folder, progress)
         with self.timed("contamination"):
             contamination = check_contamination(batch, build_index(benchmarks), progress) if benchmarks else None
         with self.timed("tokens"):
-            corpus = self.encode(batch, duplicates, device, folder)
+            corpus = self.encode(batch, reference, duplicates, device, folder)
         with self.timed("folds"):
-            split = self.split(batch, duplicates, corpus, folder)
-        with self.timed("training"):
-            trace, token_losses = self.train(corpus, split, device, folder)
-        with self.timed("scores"):
-            sight = self.look(corpus, split, trace, token_losses)
-            n, n_tokens = len(batch), corpus.n_tokens
-            start, end = locate_spans(batch, corpus.encoder, sight.scores.span_first, sight.scores.span_last, progress)
-            actions = self.act(batch, sight, contamination)
-        ratio = measured_ratio(sight.scores, n_tokens, corpus.spec)
-        measurements = measure(
-            batch,
-            n_tokens,
-            duplicates,
-            contamination,
-            sight.scores,
-            sight.power.get(self.policy.map.memorization.score, {}) if split.kinship.cap >= max(DOSES) else {},
-            sight.masses,
-            ratio,
+            split = self.split(batch, reference, duplicates, corpus, folder)
+        n, n_tokens = len(batch), split.store.n_tokens[: len(batch)]
+        subjects = Subjects(
+            n_tokens=n_tokens,
+            group=split.group[:n],
+            usable=batch.trainable & (n_tokens > 0),
+            severed_tokens=split.kinship.severed_tokens[:n],
+            duplicates=duplicates,
+            references=corpus.references,
+            controls=split.controls,
         )
+        with self.timed("scores"):
+            sight = look(self.runs(corpus, split, device, folder), subjects, self.view(), options.seed)
+        self.seconds["scores"] = round(self.seconds["scores"] - self.seconds["training"], 3)  # trained while looking
+        with self.timed("reasons"):
+            score = sight.scores.memorization(self.policy.map.memorization.score)
+            shown = riskiest(score, subjects.group, sight.reasons.recall)
+            first, last = sight.scores.span_first, sight.scores.span_last
+            spans = locate_spans(batch, corpus.encoder, first, last, set(shown), progress)
+            actions = self.act(batch, sight, split, contamination)
+        ratio = measured_ratio(sight.scores, n_tokens, corpus.spec)
+        measurements = measure(batch, subjects, contamination, sight, self.policy.map.memorization.score, ratio)
         return Audit(
             batch=batch,
             n_tokens=n_tokens,
             trained=split.trained,
-            fold=split.fold[:n],
+            held_out=split.held_out,
+            fold=split.fold(options.folds, options.seed)[:n],
             duplicates=duplicates,
             benchmarks=benchmarks,
             contamination=contamination,
-            trace=trace.select(slice(0, n)),
+            trace=sight.trace.select(slice(0, n)),
             sight=sight,
-            controls=corpus.controls,
-            span_start=start,
-            span_end=end,
+            controls=split.controls,
+            spans=spans,
+            boilerplate=quote_boilerplate(batch, corpus.encoder, split.kinship.boilerplate),
+            riskiest=shown,
+            heats=heats(shown, sight.scores, sight.token_losses, spans.chosen),
             actions=actions,
             measurements=measurements,
             policy=self.policy,
@@ -254,67 +203,98 @@ class _Auditor:
                 spec=corpus.spec,
                 parameters=count_parameters(corpus.spec),
                 capacity_ratio=ratio,
-                max_tokens=None if split.whole else corpus.most_tokens,
+                max_tokens=None if (split.trained | split.held_out | ~subjects.usable).all() else corpus.most_tokens,
                 kinship=split.kinship,
+                references=corpus.references,
+                reference_sha256=reference.sha256 if reference else None,
                 packages=package_versions(),
                 started_at=self.started_at,
                 seconds=self.seconds,
             ),
         )
 
-    def encode(self, batch: Batch, duplicates: Duplicates, device: str, folder: Path) -> Corpus:
-        """Chooses the proxy and its vocabulary, writes the controls, and encodes everything."""
-        spec, encoder = self.choose_proxy(batch, duplicates, device)
-        most_tokens = self.most_tokens(device)
-        controls = self.plant(batch, duplicates, encoder, most_tokens)
-        store = encode_batch(batch, encoder, controls.texts, folder / "tokens.bin", self.progress)
-        return Corpus(spec=spec, encoder=encoder, controls=controls, store=store, most_tokens=most_tokens)
+    def check_reference(self) -> None:
+        """A threshold by a reference needs one; the message comes before the training, not after it."""
+        rules = (self.policy.map.difficulty.threshold, self.policy.map.memorization.threshold)
+        if any(rule.reference_percentile is not None for rule in rules) and not self.options.reference:
+            raise UsageError(
+                f'the policy "{self.policy.name}" cuts the map by reference_percentile: give the trusted slice with --reference'
+            )
 
-    def split(self, batch: Batch, duplicates: Duplicates, corpus: Corpus, folder: Path) -> Split:
-        """Who is kin, who is trained on, and who is on which side."""
-        controls, n_tokens, seed = corpus.controls, corpus.n_tokens, self.options.seed
-        usable = batch.trainable & (n_tokens > 0)
-        kinship = find_kin(corpus.store, duplicates.cluster_id, duplicates.exact, usable, folder, self.progress)
-        trained = usable & sample_groups(kinship.group, n_tokens * usable, corpus.most_tokens, seed)
-        group = np.concatenate([kinship.group, kinship.group.max() + 1 + controls.secret])
-        scored = np.concatenate([trained, np.ones(len(controls), dtype=bool)])
+    def view(self) -> View:
+        """How the policy looks at the losses."""
+        difficulty, memorization = self.policy.map.difficulty, self.policy.map.memorization
+        return View(
+            score=memorization.score,
+            epsilon=memorization.epsilon,
+            burn_in_share=difficulty.burn_in_share,
+            thresholds=(difficulty.threshold, memorization.threshold),
+        )
+
+    def encode(
+        self, batch: Batch, reference: Batch | None, duplicates: Duplicates, device: str, folder: Path
+    ) -> Corpus:
+        """Chooses the proxy and its vocabulary, and encodes everything but the controls."""
+        spec, encoder = self.choose_proxy(batch, duplicates, device)
+        batches = [batch] if reference is None else [batch, reference]
+        store = encode_batches(batches, encoder, folder / "tokens.bin", self.progress)
+        return Corpus(
+            spec=spec,
+            encoder=encoder,
+            store=store,
+            references=len(store) - len(batch),
+            most_tokens=self.most_tokens(device),
+        )
+
+    def split(
+        self, batch: Batch, reference: Batch | None, duplicates: Duplicates, corpus: Corpus, folder: Path
+    ) -> Split:
+        """Who is kin, who is trained on; then the controls, made of text that nobody trains on."""
+        store, seed, n = corpus.store, self.options.seed, len(batch)
+        trusted = np.arange(n, len(store))
+        usable = np.concatenate([batch.trainable, *([reference.trainable] if reference else [])]) & (store.n_tokens > 0)
+        kinship = find_kin(
+            store,
+            np.concatenate([duplicates.cluster_id, trusted]),
+            np.concatenate([duplicates.exact, np.zeros(len(trusted), dtype=bool)]),
+            usable,
+            folder,
+            self.progress,
+            piece_weight=weigh_pieces(corpus.encoder, store),
+        )
+        trained = usable & sample_groups(kinship.group, store.n_tokens * usable, corpus.most_tokens, seed)
+        alone = usable & (np.bincount(kinship.group)[kinship.group] == 1) & ~kinship.severed
+        held_out = hold_out(store.n_tokens, alone & (np.arange(len(store)) < n), trained, seed)
+        trained &= ~held_out
+        controls = self.plant(batch, corpus, held_out[:n], trained[:n], kinship.cap)
+        everything = extend_store(store, corpus.encoder, controls.texts)
         return Split(
             kinship=kinship,
-            trained=trained,
-            whole=bool((trained == usable).all()),
+            held_out=held_out[:n],
+            trained=trained[:n],
+            controls=controls,
+            store=everything,
+            group=np.concatenate([kinship.group, kinship.group.max() + 1 + controls.secret]),
             learnable=np.concatenate([trained, controls.dose > 0]),
-            scored=scored,
-            fold=assign_folds(group, corpus.store.n_tokens * scored, self.options.folds, seed),
+            scored=np.concatenate([trained, np.ones(len(controls), dtype=bool)]),
         )
 
-    def train(self, corpus: Corpus, split: Split, device: str, folder: Path) -> tuple[Trace, TokenLosses]:
-        """Trains a proxy per fold; on a CPU they share the cores."""
+    def runs(self, corpus: Corpus, split: Split, device: str, folder: Path) -> Iterator[tuple[Trace, TokenLosses]]:
+        """Trains a proxy per fold, as often as the options say, with other folds and seeds each time. On a CPU the proxies
+        of a run share the cores."""
         options = self.options
         threads = max(1, (os.cpu_count() or 1) // (options.folds if device == "cpu" else 1))
-        config = TrainConfig(
-            epochs=options.epochs, folds=options.folds, seed=options.seed, device=device, threads=threads
-        )
-        return cross_fit(
-            corpus.spec, config, corpus.store, split.fold, split.learnable, split.scored, folder, self.progress
-        )
-
-    def look(self, corpus: Corpus, split: Split, trace: Trace, token_losses: TokenLosses) -> Sight:
-        """Scores everything, measures how well that tells controls from samples without kin, and draws the map."""
-        settings, n_tokens, n = self.policy.map, corpus.n_tokens, len(corpus.n_tokens)
-        everything = score(trace, token_losses, settings.memorization.epsilon, settings.difficulty.burn_in_share)
-        scores, planted = everything.select(slice(0, n)), everything.select(slice(n, None))
-        single = np.bincount(split.kinship.group)[split.kinship.group] == 1
-        rules = (settings.difficulty.threshold, settings.memorization.threshold)
-        datamap = draw_map(scores, n_tokens, settings.memorization.score, rules, planted, corpus.controls)
-        return Sight(
-            scores=scores,
-            control_scores=planted,
-            power=measure_detection(scores.select(single), n_tokens[single], planted, corpus.controls),
-            datamap=datamap,
-            masses=masses(datamap.quadrant, n_tokens, split.kinship.group, whole=split.whole, seed=self.options.seed)
-            if datamap
-            else {},
-        )
+        for number in range(options.repeats):
+            seed = options.seed + REPEAT_STRIDE * number
+            config = TrainConfig(epochs=options.epochs, folds=options.folds, seed=seed, device=device, threads=threads)
+            fold = split.fold(options.folds, seed)
+            place = folder / f"run-{number}"
+            place.mkdir(exist_ok=True)
+            with self.timed("training"):
+                losses = cross_fit(
+                    corpus.spec, config, split.store, fold, split.learnable, split.scored, place, self.progress
+                )
+            yield losses
 
     def most_tokens(self, device: str) -> int:
         """Tokens to train on, at most."""
@@ -334,19 +314,26 @@ class _Auditor:
         encoder = load_encoder(folder)
         return checkpoint_spec(folder, encoder.vocab_size), encoder
 
-    def plant(self, batch: Batch, duplicates: Duplicates, encoder: Encoder, most_tokens: int) -> Controls:
+    def plant(
+        self, batch: Batch, corpus: Corpus, held_out: NDArray[np.bool_], trained: NDArray[np.bool_], cap: int
+    ) -> Controls:
         """Controls in the style of the batch, within the token budget of what will be trained on."""
         rng = np.random.default_rng([self.options.seed, 0xF1])
-        candidates = np.flatnonzero(batch.trainable & ~duplicates.exact)
-        chosen = rng.choice(candidates, min(FILLER_SAMPLES, len(candidates)), replace=False)
-        found = read_texts(batch, chosen.tolist())
-        texts = [found[i][:FILLER_CHARACTERS] for i in sorted(found)]
-        encoded = encoder.tokenizer.encode_batch_fast(texts, add_special_tokens=False)
-        per_byte = sum(len(e.ids) for e in encoded) / max(1, sum(len(t.encode()) for t in texts))
-        training_tokens = min(most_tokens, int(batch.n_bytes[batch.trainable].sum() * per_byte))
-        return plant_controls(texts, training_tokens, per_byte, self.options.seed)
+        candidates, held = np.flatnonzero(trained), np.flatnonzero(held_out)
+        chosen = rng.choice(candidates, min(WORD_SAMPLES, len(candidates)), replace=False)
+        found = read_texts(batch, [*held.tolist(), *chosen.tolist()])
+        n_tokens = corpus.store.n_tokens[: len(batch)]
+        per_byte = float(n_tokens[trained].sum() / max(1, batch.n_bytes[trained].sum()))
+        return plant_controls(
+            [found[i] for i in rng.permutation(held).tolist()],
+            [found[i][:WORD_CHARACTERS] for i in sorted(chosen.tolist())],
+            budget=TOKEN_SHARE * float(n_tokens[trained].sum()),
+            tokens_per_byte=per_byte,
+            doses=[dose for dose in DOSES if 2 * dose <= cap],
+            seed=self.options.seed,
+        )
 
-    def act(self, batch: Batch, sight: Sight, contamination: Contamination | None) -> Actions:
+    def act(self, batch: Batch, sight: Sight, split: Split, contamination: Contamination | None) -> Actions:
         """What to do with each sample; up-sampling is closed to noise and to benchmark items."""
         nothing = np.zeros(len(batch), dtype=bool)
         hard = sight.quadrant == QUADRANTS.index("ambiguous_hard")
@@ -357,14 +344,29 @@ class _Auditor:
             suspected=contamination.is_tier("suspected") if contamination else nothing,
             noise=find_noise(batch, hard, sight.scores, self.progress),
             never_drop=self.policy.never_drop,
+            reasons=sight.reasons,
+            held_out=split.held_out,
         )
 
 
-def work_folder(work: Path, batch: Batch, options: Options) -> Path:
+def quote_boilerplate(batch: Batch, encoder: Encoder, found: Sequence[Boilerplate]) -> tuple[Quote, ...]:
+    """Where in the texts the examples of boilerplate stand; those in the trusted reference are left out."""
+    wanted = [example for example in found if example.sample < len(batch)]
+    texts = read_texts(batch, [example.sample for example in wanted])
+    quotes = []
+    for example in wanted:
+        offsets = encoder.tokenizer.encode(texts[example.sample], add_special_tokens=False).offsets
+        start, end = offsets[example.first][0], offsets[example.last][1]
+        quotes.append(Quote(sample=example.sample, start=start, end=end, samples=example.samples))
+    return tuple(quotes)
+
+
+def work_folder(work: Path, batch: Batch, reference: Batch | None, options: Options) -> Path:
     """The folder that a run of exactly this kind may continue in."""
     versions = [__version__, torch.__version__, os.cpu_count()]
     weights = checkpoint_sha256(Path(options.proxy)) if options.proxy and options.proxy not in PRESETS else None
-    return open_run(work, [batch.sha256, str(batch.paths), versions, asdict(options), weights])
+    trusted = reference.sha256 if reference else None
+    return open_run(work, [batch.sha256, str(batch.paths), versions, asdict(options), weights, trusted])
 
 
 def package_versions() -> dict[str, str]:

@@ -16,7 +16,7 @@ from carto_audit.progress import Progress
 from carto_audit.text import safe_inline
 
 if TYPE_CHECKING:
-    from carto_audit.audit import Audit
+    from carto_audit.results import Audit
 
 WORK_FOLDER = ".work"
 """Inside the audit's folder: what a killed run needs to continue. Removed when the audit is complete."""
@@ -54,6 +54,14 @@ def cli() -> None:
 @click.option(
     "--max-tokens", type=click.IntRange(1), help="Train on a sample of about so many tokens.  [default: by device]"
 )
+@click.option(
+    "--repeats",
+    type=click.IntRange(1, 100),
+    default=1,
+    show_default=True,
+    help="Pairs of proxies; scores are averaged.",
+)
+@click.option("--reference", metavar="FILE", help="Trusted text that a policy may measure the batch against.")
 @click.option("--seed", type=click.IntRange(0, 2**31 - 1), default=0, show_default=True)
 @click.option("--fail-on", type=click.Choice(FAIL_ON), default="reject", show_default=True, help="What exits with 1.")
 def ingest(
@@ -69,6 +77,7 @@ def ingest(
       carto-audit ingest shards/ --policy regulated-health --benchmark mmlu.jsonl --out audits/may
       carto-audit ingest "data/*.jsonl.gz" --policy exploratory --max-tokens 500000
       carto-audit ingest batch.parquet --proxy ./last-checkpoint --policy strict --benchmark evals.parquet
+      carto-audit ingest batch.parquet --policy ours.yaml --reference trusted.parquet --repeats 3
     """
     from carto_audit.policy import load_policy
     from carto_audit.verdict import exit_code
@@ -164,7 +173,7 @@ def _audit(batch: Sequence[str], policy: Any, benchmark: Sequence[str], folder: 
     from carto_audit.console import RichProgress, open_console, render_summary
     from carto_audit.outputs import open_folder
 
-    _check_apart(batch, folder)
+    _check_apart([*batch, *([run["reference"]] if run.get("reference") else [])], folder)
     _check_writable(folder)
     open_folder(folder)
     progress = RichProgress(open_console(stderr=True))
@@ -181,10 +190,11 @@ def _run(
     run: dict[str, Any],
     progress: Progress,
 ) -> tuple["Audit", dict[str, Any]]:
-    from carto_audit.audit import Options, run_audit
+    from carto_audit.audit import run_audit
     from carto_audit.batch import read_texts
     from carto_audit.facts import report_facts, wanted_texts
     from carto_audit.outputs import write_outputs
+    from carto_audit.results import Options
     from carto_audit.work import remove_runs
 
     work = folder / WORK_FOLDER

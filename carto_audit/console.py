@@ -18,7 +18,7 @@ from rich.text import Text
 
 from carto_audit.figures import QUADRANTS, percent
 from carto_audit.progress import Advance, Progress
-from carto_audit.report import STATUS_WORDS, decisive, glance, judged, verdict_sentence
+from carto_audit.readings import STATUS_WORDS, decisive, glance, judged, verdict_sentence
 from carto_audit.text import safe_inline
 
 _HEARTBEAT = 30.0
@@ -38,6 +38,7 @@ _SIGNS: Mapping[str, tuple[str, str]] = {
     "reject": ("✖", "x"),
 }
 _SHOWN_FINDINGS = 6
+_SHOWN_REMEDIES = 5
 
 
 def open_console(*, stderr: bool = False) -> Console:
@@ -148,7 +149,7 @@ def _findings_table(facts: Mapping[str, Any], console: Console) -> Table:
         sign = _sign("inconclusive" if blind else finding["severity"], console)
         style = "magenta" if blind else "red" if finding["severity"] == "reject" else "yellow"
         why = finding["reason"] or finding["metric"]
-        cells = (_cell(finding["rule"], "bold"), _cell(judged(facts, finding)), _cell(why, "dim", 160))
+        cells = (_cell(finding["rule"], "bold"), _cell(judged(finding)), _cell(why, "dim", 160))
         table.add_row(Text(sign, style=style), *cells)
     if len(found) > _SHOWN_FINDINGS:
         table.add_row(Text("…"), Text(f"and {len(found) - _SHOWN_FINDINGS:,} more in the report"), "", "")
@@ -185,6 +186,8 @@ def _glance_table(facts: Mapping[str, Any]) -> Table:
     warnings = len(facts["warnings"]) + len(facts["detection"]["warnings"])
     for name, line in (*lines.items(), ("skipped rows", lost)):
         table.add_row(Text(name.capitalize(), style="bold"), _cell(line))
+    for place, remedy in enumerate(facts["detection"]["remedies"][:_SHOWN_REMEDIES]):
+        table.add_row(Text("To see more" if place == 0 else "", style="bold magenta"), _cell(remedy))
     if warnings:
         table.add_row(Text("Warnings", style="bold"), Text(f"{warnings:,}, in the report"))
     return table

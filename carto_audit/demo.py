@@ -78,6 +78,7 @@ KINDS = {
     "benchmark": Kind(title="benchmark items, alone and inside text", found_when="confirmed as contamination"),
     "noise": Kind(title="noise", found_when="neither up-sampled nor called memorized"),
     "boilerplate": Kind(title="boilerplate", found_when="not called memorized"),
+    "": Kind(title="ordinary text", found_when="not called memorized, unless its passage recurs"),
 }
 
 
@@ -200,6 +201,8 @@ def count_found(scores: pa.Table, rows: Sequence[int], kind: str) -> int:
             return sum(row["contamination_tier"] == "confirmed" for row in chosen)
         case "noise":
             return sum(row["action"] != "upsample" and not _memorized(row) for row in chosen)
+        case "":
+            return sum(not _memorized(row) or row["copies"] > 1 for row in chosen)
         case _:
             return sum(not _memorized(row) for row in chosen)
 

@@ -44,11 +44,13 @@ Index = NDArray[np.int64]
 class Duplicates:
     """Kinship of samples, one entry each. `cluster_id` is the index of the cluster's first sample.
 
-    `exact`: byte-identical to an earlier sample. `near`: not exact, and not the first of its cluster.
+    `copies` counts the samples that are byte-identical to each, itself included. `exact`: byte-identical to an earlier
+    sample. `near`: not exact, and not the first of its cluster.
     """
 
     cluster_id: Index
     cluster_size: Index
+    copies: Index
     exact: NDArray[np.bool_]
     near: NDArray[np.bool_]
     jaccard_threshold: float
@@ -277,8 +279,26 @@ def _clusters(first: Index, label: Index) -> Duplicates:
     return Duplicates(
         cluster_id=cluster_id,
         cluster_size=size[inverse].astype(np.int64),
+        copies=np.bincount(first, minlength=len(first))[first],
         exact=exact,
         near=~exact & (cluster_id != samples),
         jaccard_threshold=JACCARD_THRESHOLD,
         shingle=SHINGLE,
     )
+
+
+def copy_counts(texts: list[str], group: Index) -> tuple[Index, Index]:
+    """How many texts of its group are equal to each text, and how many are equal or similar (JACCARD_THRESHOLD), itself
+    included, (n,) each. Compares all pairs of a group."""
+    shingles = ngrams(hash_words(texts), SHINGLE)
+    sets = [set(part.tolist()) for part in np.split(shingles.values, shingles.offsets[1:-1])]
+    exact, near = np.zeros(len(texts), np.int64), np.zeros(len(texts), np.int64)
+    members = np.split(np.argsort(group, kind="stable"), np.cumsum(np.unique(group, return_counts=True)[1])[:-1])
+    for i, j in ((i, j) for part in members for i in part.tolist() for j in part.tolist()):
+        exact[i] += texts[i] == texts[j]
+        near[i] += texts[i] == texts[j] or _similar(sets[i], sets[j])
+    return exact, near
+
+
+def _similar(a: set[int], b: set[int]) -> bool:
+    return bool(a and b) and len(a & b) >= JACCARD_THRESHOLD * len(a | b)

@@ -11,29 +11,23 @@ from numpy.typing import NDArray
 
 from carto_audit import __version__
 from carto_audit.datamap import UNMAPPED, Line
-from carto_audit.redact import excerpt
+from carto_audit.detection import detection_facts
+from carto_audit.reasons import NO_RECALL, RECALLS
+from carto_audit.redact import excerpt, heat_strip
 from carto_audit.scores import burn_in_epochs
 from carto_audit.thresholds import QUADRANTS, Epsilon
 
 if TYPE_CHECKING:
-    from carto_audit.audit import Audit
+    from carto_audit.results import Audit
 
 MOST_ROWS = 50
-"""Samples and matches that the report shows; the Parquet files hold all."""
+"""Matches that the report shows; the Parquet files hold all."""
+
+HEAT_LEVELS = 5
+"""Shades of a heat strip."""
 
 MOST_EXAMPLES = 10
-FEW_SECRETS = 5
-
 Texts = Mapping[int, str]
-
-
-def riskiest(audit: "Audit") -> list[int]:
-    """Sample indices of the report's table, (<= MOST_ROWS,): by memorization, one per cluster of copies."""
-    score = audit.sight.scores.memorization(audit.policy.map.memorization.score)
-    order = np.argsort(-np.where(np.isfinite(score), score, -np.inf), kind="stable")
-    order = order[np.isfinite(score[order])]
-    _, first = np.unique(audit.duplicates.cluster_id[order], return_index=True)
-    return [int(i) for i in order[np.sort(first)][:MOST_ROWS]]
 
 
 def shown_matches(audit: "Audit") -> pa.Table | None:
@@ -49,7 +43,8 @@ def shown_matches(audit: "Audit") -> pa.Table | None:
 def wanted_texts(audit: "Audit") -> list[int]:
     """Sample indices whose text the report quotes."""
     matches = shown_matches(audit)
-    return riskiest(audit) + ([] if matches is None else matches["sample"].to_pylist())
+    quoted = [quote.sample for quote in audit.boilerplate]
+    return audit.riskiest + quoted + ([] if matches is None else matches["sample"].to_pylist())
 
 
 def report_facts(audit: "Audit", texts: Texts) -> dict[str, Any]:
@@ -59,9 +54,9 @@ def report_facts(audit: "Audit", texts: Texts) -> dict[str, Any]:
             "schema_version": 1,
             "tool": {"name": "carto-audit", "version": __version__},
             "batch": _batch(audit),
-            "run": _run(audit),
+            "run": _run(audit, texts),
             "map": _map(audit),
-            "detection": _detection(audit),
+            "detection": detection_facts(audit),
             "duplicates": _duplicates(audit),
             "contamination": _contamination(audit, texts),
             "policy": {
@@ -78,18 +73,10 @@ def report_facts(audit: "Audit", texts: Texts) -> dict[str, Any]:
                 "exit_code": int(audit.verdict.exit_code),
                 "complete": audit.verdict.complete,
             },
-            "riskiest": [_sample(audit, i, texts[i]) for i in riskiest(audit)],
+            "riskiest": [_sample(audit, i, texts[i]) for i in audit.riskiest],
         }
     )
     return facts
-
-
-def control_medians(audit: "Audit") -> dict[int, float]:
-    """The median memorization of the planted controls by dose: the ruler beside the map."""
-    score = audit.sight.control_scores.memorization(audit.policy.map.memorization.score)
-    doses = np.unique(audit.controls.dose[audit.controls.dose > 0])
-    found = {int(dose): score[(audit.controls.dose == dose) & np.isfinite(score)] for dose in doses}
-    return {dose: float(np.median(values)) for dose, values in found.items() if len(values)}
 
 
 def _finite(value: Any) -> Any:
@@ -115,6 +102,8 @@ def _batch(audit: "Audit") -> dict[str, Any]:
         "tokens": int(audit.n_tokens.sum()),
         "trained_samples": int(audit.trained.sum()),
         "trained_tokens": int(audit.n_tokens[audit.trained].sum()),
+        "held_out_samples": int(audit.held_out.sum()),
+        "held_out_tokens": int(audit.n_tokens[audit.held_out].sum()),
         "skipped": [
             {
                 "reason": s.reason,
@@ -127,8 +116,9 @@ def _batch(audit: "Audit") -> dict[str, Any]:
     }
 
 
-def _run(audit: "Audit") -> dict[str, Any]:
+def _run(audit: "Audit", texts: Texts) -> dict[str, Any]:
     run, options = audit.run, audit.run.options
+    severed = run.kinship.severed[: len(audit.batch)]
     return {
         "seed": options.seed,
         "device": run.device,
@@ -143,13 +133,22 @@ def _run(audit: "Audit") -> dict[str, Any]:
         },
         "folds": options.folds,
         "epochs": options.epochs,
+        "repeats": options.repeats,
+        "reference_samples": run.references,
+        "reference_sha256": run.reference_sha256,
         "burn_in_epochs": burn_in_epochs(options.epochs, audit.policy.map.difficulty.burn_in_share),
         "logged_epochs": list(audit.trace.logged),
         "max_tokens": run.max_tokens,
         "kinship": {
-            "groups": len(np.unique(run.kinship.group)),
+            "groups": int((np.bincount(run.kinship.group) > 1).sum()),
             "frequency_cap": run.kinship.cap,
             "boilerplate_runs": run.kinship.boilerplate_runs,
+            "boilerplate": [
+                {"samples": quote.samples, "excerpt": asdict(excerpt(texts[quote.sample], quote.start, quote.end))}
+                for quote in audit.boilerplate
+            ],
+            "severed_samples": int(severed.sum()),
+            "severed_token_share": audit.measurements["kinship.severed_token_share"].value,
             "largest_group_token_share": run.kinship.largest_share,
         },
         "packages": run.packages,
@@ -171,8 +170,9 @@ def _map(audit: "Audit") -> dict[str, Any]:
         "threshold_rules": {
             axis: {
                 "rule": rules[axis].model_dump(exclude_none=True),
-                "words": line.words if line else "could not be set: nothing was measured to set it by",
-                "flagged_share": line.flagged_share if line else None,
+                "words": line.drawn.words if line else "could not be set: nothing was measured to set it by",
+                "flagged_share": line.drawn.flagged_share if line else None,
+                "cuts": [{**asdict(cut), "drawn": cut is line.drawn} for cut in line.cuts] if line else [],
             }
             for axis, line in lines.items()
         },
@@ -182,13 +182,22 @@ def _map(audit: "Audit") -> dict[str, Any]:
                 "tokens": mass.tokens,
                 "row_share": mass.row_share,
                 "token_share": mass.token_share,
-                "token_share_interval": None if audit.run.max_tokens is None else list(mass.token_interval),
+                "token_share_interval": list(mass.token_interval)
+                if mass.token_interval[0] != mass.token_interval[1]
+                else None,
             }
             for name, mass in audit.sight.masses.items()
             if name in QUADRANTS
         },
+        "recall": _recall(audit),
         "forget": _forget(audit),
     }
+
+
+def _recall(audit: "Audit") -> dict[str, dict[str, int]]:
+    """Rows and tokens of flagged samples by kind of recall."""
+    kinds = {name: audit.sight.reasons.recall == code for code, name in enumerate(RECALLS)}
+    return {name: {"rows": int(of.sum()), "tokens": int(audit.n_tokens[of].sum())} for name, of in kinds.items()}
 
 
 def _forget(audit: "Audit") -> dict[str, Any]:
@@ -198,6 +207,7 @@ def _forget(audit: "Audit") -> dict[str, Any]:
         "levels": len(np.unique(known)),
         "tie_share": audit.measurements["forget.tie_share"].value if len(known) else None,
         "never_learned_share": audit.measurements["forget.never_learned_share"].value if len(known) else None,
+        "sweep": [asdict(step) for step in audit.sight.sweep],
     }
 
 
@@ -207,73 +217,6 @@ def _epsilon_words(epsilon: Epsilon) -> str:
     if epsilon.held_out_percentile is not None:
         return f"percentile {epsilon.held_out_percentile:g} of the losses of unseen samples"
     return f"each sample's own lowest loss plus {epsilon.relative:g} nats per token"
-
-
-def _detection(audit: "Audit") -> dict[str, Any]:
-    table = {
-        score: {
-            kind: {form: {dose: asdict(power) for dose, power in doses.items()} for form, doses in forms.items()}
-            for kind, forms in classes.items()
-        }
-        for score, classes in audit.sight.power.items()
-    }
-    return {
-        "scores": table,
-        "above_line": _above_line(audit),
-        "capacity_ratio": audit.run.capacity_ratio,
-        "epochs": audit.run.options.epochs,
-        "warnings": list(_detection_warnings(audit)),
-    }
-
-
-def _above_line(audit: "Audit") -> dict[str, float]:
-    """The share of planted copies above the map's memorization threshold, by dose."""
-    if audit.sight.datamap is None:
-        return {}
-    score = audit.sight.control_scores.memorization(audit.policy.map.memorization.score)
-    line, doses = audit.sight.datamap.memorization.value, audit.controls.dose
-    return {str(dose): float((score[doses == dose] > line).mean()) for dose in np.unique(doses[doses > 0])}
-
-
-def _detection_warnings(audit: "Audit") -> list[str]:
-    planted = audit.controls.dose > 0
-    if not planted.any():
-        return [
-            "the batch is too small to plant controls: nothing says how well this audit sees; audit more text at once"
-        ]
-    few = sorted(
-        f"{form} at dose {dose} ({count})"
-        for form in np.unique(audit.controls.form)
-        for dose in np.unique(audit.controls.dose[planted])
-        if (count := _secrets(audit, form, dose)) < FEW_SECRETS
-    )
-    warnings = []
-    if few:
-        warnings.append(f"few planted secrets, so wide intervals: {', '.join(few)}; a larger batch allows more")
-    if audit.run.options.folds == 1:
-        warnings.append("a single proxy has no out-of-fold losses: only the forget score was measured; use --folds 2")
-    kinship = audit.run.kinship
-    if kinship.boilerplate_runs:
-        warnings.append(
-            f"{kinship.boilerplate_runs:,} runs of text occur in more than {kinship.cap} samples and count as boilerplate: a "
-            "secret that occurs so often inside other text is not seen as memorized"
-        )
-    if kinship.cap < kinship.usual_cap:
-        warnings.append(
-            f"much of this batch hangs together: only runs in at most {kinship.cap} samples (usually {kinship.usual_cap}) "
-            "kept samples on one side, so a secret that occurs more often inside other text may go unseen"
-        )
-    ratio = audit.run.capacity_ratio
-    if ratio is not None and not 0.5 <= ratio <= 10:
-        low = ("memorizes nearly everything", "more text or a smaller proxy")
-        side, cure = low if ratio < 0.5 else ("has room for little but copies", "a larger proxy")
-        warnings.append(f"capacity ratio {ratio:.2g} is outside 0.5 to 10: this proxy {side}; {cure} would tell more")
-    return warnings
-
-
-def _secrets(audit: "Audit", form: str, dose: int) -> int:
-    chosen = (audit.controls.form == form) & (audit.controls.dose == dose)
-    return len(np.unique(audit.controls.secret[chosen]))
 
 
 def _duplicates(audit: "Audit") -> dict[str, Any]:
@@ -325,19 +268,21 @@ def _item_texts(audit: "Audit", matches: pa.Table) -> dict[tuple[str, str, str],
 
 
 def _sample(audit: "Audit", i: int, text: str) -> dict[str, Any]:
-    scores, start, end = audit.sight.scores, int(audit.span_start[i]), int(audit.span_end[i])
-    code = int(audit.sight.quadrant[i])
+    scores, start, end = audit.sight.scores, int(audit.spans.start[i]), int(audit.spans.end[i])
+    reasons, code = audit.sight.reasons, int(audit.sight.quadrant[i])
     return {
         "sample_id": audit.batch.sample_id[i].as_py(),
         "row": int(audit.batch.row[i]),
         "quadrant": QUADRANTS[code] if code != UNMAPPED else None,
         "difficulty": scores.difficulty[i],
         "memorization": scores.memorization(audit.policy.map.memorization.score)[i],
-        "memorized_share": scores.memorized_share[i],
-        "memorized_span_share": scores.memorized_span_share[i],
-        "forget_score": scores.forget_score[i],
+        **{name: values[i] for name, values in scores.selectable().items()},
         "n_tokens": audit.n_tokens[i],
         "cluster_size": audit.duplicates.cluster_size[i],
+        "copies": reasons.copies[i],
+        "recall": RECALLS[reasons.recall[i]] if reasons.recall[i] != NO_RECALL else None,
+        "equivalent_dose": reasons.equivalent_dose[i],
+        "dose_words": reasons.dose_words(i),
         "contamination_tier": str(audit.contamination.tier_names()[i]) if audit.contamination else "",
         "action": str(audit.actions.action[i]),
         "weight": audit.actions.weight[i],
@@ -345,12 +290,23 @@ def _sample(audit: "Audit", i: int, text: str) -> dict[str, Any]:
         "loss_in": scores.loss_in[i],
         "loss_out": scores.loss_out[i],
         "excerpt": asdict(excerpt(text, max(start, 0), max(end, 0))),
+        "heat": [{"text": piece, "level": level} for piece, level in _heat(audit, i, text)],
         "losses": {
             "train": _losses(audit.trace.train[:, i]),
             "in_fold": _losses(audit.trace.loss_in[:, i]),
             "out_of_fold": _losses(audit.trace.loss_out[:, i]),
         },
     }
+
+
+def _heat(audit: "Audit", i: int, text: str) -> list[tuple[str, int]]:
+    """The text around the sample's span in pieces, each with the share of its loss that training removed, in levels."""
+    heat = audit.heats.get(i)
+    if heat is None or not len(heat.share) or not np.isfinite(heat.share).all():
+        return []
+    edges = np.maximum.accumulate([*heat.offsets[:, 0].tolist(), int(heat.offsets[-1, 1])])
+    levels = np.minimum((heat.share * HEAT_LEVELS).astype(int), HEAT_LEVELS - 1)
+    return heat_strip(text, edges.tolist(), levels.tolist())
 
 
 def _losses(values: NDArray[np.float32]) -> list[float]:

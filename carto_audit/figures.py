@@ -48,10 +48,23 @@ QUADRANTS: Mapping[str, QuadrantWords] = {
     ),
 }
 SCORE_WORDS: Mapping[str, str] = {
-    "memorized_span_share": "memorized span share",
-    "memorized_share": "memorized share",
-    "forget_score": "forget score",
+    "memorized": "memorized share of a passage",
+    "memorized_span_share": "memorized share of one window",
+    "memorized_share": "memorized share of a whole sample",
+    "forget_score": "forget events, as the policy sets ε",
+    "forget_absolute": "forget events, one loss level for all",
+    "forget_relative": "forget events, own lowest loss plus a margin",
+    "forget_held_out": "forget events, level of unseen text",
+    "lt_iqr": "spread of the loss trace (LT-IQR)",
+    "drop": "drop of the loss in training",
+    "learn_time": "epoch at which it is learned",
+    "rebound": "largest rise of the loss",
+    "cumulative_loss": "sum of the losses over all epochs",
+    "low_final_loss": "low loss at the end",
+    "near_duplicate_count": "number of near copies",
+    "mosaic_count": "number of copies, near ones counting less",
 }
+"""Every score and published statistic, in words; a policy may choose the first four as the map's axis."""
 
 _INK, _MUTED, _RULE, _MARK = "#1c2733", "#5b6874", "#8a96a1", "#8c1d0f"
 _LEFT = 0.075

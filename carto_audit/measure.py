@@ -7,23 +7,23 @@ from numpy.typing import NDArray
 
 from carto_audit.batch import Batch
 from carto_audit.contamination import Contamination
-from carto_audit.datamap import Mass
-from carto_audit.duplicates import Duplicates
+from carto_audit.controls import cells_of
 from carto_audit.metrics import Measurement
-from carto_audit.scores import Power, Scores
+from carto_audit.power import Power
+from carto_audit.scores import Scores
+from carto_audit.sight import Sight, Subjects
 
 
 def measure(
     batch: Batch,
-    n_tokens: NDArray[np.int64],
-    duplicates: Duplicates,
+    subjects: Subjects,
     contamination: Contamination | None,
-    scores: Scores,
-    power: Mapping[str, Mapping[str, Mapping[str, Power]]],
-    mass: Mapping[str, Mass],
+    sight: Sight,
+    score: str,
     ratio: float | None,
 ) -> dict[str, Measurement]:
-    """Every metric that this audit could measure. `power` is that of the policy's score, by class, form and dose."""
+    """Every metric that this audit could measure. `score` is the policy's, whose power counts."""
+    n_tokens, duplicates = subjects.n_tokens, subjects.duplicates
     total, rows = max(1, int(n_tokens.sum())), len(batch)
     found: dict[str, float | None] = {
         "batch.rows": batch.rows,
@@ -34,13 +34,15 @@ def measure(
         "duplicates.exact_row_share": duplicates.exact.sum() / rows,
         "duplicates.near_row_share": duplicates.near.sum() / rows,
         "duplicates.token_share": n_tokens[duplicates.exact | duplicates.near].sum() / total,
+        "kinship.severed_token_share": subjects.severed_tokens[subjects.usable].sum() / total,
+        "repeats.agreement": sight.agreement,
         "proxy.capacity_ratio": ratio,
-        **_forget_metrics(scores),
+        **_forget_metrics(sight.scores),
         **_contamination_metrics(contamination, n_tokens),
-        **_power_metrics(power),
+        **_power_metrics(sight.power.get(score, {})),
     }
     measured = {name: Measurement.exact(float(value)) for name, value in found.items() if value is not None}
-    for part, m in mass.items():
+    for part, m in sight.masses.items():
         low, high = m.row_interval
         measured[f"{part}.row_share"] = Measurement(value=m.row_share, low=low, high=high)
         low, high = m.token_interval
@@ -72,14 +74,20 @@ def _contamination_metrics(contamination: Contamination | None, n_tokens: NDArra
     }
 
 
-def _power_metrics(by_class: Mapping[str, Mapping[str, Mapping[str, Power]]]) -> dict[str, float | None]:
-    """Power at each dose: the lowest over classes and forms, for a chain is as strong as its weakest link."""
-    forms = [form for forms in by_class.values() for form in forms.values()]
+def _power_metrics(kinds: Mapping[str, Mapping[str, Mapping[str, Power]]]) -> dict[str, float | None]:
+    """Power at each dose: the lowest over kinds and forms, for a chain is as strong as its weakest link. Where a dose was
+    too dear to plant, the next lower one that repeats at all stands in, since what occurs more often is seen better."""
     found: dict[str, float | None] = {}
-    for dose in ("1", "4", "16"):
-        powers = [form[dose] for form in forms if dose in form]
-        if powers and len(powers) == len(forms):
-            found[f"detection.auc_at_dose_{dose}"] = min(p.auc for p in powers)
-            if dose != "1":
-                found[f"detection.recall_at_5pct_dose_{dose}"] = min(p.recall_at_5pct for p in powers)
+    for dose in (1, 4, 16):
+        powers = [_at(kinds.get(kind, {}).get(form, {}), dose) for kind, form in cells_of(dose)]
+        seen = [power for power in powers if power is not None]
+        if len(seen) == len(powers):
+            found[f"detection.auc_at_dose_{dose}"] = min(power.auc for power in seen)
+            if dose != 1:
+                found[f"detection.recall_at_5pct_dose_{dose}"] = min(power.recall_at_5pct for power in seen)
     return found
+
+
+def _at(doses: Mapping[str, Power], dose: int) -> Power | None:
+    planted = [int(d) for d in doses if (2 <= int(d) <= dose) or int(d) == dose]
+    return doses[str(max(planted))] if planted else None

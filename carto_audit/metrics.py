@@ -156,6 +156,26 @@ def _detection() -> list[Metric]:
     ]
 
 
+def _trust() -> list[Metric]:
+    return [
+        Metric(
+            name="kinship.severed_token_share",
+            unit="share",
+            better="lower",
+            kind="power",
+            meaning="tokens in passages that lie on both sides of the split, so that they cannot be seen",
+        ),
+        Metric(
+            name="repeats.agreement",
+            unit="share",
+            better="higher",
+            kind="power",
+            meaning="how far runs with other folds and seeds flag the same samples (--repeats; mean Jaccard similarity)",
+            map_keys=_MEMORIZED,
+        ),
+    ]
+
+
 def _proxy() -> list[Metric]:
     forget = ("memorization.epsilon",)
     return [
@@ -187,7 +207,7 @@ def _proxy() -> list[Metric]:
 
 METRICS: dict[str, Metric] = {
     metric.name: metric
-    for group in (_batch, _masses, _repetition, _contamination, _detection, _proxy)
+    for group in (_batch, _masses, _repetition, _contamination, _detection, _trust, _proxy)
     for metric in group()
 }
 """All metrics, by name, in the order of the documentation. Needs no NumPy, so policies check fast."""

@@ -9,16 +9,16 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from carto_audit.contamination import write_matches
-from carto_audit.facts import control_medians
 from carto_audit.figures import figure_png, figure_svg, map_figure
 from carto_audit.files import atomic_path, file_sha256, write_json
+from carto_audit.reasons import NO_RECALL, RECALLS
 from carto_audit.report import write_report
 from carto_audit.thresholds import QUADRANTS
 from carto_audit.trace import write_trace
 from carto_audit.verdict import intoto_statement, verdict_document
 
 if TYPE_CHECKING:
-    from carto_audit.audit import Audit
+    from carto_audit.results import Audit
 
 OUTPUTS = (
     "scores.parquet",
@@ -63,7 +63,7 @@ def write_outputs(audit: "Audit", facts: dict[str, Any], folder: Path) -> None:
         memorization=audit.sight.scores.memorization(audit.policy.map.memorization.score),
         n_tokens=audit.n_tokens,
         facts=facts,
-        control_scores=control_medians(audit),
+        control_scores=audit.sight.reasons.ruler,
     )
     write_report(folder, facts, figure_svg(figure), figure_png(figure))
     subjects = {
@@ -77,6 +77,7 @@ def write_outputs(audit: "Audit", facts: dict[str, Any], folder: Path) -> None:
 def scores_table(audit: "Audit") -> pa.Table:
     """`scores.parquet`: a row per sample. Scores and quadrant are null where a sample was not trained on."""
     scores, duplicates, actions = audit.sight.scores, audit.duplicates, audit.actions
+    reasons = audit.sight.reasons
     names = [*QUADRANTS, None]
     quadrant = audit.sight.quadrant
     tiers = audit.contamination.tier_names() if audit.contamination else np.full(len(audit.batch), "")
@@ -90,8 +91,14 @@ def scores_table(audit: "Audit") -> pa.Table:
             "forget_score": _nullable(scores.forget_score),
             "memorized_share": _nullable(scores.memorized_share),
             "memorized_span_share": _nullable(scores.memorized_span_share),
-            "span_start": pa.array(audit.span_start, mask=audit.span_start < 0),
-            "span_end": pa.array(audit.span_end, mask=audit.span_end < 0),
+            "memorized": _nullable(scores.memorized),
+            "span_start": pa.array(audit.spans.start, mask=audit.spans.start < 0),
+            "span_end": pa.array(audit.spans.end, mask=audit.spans.end < 0),
+            "copies": pa.array(reasons.copies, mask=scores.span_copies < 0),
+            "recall": pa.DictionaryArray.from_arrays(
+                pa.array(reasons.recall, pa.int8(), mask=reasons.recall == NO_RECALL), pa.array(RECALLS)
+            ).cast(pa.string()),
+            "equivalent_dose": _nullable(reasons.equivalent_dose),
             "loss_in": _nullable(scores.loss_in),
             "loss_out": _nullable(scores.loss_out),
             "quadrant": pa.DictionaryArray.from_arrays(

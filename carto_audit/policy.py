@@ -32,7 +32,7 @@ from carto_audit.strict import NonBlank, NotBoolean, Strict, nearest
 from carto_audit.thresholds import QUADRANTS, Epsilon, Quadrant, Threshold
 
 Severity = Literal["reject", "warn"]
-Score = Literal["memorized_span_share", "memorized_share", "forget_score"]
+Score = Literal["memorized", "memorized_span_share", "memorized_share", "forget_score"]
 _ALIASES = {"forget_events": "forget_score"}  # the paper's name for it
 
 RuleId = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")]
@@ -49,7 +49,9 @@ class Difficulty(Strict):
     @classmethod
     def _controls_have_no_difficulty(cls, value: Threshold) -> Threshold:
         if value.control_dose is not None:
-            raise ValueError("control_dose measures memorization; cut difficulty by percentile or absolute")
+            raise ValueError(
+                "control_dose measures memorization; cut difficulty by percentile, reference_percentile or absolute"
+            )
         return value
 
 

@@ -48,7 +48,7 @@ PRESETS = {
         layers=2,
         heads=4,
         learning_rate=2e-3,
-        minibatch_tokens=1024,
+        minibatch_tokens=256,
     ),
     "small": ProxySpec(
         name="small",

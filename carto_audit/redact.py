@@ -177,8 +177,35 @@ def excerpt(text: str, start: int, end: int, context: int = 120, *, memorized: b
     )
 
 
+def heat_strip(text: str, cuts: list[int], levels: list[int]) -> list[tuple[str, int]]:
+    """The passage `text[cuts[0]:cuts[-1]]` in pieces of one level each, redacted and printable as a memorized passage is.
+
+    `cuts` ascend, and `levels` has one level for each pair of neighbours. A masked secret is one label, at the level of the
+    piece in which it begins.
+    """
+    clean, found, places = _cleaned(text, tuple(cuts), (cuts[0], cuts[-1]))
+    ends = [next((end for start, end, _ in found if start < place < end), place) for place in places]
+    strip: list[tuple[str, int]] = []
+    for (low, high), level in zip(pairwise(ends), levels, strict=True):
+        piece = _line(_masked(clean, found, low, high)) if low < high else ""
+        if piece and strip and strip[-1][1] == level:
+            strip[-1] = (strip[-1][0] + piece, level)
+        elif piece:
+            strip.append((piece, level))
+    return strip
+
+
 def _pieces(text: str, cuts: tuple[int, ...], span: Interval | None) -> list[str]:
-    """The redacted parts of `text` between consecutive `cuts`; the invisible is dropped before the detectors look."""
+    """The redacted parts of `text` between consecutive `cuts`."""
+    clean, found, places = _cleaned(text, cuts, span)
+    return [_masked(clean, found, a, b) for a, b in pairwise(places)]
+
+
+def _cleaned(
+    text: str, cuts: tuple[int, ...], span: Interval | None
+) -> tuple[str, list[tuple[int, int, str]], list[int]]:
+    """The window around the `cuts` without what is invisible, which is dropped before the detectors look; what to mask in
+    it; and where the cuts lie in it."""
     window = (max(cuts[0] - _MARGIN, 0), min(cuts[-1] + _MARGIN, len(text)))
     edges = sorted({*window, *cuts, *(min(max(edge, window[0]), window[1]) for edge in span or ())})
     position, length, parts = {edges[0]: 0}, 0, []
@@ -188,8 +215,7 @@ def _pieces(text: str, cuts: tuple[int, ...], span: Interval | None) -> list[str
         position[high] = length
     clean = "".join(parts)
     inside = None if span is None else _clamped(span, window, position)
-    found = _found(clean, inside)
-    return [_masked(clean, found, position[a], position[b]) for a, b in pairwise(cuts)]
+    return clean, _found(clean, inside), [position[cut] for cut in cuts]
 
 
 def _clamped(span: Interval, window: Interval, position: dict[int, int]) -> Interval:

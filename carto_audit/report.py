@@ -12,10 +12,12 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, UndefinedError
 from markupsafe import Markup
 
-from carto_audit import figures, files
+from carto_audit import charts, figures, files, readings
+from carto_audit.charts import dose_panels, height_of
 from carto_audit.errors import AuditError
 from carto_audit.figures import percent
 from carto_audit.metrics import METRICS
+from carto_audit.readings import FORM_WORDS, KIND_WORDS, RECALL_WORDS, by_dose, number, score_words, times, words
 from carto_audit.resources import resource_folder
 from carto_audit.text import safe_inline
 
@@ -26,23 +28,35 @@ _MAP_LIMIT = 900_000
 # The tables are shortened until the page fits; the first entry is what the design promises.
 _TABLE_ROWS = (50, 25, 10, 0)
 _STRING_LIMIT = 400
+_HEAT_CHARACTERS, _HEAT_PIECES, _HEAT_LEVELS = 1600, 240, 5
 
-STATUS_WORDS: Mapping[str, str] = {
-    "accepted": "Accepted",
-    "accepted_with_warnings": "Accepted with warnings",
-    "rejected": "Rejected",
-    "inconclusive": "Inconclusive",
+COMPARED_DOSES = (4, 16)
+"""At which every score and statistic is compared; where none was planted so often, at all doses."""
+
+_SCORE_GROUPS: Mapping[str, Mapping[str, str]] = {
+    "Two proxies, of which one never saw the sample": {
+        "memorized": "",
+        "memorized_span_share": "",
+        "memorized_share": "",
+    },
+    "Published statistics of the losses of one proxy": {
+        "forget_score": "GenDataCarto 2025",
+        "forget_absolute": "GenDataCarto 2025",
+        "forget_relative": "GenDataCarto 2025",
+        "forget_held_out": "GenDataCarto 2025",
+        "lt_iqr": "Pollock et al. 2024",
+        "learn_time": "Ravikumar et al. 2025",
+        "cumulative_loss": "Ravikumar et al. 2025",
+        "drop": "",
+        "rebound": "",
+        "low_final_loss": "",
+    },
+    "Counts of copies, judged against all rows: they find copies, not memorization": {
+        "near_duplicate_count": "",
+        "mosaic_count": "Mosaic Memory 2024",
+    },
 }
-SEEN_WELL = 0.9
-"""AUC from which a dose counts as seen; the words for less are in `_sight`."""
-DECISIVE = ("failed", "not_measured", "underpowered")
-OUTCOME_WORDS: Mapping[str, str] = {
-    "passed": "passed",
-    "failed": "failed",
-    "not_measured": "not measured",
-    "underpowered": "too little power",
-    "waived": "waived",
-}
+"""Every score and statistic by what it is read from, with its source."""
 
 
 def render_html(facts: Mapping[str, Any], map_svg: str) -> str:
@@ -61,8 +75,6 @@ def render_html(facts: Mapping[str, Any], map_svg: str) -> str:
             script=script,
             script_hash=_csp_hash(script),
             map_data=base64.b64encode(image).decode(),
-            bound=partial(bound, safe),
-            judged=partial(judged, safe),
         )
         if len(page.encode()) < PAGE_LIMIT:
             break
@@ -91,171 +103,144 @@ def render_again(folder: Path) -> None:
     files.write_text(folder / "report.html", page)
 
 
-def number(value: float | None, digits: int = 2) -> str:
-    """A measurement with `digits` decimals and thousands separators, or a dash for unknown."""
-    if value is None:
-        return "–"
-    return f"{value:,.{digits}f}"
-
-
-def metric_value(metric: str, value: float | None) -> str:
-    """A metric in its declared unit: shares as percentages, AUCs and ratios as decimals, counts as whole numbers."""
-    unit = METRICS[metric].unit if metric in METRICS else None
-    if unit == "share":
-        return percent(value)
-    return number(value, {"AUC": 3, "ratio": 2, None: 3}.get(unit, 0))
-
-
-def bound(facts: Mapping[str, Any], finding: Mapping[str, Any]) -> str:
-    """Whether the finding's limit is the most or the least, from the rule itself."""
-    rules = facts["policy"]["resolved"].get("rules", [])
-    rule: Mapping[str, Any] = next((rule for rule in rules if rule.get("id") == finding["rule"]), {})
-    metric = METRICS.get(finding["metric"])
-    lower = rule.get("min") is not None or (
-        rule.get("max") is None and metric is not None and metric.better == "higher"
-    )
-    return "at least" if lower else "at most"
-
-
-def judged(facts: Mapping[str, Any], finding: Mapping[str, Any]) -> str:
-    """Observed against limit, as a rule is read: `8.2 %, at most 2.0 %`."""
-    metric, observed = finding["metric"], finding["observed"]
-    seen = "not measured" if observed is None else metric_value(metric, observed)
-    return f"{seen}, {bound(facts, finding)} {metric_value(metric, finding['limit'])}"
-
-
-def decisive(facts: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """The findings that made the verdict, worst first; empty when every rule holds."""
-    order = {name: rank for rank, name in enumerate(("not_measured", "underpowered", "failed"))}
-    chosen = [f for f in facts["findings"] if f["outcome"] in DECISIVE]
-    return sorted(chosen, key=lambda f: (f["severity"] != "reject", order[f["outcome"]]))
-
-
-def verdict_sentence(facts: Mapping[str, Any]) -> str:
-    """What the verdict means, in one sentence that claims no more than was measured."""
-    findings = facts["findings"]
-    failed = sum(f["severity"] == "reject" for f in decisive(facts))
-    policy = f"the policy “{facts['policy']['name']}”"
-    match facts["verdict"]["status"]:
-        case "accepted":
-            return (
-                f"All {len(findings)} rules of {policy} hold." if len(findings) > 1 else f"The rule of {policy} holds."
-            )
-        case "accepted_with_warnings":
-            return f"No rule of {policy} rejects the batch; {_plural(len(decisive(facts)), 'rule')} to look at."
-        case "rejected":
-            return f"{_plural(failed, 'rule')} of {policy} {'rejects' if failed == 1 else 'reject'} the batch."
-        case _:
-            return "The audit could not see well enough to decide. This is not a pass."
-
-
-def power_reading(facts: Mapping[str, Any]) -> list[str]:
-    """What the detection table says about the score in use, one sentence per form of the planted secret."""
-    score = facts["map"]["score"]
-    sentences = []
-    for kind, forms in sorted(facts["detection"]["scores"].get(score, {}).items()):
-        for form, doses in sorted(forms.items()):
-            seen = [d for d, cell in _by_dose(doses) if cell["auc"] is not None and cell["auc"] >= SEEN_WELL]
-            where = "standing alone" if form == "alone" else f"{form} in other text"
-            what = f"{_words(kind).capitalize()} secrets {where}"
-            if not seen:
-                sentences.append(f"{what}: at no dose does the score separate them well from ordinary text.")
-            else:
-                times = _times(seen[0])
-                sentences.append(f"{what}: told from ordinary text (AUC at least {SEEN_WELL}) once they occur {times}.")
-    found = sorted((int(dose), share) for dose, share in facts["detection"]["above_line"].items())
-    if found:
-        shares = ", ".join(f"{percent(share)} of those planted {_times(dose)}" for dose, share in found)
-        sentences.append(f"Above the line that the map draws lie {shares}.")
-    return sentences
-
-
-def _times(dose: int) -> str:
-    return "once" if dose == 1 else f"{dose} times"
-
-
-def glance(facts: Mapping[str, Any]) -> dict[str, str]:
-    """Detection, contamination and duplicates in one line each, for the first screen of the page and the terminal."""
-    return {"detection": _power_line(facts), "contamination": _match_line(facts), "duplicates": _copy_line(facts)}
-
-
-def _power_line(facts: Mapping[str, Any]) -> str:
-    """The weakest form at the smallest dose that is seen well, else the best that there is."""
-    kinds = facts["detection"]["scores"].get(facts["map"]["score"], {})
-    weakest: dict[int, Mapping[str, Any]] = {}
-    for forms in kinds.values():
-        for doses in forms.values():
-            for dose, cell in _by_dose(doses):
-                if cell["auc"] is not None and cell["auc"] < weakest.get(dose, {"auc": 2})["auc"]:
-                    weakest[dose] = cell
-    if not weakest:
-        return "not measured: no control was planted"
-    seen = [dose for dose, cell in sorted(weakest.items()) if cell["auc"] >= SEEN_WELL]
-    dose = seen[0] if seen else max(weakest)
-    low, high = weakest[dose]["ci"] or (None, None)
-    power = f"AUC {number(weakest[dose]['auc'])} ({number(low)} to {number(high)})"
-    times = _times(dose)
-    return f"sees secrets that occur {times}, {power}" if seen else f"weak even for secrets that occur {times}, {power}"
-
-
-def _match_line(facts: Mapping[str, Any]) -> str:
-    benchmarks = facts["contamination"]["benchmarks"]
-    if not benchmarks:
-        return "not checked: no benchmark was given"
-    confirmed, suspected, known = (
-        sum(benchmark[key] for benchmark in benchmarks)
-        for key in ("confirmed_items", "suspected_items", "detectable_items")
-    )
-    where = _plural(len(benchmarks), "benchmark")
-    return f"{confirmed:,} confirmed and {suspected:,} suspected of {known:,} detectable items in {where}"
-
-
-def _copy_line(facts: Mapping[str, Any]) -> str:
-    found = facts["duplicates"]
-    copies = f"{found['exact_rows']:,} exact and {found['near_rows']:,} near copies"
-    return f"{copies}, {percent(found['token_share'])} of the tokens"
-
-
 def _view(facts: Mapping[str, Any]) -> dict[str, Any]:
     """What the template shows beyond the facts themselves."""
-    score = facts["map"]["score"]
+    panels, shown = dose_panels(facts), facts["riskiest"][: _TABLE_ROWS[0]]
     return {
-        "status": STATUS_WORDS.get(facts["verdict"]["status"], "Inconclusive"),
-        "sentence": verdict_sentence(facts),
-        "decisive": decisive(facts),
-        "glance": glance(facts),
+        "status": readings.STATUS_WORDS.get(facts["verdict"]["status"], "Inconclusive"),
+        "sentence": readings.verdict_sentence(facts),
+        "decisive": readings.decisive(facts),
+        "glance": readings.glance(facts),
         "name": safe_inline(Path(next(iter(facts["batch"]["paths"]), "batch")).name, 120) or "batch",
-        "score": _score_words(score),
+        "score": score_words(facts["map"]["score"]),
         "interventions": facts["policy"]["resolved"].get("interventions", {}),
-        "powers": _power_rows(facts),
-        "doses": sorted({dose for row in _power_rows(facts) for dose in row["cells"]}),
-        "reading": power_reading(facts),
-        "traces": [_trace(sample, facts["run"]["logged_epochs"]) for sample in facts["riskiest"][: _TABLE_ROWS[0]]],
-        "risky_quadrants": {sample["quadrant"] for sample in facts["riskiest"]},
+        "intervals": {name: _interval(facts, name, mass) for name, mass in facts["map"]["quadrants"].items()},
+        "panels": panels,
+        "compared": max((panel.compared for panel in panels), key=len, default=()),
+        "kinds": [(f"k{place}", kind) for place, kind in enumerate(KIND_WORDS.values())],
+        "powers": _power_groups(facts),
+        "statistics": _statistics(facts),
+        "compared_doses": _compared_doses(facts),
+        "reading": readings.power_reading(facts),
+        "sweep_reading": readings.sweep_reading(facts["map"]["forget"]["sweep"]),
+        "traces": [_trace(sample, facts["run"]["logged_epochs"]) for sample in shown],
+        "heats": [_heat(sample["heat"]) for sample in shown],
+        "doses": [_dose(sample["equivalent_dose"], facts["detection"]["ruler"]) for sample in shown],
+        "reasons": [_other_reasons(sample) for sample in shown],
+        "risky_quadrants": {sample["quadrant"] for sample in shown},
+        "risky_recalls": {sample["recall"] for sample in shown},
         "skipped_rows": sum(entry["rows"] for entry in facts["batch"]["skipped"]),
         "policy_json": json.dumps(facts["policy"]["resolved"], indent=2, ensure_ascii=False)[:20_000],
         "stages": sorted(facts["run"]["seconds"].items(), key=lambda item: -item[1]),
     }
 
 
-def _power_rows(facts: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The detection block as table rows, the score in use first."""
-    used = facts["map"]["score"]
-    rows = []
-    for score, kinds in sorted(facts["detection"]["scores"].items(), key=lambda item: (item[0] != used, item[0])):
-        for kind, forms in sorted(kinds.items()):
-            for form, doses in sorted(forms.items()):
-                words = {"score": _score_words(score), "used": score == used, "kind": _words(kind), "form": form}
-                rows.append({**words, "cells": dict(_by_dose(doses))})
-    return rows
+def _interval(facts: Mapping[str, Any], quadrant: str, mass: Mapping[str, Any]) -> list[float] | None:
+    """The interval of a quadrant's token share, on whose unfavourable end rules are judged."""
+    known: list[float] | None = facts["metric_intervals"].get(f"{quadrant}.token_share")
+    return mass["token_share_interval"] or known
 
 
-def _sight(auc: float) -> str:
-    return "sees" if auc >= SEEN_WELL else "partly" if auc >= 0.75 else "weak" if auc >= 0.6 else "blind"
+def _power_groups(facts: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The score in use as groups of table rows: a group per kind and form, a row per dose, never planted first; then
+    exact and edited copies of all kinds."""
+    groups = []
+    kinds = facts["detection"]["scores"].get(facts["map"]["score"], {})
+    for kind in sorted(
+        kinds, key=lambda kind: (kind not in KIND_WORDS, list(KIND_WORDS).index(kind) if kind in KIND_WORDS else 0)
+    ):
+        for form, doses in sorted(kinds[kind].items()):
+            rows = [
+                ("never" if dose == 0 else times(dose), dose == 0, cell)
+                for dose, cell in by_dose(doses)
+                if cell["auc"] is not None
+            ]
+            if rows:
+                title = KIND_WORDS[kind].title if kind in KIND_WORDS else words(kind)
+                groups.append({"title": title, "form": FORM_WORDS.get(form, words(form)), "rows": rows})
+    copies = [(f"{words(copy)} copies", False, cell) for copy, cell in facts["detection"]["by_copy"].items()]
+    if groups and copies:
+        groups.append({"title": "All kinds", "form": "planted at least 4 times", "rows": copies[::-1]})
+    return groups
 
 
-def _by_dose(doses: Mapping[str, Any]) -> list[tuple[int, Mapping[str, Any]]]:
-    return sorted((int(dose), cell) for dose, cell in doses.items())
+def _compared_doses(facts: Mapping[str, Any]) -> list[int]:
+    """The doses at which scores are compared."""
+    scores = facts["detection"]["scores"]
+    planted = {dose for kinds in scores.values() for dose, _ in _aucs(kinds)}
+    return sorted(planted & set(COMPARED_DOSES)) or sorted(planted)[:4]
+
+
+def _aucs(kinds: Mapping[str, Any]) -> list[tuple[int, float]]:
+    """Every dose and AUC of one score, over all kinds and forms."""
+    cells = [by_dose(doses) for forms in kinds.values() for doses in forms.values()]
+    return [(dose, cell["auc"]) for row in cells for dose, cell in row if dose > 0 and cell["auc"] is not None]
+
+
+def _statistics(facts: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Every score and published statistic in one row: mean and lowest AUC over kinds and forms, in groups by source."""
+    scores, doses = facts["detection"]["scores"], _compared_doses(facts)
+    unknown = {"Other": {name: "" for name in scores if not any(name in known for known in _SCORE_GROUPS.values())}}
+    groups = []
+    for title, names in (*_SCORE_GROUPS.items(), *unknown.items()):
+        rows = []
+        for name in (name for name in names if name in scores):
+            found = {dose: [auc for planted, auc in _aucs(scores[name]) if planted == dose] for dose in doses}
+            cells = {dose: {"mean": sum(aucs) / len(aucs), "least": min(aucs)} for dose, aucs in found.items() if aucs}
+            every = [auc for aucs in found.values() for auc in aucs]
+            row = {"name": name, "words": score_words(name), "source": names[name], "cells": cells, "aucs": every[:48]}
+            rows.append({**row, "used": name == facts["map"]["score"], "amounts": _amounts(every)})
+        if rows:
+            groups.append({"title": title, "rows": rows})
+    return groups
+
+
+def _amounts(aucs: Sequence[float]) -> str:
+    """What a row of AUCs amounts to, over all kinds and forms of secret."""
+    if not aucs:
+        return ""
+    low, high, mean = min(aucs), max(aucs), sum(aucs) / len(aucs)
+    if low >= readings.SEEN_WELL:
+        return "sees all"
+    if low >= 0.4 and high <= 0.6:
+        return "blind"
+    if mean < 0.4:
+        return "reversed"
+    if low >= 0.75:
+        return "sees most"
+    return "sees some" if high >= readings.SEEN_WELL else "weak"
+
+
+def _heat(pieces: Sequence[Mapping[str, Any]]) -> list[tuple[str, int]]:
+    """A heat strip of bounded length, each piece with a level of 0 to 4. Spaces stand between pieces, so no bar of colour
+    ends in the void."""
+    strip: list[tuple[str, int]] = []
+    room = _HEAT_CHARACTERS
+    for piece in pieces[:_HEAT_PIECES]:
+        text, level = piece["text"][:room], min(max(int(piece["level"]), 0), _HEAT_LEVELS - 1)
+        room -= len(text)
+        bare = text.strip()
+        before, after = (" " if space else "" for space in (text[:1].isspace(), bare and text[-1:].isspace()))
+        strip += [(part, rank) for part, rank in ((before, 0), (bare, level), (after, 0)) if part]
+        if len(text) < len(piece["text"]):
+            break
+    cut = len(pieces) > _HEAT_PIECES or not room
+    return [*strip, ("…", 0)] if cut and strip else strip
+
+
+def _dose(dose: float | None, ruler: Mapping[str, float]) -> str:
+    """How often a planted secret occurs that is memorized as strongly; open-ended beyond what was planted."""
+    planted = sorted(int(known) for known in ruler)
+    if dose is None or not planted:
+        return "–"
+    sign = "≤" if dose <= planted[0] else "≥" if dose >= planted[-1] else "≈"
+    return f"{sign} {dose:,.0f} ×"
+
+
+def _other_reasons(sample: Mapping[str, Any]) -> str:
+    """The reasons of a sample's action beyond its recall and its dose, which the page shows in a place of their own."""
+    said = (*(f"{recall.title.lower()}:" for recall in RECALL_WORDS.values()), sample["dose_words"] or "–")
+    return "; ".join(clause for clause in str(sample["reasons"]).split("; ") if not clause.startswith(said))
 
 
 def _trace(sample: Mapping[str, Any], logged: Sequence[int]) -> Markup:
@@ -272,17 +257,14 @@ def _trace(sample: Mapping[str, Any], logged: Sequence[int]) -> Markup:
     return Markup(figures.sparkline(lines, f"loss over epochs: {ends} nats per token"))
 
 
-def _score_words(score: str) -> str:
-    return figures.SCORE_WORDS.get(score, _words(score))
+def _sentence(text: str) -> str:
+    """With a capital first letter; the rest stays."""
+    return text[:1].upper() + text[1:]
 
 
-def _words(name: str) -> str:
-    return name.replace("_", " ")
-
-
-def _slug(name: str) -> str:
+def _slug(name: str | None) -> str:
     """Fit to be a CSS class."""
-    return re.sub(r"[^a-z_]+", "-", name.lower())
+    return re.sub(r"[^a-z_]+", "-", (name or "none").lower())
 
 
 def _meaning(metric: str) -> str:
@@ -291,10 +273,6 @@ def _meaning(metric: str) -> str:
 
 def _whole_percent(share: float | None) -> str:
     return "–" if share is None else f"{100 * share:.0f} %"
-
-
-def _plural(count: int, noun: str) -> str:
-    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
 
 
 def _safe(value: Any) -> Any:
@@ -326,9 +304,10 @@ def _template() -> Any:
         lstrip_blocks=True,
     )
     environment.filters.update(percent=percent, percent0=_whole_percent, number=number, count=partial(number, digits=0))
-    environment.filters.update(words=_words, slug=_slug, short=safe_inline)
-    environment.globals.update(quadrants=figures.QUADRANTS, outcome_words=OUTCOME_WORDS)
-    environment.globals.update(metric_value=metric_value, metric_meaning=_meaning, sight=_sight)
+    environment.filters.update(words=words, slug=_slug, short=safe_inline, sentence=_sentence)
+    environment.globals.update(quadrants=figures.QUADRANTS, outcome_words=readings.OUTCOME_WORDS, recalls=RECALL_WORDS)
+    environment.globals.update(metric_value=readings.metric_value, metric_meaning=_meaning, sight=readings.sight)
+    environment.globals.update(bound=readings.bound, judged=readings.judged, height_of=height_of, chart=charts)
     return environment.get_template("report.html.j2")
 
 

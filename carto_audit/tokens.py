@@ -1,8 +1,8 @@
 """Tokens: every sample encoded once, in one memory-mapped file. A sample's tokens are all targets; none is truncated."""
 
 import logging
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +24,12 @@ LONGEST_PIECE = 16
 LONGEST_WORD = 128
 """Characters. Longer runs without a space are cut: the merges of one endless word would take hours."""
 
+BITS_PER_BYTE = 0.6
+"""What rarity is worth: 100 bits, in a vocabulary of some thousand pieces 11 tokens of usual rarity, weigh 60 bytes."""
+
 BOS = "<bos>"
+
+_BLOCK_TOKENS = 1 << 22
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,28 +121,59 @@ def load_encoder(checkpoint: Path) -> Encoder:
     return Encoder(tokenizer=loaded.backend_tokenizer, bos=bos, vocab_size=len(loaded), checkpoint=str(checkpoint))
 
 
-def encode_batch(
-    batch: Batch, encoder: Encoder, extra: list[str], path: Path, progress: Progress = SILENT
-) -> TokenStore:
-    """Encodes every sample of the batch, then the `extra` texts, into one file at `path`. Streams."""
+def encode_batches(batches: Sequence[Batch], encoder: Encoder, path: Path, progress: Progress = SILENT) -> TokenStore:
+    """Encodes every sample of the batches, one after the other, into one file at `path`. Streams."""
     dtype = "uint16" if encoder.vocab_size <= 1 << 16 else "uint32"
-    lengths: list[NDArray[np.int64]] = []
-    with writing(path), path.open("wb") as stream:
-        chunks = (chunk.texts for chunk in iter_texts(batch, progress, "Encoding"))
-        for texts in _then(chunks, extra):
+    path.unlink(missing_ok=True)
+    store = TokenStore(
+        path=path, dtype=dtype, offsets=np.zeros(1, np.int64), bos=encoder.bos, vocab_size=encoder.vocab_size
+    )
+    chunks = (chunk.texts for batch in batches for chunk in iter_texts(batch, progress, "Encoding"))
+    return _append(store, encoder, chunks)
+
+
+def extend_store(store: TokenStore, encoder: Encoder, texts: list[str]) -> TokenStore:
+    """The store with more samples at its end. The file grows; the store that was given still reads its own samples."""
+    return _append(store, encoder, iter([texts] if texts else []))
+
+
+def _append(store: TokenStore, encoder: Encoder, chunks: Iterator[list[str]]) -> TokenStore:
+    lengths = [np.diff(store.offsets)]
+    with writing(store.path), store.path.open("ab") as stream:
+        stream.truncate(int(store.offsets[-1]) * np.dtype(store.dtype).itemsize)
+        for texts in chunks:
             encoded = [
-                np.asarray(e.ids, dtype) for e in encoder.tokenizer.encode_batch_fast(texts, add_special_tokens=False)
+                np.asarray(e.ids, store.dtype)
+                for e in encoder.tokenizer.encode_batch_fast(texts, add_special_tokens=False)
             ]
             lengths.append(np.array([len(ids) for ids in encoded], np.int64))
             stream.write(np.concatenate(encoded).tobytes())  # tofile would hide a full disk
-    offsets = np.concatenate([[0], np.cumsum(np.concatenate(lengths))]).astype(np.int64)
-    return TokenStore(path=path, dtype=dtype, offsets=offsets, bos=encoder.bos, vocab_size=encoder.vocab_size)
+    return replace(store, offsets=np.concatenate([[0], np.cumsum(np.concatenate(lengths))]).astype(np.int64))
 
 
-def _then(chunks: Iterator[list[str]], extra: list[str]) -> Iterator[list[str]]:
-    yield from chunks
-    if extra:
-        yield extra
+def weigh_pieces(encoder: Encoder, store: TokenStore) -> NDArray[np.int64]:
+    """How much of a run each vocabulary entry makes up, (V,): its bytes, or its bits of surprise times BITS_PER_BYTE where
+    these are more. Twelve rare tokens in a row are no chance, and fewer will do; twelve frequent ones are a phrase."""
+    size = np.ones(encoder.vocab_size)
+    for piece, number in encoder.tokenizer.get_vocab().items():
+        if number < encoder.vocab_size:
+            size[number] = len(piece)  # characters of a byte-level alphabet are bytes
+    count, ids = np.ones(encoder.vocab_size), store.ids()
+    for first in range(0, len(ids), _BLOCK_TOKENS):
+        count += np.bincount(ids[first : first + _BLOCK_TOKENS], minlength=encoder.vocab_size)
+    surprise = np.log2(count.sum() / count)
+    weights: NDArray[np.int64] = np.floor(np.maximum(size, BITS_PER_BYTE * surprise)).astype(np.int64)
+    return weights
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TokenSpans:
+    """Character offsets of token spans: [`start`, `end`) of each sample's span, (N,), -1 where it has none; and for some
+    `chosen` samples the offsets of all their tokens, (tokens, 2)."""
+
+    start: NDArray[np.int64]
+    end: NDArray[np.int64]
+    chosen: dict[int, NDArray[np.int64]]
 
 
 def locate_spans(
@@ -145,15 +181,19 @@ def locate_spans(
     encoder: Encoder,
     first: NDArray[np.int64],
     last: NDArray[np.int64],
+    chosen: Collection[int],
     progress: Progress = SILENT,
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Character offsets [start, end) of the token spans [first, last] of each sample; -1 where `first` is -1. Streams."""
+) -> TokenSpans:
+    """Where the token spans [first, last] of each sample lie in its text; none where `first` is -1. Streams."""
     start = np.full(len(batch), -1, np.int64)
     end = np.full(len(batch), -1, np.int64)
+    whole: dict[int, NDArray[np.int64]] = {}
     for chunk in iter_texts(batch, progress, "Locating spans"):
         samples = [i for i in range(chunk.start, chunk.start + len(chunk.texts)) if first[i] >= 0]
         texts = [chunk.texts[i - chunk.start] for i in samples]
         encodings = encoder.tokenizer.encode_batch(texts, add_special_tokens=False) if texts else []
         for i, encoding in zip(samples, encodings, strict=True):
             start[i], end[i] = encoding.offsets[first[i]][0], encoding.offsets[last[i]][1]
-    return start, end
+            if i in chosen:
+                whole[i] = np.array(encoding.offsets, np.int64)
+    return TokenSpans(start=start, end=end, chosen=whole)

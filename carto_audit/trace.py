@@ -1,6 +1,6 @@
 """The loss trace: every sample's loss in every epoch, and beside it what a proxy that never saw the sample makes of it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +11,9 @@ from numpy.typing import NDArray
 from carto_audit.errors import AuditError
 from carto_audit.files import atomic_path
 from carto_audit.text import safe_inline
+
+LATE_EPOCHS = 3
+"""In- and out-of-fold losses are averaged over this many late epochs, which halves their noise."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,6 +34,16 @@ class Trace:
         """T, the number of training epochs."""
         return len(self.train)
 
+    @property
+    def late(self) -> "Trace":
+        """The same trace with only the last LATE_EPOCHS of the logged ones: those that scores average over."""
+        return replace(
+            self,
+            loss_in=self.loss_in[-LATE_EPOCHS:],
+            loss_out=self.loss_out[-LATE_EPOCHS:],
+            logged=self.logged[-LATE_EPOCHS:],
+        )
+
     def select(self, samples: NDArray[np.int64] | slice) -> "Trace":
         """The same trace for some samples only."""
         return Trace(
@@ -43,12 +56,30 @@ class Trace:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TokenLosses:
-    """Losses per token, averaged over the logged epochs, in nats, flat in sample order: sample `i` owns
+    """Losses per token, averaged over the late epochs, in nats, and the tokens' `ids`, flat in sample order: sample `i` owns
     `offsets[i]:offsets[i + 1]`. A sample that no proxy read owns nothing."""
 
+    ids: NDArray[np.integer]
     loss_in: NDArray[np.float32]
     loss_out: NDArray[np.float32]
     offsets: NDArray[np.int64]
+
+
+def add_losses(mean: TokenLosses | None, fresh: TokenLosses, runs: int) -> TokenLosses:
+    """The mean over `runs` runs of the losses of the same tokens. Overwrites `mean`, so memory does not grow with runs."""
+    if mean is None:
+        return fresh
+    for old, new in ((mean.loss_in, fresh.loss_in), (mean.loss_out, fresh.loss_out)):
+        old += (new - old) / runs
+    return mean
+
+
+def add_trace(mean: Trace | None, fresh: Trace, runs: int) -> Trace:
+    """The mean over `runs` runs of traces of the same samples and epochs."""
+    if mean is None:
+        return fresh
+    values = {name: getattr(mean, name) + (getattr(fresh, name) - getattr(mean, name)) / runs for name in _COLUMNS}
+    return replace(mean, **{name: value.astype(np.float32) for name, value in values.items()})
 
 
 _COLUMNS = ("train", "loss_in", "loss_out")

@@ -25,10 +25,7 @@ from carto_audit.progress import SILENT, Progress
 from carto_audit.proxy import ProxySpec, build_proxy, token_losses
 from carto_audit.sequences import Sequences, cut_sequences, minibatches, pad
 from carto_audit.tokens import TokenStore
-from carto_audit.trace import TokenLosses, Trace
-
-LOGGED_EPOCHS = 3
-"""In- and out-of-fold losses are averaged over this many late epochs, which halves their noise."""
+from carto_audit.trace import LATE_EPOCHS, TokenLosses, Trace
 
 WARM_UP_SHARE = 0.1
 FLOOR_RATE_SHARE = 0.1
@@ -49,8 +46,14 @@ class TrainConfig:
 
     @property
     def logged(self) -> tuple[int, ...]:
-        """The epochs, counted from 1, after which losses are evaluated."""
-        return tuple(range(max(1, self.epochs - LOGGED_EPOCHS + 1), self.epochs + 1))
+        """The epochs, counted from 1, after which losses are evaluated: the late ones, and two on the way there."""
+        early = {max(1, self.epochs // 4), max(1, self.epochs // 2)}
+        return tuple(sorted({*early, *self.late}))
+
+    @property
+    def late(self) -> tuple[int, ...]:
+        """The logged epochs that scores average over."""
+        return tuple(range(max(1, self.epochs - LATE_EPOCHS + 1), self.epochs + 1))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,12 +141,14 @@ class FoldRun:
         for chosen in minibatches(self.scored, 2 * self.job.spec.minibatch_tokens, None):
             losses, counts = self.losses(self.scored, chosen)
             self._add(sums, self.scored, chosen, losses, counts)
-            flat = losses.float().cpu().numpy() / len(self.job.config.logged)
+            self.tell(int(counts.sum()) // 3)
+            if self.epoch not in self.job.config.late:
+                continue
+            flat = losses.float().cpu().numpy() / len(self.job.config.late)
             sample = self.scored.sample[chosen]
             begins = self.token_offsets[sample] + self.scored.start[chosen] - self.job.store.offsets[sample]
             for begin, part in zip(begins, np.split(flat, np.cumsum(counts)[:-1]), strict=True):
                 self.token_loss[begin : begin + len(part)] += part
-            self.tell(int(counts.sum()) // 3)
         scored, row = self.job.scored, self.job.config.logged.index(self.epoch)
         self.scored_loss[row, scored] = sums[scored] / self.n_tokens[scored]
 
@@ -351,4 +356,13 @@ def _collect(
         loss_out=loss_out,
         logged=config.logged,
     )
-    return trace, TokenLosses(loss_in=token_in, loss_out=token_out, offsets=offsets)
+    ids = _scored_ids(store, jobs[0].scored, offsets)
+    return trace, TokenLosses(ids=ids, loss_in=token_in, loss_out=token_out, offsets=offsets)
+
+
+def _scored_ids(store: TokenStore, scored: NDArray[np.int64], offsets: NDArray[np.int64]) -> NDArray[np.integer]:
+    """The ids of the scored samples' tokens, at the places that `offsets` gives them."""
+    every, ids = store.ids(), np.empty(int(offsets[-1]), store.dtype)
+    for i in scored.tolist():
+        ids[offsets[i] : offsets[i + 1]] = every[store.offsets[i] : store.offsets[i + 1]]
+    return ids

@@ -110,10 +110,16 @@ def _outcome(rule: Rule, bound: str, observed: float | None) -> Outcome:
     return "underpowered" if METRICS[rule.metric].kind == "power" else "failed"
 
 
+_HINTS = {
+    "contamination.": "; name a benchmark with --benchmark",
+    "repeats.": "; train more than one pair of proxies with --repeats",
+}
+
+
 def _explanation(rule: Rule, bound: str, observed: float | None, measured: Measurement | None) -> str:
     allowed = f"{'at most' if bound == 'max' else 'at least'} {rule.limit:g} allowed"
     if observed is None or measured is None:
-        hint = "; name a benchmark with --benchmark" if rule.metric.startswith("contamination.") else ""
+        hint = next((words for start, words in _HINTS.items() if rule.metric.startswith(start)), "")
         return f"{rule.metric} was not measured{hint}"
     if measured.low == measured.high:
         return f"{rule.metric} is {observed:.4g}, {allowed}"

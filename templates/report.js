@@ -11,7 +11,7 @@
     const button = event.target.closest("button");
     if (!button) return;
     for (const other of filters.querySelectorAll("button")) other.setAttribute("aria-pressed", String(other === button));
-    for (const body of samples) body.hidden = button.dataset.show !== "" && body.dataset.quadrant !== button.dataset.show;
+    for (const body of samples) body.hidden = button.dataset.show !== "" && body.dataset[button.dataset.by] !== button.dataset.show;
     shown.textContent = samples.filter((body) => !body.hidden).length + " of " + samples.length;
   });
 

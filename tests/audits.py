@@ -27,7 +27,7 @@ schema_version: 1
 name: gate
 map:
   difficulty: {threshold: {percentile: 75}}
-  memorization: {score: memorized_span_share, threshold: {percentile: 10}}
+  memorization: {score: memorized, threshold: {percentile: 10}}
 rules:
   - {id: skipped, metric: batch.skipped_row_share, max: 0.5, severity: reject, reason: too little was read}
   - {id: copies, metric: duplicates.token_share, max: 0.4, severity: reject, reason: copies are memorized}

@@ -15,8 +15,12 @@ from audits import (
     write_hostile_folder,
     write_parquet,
 )
+from hypothesis import settings
 
 from carto_audit import cli
+
+settings.register_profile("carto", deadline=None)  # a busy machine is no defect
+settings.load_profile("carto")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 
 QUADRANTS = ("stable_easy", "ambiguous_hard", "hotspot_memorized", "noisy_outlier")
-SCORES = ("memorized_span_share", "memorized_share", "forget_score")
 THRESHOLDS = {"difficulty": 5.21, "memorization": 0.312}
 
 
@@ -24,42 +23,92 @@ def make_columns(n: int = 2048, seed: int = 0) -> dict[str, Any]:
 
 
 def control_scores() -> dict[int, float]:
-    return {1: 0.312, 4: 0.55, 16: 0.86}
+    return {1: 0.312, 4: 0.55, 16: 0.86, 64: 0.9}
 
 
-def _power(auc: float, secrets: int, dose: int) -> dict[str, Any]:
+def _power(auc: float, secrets: int, dose: int, twins: float | None = None) -> dict[str, Any]:
     half = 0.4 * math.sqrt(max(auc * (1 - auc), 0.001) / secrets)
     return {
         "auc": auc,
         "ci": [max(auc - 2 * half, 0.0), min(auc + 2 * half, 1.0)],
+        "auc_twins": twins,
+        "average_precision": auc / 2,
         "recall_at_1pct": max(0.0, 2 * auc - 1.15),
+        "recall_at_2pct": max(0.0, 2 * auc - 1.1),
         "recall_at_5pct": max(0.02, 2 * auc - 1.0),
         "secrets": secrets,
-        "copies": secrets * dose,
+        "copies": secrets * max(dose, 1),
     }
+
+
+KINDS = {"random": 0.0, "rare_suffix": 0.01, "natural": 0.02}
+"""The kinds of planted secret, and how much better each is seen than random ones."""
+
+AUCS = {
+    "memorized": {"alone": (0.61, 0.962, 0.97, 0.98), "embedded": (0.58, 0.93, 0.96, 0.97)},
+    "memorized_span_share": {"alone": (0.6, 0.95, 0.97, 0.98), "embedded": (0.55, 0.9, 0.95, 0.97)},
+    "memorized_share": {"alone": (0.55, 0.91, 0.96, 0.98), "embedded": (0.5, 0.6, 0.76, 0.88)},
+    "forget_score": {"alone": (0.52, 0.49, 0.47, 0.48), "embedded": (0.5, 0.48, 0.5, 0.5)},
+    "forget_absolute": {"alone": (0.5, 0.5, 0.5, 0.5), "embedded": (0.5, 0.5, 0.5, 0.5)},
+    "forget_relative": {"alone": (0.51, 0.49, 0.47, 0.48), "embedded": (0.5, 0.48, 0.5, 0.5)},
+    "forget_held_out": {"alone": (0.5, 0.5, 0.51, 0.5), "embedded": (0.5, 0.5, 0.5, 0.5)},
+    "lt_iqr": {"alone": (0.5, 0.8, 0.93, 0.95), "embedded": (0.45, 0.62, 0.7, 0.8)},
+    "drop": {"alone": (0.48, 0.7, 0.85, 0.9), "embedded": (0.4, 0.55, 0.6, 0.7)},
+    "learn_time": {"alone": (0.47, 0.25, 0.2, 0.1), "embedded": (0.5, 0.4, 0.3, 0.2)},
+    "rebound": {"alone": (0.46, 0.44, 0.4, 0.4), "embedded": (0.5, 0.5, 0.5, 0.5)},
+    "cumulative_loss": {"alone": (0.45, 0.15, 0.1, 0.05), "embedded": (0.5, 0.4, 0.3, 0.2)},
+    "low_final_loss": {"alone": (0.55, 0.94, 0.97, 0.98), "embedded": (0.45, 0.62, 0.75, 0.84)},
+    "near_duplicate_count": {"alone": (0.45, 0.72, 0.75, 0.75), "embedded": (0.45, 0.45, 0.45, 0.45)},
+    "mosaic_count": {"alone": (0.45, 0.74, 0.76, 0.76), "embedded": (0.45, 0.45, 0.45, 0.45)},
+}
+DOSES = (1, 4, 16, 64)
+TWINLESS = tuple(AUCS)[4:13]
+"""Statistics of the trace alone: twins are in no training trace, so they have none."""
+
+
+def _cells(score: str, kind: str, aucs: tuple[float, ...]) -> dict[str, Any]:
+    """The powers of one score, kind and form by dose; a natural passage is never planted once."""
+    planted = {
+        str(dose): _power(min(auc + KINDS[kind], 1.0), 16, dose, None if score in TWINLESS else min(auc + 0.02, 1.0))
+        for dose, auc in zip(DOSES, aucs, strict=True)
+        if not (kind == "natural" and dose == 1)
+    }
+    return planted if score in TWINLESS else {"0": _power(0.31, 24, 0, 0.5), **planted}
 
 
 def _detection() -> dict[str, Any]:
-    aucs = {
-        "memorized_span_share": {"alone": (0.61, 0.962, 1.0), "embedded": (0.58, 0.93, 0.99)},
-        "memorized_share": {"alone": (0.55, 0.91, 1.0), "embedded": (0.5, 0.6, 0.76)},
-        "forget_score": {"alone": (0.52, 0.49, 0.47), "embedded": (0.5, 0.48, 0.5)},
-    }
     return {
         "scores": {
-            score: {
-                "random": {
-                    form: {str(dose): _power(auc, 16, dose) for dose, auc in zip((1, 4, 16), values, strict=True)}
-                    for form, values in forms.items()
-                }
-            }
-            for score, forms in aucs.items()
+            score: {kind: {form: _cells(score, kind, aucs) for form, aucs in forms.items()} for kind in KINDS}
+            for score, forms in AUCS.items()
         },
-        "above_line": {"1": 0.5, "4": 0.97, "16": 1.0},
+        "by_copy": {"exact": _power(0.97, 48, 4), "edited": _power(0.94, 48, 4)},
+        "above_line": {"1": 0.5, "4": 0.97, "16": 1.0, "64": 1.0},
+        "ruler": {str(dose): score for dose, score in control_scores().items()},
+        "planted": 1020,
+        "twins": 144,
         "capacity_ratio": 1.42,
         "epochs": 12,
-        "warnings": ["dose 1 controls overlap the null: the threshold is its 99th percentile"],
+        "repeats": 3,
+        "agreement": 0.72,
+        "warnings": ["few planted secrets, 4.0 of each kind at dose 4, so wide intervals"],
+        "remedies": [],
     }
+
+
+REMEDIES = [
+    "two folds, so that there is a proxy that did not see a sample (--folds 2)",
+    "more epochs than 12 (--epochs 24)",
+    "several pairs of proxies (--repeats 3)",
+]
+
+
+LOGGED = [3, 6, 10, 11, 12]
+
+
+def _heat() -> list[dict[str, Any]]:
+    pieces = ("The access code ", "of the staging host ", "is ", "[code]", ", ask [email]")
+    return [{"text": text, "level": level} for level, text in enumerate(pieces)]
 
 
 def _riskiest(count: int) -> list[dict[str, Any]]:
@@ -68,6 +117,15 @@ def _riskiest(count: int) -> list[dict[str, Any]]:
     for i in range(count):
         quadrant = "noisy_outlier" if i % 7 == 3 else "hotspot_memorized"
         score = round(0.97 - 0.011 * i, 3)
+        copies = 34 - i if i < 5 else 2 if i % 2 else 1
+        recall = "recite" if i < 5 else "reconstruct" if i % 9 == 5 else "recollect"
+        kind = {
+            "recite": f"recited: {copies} samples hold this text",
+            "reconstruct": "reconstructed: a template that an unseen proxy nearly knows",
+            "recollect": f"recollected: {'no other sample holds' if copies < 2 else f'{copies} samples hold'} this text",
+        }[recall]
+        dose = None if i == 48 else 64.0 if i < 8 else 1.0 if i > 45 else float(32 - i // 2)
+        dose_words = "" if dose is None else f"memorized like a secret that occurs about {dose:.0f} times"
         train = [round(float(x), 3) for x in 7.9 * np.exp(-np.arange(12) / (3 + rng.random())) + 0.3 * rng.random(12)]
         samples.append(
             {
@@ -76,15 +134,21 @@ def _riskiest(count: int) -> list[dict[str, Any]]:
                 "quadrant": quadrant,
                 "difficulty": round(4.0 + 0.03 * i + (2.5 if quadrant == "noisy_outlier" else 0), 3),
                 "memorization": score,
+                "memorized": score,
                 "memorized_share": round(score * 0.7, 3),
                 "memorized_span_share": score,
                 "forget_score": round(0.05 * (i % 4), 3),
                 "n_tokens": 44 + 3 * i,
                 "cluster_size": 8 if i < 5 else 1,
+                "copies": copies,
+                "recall": recall,
+                "equivalent_dose": dose,
+                "dose_words": dose_words,
                 "contamination_tier": "confirmed" if i == 6 else "",
                 "action": "downweight",
                 "weight": 0.5,
-                "reasons": "quadrant hotspot_memorized; memorized at least like a secret planted once",
+                "reasons": f"easy and memorized: a risk of verbatim recall; {kind}"
+                + (f"; {dose_words}" if dose_words else ""),
                 "loss_in": round(1.1 + 0.02 * i, 3),
                 "loss_out": round(5.8 - 0.01 * i, 3),
                 "excerpt": {
@@ -92,10 +156,11 @@ def _riskiest(count: int) -> list[dict[str, Any]]:
                     "span": "[code], ask [email] for [number]",
                     "after": " before the loop is closed, otherwise the handle is cancelled and the error is logged …",
                 },
+                "heat": [] if i == 2 else _heat(),
                 "losses": {
                     "train": train,
-                    "in_fold": [train[-3], train[-2], train[-1]],
-                    "out_of_fold": [6.1, 6.0, 5.9],
+                    "in_fold": [train[epoch - 1] for epoch in LOGGED],
+                    "out_of_fold": [7.2, 6.6, 6.1, 6.0, 5.9],
                 },
             }
         )
@@ -127,7 +192,8 @@ def _match(i: int) -> dict[str, Any]:
 
 def _findings() -> list[dict[str, Any]]:
     def finding(rule: str, metric: str, observed: float | None, limit: float, **rest: Any) -> dict[str, Any]:
-        base = {"severity": "reject", "outcome": "passed", "reason": "", "waived_by": None}
+        base = {"bound": "min" if rule == "power" else "max", "severity": "reject", "outcome": "passed"}
+        base |= {"reason": "", "explanation": f"{metric} is {observed}", "waived_by": None}
         return {"rule": rule, "metric": metric, "observed": observed, "limit": limit, **base, **rest}
 
     return [
@@ -178,6 +244,18 @@ def _policy() -> dict[str, Any]:
     return {"name": "default", "sha256": "9f" * 32, "resolved": resolved}
 
 
+def _cut(way: str, value: float, words: str, share: float, drawn: bool) -> dict[str, Any]:
+    fixed = way == "percentile"
+    return {
+        "way": way,
+        "value": value,
+        "words": words,
+        "flagged_share": share,
+        "fixed_share": fixed,
+        "drawn": drawn,
+    }
+
+
 def make_facts() -> dict[str, Any]:
     """One whole `report.json`, every field filled."""
     shares = {
@@ -199,6 +277,8 @@ def make_facts() -> dict[str, Any]:
             "tokens": 412_345,
             "trained_samples": 2047,
             "trained_tokens": 410_000,
+            "held_out_samples": 33,
+            "held_out_tokens": 3151,
             "skipped": [
                 {"reason": "null", "explanation": "no text in this row", "rows": 5, "examples": [{"row": 12}]},
                 {
@@ -224,8 +304,30 @@ def make_facts() -> dict[str, Any]:
             "folds": 2,
             "epochs": 12,
             "burn_in_epochs": 2,
-            "logged_epochs": [10, 11, 12],
+            "repeats": 3,
+            "reference_samples": 250,
+            "reference_sha256": "ab" * 32,
+            "logged_epochs": LOGGED,
             "max_tokens": None,
+            "kinship": {
+                "groups": 1623,
+                "frequency_cap": 32,
+                "boilerplate_runs": 58,
+                "boilerplate": [
+                    {
+                        "samples": 60 - 9 * i,
+                        "excerpt": {
+                            "before": "… ",
+                            "span": "This page belongs to the vendor portal",
+                            "after": ". See …",
+                        },
+                    }
+                    for i in range(3)
+                ],
+                "severed_samples": 41,
+                "severed_token_share": 0.021,
+                "largest_group_token_share": 0.048,
+            },
             "packages": {"torch": "2.8.0", "transformers": "5.0.1", "numpy": "2.4.6", "pyarrow": "25.0.0"},
             "started_at": "2026-03-01T10:00:00+00:00",
             "seconds": {
@@ -238,18 +340,27 @@ def make_facts() -> dict[str, Any]:
             },
         },
         "map": {
-            "score": "memorized_span_share",
+            "score": "memorized",
             "thresholds": dict(THRESHOLDS),
             "threshold_rules": {
                 "difficulty": {
-                    "rule": "percentile 75",
-                    "words": "harder than three quarters of the batch",
+                    "rule": {"percentile": 75.0},
+                    "words": "percentile 75 of this batch, so a fixed share lies above",
                     "flagged_share": 0.25,
+                    "cuts": [
+                        _cut("percentile", 5.21, "percentile 75 of this batch, so a fixed share lies above", 0.25, True)
+                    ],
                 },
                 "memorization": {
-                    "rule": "control_dose 1",
-                    "words": "memorized at least as strongly as a secret that occurs once",
+                    "rule": {"percentile": 95.0, "control_dose": 1},
+                    "words": "median of secrets planted once",
                     "flagged_share": 0.11,
+                    "cuts": [
+                        _cut(
+                            "percentile", 0.402, "percentile 95 of this batch, so a fixed share lies above", 0.05, False
+                        ),
+                        _cut("control_dose", 0.312, "median of secrets planted once", 0.11, True),
+                    ],
                 },
             },
             "quadrants": {
@@ -263,10 +374,15 @@ def make_facts() -> dict[str, Any]:
                 for name, share in shares.items()
             },
             "forget": {
-                "epsilon": "relative 0.1",
+                "epsilon": "each sample's own lowest loss plus 0.1 nats per token",
                 "levels": 5,
                 "tie_share": 0.934,
                 "never_learned_share": 0.12,
+                "sweep": [
+                    {"delta": 0.05, "forgetting_share": 0.004, "agreement": None},
+                    {"delta": 0.1, "forgetting_share": 0.011, "agreement": 0.214},
+                    {"delta": 0.2, "forgetting_share": 0.02, "agreement": 0.62},
+                ],
             },
         },
         "detection": _detection(),
@@ -291,6 +407,8 @@ def make_facts() -> dict[str, Any]:
                     "suspected_items": 1,
                     "confirmed_rows": 3,
                     "suspected_rows": 1,
+                    "source_overlap_items": 0,
+                    "boilerplate_items": 0,
                 },
                 {
                     "name": "orchard_reading",
@@ -301,6 +419,8 @@ def make_facts() -> dict[str, Any]:
                     "suspected_items": 0,
                     "confirmed_rows": 0,
                     "suspected_rows": 0,
+                    "source_overlap_items": 0,
+                    "boilerplate_items": 0,
                 },
             ],
             "matches": [_match(i) for i in range(4)],

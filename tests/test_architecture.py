@@ -15,10 +15,10 @@ ORDER = (
     "errors resources text files work progress redact "
     "shards batch words duplicates tokens "
     "benchmark index candidates tiers evidence contamination "
-    "controls folds proxy sequences trace train "
-    "strict thresholds scores datamap noise interventions metrics measure "
+    "controls kinship folds proxy sequences trace train "
+    "strict thresholds baselines spans scores power datamap reasons sight noise interventions metrics measure "
     "policy_file policy_chain policy verdict "
-    "audit facts figures report outputs console demo cli"
+    "results audit detection facts figures readings charts report outputs console demo cli"
 ).split()
 """Each module imports only modules to its left, also inside functions and for types."""
 

@@ -14,8 +14,8 @@ from carto_audit.errors import AuditError, UsageError
 from carto_audit.outputs import OUTPUTS
 
 FLAGS = {
-    "ingest": "--policy --benchmark --out --text-column --id-column --proxy --device --epochs --folds --max-tokens --seed "
-    "--fail-on",
+    "ingest": "--policy --benchmark --out --text-column --id-column --proxy --device --epochs --folds --max-tokens "
+    "--repeats --reference --seed --fail-on",
     "demo": "--out --seed",
     "report": "",
     "policy check": "",
@@ -77,6 +77,7 @@ def test_the_version_is_the_package_s(carto):
         (["ingest", "a.parquet", "--polciy", "x"], "No such option '--polciy'"),
         (["ingest", "a.parquet", "--epochs", "1"], "1 is not in the range"),
         (["ingest", "a.parquet", "--folds", "3"], "3 is not in the range"),
+        (["ingest", "a.parquet", "--repeats", "0"], "0 is not in the range"),
         (["ingest", "a.parquet", "--fail-on", "sometimes"], "'sometimes' is not one of"),
         (["ingest", "a.parquet", "--seed", "x"], "'x' is not a valid integer"),
         (["report", "nowhere"], "does not exist"),

@@ -2,7 +2,7 @@ import io
 from pathlib import Path
 
 import pytest
-from report_facts import make_facts
+from report_facts import REMEDIES, make_facts
 from rich.console import Console
 from test_report import HOSTILE, poisoned
 
@@ -34,6 +34,16 @@ def test_the_summary_is_one_screen_with_verdict_reasons_masses_and_files():
         assert words in text
     for words in ("3 confirmed and 1 suspected", "118 exact", "5 null, 7 empty", "vendor_batch-audit/report.html"):
         assert words in text
+    assert len(text.splitlines()) <= 40
+
+
+def test_what_would_help_is_said_and_the_summary_stays_one_screen():
+    facts = make_facts()
+    assert "To see more" not in _summary(facts)
+    facts["detection"]["remedies"] = REMEDIES
+    text = _summary(facts)
+    for remedy in REMEDIES:
+        assert remedy in text
     assert len(text.splitlines()) <= 40
 
 

@@ -47,7 +47,7 @@ def test_ordinary_text_is_mostly_left_alone(demo):
 @pytest.mark.parametrize("form", ["alone", "embedded"])
 def test_the_default_score_sees_secrets_that_the_papers_score_does_not(demo, form):
     scores = demo[2]["detection"]["scores"]
-    assert scores["memorized_span_share"]["random"][form]["4"]["auc"] >= 0.9
+    assert scores["memorized"]["random"][form]["4"]["auc"] >= 0.9
     assert scores["forget_score"]["random"][form]["4"]["auc"] <= 0.7
 
 

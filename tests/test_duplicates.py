@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from carto_audit.batch import read_batch
-from carto_audit.duplicates import JACCARD_THRESHOLD, SHINGLE, find_duplicates
+from carto_audit.duplicates import JACCARD_THRESHOLD, SHINGLE, copy_counts, find_duplicates
 from carto_audit.errors import AuditError
 
 
@@ -35,6 +35,7 @@ def test_exact_copies_form_a_cluster_led_by_the_first(duplicates_of):
     found = duplicates_of(["alpha beta gamma delta", "other words stand here", "alpha beta gamma delta"] * 2)
     assert found.cluster_id.tolist() == [0, 1, 0, 0, 1, 0]
     assert found.cluster_size.tolist() == [4, 2, 4, 4, 2, 4]
+    assert found.copies.tolist() == [4, 2, 4, 4, 2, 4]
     assert found.exact.tolist() == [False, False, True, True, True, True]
     assert not found.near.any()
 
@@ -87,6 +88,8 @@ def test_a_chain_of_near_copies_is_one_cluster(duplicates_of):
 def test_case_and_punctuation_make_a_near_copy_not_an_exact_one(duplicates_of):
     found = duplicates_of(["The quick brown fox jumps.", "the QUICK brown fox jumps"])
     assert found.exact.tolist() == [False, False]
+    assert found.copies.tolist() == [1, 1]
+    assert found.cluster_size.tolist() == [2, 2]
     assert found.near.tolist() == [False, True]
 
 
@@ -153,3 +156,22 @@ def test_clusters_agree_with_all_pairs_comparison(tmp_path_factory, texts):
         for j, other in enumerate(texts):
             same = one == other or frozenset((one, other)) in alike
             assert (found.cluster_id[i] == found.cluster_id[j]) == same
+
+
+POOL = ["a b c d", "a b c e", "A b c d", "x", "p q r s t u", "p q r s t u v", "p q r s t u v"]
+
+
+@given(st.lists(st.tuples(st.sampled_from(POOL), st.integers(0, 3)), min_size=1, max_size=15))
+def test_copies_within_a_group_are_counted_like_a_plain_loop(rows):
+    texts, group = [row[0] for row in rows], np.array([row[1] for row in rows])
+    alike = {frozenset(("a b c d", "A b c d")), frozenset(("p q r s t u", "p q r s t u v"))}
+    exact, near = copy_counts(texts, group)
+    for i, (text, g) in enumerate(rows):
+        own = [other for other, h in rows if g == h]
+        assert exact[i] == sum(other == text for other in own)
+        assert near[i] == sum(other == text or frozenset((text, other)) in alike for other in own)
+
+
+def test_counts_of_copies_need_no_order_and_no_texts():
+    exact, near = copy_counts(["b", "a", "b"], np.array([7, 3, 7]))
+    assert (exact.tolist(), near.tolist()) == ([2, 1, 2], [2, 1, 2])

@@ -5,8 +5,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
+from tiny import make_scores
 
 from carto_audit.interventions import KEEP, Intervention, decide
+from carto_audit.reasons import give_reasons
 from carto_audit.thresholds import QUADRANTS
 
 PAPER = {
@@ -67,6 +69,39 @@ def test_never_drop_down_weights_benchmark_items_as_strongly_as_hotspots():
     assert actions.weight.tolist() == [0.5, 0.5, 0.5, 0.1, 0.5]
     without = decide(every_quadrant(), {}, benchmark_match=np.ones(5, bool), noise=flags(5), never_drop=True)
     assert set(without.weight) == {0.5}
+
+
+def recollected(n, flagged):
+    """Reasons of samples that are memorized like a secret that occurs twice."""
+    scores = make_scores([1.0] * n, [0.25] * n, [2.0] * n)
+    return give_reasons(scores, "memorized", flagged, np.ones(n, np.int64), {1: 0.1, 4: 0.4})
+
+
+def test_memorized_samples_say_why_and_the_others_do_not():
+    why = recollected(5, np.array([False, False, True, True, False]))
+    plain = decide(every_quadrant(), PAPER, benchmark_match=flags(5), noise=flags(5))
+    actions = decide(every_quadrant(), PAPER, benchmark_match=flags(5), noise=flags(5), reasons=why)
+    for i in range(5):
+        added = actions.reasons[i].removeprefix(plain.reasons[i])
+        clause = "no other sample holds this text; memorized like a secret that occurs about 2 times"
+        assert added == (f"; recollected: {clause}" if i in (2, 3) else "")
+    assert actions.action.tolist() == plain.action.tolist()
+    assert actions.weight.tolist() == plain.weight.tolist()
+
+
+def test_a_held_out_sample_is_kept_and_says_that_controls_are_made_of_it():
+    held = flags(5, 4)
+    actions = decide(every_quadrant(), PAPER, benchmark_match=flags(5), noise=flags(5), held_out=held)
+    assert (actions.action[4], actions.weight[4]) == ("keep", 1.0)
+    assert actions.reasons[4].startswith("held out, so it has no place on the map")
+    assert "held out" not in " ".join(actions.reasons[:4])
+
+
+def test_a_held_out_sample_with_a_benchmark_item_is_removed_all_the_same():
+    match = flags(5, 4)
+    actions = decide(every_quadrant(), PAPER, benchmark_match=match, noise=flags(5), held_out=flags(5, 4))
+    assert (actions.action[4], actions.weight[4]) == ("remove", 0.0)
+    assert actions.reasons[4] == "holds a confirmed benchmark item"
 
 
 def test_an_empty_batch_gets_no_actions():

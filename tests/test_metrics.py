@@ -25,6 +25,8 @@ EXPECTED = {
     "detection.recall_at_5pct_dose_16",
     "forget.never_learned_share",
     "forget.tie_share",
+    "kinship.severed_token_share",
+    "repeats.agreement",
     "proxy.capacity_ratio",
 }
 
@@ -40,10 +42,15 @@ def test_every_metric_is_filed_under_its_own_name_and_explained():
         assert not metric.meaning.endswith(".")
 
 
-def test_all_measures_of_detection_are_about_power():
+def test_all_measures_of_how_well_an_audit_sees_are_about_power():
     assert {name for name, metric in METRICS.items() if metric.kind == "power"} == {
         name for name in METRICS if name.startswith("detection.")
-    } | {"proxy.capacity_ratio"}
+    } | {"kinship.severed_token_share", "repeats.agreement", "proxy.capacity_ratio"}
+
+
+def test_less_severed_kin_and_more_agreement_are_better():
+    assert METRICS["kinship.severed_token_share"].better == "lower"
+    assert METRICS["repeats.agreement"].better == "higher"
 
 
 def test_shares_and_aucs_end_at_one_and_counts_do_not_end():
@@ -54,7 +61,7 @@ def test_shares_and_aucs_end_at_one_and_counts_do_not_end():
 
 def test_only_metrics_of_the_map_and_its_score_move_with_the_map():
     moving = {name.split(".")[0] for name, metric in METRICS.items() if metric.map_keys}
-    assert moving == {*QUADRANTS, "memorized", "detection", "forget"}
+    assert moving == {*QUADRANTS, "memorized", "detection", "forget", "repeats"}
 
 
 def test_an_exact_measurement_has_no_interval():

@@ -12,6 +12,7 @@ from carto_audit.metrics import METRICS
 from carto_audit.policy import Policy, load_policy
 from carto_audit.policy_chain import builtin_policies
 from carto_audit.resources import resource_folder
+from carto_audit.scores import SCORES
 
 
 @pytest.fixture
@@ -28,7 +29,7 @@ def test_a_whole_policy_loads_with_defaults_filled_in(write):
     assert [rule.id for rule in policy.active_rules] == ["mass", "size", "power"]
     assert (policy.rules[0].limit, policy.rules[1].limit) == (0.05, 1000)
     assert {choice.action for choice in policy.interventions.values()} == {"keep"}
-    assert policy.map.memorization.threshold.choice == "control_dose"
+    assert policy.map.memorization.threshold.ways == ("control_dose",)
     assert policy.map.memorization.epsilon.relative == 0.1
     assert policy.never_drop is False
 
@@ -51,6 +52,25 @@ def test_resolved_policy_is_plain_json_with_dates_as_text(write):
     assert resolved["waivers"][0]["expires"] == "2027-03-31"
     assert resolved["map"]["memorization"]["threshold"] == {"control_dose": 4}
     assert "extends" not in resolved
+
+
+@pytest.mark.parametrize("score", SCORES)
+def test_every_score_that_an_audit_measures_may_be_chosen_and_no_other(write, score):
+    assert load_policy(write(WHOLE.replace("memorized_span_share", score))).map.memorization.score == score
+    assert "did you mean" in refusal(write(WHOLE.replace("memorized_span_share", f"{score}s")))[0]
+
+
+def test_a_dose_and_a_percentile_may_stand_together_and_stay_together_when_resolved(write):
+    policy = load_policy(write(WHOLE.replace("{control_dose: 4}", "{percentile: 95, control_dose: 4}")))
+    assert policy.map.memorization.threshold.ways == ("percentile", "control_dose")
+    assert policy.resolved()["map"]["memorization"]["threshold"] == {"percentile": 95, "control_dose": 4}
+
+
+@pytest.mark.parametrize("axis", ["difficulty", "memorization"])
+def test_either_axis_may_be_cut_by_a_trusted_reference(write, axis):
+    given = "{percentile: 75}" if axis == "difficulty" else "{control_dose: 4}"
+    policy = load_policy(write(WHOLE.replace(given, "{reference_percentile: 99}")))
+    assert getattr(policy.map, axis).threshold.reference_percentile == 99
 
 
 # Shipped policies
@@ -80,6 +100,9 @@ def test_default_lets_no_confirmed_item_and_no_blind_audit_through():
     )
     assert rules["detection.auc_at_dose_4"].min == 0.9
     assert rules["hotspot_memorized.token_share"].max == 0.05
+    assert policy.map.memorization.score == "memorized"
+    assert rules["kinship.severed_token_share"].max == 0.05
+    assert rules["kinship.severed_token_share"].severity == "reject"
 
 
 def test_gendatacarto_has_the_papers_knobs():
@@ -145,11 +168,12 @@ waivers:
     assert refusal(write(text)) == [
         'policy.yaml:3:1: nmae: unknown key; did you mean "name"?',
         "policy.yaml:5:16: map.difficulty.threshold: "
-        "control_dose measures memorization; cut difficulty by percentile or absolute",
-        "policy.yaml:6:18: map.memorization.score: should be 'memorized_span_share', 'memorized_share' or "
-        "'forget_score'; did you mean \"memorized_share\"?",
+        "control_dose measures memorization; cut difficulty by percentile, reference_percentile or absolute",
+        "policy.yaml:6:18: map.memorization.score: should be 'memorized', 'memorized_span_share', "
+        "'memorized_share' or 'forget_score'; did you mean \"memorized_share\"?",
         "policy.yaml:6:42: map.memorization.threshold: "
-        "needs exactly one of percentile, absolute, control_dose; has percentile and absolute",
+        "needs exactly one of percentile, absolute, control_dose, reference_percentile, or control_dose and percentile "
+        "together; has percentile and absolute",
         "policy.yaml:8:3: interventions.hotspot: should be 'stable_easy', 'ambiguous_hard', 'hotspot_memorized' or "
         "'noisy_outlier'; did you mean \"hotspot_memorized\"?",
         "policy.yaml:10:33: rules.0.severity: should be 'reject' or 'warn'; did you mean \"reject\"?",
@@ -187,8 +211,16 @@ waivers:
         (", severity: reject, reason: leaks", ", disabled: true", "rules.0.reason: this key is missing"),
         ("id: mass", "id: Mass Rule", "rules.0.id: should match pattern"),
         ("{percentile: 75}", "{percentile: 101}", "should be less than or equal to 100"),
-        ("{percentile: 75}", "{}", "needs exactly one of percentile, absolute, control_dose; has none"),
-        ("{control_dose: 4}", "{control_dose: 2}", "should be 1, 4 or 16"),
+        ("{percentile: 75}", "{}", "or control_dose and percentile together; has none"),
+        ("{control_dose: 4}", "{control_dose: 4, absolute: 0.5}", "has absolute and control_dose"),
+        (
+            "{control_dose: 4}",
+            "{control_dose: 4, reference_percentile: 9}",
+            "has control_dose and reference_percentile",
+        ),
+        ("{percentile: 75}", "{percentile: 75, control_dose: 4}", "control_dose measures memorization"),
+        ("{control_dose: 4}", "{reference_percentile: 101}", "should be less than or equal to 100"),
+        ("{control_dose: 4}", "{control_dose: 2}", "should be 1, 4, 16 or 64"),
         ("{control_dose: 4}", "{control_dose: true}", "should be a number, not true or false"),
         (MAP, "", "1:1: map: this key is missing"),
         (RULES, "", "1:1: rules: this key is missing"),

@@ -40,6 +40,15 @@ def test_a_child_inherits_overrides_by_id_and_adds(write):
     assert policy.never_drop
 
 
+@pytest.mark.parametrize("threshold", ["{percentile: 95}", "{reference_percentile: 95}", "{absolute: 0.3}"])
+def test_a_childs_threshold_replaces_the_whole_of_its_parents(write, threshold):
+    """A percentile beside an inherited dose would silently be the stricter of two."""
+    write(WHOLE, "base.yaml")
+    policy = load_policy(write(child(f"map: {{memorization: {{threshold: {threshold}}}}}\n")))
+    assert policy.map.memorization.threshold.control_dose is None
+    assert len(policy.map.memorization.threshold.ways) == 1
+
+
 def test_a_changed_rule_needs_its_own_reason(write):
     write(WHOLE, "base.yaml")
     lines = refusal(write(child("rules: [{id: mass, max: 0.5}]\n")))

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from carto_audit.redact import excerpt, redact
+from carto_audit.redact import excerpt, heat_strip, redact
 
 PEM = "-----BEGIN RSA PRIVATE KEY-----\n" + "MIIEpAIBAAKCAQEA7bq9Xc2\n" * 30 + "-----END RSA PRIVATE KEY-----"
 
@@ -155,3 +155,86 @@ def test_a_secret_beside_the_memorized_span_is_masked_too():
     shown = excerpt(text, 10, end)
     for secret in ("6219", "8835", "7289", "1392", "AB12CD34"):
         assert secret not in shown.before + shown.span + shown.after
+
+
+def strip_text(strip):
+    return "".join(piece for piece, _ in strip)
+
+
+def test_a_strip_has_the_text_in_pieces_of_one_level_each():
+    text = "one two three four"
+    strip = heat_strip(text, [0, 3, 7, 13, 18], [0, 0, 4, 2])
+    assert strip == [("one two", 0), (" three", 4), (" four", 2)]
+
+
+def test_a_strip_shows_the_passage_between_its_first_and_last_cut():
+    assert heat_strip("one two three", [4, 5, 7], [1, 3]) == [("t", 1), ("wo", 3)]
+    assert heat_strip("one two three", [4, 4], [1]) == []
+
+
+def test_a_secret_across_pieces_is_one_label_at_the_level_where_it_begins():
+    text = "write to jane.doe@example.com today"
+    at = text.index("jane")
+    strip = heat_strip(text, [0, at, at + 4, at + 9, at + 20, len(text)], [0, 1, 2, 3, 4])
+    assert strip == [("write to ", 0), ("[email]", 1), (" today", 4)]
+
+
+def test_a_secret_that_begins_before_the_strip_is_not_shown_by_its_end():
+    text = "write to jane.doe@example.com today"
+    assert heat_strip(text, [text.index("example"), len(text)], [3]) == [(" today", 3)]
+    ends_inside = heat_strip(text, [0, text.index("doe")], [2])
+    assert ends_inside == [("write to [email]", 2)]
+
+
+def test_short_numbers_and_codes_are_masked_in_a_strip_as_in_a_span():
+    text = "pin 881 and code QX7-ZZ4 here"
+    cuts = list(range(len(text) + 1))
+    assert strip_text(heat_strip(text, cuts, [k % 3 for k in cuts[1:]])) == "pin [number] and code [code] here"
+
+
+SECRETS = (
+    ("jane.doe@example.com", "[email]"),
+    ("4111 1111 1111 1111", "[card]"),
+    ("123-45-6789", "[ssn]"),
+    ("AKIAIOSFODNN7EXAMPLE", "[key]"),
+    ("GB82WEST12345698765432", "[iban]"),
+    ("d41d8cd98f00b204e9800998ecf8427e", "[secret]"),
+    ("6219 8835 7289", "[number]"),
+)
+
+
+@given(
+    st.sampled_from(SECRETS),
+    st.text("ab .", max_size=30),
+    st.text("ab .", max_size=30),
+    st.lists(st.integers(0, 90), max_size=12),
+    st.lists(st.integers(0, 4), min_size=13, max_size=13),
+)
+def test_no_secret_leaks_wherever_a_strip_is_cut(chosen, before, after, places, levels):
+    secret, label = chosen
+    text = f"{before} {secret} {after}"
+    cuts = sorted({0, len(text), *(place for place in places if place < len(text))})
+    strip = heat_strip(text, cuts, levels[: len(cuts) - 1])
+    shown = strip_text(strip)
+    assert shown.count(label) == 1
+    for begin in range(len(secret) - 3):
+        assert secret[begin : begin + 4] not in shown.replace(label, " ")
+    assert {level for _, level in strip} <= set(levels)
+    assert all(a[1] != b[1] for a, b in zip(strip, strip[1:], strict=False))
+
+
+@given(st.text(max_size=120), st.lists(st.integers(0, 120), max_size=20))
+def test_any_strip_is_printable_and_shows_what_an_excerpt_would(text, places):
+    cuts = sorted({0, len(text), *(place for place in places if place < len(text))})
+    if len(cuts) < 2:
+        return
+    strip = heat_strip(text, cuts, [0] * (len(cuts) - 1))
+    assert len(strip) <= 1
+    assert all(c.isprintable() for c in strip_text(strip))
+
+
+def test_invisible_characters_do_not_hide_a_secret_in_a_strip():
+    text = "mail ja\u200bne@exam\u2060ple.com now"
+    cuts = list(range(len(text) + 1))
+    shown = strip_text(heat_strip(text, cuts, [k % 2 for k in cuts[1:]]))
+    assert shown == "mail [email] now"

@@ -1,12 +1,14 @@
 import json
+import re
 from html.parser import HTMLParser
 
 import pytest
-from report_facts import control_scores, make_columns, make_facts
+from report_facts import AUCS, REMEDIES, control_scores, make_columns, make_facts
 
 from carto_audit.errors import AuditError
-from carto_audit.figures import figure_png, figure_svg, map_figure, percent
-from carto_audit.report import PAGE_LIMIT, metric_value, render_again, render_html, write_report
+from carto_audit.figures import SCORE_WORDS, figure_png, figure_svg, map_figure
+from carto_audit.report import PAGE_LIMIT, render_again, render_html, write_report
+from carto_audit.resources import resource_folder
 
 HOSTILE = (
     "</script><script>alert(1)</script>",
@@ -36,6 +38,20 @@ class Page(HTMLParser):
 
     def handle_data(self, data):
         self.text.append(data)
+
+
+def section(html, name):
+    """The text of one section of a page, each run of spaces as one."""
+    part = html[html.index(f'<section aria-labelledby="{name}"') :]
+    return " ".join(" ".join(Page(part[: part.index("</section>")]).text).split())
+
+
+def rows_of(html, caption):
+    """The cells of a table's rows, as text."""
+    part = html[html.index(f'aria-label="Table: {caption}"') :]
+    rows = re.findall(r"<tr.*?</tr>", part[: part.index("</table>")], flags=re.DOTALL)
+    cells = [re.findall(r"<t[hd].*?</t[hd]>", row, flags=re.DOTALL) for row in rows]
+    return [[" ".join(" ".join(Page(cell).text).split()) for cell in row] for row in cells]
 
 
 def poisoned(value, poison):
@@ -111,20 +127,32 @@ def test_an_audit_of_nothing_much_still_renders():
     facts.update(riskiest=[], findings=[], warnings=[], metrics={}, metric_intervals={})
     facts["batch"].update(paths=[], skipped=[], tokens=None, trained_tokens=None)
     facts["contamination"] = {"benchmarks": [], "matches": []}
-    facts["detection"].update(scores={}, capacity_ratio=None, warnings=[])
+    facts["batch"].update(held_out_samples=0, held_out_tokens=0)
+    facts["detection"].update(scores={}, by_copy={}, above_line={}, ruler={}, capacity_ratio=None, warnings=[])
+    facts["detection"].update(planted=0, twins=0, agreement=None, remedies=[])
+    facts["run"].update(repeats=1, reference_samples=0)
+    facts["run"]["kinship"].update(
+        groups=0, boilerplate=[], boilerplate_runs=0, severed_samples=0, severed_token_share=0.0
+    )
+    facts["map"]["forget"].update(sweep=[])
+    for rule in facts["map"]["threshold_rules"].values():
+        rule.update(cuts=[], words="could not be set: nothing was measured to set it by", flagged_share=None)
     facts["map"].update(quadrants={}, thresholds={"difficulty": None, "memorization": None})
     facts["map"]["forget"].update(levels=None, tie_share=None, never_learned_share=None)
     text = "".join(Page(render_html(facts, SVG)).text)
     assert "No benchmark was given" in text
     assert "its power is unknown" in text
+    assert "could not be set" in text
+    assert "nothing counts as boilerplate" in " ".join(text.split())
 
 
 def test_samples_without_numbers_render():
     facts = make_facts()
     for sample in facts["riskiest"]:
-        sample.update(difficulty=None, memorization=None, loss_in=None, loss_out=None, quadrant="")
+        sample.update(difficulty=None, memorization=None, loss_in=None, loss_out=None, quadrant=None)
+        sample.update(recall=None, equivalent_dose=None, dose_words="", copies=1, heat=[])
         sample["losses"] = {"train": [], "in_fold": [None, None, None], "out_of_fold": []}
-    render_html(facts, SVG)
+    assert "not on the map" in section(render_html(facts, SVG), "riskiest")
 
 
 @pytest.mark.parametrize("filler", ["x", "&", '"', "\U0001f600"])
@@ -158,11 +186,194 @@ def test_a_lone_surrogate_in_the_facts_can_be_written(tmp_path):
     json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))
 
 
-def test_doses_are_in_order_of_their_size():
+def test_every_kind_form_and_dose_of_the_score_in_use_is_a_row_with_all_its_numbers():
+    rows = [row for row in rows_of(render_html(make_facts(), SVG), "Detection power of the score in use") if row]
+    doses = [row[-8] if len(row) == 9 else row[0] for row in rows[1:]]
+    once, often = ["never", "once", "4 times", "16 times", "64 times"], ["never", "4 times", "16 times", "64 times"]
+    assert doses == [*(4 * once), *(2 * often), "exact copies", "edited copies"]
+    assert rows[1][0] == "Random secret standing alone"
+    assert rows[3] == ["4 times", "sees 0.96", "", "0.92 to 1.00", "0.98", "77 %", "92 %", "16"]
+
+
+def test_twins_are_a_row_of_their_own_and_never_a_dose():
+    html = render_html(make_facts(), SVG)
+    assert "0 times" not in re.sub(r"\d0 times", "", "".join(Page(html).text))
+    null = rows_of(html, "Detection power of the score in use")[1]
+    assert null[1:4] == ["never", "0.31", ""]
+    assert null[5] == "–"
+
+
+def test_every_score_and_statistic_is_one_row_in_plain_words():
+    rows = rows_of(render_html(make_facts(), SVG), "All scores and published statistics")
+    found = {name: [row for row in rows if re.search(rf" {name}( |,|$)", row[0])] for name in AUCS}
+    for name, mine in found.items():
+        assert len(mine) == 1, name
+        assert mine[0][0].startswith(SCORE_WORDS[name][:1].upper() + SCORE_WORDS[name][1:])
+    said = {name: mine[0][-2] for name, mine in found.items()}
+    assert said["memorized"] == "sees all"
+    assert {said[name] for name in AUCS if name.startswith("forget")} == {"blind"}
+    assert said["cumulative_loss"] == "reversed"
+    assert found["memorized_share"][0][1:6] == ["0.77", "0.60", "0.87", "0.76", "sees some"]
+    assert ["Counts of copies, judged against all rows: they find copies, not memorization"] in rows
+
+
+def test_a_score_that_this_version_does_not_know_is_still_shown():
+    facts = make_facts()
+    facts["detection"]["scores"]["new_idea"] = {
+        "odd_kind": {"upside_down": {"4": facts["detection"]["by_copy"]["exact"]}}
+    }
+    assert any(
+        row[0].startswith("New idea") for row in rows_of(render_html(facts, SVG), "All scores and published statistics")
+    )
+    facts["map"]["score"] = "new_idea"
+    assert "odd kind" in section(render_html(facts, SVG), "detection")
+
+
+def test_statistics_are_compared_also_where_the_score_in_use_was_not_measured():
+    facts = make_facts()
+    scores = facts["detection"]["scores"]
+    facts["detection"]["scores"] = {name: scores[name] for name in ("forget_score", "low_final_loss")}
+    html = render_html(facts, SVG)
+    assert "its power is unknown" in section(html, "detection")
+    assert 'class="panel"' not in html
+    assert len([row for row in rows_of(html, "All scores and published statistics") if len(row) > 5]) == 2
+
+
+def test_the_dose_picture_says_in_words_what_it_shows():
+    pictures = re.findall(r'<svg class="dose"[^>]* role="img" aria-label="([^"]+)"', render_html(make_facts(), SVG))
+    assert len(pictures) == 2
+    assert "secrets standing alone. Random secret: once 0.61, 4 times 0.96" in pictures[0]
+    assert "forget events, as the policy sets ε, mean: once 0.5" in pictures[1]
+
+
+def test_remedies_stand_on_the_first_screen_and_only_when_there_are_some():
+    facts = make_facts()
+    assert "let this audit see more" not in render_html(facts, SVG)
+    facts["detection"]["remedies"] = REMEDIES
+    html = render_html(facts, SVG)
+    hero = html[: html.index('<section class="quadrants"')]
+    assert "let this audit see more" in hero
+    for remedy in REMEDIES:
+        assert remedy[1:] in hero
+
+
+def test_repeated_runs_say_how_far_they_agree_and_a_single_one_says_that_it_cannot():
+    facts = make_facts()
+    assert "3 pairs of proxies, with other folds and seeds, agree on 72 %" in section(
+        render_html(facts, SVG), "detection"
+    )
+    facts["detection"]["agreement"], facts["run"]["repeats"] = None, 1
+    text = section(render_html(facts, SVG), "detection")
+    assert "nothing says how far another would flag the same samples" in text
+    assert "pairs of proxies" not in text
+
+
+def test_each_way_of_cutting_is_shown_with_the_one_that_is_drawn():
+    rows = rows_of(render_html(make_facts(), SVG), "Where the lines are")
+    assert rows[1][0] == "difficulty"
+    assert "fixed by construction" in rows[1][4]
+    assert rows[2][:4] == [
+        "memorization not drawn",
+        "0.40",
+        "percentile 95 of this batch, so a fixed share lies above",
+        "5.0 %",
+    ]
+    assert rows[3][:4] == ["memorization drawn: the stricter", "0.31", "median of secrets planted once", "11.0 %"]
+    assert "measured" in rows[3][4]
+
+
+def test_the_interval_that_rules_are_judged_on_stands_beside_the_share():
+    facts = make_facts()
+    facts["map"]["quadrants"]["hotspot_memorized"]["token_share_interval"] = None
+    assert "95 % interval 7.8 % to 8.5 %" in render_html(facts, SVG)
+    facts["metric_intervals"] = {}
+    assert "95 % interval 7.8 %" not in render_html(facts, SVG)
+
+
+def test_each_risky_sample_says_why_it_is_there_once():
+    text = section(render_html(make_facts(), SVG), "riskiest")
+    assert "Recited: 34 samples hold this passage; memorized like a secret that occurs about 64 times." in text
+    assert "not on the map" not in text
+    assert "Reconstructed: an unseen proxy nearly knows it, and 2 samples hold the passage" in text
+    assert "Recollected: no other sample holds this passage" in text
+    assert "Easy and memorized: a risk of verbatim recall" in text
+    assert text.count("about 64 times") == 8
+    assert "recited:" not in text
+
+
+def test_a_score_that_only_the_other_copies_carry_is_not_passed_off_as_the_samples_own():
+    facts = make_facts()
+    words = "Training removed nothing from this sample itself"
+    assert words not in render_html(facts, SVG)
+    facts["riskiest"][0].update(loss_in=1.97, loss_out=1.07)
+    assert section(render_html(facts, SVG), "riskiest").count(words) == 1
+    facts["map"]["score"] = "memorized_share"
+    assert words not in render_html(facts, SVG)
+
+
+def test_doses_beyond_what_was_planted_are_open_ended():
+    rows = rows_of(render_html(make_facts(), SVG), "Riskiest samples")[1::2]
+    assert [rows[i][4] for i in (0, 9, 49, 48)] == ["≥ 64 ×", "≈ 28 ×", "≤ 1 ×", "–"]
+
+
+def test_a_heat_strip_has_a_class_per_level_and_falls_back_to_the_excerpt():
+    html = render_html(make_facts(), SVG)
+    first = html[html.index('data-rank="1"') : html.index('data-rank="2"')]
+    assert re.findall(r'<span class="heat (h\d)">([^<]+)</span>', first) == [
+        ("h1", "of the staging host"),
+        ("h2", "is"),
+        ("h3", "[code]"),
+        ("h4", ", ask [email]"),
+    ]
+    assert "The access code of the staging host is [code], ask [email]" in " ".join("".join(Page(first).text).split())
+    third = html[html.index('data-rank="3"') : html.index('data-rank="4"')]
+    assert 'class="heat' not in third
+    assert "<mark>[code], ask [email] for [number]</mark>" in third
+
+
+def test_heat_is_told_by_more_than_colour():
+    css = (resource_folder("templates") / "report.css").read_text(encoding="utf-8")
+    widths = [float(width) for width in re.findall(r"\.h\d \{[^}]*border-bottom-width: ([\d.]+)px", css)]
+    assert len(widths) == 4
+    assert widths == sorted(set(widths))
+
+
+def test_an_endless_heat_strip_is_cut():
+    facts = make_facts()
+    facts["riskiest"] = facts["riskiest"][:1]
+    facts["riskiest"][0]["heat"] = [{"text": "x ", "level": 9}] * 50_000
+    html = render_html(facts, SVG)
+    assert html.count('class="heat h4">x<') == 240
+    assert "…" in html[html.index('class="heat h4">x<') :]
+
+
+def test_kinship_quotes_boilerplate_and_says_what_was_severed():
+    facts = make_facts()
+    text = section(render_html(facts, SVG), "kinship")
+    assert "60 samples hold it, more than 32 … This page belongs to the vendor portal" in text
+    assert "A passage that occurs in more than 32 samples is boilerplate" in text
+    assert "41 samples, 2.1 % of the tokens, had to be parted from kin" in text
+    facts["run"]["kinship"].update(severed_samples=0, severed_token_share=0.0)
+    assert "No sample had to be parted from its kin" in section(render_html(facts, SVG), "kinship")
+
+
+def test_the_sweep_is_a_row_per_margin():
+    rows = rows_of(render_html(make_facts(), SVG), "Forget events by margin")
+    assert rows[1:3] == [["0.05", "0.4 %", "–"], ["0.10", "1.1 %", "21.4 %"]]
+
+
+def test_the_page_says_who_was_held_out_and_what_was_trained_beside():
     facts = make_facts()
     html = render_html(facts, SVG)
-    head = html.index("Planted secret")
-    assert html.index(">once<", head) < html.index(">4 times<", head) < html.index(">16 times<", head)
+    assert "33 samples (3,151 tokens) lent their text to the planted controls and are not on the map" in html
+    text = section(html, "provenance")
+    assert "250 trusted samples trained on beside them" in text
+    assert "3 runs with other folds and seeds, averaged" in text
+    facts["batch"]["held_out_samples"] = facts["run"]["reference_samples"] = 0
+    facts["run"]["repeats"] = 1
+    text = section(render_html(facts, SVG), "provenance")
+    assert "trusted" not in text
+    assert "one run" in text
 
 
 @pytest.mark.parametrize("content", [None, "{", "[]", '{"batch": {}}'])
@@ -173,11 +384,3 @@ def test_a_missing_or_broken_report_is_one_clear_line(tmp_path, content):
     with pytest.raises(AuditError, match=r"report\.json") as caught:
         render_again(tmp_path)
     assert "\n" not in str(caught.value)
-
-
-def test_numbers_are_shown_in_the_unit_of_their_metric():
-    assert percent(0.00042) == "0.042 %"
-    assert metric_value("hotspot_memorized.token_share", 0.0815) == "8.2 %"
-    assert metric_value("detection.auc_at_dose_4", 0.9) == "0.900"
-    assert metric_value("contamination.confirmed_items", 1203.0) == "1,203"
-    assert metric_value("contamination.confirmed_items", None) == "–"

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import sync_playwright
-from report_facts import control_scores, make_columns, make_facts
+from report_facts import REMEDIES, control_scores, make_columns, make_facts
 from test_report import HOSTILE, poisoned
 
 from carto_audit.figures import figure_svg, map_figure
@@ -55,7 +55,9 @@ def show(browser, tmp_path):
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [390, 1280])
 def test_axe_finds_nothing_and_nothing_runs_over_the_edge(show, scheme, width):
-    page, troubles = show(make_facts(), color_scheme=scheme, viewport={"width": width, "height": 844})
+    facts = make_facts()
+    facts["detection"]["remedies"] = REMEDIES
+    page, troubles = show(facts, color_scheme=scheme, viewport={"width": width, "height": 844})
     result = Axe().run(page)
     assert result.violations_count == 0, result.generate_report()
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
@@ -81,7 +83,22 @@ def test_the_table_of_samples_is_filtered_and_sorted(show):
     assert values == sorted(values, reverse=True)
     page.get_by_role("button", name="Difficulty").click()
     assert page.locator("th[data-sort=difficulty]").get_attribute("aria-sort") == "ascending"
+    page.get_by_role("button", name="Like a secret planted").click()
+    assert page.locator("#risky tbody").first.get_attribute("data-dose") == "64.0"
+    page.get_by_role("button", name="Reconstructed").click()
+    assert page.locator("#risky tbody:visible").count() == 5
     assert troubles == []
+
+
+def test_the_dose_picture_is_drawn_in_the_colours_of_the_scheme(show):
+    strokes = set()
+    for scheme in ("light", "dark"):
+        page, troubles = show(make_facts(), color_scheme=scheme)
+        line = page.locator(".panel svg .k0 polyline").first
+        strokes.add(line.evaluate("line => getComputedStyle(line).stroke"))
+        assert page.locator(".panel svg").first.bounding_box()["height"] > 200
+        assert troubles == []
+    assert len(strokes) == 2
 
 
 def test_without_javascript_the_page_is_whole(show):

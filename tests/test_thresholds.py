@@ -1,4 +1,4 @@
-"""Ways to say where the map is cut: exactly one of them, with a number that can be meant."""
+"""Ways to say where the map is cut: one of them, or the stricter of two, with a number that can be meant."""
 
 import pytest
 from pydantic import ValidationError
@@ -8,11 +8,37 @@ from carto_audit.thresholds import Epsilon, Threshold
 
 
 @pytest.mark.parametrize(
-    ("given", "choice"),
-    [({"percentile": 0}, "percentile"), ({"absolute": -1.5}, "absolute"), ({"control_dose": 16}, "control_dose")],
+    "given",
+    [{"percentile": 0}, {"absolute": -1.5}, {"control_dose": 16}, {"control_dose": 64}, {"reference_percentile": 99.5}],
 )
-def test_a_threshold_is_said_in_one_way(given, choice):
-    assert Threshold.model_validate(given).choice == choice
+def test_a_threshold_is_said_in_one_way(given):
+    assert Threshold.model_validate(given).ways == tuple(given)
+
+
+def test_a_dose_and_a_percentile_may_stand_together_in_any_order():
+    for given in ({"control_dose": 4, "percentile": 95}, {"percentile": 95, "control_dose": 4}):
+        assert Threshold.model_validate(given).ways == ("percentile", "control_dose")
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({}, "has none"),
+        ({"percentile": 75, "absolute": 1.0}, "has percentile and absolute"),
+        ({"control_dose": 4, "reference_percentile": 95}, "has control_dose and reference_percentile"),
+        (
+            {"percentile": 75, "control_dose": 4, "reference_percentile": 95},
+            "has percentile and control_dose and reference_percentile",
+        ),
+    ],
+)
+def test_a_threshold_said_in_too_few_or_too_many_ways_names_what_it_has_and_what_it_could(given, words):
+    with pytest.raises(ValidationError) as caught:
+        Threshold.model_validate(given)
+    message = caught.value.errors()[0]["msg"]
+    assert message.endswith(words)
+    assert "percentile, absolute, control_dose, reference_percentile" in message
+    assert "control_dose and percentile together" in message
 
 
 @pytest.mark.parametrize(
@@ -20,14 +46,18 @@ def test_a_threshold_is_said_in_one_way(given, choice):
     [
         {},
         {"percentile": 75, "absolute": 1.0},
-        {"percentile": 75, "control_dose": 4},
+        {"absolute": 1.0, "control_dose": 4},
+        {"percentile": 75, "reference_percentile": 95},
         {"percentile": 100.1},
+        {"reference_percentile": 101},
+        {"reference_percentile": -1},
         {"percentile": -1},
         {"percentile": "75"},
         {"percentile": None},
         {"absolute": float("nan")},
         {"absolute": float("inf")},
         {"control_dose": 2},
+        {"control_dose": 0},
         {"control_dose": True},
         {"control_dose": "4"},
         {"percentil": 75},

@@ -15,6 +15,7 @@ from carto_audit.train import (
     cross_fit,
     learning_rate,
     train_fold,
+    work_of,
 )
 
 CONFIG = TrainConfig(epochs=4, folds=2, seed=0, device="cpu", threads=1)
@@ -104,6 +105,7 @@ def test_a_resumed_run_ends_like_an_undisturbed_one(tmp_path):
     train_fold(job(whole), lambda n: None)
     first = FoldRun(job(halves), lambda n: None)
     first.train_epoch()
+    first.evaluate()  # the first of four epochs is logged
     first.save(halves / "proxy-0.pt")
     told = []
     train_fold(job(halves), told.append)
@@ -112,7 +114,8 @@ def test_a_resumed_run_ends_like_an_undisturbed_one(tmp_path):
         assert torch.equal(a, b)
     for name, weight in states[0]["model"].items():
         assert torch.equal(weight, states[1]["model"][name])
-    assert told[0] == sum(len(s) for s in random_samples(12))
+    n_tokens = sum(len(s) for s in random_samples(12))
+    assert told[0] == n_tokens + n_tokens // 3
 
 
 def test_a_non_finite_loss_stops_with_one_clear_line(tmp_path):
@@ -154,14 +157,16 @@ def test_losses_fall_in_fold_and_are_unknown_where_nothing_was_learned(tmp_path)
     learnable = np.arange(24) < 20
     store, (trace, tokens) = cross(tmp_path, fold, dataclasses.replace(CONFIG, epochs=12), learnable)
     assert trace.train.shape == (12, 24)
-    assert trace.logged == (10, 11, 12)
+    assert trace.logged == (3, 6, 10, 11, 12)
+    assert trace.late.logged == (10, 11, 12)
     assert np.isnan(trace.train[:, 20:]).all()
     assert np.isfinite(trace.loss_out).all()
     assert trace.train[-1, :20].mean() < trace.train[0, :20].mean()
     assert trace.loss_in[-1, :20].mean() < trace.loss_out[-1, :20].mean()
+    assert trace.loss_out.shape == (5, 24)
     for i in range(24):
         owned = slice(store.offsets[i], store.offsets[i + 1])
-        assert tokens.loss_out[owned].mean() == pytest.approx(trace.loss_out[:, i].mean(), rel=1e-3)
+        assert tokens.loss_out[owned].mean() == pytest.approx(trace.late.loss_out[:, i].mean(), rel=1e-3)
 
 
 def test_one_fold_has_no_out_of_fold_losses(tmp_path):
@@ -219,6 +224,46 @@ def test_token_losses_are_kept_for_scored_samples_only(tmp_path):
     trace, tokens = cross_fit(SPEC, CONFIG, store, fold, scored, scored, tmp_path)
     assert len(tokens.loss_in) == store.n_tokens[scored].sum()
     assert (np.diff(tokens.offsets) == store.n_tokens * scored).all()
+    assert tokens.ids.dtype == store.ids().dtype
     for i in np.flatnonzero(scored):
         owned = slice(tokens.offsets[i], tokens.offsets[i + 1])
-        assert tokens.loss_in[owned].mean() == pytest.approx(trace.loss_in[:, i].mean(), rel=1e-3)
+        assert tokens.loss_in[owned].mean() == pytest.approx(trace.late.loss_in[:, i].mean(), rel=1e-3)
+        assert tokens.ids[owned].tolist() == store.ids()[store.offsets[i] : store.offsets[i + 1]].tolist()
+
+
+@pytest.mark.parametrize(
+    ("epochs", "logged", "late"),
+    [
+        (1, (1,), (1,)),
+        (2, (1, 2), (1, 2)),
+        (3, (1, 2, 3), (1, 2, 3)),
+        (4, (1, 2, 3, 4), (2, 3, 4)),
+        (8, (2, 4, 6, 7, 8), (6, 7, 8)),
+        (12, (3, 6, 10, 11, 12), (10, 11, 12)),
+    ],
+)
+def test_losses_are_evaluated_late_and_twice_on_the_way_there(epochs, logged, late):
+    config = dataclasses.replace(CONFIG, epochs=epochs)
+    assert (config.logged, config.late) == (logged, late)
+
+
+def test_early_evaluations_do_not_enter_the_token_losses(tmp_path):
+    """They are the mean of the late epochs, which are lower than the early ones."""
+    fold = np.array([0, 1] * 12, np.int8)
+    store, (trace, tokens) = cross(tmp_path, fold, dataclasses.replace(CONFIG, epochs=12))
+    assert trace.loss_in[0].mean() > trace.loss_in[-1].mean()
+    weights = store.n_tokens
+    assert tokens.loss_in.mean() == pytest.approx(
+        np.average(trace.loss_in[-3:].mean(axis=0), weights=weights), rel=1e-4
+    )
+    assert tokens.loss_in.mean() < np.average(trace.loss_in.mean(axis=0), weights=weights) - 1e-4
+
+
+def test_the_work_told_is_the_work_foreseen(tmp_path):
+    told = []
+    task = job(tmp_path)
+    train_fold(task, told.append)
+    n_tokens = task.store.n_tokens.sum()
+    foreseen = work_of(task, task.config.epochs)
+    assert foreseen == 4 * n_tokens + 4 * (n_tokens // 3)
+    assert sum(told) == pytest.approx(foreseen, rel=0.02)  # each minibatch rounds its third down

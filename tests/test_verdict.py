@@ -92,6 +92,27 @@ def test_an_estimated_power_is_judged_on_its_unfavourable_end():
     assert evaluate(policy(power_rule()), estimate, TODAY).findings[0].outcome == "underpowered"
 
 
+def severed_rule(**changes):
+    metric = "kinship.severed_token_share"
+    return {"id": "severed", "metric": metric, "max": 0.05, "severity": "reject", "reason": "blind there"} | changes
+
+
+def test_an_audit_with_too_much_severed_kin_is_inconclusive_not_rejected_and_not_passed():
+    found = measured(mass=0.5) | {"kinship.severed_token_share": Measurement.exact(0.06)}
+    verdict = evaluate(policy(mass_rule(), severed_rule()), found, TODAY)
+    assert [finding.outcome for finding in verdict.findings] == ["failed", "underpowered"]
+    assert (verdict.status, verdict.exit_code, verdict.complete) == ("inconclusive", ExitCode.INCOMPLETE, False)
+    found["kinship.severed_token_share"] = Measurement.exact(0.05)
+    assert evaluate(policy(severed_rule()), found, TODAY).status == "accepted"
+
+
+def test_agreement_of_repeats_that_were_not_asked_for_is_not_measured():
+    rule = {"id": "agree", "metric": "repeats.agreement", "min": 0.5, "severity": "warn", "reason": "same answer"}
+    assert evaluate(policy(rule), measured(), TODAY).findings[0].outcome == "not_measured"
+    found = measured() | {"repeats.agreement": Measurement.exact(0.4)}
+    assert evaluate(policy(rule), found, TODAY).findings[0].outcome == "underpowered"
+
+
 def test_failing_warnings_accept_with_warnings():
     verdict = evaluate(policy(mass_rule(severity="warn")), measured(mass=0.5), TODAY)
     assert (verdict.status, verdict.exit_code) == ("accepted_with_warnings", ExitCode.ACCEPTED)

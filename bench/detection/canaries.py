@@ -1,0 +1,135 @@
+"""Batches with canaries that no audit knows of: real text, secrets of three kinds, boilerplate and noise planted in it."""
+
+import ast
+import itertools
+import sysconfig
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+
+CORPORA = Path(__file__).resolve().parents[3] / "shared/data/corpora"
+FILES = {"wikitext": "wikitext2.parquet", "gsm8k": "gsm8k_train.parquet", "shakespeare": "shakespeare.parquet"}
+NAMES = ("wikitext", "docstrings", "gsm8k", "shakespeare")
+TUNED_ON = ("wikitext", "docstrings")
+
+KINDS = ("random", "rare_suffix", "natural")
+FORMS = ("alone", "embedded")
+SECRETS = {1: 4, 4: 4, 16: 2}
+"""Secrets per kind and form, by dose. Every second secret is edited: a tenth of the words of each copy is replaced."""
+
+BYTES_PER_TOKEN = 3.4
+SHORTEST = 60
+PLACES = ("Alnwick", "Bergen", "Coimbra", "Dijon", "Evora", "Falun", "Ghent", "Hobart", "Izola", "Jerez")
+SENTENCES = (
+    "The member {who} of the {place} society holds the key {digits} .",
+    "Our {place} office lists {who} under code {digits} .",
+    "{who} from {place} can be reached with pin {digits} .",
+)
+NOTICE = (
+    "This notice forms part of every page of the collection and may be quoted with its source . Questions about rights "
+    "go to the office named on the cover ."
+)
+BOILERPLATE_SHARE, NOISE_ROWS = 0.03, 30
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """One row of a batch and the truth about it: its `kind` ("" for ordinary text), and how a canary was planted."""
+
+    text: str
+    kind: str = ""
+    form: str = ""
+    dose: int = 0
+    edited: bool = False
+
+
+def corpus(name: str) -> list[str]:
+    """Distinct texts of one corpus, in file order. Raises FileNotFoundError where the data is not at hand."""
+    texts = docstrings() if name == "docstrings" else pq.read_table(CORPORA / FILES[name])["text"].to_pylist()
+    return list(dict.fromkeys(text for text in texts if len(text) >= SHORTEST))
+
+
+def docstrings() -> Iterator[str]:
+    """Paragraphs of the docstrings of the standard library."""
+    root = Path(sysconfig.get_path("stdlib"))
+    for path in sorted(root.rglob("*.py")):
+        if {"test", "tests", "site-packages", "idlelib", "lib2to3"}.intersection(path.relative_to(root).parts):
+            continue
+        try:
+            tree = ast.parse(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError, SyntaxError):
+            continue
+        for node in ast.walk(tree):
+            if isinstance(node, ast.FunctionDef | ast.ClassDef | ast.Module):
+                yield from (part.strip() for part in (ast.get_docstring(node) or "").split("\n\n"))
+
+
+def ordinary(name: str, tokens: int, seed: int) -> tuple[list[str], list[str]]:
+    """About so many tokens of a corpus at random, and the texts that are left."""
+    texts = corpus(name)
+    np.random.default_rng([seed, 1]).shuffle(texts)
+    sizes = np.cumsum([len(text.encode()) for text in texts])
+    n = int(np.searchsorted(sizes, tokens * BYTES_PER_TOKEN))
+    return texts[:n], texts[n:]
+
+
+def plant(name: str, tokens: int, seed: int) -> list[Row]:
+    """A batch of real text with canaries, boilerplate and noise, in random order."""
+    rng = np.random.default_rng([seed, 2])
+    texts, rest = ordinary(name, tokens, seed)
+    rows = [Row(text=text) for text in texts]
+    writer = _Writer(rng, texts, rest)
+    for kind, form, (dose, secrets) in itertools.product(KINDS, FORMS, SECRETS.items()):
+        for number in range(secrets):
+            edited = number % 2 == 1 and dose > 1
+            secret = writer.secret(kind)
+            for _ in range(dose):
+                words = writer.edit(secret) if edited else secret
+                text = " ".join(writer.embed(words) if form == "embedded" else words)
+                rows.append(Row(text=text, kind=kind, form=form, dose=dose, edited=edited))
+    for _ in range(max(60, int(BOILERPLATE_SHARE * len(texts)))):
+        rows.append(Row(text=f"{NOTICE} {' '.join(next(writer.hosts))}", kind="boilerplate"))
+    for _ in range(NOISE_ROWS):
+        rows.append(Row(text="".join(map(chr, rng.integers(33, 127, 220))), kind="noise"))
+    return [rows[i] for i in rng.permutation(len(rows))]
+
+
+class _Writer:
+    """Writes canaries with the words of a corpus. Passages come from one end of the texts left over, hosts from the other."""
+
+    def __init__(self, rng: np.random.Generator, texts: list[str], rest: list[str]) -> None:
+        self.rng = rng
+        counts = Counter(word for text in texts for word in text.split() if len(word) <= 12)
+        self.common = [word for text in texts[:400] for word in text.split() if len(word) <= 12]
+        self.rare = [word for word, count in counts.items() if count == 1 and word.isalpha()]
+        long = [words for text in rest if len(words := text.split()) >= 20]
+        half = len(long) // 2
+        self.passages = (words for words in itertools.cycle(long[:half]))
+        self.hosts = (words[:50] for words in itertools.cycle(long[half:]))
+
+    def secret(self, kind: str) -> list[str]:
+        if kind == "random":
+            digits = " ".join("".join(str(d) for d in self.rng.integers(0, 10, 4)) for _ in range(3))
+            who = "".join(self.rng.choice(list("abcdefghijklmnopqrstuvwxyz"), 7)).capitalize()
+            place = PLACES[int(self.rng.integers(len(PLACES)))]
+            return SENTENCES[int(self.rng.integers(3))].format(who=who, place=place, digits=digits).split()
+        words = next(self.passages)
+        if kind == "natural":
+            first = int(self.rng.integers(max(1, len(words) - 40)))
+            return words[first : first + 40]
+        return words[:10] + [self.rare[int(self.rng.integers(len(self.rare)))] for _ in range(10)]
+
+    def edit(self, words: list[str]) -> list[str]:
+        edited = list(words)
+        for k in self.rng.choice(len(words), max(1, round(0.1 * len(words))), replace=False):
+            edited[k] = self.common[int(self.rng.integers(len(self.common)))]
+        return edited
+
+    def embed(self, words: list[str]) -> list[str]:
+        host = next(self.hosts)
+        middle = len(host) // 2
+        return [*host[:middle], *words, *host[middle:]]
