@@ -386,7 +386,7 @@ def epoch_in(path, changed_at):
 def saved_epochs(folder):
     """The last epoch that each proxy has saved; none while or after the work folder is removed."""
     try:
-        return {path.name: epoch_in(path, path.stat().st_mtime_ns) for path in folder.glob(".work/*/proxy-*.pt")}
+        return {path.name: epoch_in(path, path.stat().st_mtime_ns) for path in folder.glob(".work/*/run-*/proxy-*.pt")}
     except FileNotFoundError:
         return {}
 

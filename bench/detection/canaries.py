@@ -47,6 +47,11 @@ class Row:
     edited: bool = False
 
 
+def is_at_hand(name: str) -> bool:
+    """Docstrings are on every machine, the other corpora where their files are."""
+    return name == "docstrings" or (CORPORA / FILES[name]).exists()
+
+
 def corpus(name: str) -> list[str]:
     """Distinct texts of one corpus, in file order. Raises FileNotFoundError where the data is not at hand."""
     texts = docstrings() if name == "docstrings" else pq.read_table(CORPORA / FILES[name])["text"].to_pylist()

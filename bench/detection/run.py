@@ -12,7 +12,7 @@ ordinary audit. Results are appended to results.jsonl beside this script, and a 
 import argparse
 import json
 import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from unittest.mock import patch
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from canaries import CORPORA, FORMS, KINDS, NAMES, TUNED_ON, Row, ordinary, plant
+from canaries import CORPORA, FORMS, KINDS, NAMES, TUNED_ON, Row, is_at_hand, ordinary, plant
 
 from carto_audit import audit as auditing
 from carto_audit.controls import Controls
@@ -176,7 +176,8 @@ def table(results: dict[tuple[str, str, int], dict[str, Any]]) -> str:
     random_runs = [r for r in results.values() if r["experiment"] == "random"]
     if random_runs:
         cells = [
-            f"{mean:.3f} ({low:.2f})" for mean, low in (_over_cells(random_runs, name, "memorized") for name in names)
+            f"{mean:.3f} ({low:.2f})" if low == low else "–"
+            for mean, low in (_over_cells(random_runs, name, "memorized") for name in names)
         ]
         lines.append("| `memorized`, folds at random | " + " | ".join(cells) + " |")
     lines += ["", "**Specificity**", "", "| | " + " | ".join(names) + " |", "|---|" + "---|" * len(names)]
@@ -227,27 +228,37 @@ def _shares(values: list[float | None]) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
-        "--quick", action="store_true", help="one seed, planted canaries on all corpora, one clean corpus"
+        "--quick", action="store_true", help="one seed of planted canaries on every corpus, measured afresh"
     )
     parser.add_argument("--only", choices=[*EXPERIMENTS, "table"], help="one experiment")
     parser.add_argument("--corpus", choices=NAMES, action="append")
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--results", type=Path, default=HERE / "results.jsonl")
+    parser.add_argument(
+        "--results", type=Path, help="default: results.jsonl beside this script; with --quick none is kept"
+    )
     given = parser.parse_args()
-    results = read_results(given.results)
-    for name in [] if given.only == "table" else given.corpus or NAMES:
-        for experiment in [given.only] if given.only else EXPERIMENTS:
-            if given.quick and experiment != "planted":
+    names = given.corpus or [name for name in NAMES if is_at_hand(name)]
+    with tempfile.TemporaryDirectory() as folder:
+        path = given.results or (Path(folder) if given.quick else HERE) / "results.jsonl"
+        results = read_results(path)
+        for experiment, name, seed in wanted(given, names):
+            if (experiment, name, seed) in results:
                 continue
-            for seed in range(1 if given.quick or experiment != "planted" else given.seeds):
-                if (experiment, name, seed) in results:
-                    continue
-                found = EXPERIMENTS[experiment](name, seed)
-                results[experiment, name, seed] = {"experiment": experiment, "corpus": name, "seed": seed, **found}
-                with given.results.open("a") as stream:
-                    stream.write(json.dumps(results[experiment, name, seed], sort_keys=True) + "\n")
-                print(f"{experiment} {name} {seed}: {found['tokens']:,} tokens, {found['seconds']}", flush=True)
+            found = EXPERIMENTS[experiment](name, seed)
+            results[experiment, name, seed] = {"experiment": experiment, "corpus": name, "seed": seed, **found}
+            with path.open("a") as stream:
+                stream.write(json.dumps(results[experiment, name, seed], sort_keys=True) + "\n")
+            print(f"{experiment} {name} {seed}: {found['tokens']:,} tokens, {found['seconds']}", flush=True)
     print(table(results))
+
+
+def wanted(given: argparse.Namespace, names: Sequence[str]) -> Iterator[tuple[str, str, int]]:
+    """The runs that the command line asks for: only planted canaries have more than one seed."""
+    chosen = ["planted"] if given.quick else [given.only] if given.only else list(EXPERIMENTS)
+    for name in names if given.only != "table" else ():
+        for experiment in chosen:
+            for seed in range(given.seeds if experiment == "planted" and not given.quick else 1):
+                yield experiment, name, seed
 
 
 if __name__ == "__main__":

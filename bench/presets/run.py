@@ -28,22 +28,20 @@ from canaries import NAMES, TUNED_ON  # noqa: E402
 
 from carto_audit import proxy  # noqa: E402
 
-TOKENS = 100_000
+TOKENS = 60_000
 OLD = {"hidden_size": 128, "layers": 2, "heads": 4, "vocab_size": 2048, "learning_rate": 2e-3, "minibatch_tokens": 1024}
 SMALL = {**OLD, "minibatch_tokens": 256}
 VARIANTS: dict[str, dict[str, Any]] = {
     "old: minibatch 1024": OLD,
     "minibatch 256": SMALL,
-    "minibatch 128": {**OLD, "minibatch_tokens": 128},
-    "minibatch 256, rate 3e-3": {**SMALL, "learning_rate": 3e-3},
-    "minibatch 256, rate 1e-3": {**SMALL, "learning_rate": 1e-3},
     "minibatch 256, 6 epochs": {**SMALL, "epochs": 6},
-    "minibatch 512": {**OLD, "minibatch_tokens": 512},
-    "minibatch 256, 1 layer": {**SMALL, "layers": 1},
     "minibatch 256, width 192": {**SMALL, "hidden_size": 192},
-    "minibatch 256, width 96": {**SMALL, "hidden_size": 96},
-    "minibatch 256, vocabulary 1024": {**SMALL, "vocab_size": 1024},
+    "minibatch 256, 1 layer": {**SMALL, "layers": 1},
+    "minibatch 256, rate 3e-3": {**SMALL, "learning_rate": 3e-3},
     "minibatch 256, vocabulary 4096": {**SMALL, "vocab_size": 4096},
+    "minibatch 128": {**OLD, "minibatch_tokens": 128},
+    "minibatch 512": {**OLD, "minibatch_tokens": 512},
+    "minibatch 256, rate 1e-3": {**SMALL, "learning_rate": 1e-3},
     "minibatch 256, 12 epochs": {**SMALL, "epochs": 12},
 }
 CHOSEN = "minibatch 256"
