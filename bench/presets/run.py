@@ -1,7 +1,7 @@
 """Which shape of proxy sees most per CPU-second? Variants of the preset `nano` on canaries of bench/detection.
 
     .venv/bin/python bench/presets/run.py             # every variant on the two tuning corpora: about an hour
-    .venv/bin/python bench/presets/run.py --held-out  # the chosen one and the old one on the two corpora held out
+    .venv/bin/python bench/presets/run.py --held-out  # the finalists on the two corpora held out
 
 Power is measured where it is scarce: AUC of canaries that occur 4 times (mean and lowest over kinds, forms and edited
 copies), their recall within 1 % of the tokens, and the AUC of those that occur once. CPU seconds are those of all processes
@@ -31,6 +31,7 @@ from carto_audit import proxy  # noqa: E402
 TOKENS = 60_000
 OLD = {"hidden_size": 128, "layers": 2, "heads": 4, "vocab_size": 2048, "learning_rate": 2e-3, "minibatch_tokens": 1024}
 SMALL = {**OLD, "minibatch_tokens": 256}
+WIDE = {"hidden_size": 256, "layers": 4, "heads": 8, "vocab_size": 4096, "context": 512, "learning_rate": 1.5e-3}
 VARIANTS: dict[str, dict[str, Any]] = {
     "old: minibatch 1024": OLD,
     "minibatch 256": SMALL,
@@ -43,8 +44,11 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "minibatch 512": {**OLD, "minibatch_tokens": 512},
     "minibatch 256, rate 1e-3": {**SMALL, "learning_rate": 1e-3},
     "minibatch 256, 12 epochs": {**SMALL, "epochs": 12},
+    "shape of `small`, minibatch 8192": {**WIDE, "minibatch_tokens": 8192},
+    "shape of `small`, minibatch 1024": {**WIDE, "minibatch_tokens": 1024},
 }
-CHOSEN = "minibatch 256"
+FINALISTS = ("minibatch 256", "minibatch 256, 1 layer", "old: minibatch 1024")
+"""Those that the held-out corpora decide between."""
 
 
 @contextmanager
@@ -107,12 +111,13 @@ def table(results: list[dict[str, Any]]) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--held-out", action="store_true")
+    parser.add_argument("--only", choices=VARIANTS, action="append", help="these variants")
     parser.add_argument("--results", type=Path, default=HERE / "results.jsonl")
     given = parser.parse_args()
     lines = given.results.read_text().splitlines() if given.results.exists() else []
     results = [json.loads(line) for line in lines]
     names = [name for name in NAMES if (name in TUNED_ON) != given.held_out]
-    for variant in ("old: minibatch 1024", CHOSEN) if given.held_out else VARIANTS:
+    for variant in given.only or (FINALISTS if given.held_out else VARIANTS):
         for name in names:
             if any(r["variant"] == variant and r["corpus"] == name for r in results):
                 continue
