@@ -288,6 +288,8 @@ def _train_side_by_side(jobs: list[FoldJob], advance: Callable[[float], None]) -
         for worker in workers.values():
             worker.terminate()
             worker.join()
+        for unfinished in jobs[0].folder.glob(".proxy-*.tmp"):  # of a worker that was stopped while it saved
+            unfinished.unlink(missing_ok=True)
 
 
 @contextmanager
