@@ -15,13 +15,11 @@ from numpy.typing import NDArray
 
 from carto_audit import __version__
 from carto_audit.batch import Batch, read_batch, read_texts
-from carto_audit.benchmark import read_benchmark
-from carto_audit.contamination import Contamination, check_contamination
+from carto_audit.contamination import Contamination, check_contamination, find_matches
 from carto_audit.controls import DOSES, TOKEN_SHARE, Controls, hold_out, plant_controls
 from carto_audit.duplicates import Duplicates, find_duplicates
 from carto_audit.errors import UsageError
 from carto_audit.folds import assign_folds, sample_groups
-from carto_audit.index import build_index
 from carto_audit.interventions import Actions, decide
 from carto_audit.kinship import Boilerplate, Kinship, find_kin
 from carto_audit.measure import measure
@@ -40,9 +38,11 @@ from carto_audit.proxy import (
     resolve_device,
 )
 from carto_audit.reasons import heats, riskiest
+from carto_audit.registry import Registry
 from carto_audit.results import Audit, Options, Quote, Run
 from carto_audit.scores import Scores
 from carto_audit.sight import Sight, Subjects, View, look
+from carto_audit.sources import open_index
 from carto_audit.text import safe_inline
 from carto_audit.thresholds import QUADRANTS
 from carto_audit.tokens import (
@@ -111,14 +111,16 @@ def run_audit(
     policy: Policy,
     work: Path,
     benchmarks: Sequence[str | Path] = (),
+    registry: Registry | None = None,
     options: Options | None = None,
     progress: Progress = SILENT,
 ) -> Audit:
     """Audits a batch against a policy. `work` keeps what a killed run needs to continue; the caller removes it.
 
-    Raises UsageError and AuditError, each with one line that says the way out.
+    `benchmarks` are files, folders, built indexes, hub names, or names that the registry lists. Raises UsageError and
+    AuditError, each with one line that says the way out.
     """
-    return _Auditor(policy, options or Options(), work, progress).run(inputs, benchmarks)
+    return _Auditor(policy, options or Options(), work, progress).run(inputs, benchmarks, registry)
 
 
 @dataclass(slots=True)
@@ -138,12 +140,14 @@ class _Auditor:
         yield
         self.seconds[stage] = round(self.seconds.get(stage, 0.0) + time.perf_counter() - began, 3)
 
-    def run(self, inputs: Sequence[str | Path], benchmark_paths: Sequence[str | Path]) -> Audit:
+    def run(self, inputs: Sequence[str | Path], benchmarks: Sequence[str | Path], registry: Registry | None) -> Audit:
         """All stages in order."""
         options, progress = self.options, self.progress
         self.check_reference()
         device = resolve_device(options.device)
-        benchmarks = tuple(read_benchmark(path) for path in benchmark_paths)
+        with self.timed("benchmarks"):
+            sources = [str(source) for source in benchmarks]
+            opened = open_index(sources, find_matches, registry=registry, progress=progress) if sources else None
         with self.timed("batch"):
             batch = read_batch(inputs, text_column=options.text_column, id_column=options.id_column, progress=progress)
             reference = read_batch([options.reference], progress=progress) if options.reference else None
@@ -151,7 +155,7 @@ class _Auditor:
         with self.timed("duplicates"):
             duplicates = find_duplicates(batch, folder, progress)
         with self.timed("contamination"):
-            contamination = check_contamination(batch, build_index(benchmarks), progress) if benchmarks else None
+            contamination = check_contamination(batch, *opened, progress) if opened else None
         with self.timed("tokens"):
             corpus = self.encode(batch, reference, duplicates, device, folder)
         with self.timed("folds"):
@@ -184,7 +188,7 @@ class _Auditor:
             held_out=split.held_out,
             fold=split.fold(options.folds, options.seed)[:n],
             duplicates=duplicates,
-            benchmarks=benchmarks,
+            benchmarks=opened[0].benchmarks if opened else (),
             contamination=contamination,
             trace=sight.trace.select(slice(0, n)),
             sight=sight,

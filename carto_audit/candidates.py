@@ -6,15 +6,20 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from carto_audit.index import HOT, NUM_PERM, SEED, SHINGLE, Index, Int, band_keys
+from carto_audit.index import BRIEF, BRIEFEST, HOT, NUM_PERM, SEED, SHINGLE, Index, band_keys
+from carto_audit.tables import Int
 from carto_audit.words import Ragged, inside_texts, ngram_hashes, premix, segment_minima
 
 LEAST_CONTAINMENT = 0.45
-"""No rule flags a pair below this share of the group's shingles, so such a pair is dropped before verification."""
+"""No rule flags a long question below this share of its shingles, so such a pair is dropped before verification."""
+
+LEAST_EDITED, LEAST_EDITED_BRIEFEST = 0.3, 0.2
+"""The same for questions that are brief or have numbers, and below BRIEFEST words: an edit costs three of few shingles."""
 
 _BLOCK_WORDS = 200_000  # bounds the memory of the join between shingles and groups
 _PIECE = 1 << 14  # positions sketched at once: 8 MB of minima
 _HALVES = (4, 8, 16, 32, 64, 128)  # a window is three of these long and moves by one: 12 to 384 shingles
+_CLUSTER, _CLUSTER_SPAN = 4, 24  # shingles, and the two shortest halves of a window that must hold them
 _LONGEST_WINDOW = 3 * _HALVES[-1]
 
 
@@ -82,11 +87,12 @@ def _cut(words: Ragged, rows: Int, index: Index) -> Block:
 
 
 def _named_twice(row: Int, anchor: Int, group: Int, index: Index) -> Int:
-    """Codes (row * groups + group) of pairs that share two distinct anchors, or the only one that the group has."""
+    """Codes (row * groups + group) of pairs that share two distinct anchors, or one where the question is brief."""
     groups, anchors = len(index.words), int(anchor.max(initial=0)) + 1
     distinct = np.unique((row * groups + group) * anchors + anchor)
     code, count = np.unique(distinct // anchors, return_counts=True)
-    named: Int = code[count >= np.minimum(2, index.anchor_count[code % groups])]
+    is_brief = np.diff(index.words.offsets)[code % groups] < BRIEF
+    named: Int = code[is_brief | (count >= np.minimum(2, index.anchor_count[code % groups]))]
     return named
 
 
@@ -94,14 +100,24 @@ def _proposed(block: Block, index: Index) -> Int:
     """Codes of pairs that a MinHash window proposes. Windows see indexed, cold shingles only: filler is no noise."""
     known = np.flatnonzero(block.shingle >= 0)
     known = known[index.shingles.df[block.shingle[known]] <= HOT]
+    known = known[_clustered(known)]
     mixed = premix(index.shingles.table.values[block.shingle[known]])
     step = _PIECE - _LONGEST_WINDOW
     found = [np.empty(0, np.int64)]
-    for start in range(0, len(block.shingle), step):
+    for start in np.unique(known // step * step).tolist() if len(known) else ():
         low, high = np.searchsorted(known, (start, start + _PIECE))
         if low < high:
             found.append(_propose_piece(block, known[low:high] - start, mixed[low:high], start, index))
     return np.unique(np.concatenate(found))
+
+
+def _clustered(known: Int) -> NDArray[np.bool_]:
+    """Which positions lie among _CLUSTER within _CLUSTER_SPAN. A window that is dense anywhere holds such a cluster."""
+    inside = np.zeros(len(known), dtype=bool)
+    begins = np.flatnonzero(known[_CLUSTER - 1 :] - known[: len(known) - _CLUSTER + 1] < _CLUSTER_SPAN)
+    for k in range(_CLUSTER):
+        inside[begins + k] = True
+    return inside
 
 
 def _propose_piece(block: Block, known: Int, mixed: NDArray[np.uint32], start: int, index: Index) -> Int:
@@ -109,14 +125,15 @@ def _propose_piece(block: Block, known: Int, mixed: NDArray[np.uint32], start: i
     found = []
     for half in _HALVES:
         window, count = _join_three(minima, counts)
-        dense = np.flatnonzero(count >= max(2, half // 2))
-        keys = band_keys(window[:, dense])  # (bands, windows)
-        flat, place = index.bands.table.find(keys.ravel())
-        hit, group = index.bands.groups.expand(place)
-        begin = start + dense[flat[hit] % max(1, len(dense))] * half
-        found.append(_spread(block, begin, begin + 3 * half, group, len(index.words)))
+        dense = np.flatnonzero(count >= max(_CLUSTER, half // 2))
+        if len(dense):
+            keys = band_keys(window[:, dense])  # (bands, windows)
+            flat, place = index.bands.table.find(keys.ravel())
+            hit, group = index.bands.groups.expand(place)
+            begin = start + dense[flat[hit] % len(dense)] * half
+            found.append(_spread(block, begin, begin + 3 * half, group, len(index.words)))
         minima, counts = _join_two(minima, counts)
-    return np.unique(np.concatenate(found))
+    return np.unique(np.concatenate(found)) if found else np.empty(0, np.int64)
 
 
 def _quarter_minima(known: Int, mixed: NDArray[np.uint32]) -> tuple[NDArray[np.uint32], Int]:
@@ -175,7 +192,11 @@ def _reachable(code: Int, shingle: Int, index: Index) -> NDArray[np.bool_]:
     owner, weight = distinct // len(index.shingles.df), index.shingles.idf[distinct % len(index.shingles.df)]
     group = codes % len(index.words)
     shared = np.bincount(owner, weight, len(codes)) + index.shingles.hot_idf[group]
-    enough: NDArray[np.bool_] = (shared >= LEAST_CONTAINMENT * index.shingles.total_idf[group])[place]
+    lengths = np.diff(index.words.offsets)[group]
+    is_brief = lengths < BRIEF
+    least = np.where(lengths < BRIEFEST, LEAST_EDITED_BRIEFEST, LEAST_EDITED)
+    least = np.where(is_brief | (np.diff(index.numbers.offsets)[group] > 0), least, LEAST_CONTAINMENT)
+    enough: NDArray[np.bool_] = (shared >= least * index.shingles.total_idf[group])[place]
     return enough
 
 
@@ -204,11 +225,23 @@ def _templates(block: Block, named: Int, index: Index) -> Pairs:
     for code in named[~cold[named % groups]].tolist():
         row, group = divmod(code, groups)
         needle = index.words[group]
-        for start in find_runs(block.words[row], needle)[:8].tolist() if len(needle) else ():
-            begin = int(block.words.offsets[row]) + start
-            found.append((row, group, begin, begin + max(0, len(needle) - SHINGLE)))
+        begin, end = block.words.offsets[row : row + 2].tolist()
+        starts = find_runs(block.words[row], needle)[:8] if len(needle) else np.empty(0, np.int64)
+        for start in (begin + starts).tolist():
+            found.append((row, group, start, start + max(0, len(needle) - SHINGLE)))
+        if not len(starts):
+            found += [(row, group, *span) for span in _edited_template(block.shingle[begin:end], begin, group, index)]
     row, group, first, last = np.array(found, dtype=np.int64).reshape(-1, 4).T
     return Pairs(row=row, group=group, first=first, last=last)
+
+
+def _edited_template(shingle: Int, begin: int, group: int, index: Index) -> list[tuple[int, int]]:
+    """The fullest place of a template that does not stand there word for word: first and last shingle."""
+    position = begin + np.flatnonzero(np.isin(shingle, index.shingles.of_group[group]))
+    if not len(position):
+        return []
+    first, last, _ = _densest(position, np.full(len(position), group), index)
+    return [(int(first[0]), int(last[0]))]
 
 
 def find_runs(words: NDArray[np.uint64], needle: NDArray[np.uint64]) -> Int:

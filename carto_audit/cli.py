@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from carto_audit import __version__
+from carto_audit.cli_benchmarks import benchmarks
 from carto_audit.errors import AuditError, CartoError, ExitCode, UsageError
 from carto_audit.files import reason
 from carto_audit.progress import Progress
 from carto_audit.text import safe_inline
 
 if TYPE_CHECKING:
+    from carto_audit.registry import Registry
     from carto_audit.results import Audit
 
 WORK_FOLDER = ".work"
@@ -38,10 +40,19 @@ def cli() -> None:
     """
 
 
+cli.add_command(benchmarks)
+
+
 @cli.command()
 @click.argument("batch", nargs=-1, required=True, metavar="BATCH...")
 @click.option("--policy", default="default", show_default=True, metavar="NAME|FILE", help="Risk policy.")
-@click.option("--benchmark", multiple=True, metavar="FILE", help="Evaluation set to look for; may be repeated.")
+@click.option("--benchmark", multiple=True, metavar="SOURCE", help="Evaluation set to look for; may be repeated.")
+@click.option(
+    "--registry",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Where names of benchmarks are listed; alone, all of them.  [default: benchmarks.yaml]",
+)
 @click.option("--out", type=click.Path(path_type=Path), help="Where the audit goes.  [default: ./<batch>-audit]")
 @click.option("--text-column", metavar="NAME", help="Column with the text.  [default: text, content, …]")
 @click.option("--id-column", metavar="NAME", help="Column with unique ids.  [default: file and row number]")
@@ -65,26 +76,39 @@ def cli() -> None:
 @click.option("--seed", type=click.IntRange(0, 2**31 - 1), default=0, show_default=True)
 @click.option("--fail-on", type=click.Choice(FAIL_ON), default="reject", show_default=True, help="What exits with 1.")
 def ingest(
-    batch: tuple[str, ...], policy: str, benchmark: tuple[str, ...], out: Path | None, fail_on: str, **run: Any
+    batch: tuple[str, ...],
+    policy: str,
+    benchmark: tuple[str, ...],
+    registry: Path | None,
+    out: Path | None,
+    fail_on: str,
+    **run: Any,
 ) -> int:
     """Audit a batch and exit by the verdict.
 
     BATCH is one or more Parquet, JSONL (plain, .gz, .zst), CSV or Arrow files, folders or globs of them.
 
+    SOURCE is a name of the registry, a Parquet, JSONL, CSV or Arrow file, a data set folder, hf:OWNER/NAME@REVISION on the
+    hub, or an index that `carto-audit benchmarks build` made, which saves the time to measure what it can find.
+
     \b
     Examples:
       carto-audit ingest vendor_batch.parquet --benchmark gsm8k_test.parquet
       carto-audit ingest shards/ --policy regulated-health --benchmark mmlu.jsonl --out audits/may
+      carto-audit ingest batch.parquet --benchmark gsm8k --benchmark mmlu --registry benchmarks.yaml
       carto-audit ingest "data/*.jsonl.gz" --policy exploratory --max-tokens 500000
       carto-audit ingest batch.parquet --proxy ./last-checkpoint --policy strict --benchmark evals.parquet
       carto-audit ingest batch.parquet --policy ours.yaml --reference trusted.parquet --repeats 3
     """
     from carto_audit.policy import load_policy
+    from carto_audit.registry import find_registry
     from carto_audit.verdict import exit_code
 
     chosen = load_policy(policy)
     folder = out or Path(f"{_batch_name(batch[0])}-audit")
-    audit = _audit(batch, chosen, benchmark, folder, run)
+    listed = find_registry(registry) if benchmark or registry else None
+    sources = benchmark or tuple(listed.entries if listed else ())
+    audit = _audit(batch, chosen, sources, folder, run, listed)
     return exit_code(audit.verdict, fail_on)  # type: ignore[arg-type]
 
 
@@ -168,7 +192,14 @@ def _batch_name(first: str) -> str:
     return name.lstrip(".") or "batch"
 
 
-def _audit(batch: Sequence[str], policy: Any, benchmark: Sequence[str], folder: Path, run: dict[str, Any]) -> "Audit":
+def _audit(
+    batch: Sequence[str],
+    policy: Any,
+    benchmark: Sequence[str],
+    folder: Path,
+    run: dict[str, Any],
+    registry: "Registry | None" = None,
+) -> "Audit":
     """Runs an audit, writes its files, removes its work folder and shows the summary."""
     from carto_audit.console import RichProgress, open_console, render_summary
     from carto_audit.outputs import open_folder
@@ -177,7 +208,7 @@ def _audit(batch: Sequence[str], policy: Any, benchmark: Sequence[str], folder: 
     _check_writable(folder)
     open_folder(folder)
     progress = RichProgress(open_console(stderr=True))
-    audit, facts = _run(batch, policy, benchmark, folder, run, progress)
+    audit, facts = _run(batch, policy, benchmark, folder, run, registry, progress)
     render_summary(facts, folder, open_console())
     return audit
 
@@ -188,6 +219,7 @@ def _run(
     benchmark: Sequence[str],
     folder: Path,
     run: dict[str, Any],
+    registry: "Registry | None",
     progress: Progress,
 ) -> tuple["Audit", dict[str, Any]]:
     from carto_audit.audit import run_audit
@@ -199,7 +231,15 @@ def _run(
 
     work = folder / WORK_FOLDER
     options: Options = Options(**{name: value for name, value in run.items() if value is not None})
-    audit = run_audit(batch, policy=policy, work=work, benchmarks=benchmark, options=options, progress=progress)
+    audit = run_audit(
+        batch,
+        policy=policy,
+        work=work,
+        benchmarks=benchmark,
+        registry=registry,
+        options=options,
+        progress=progress,
+    )
     facts = report_facts(audit, read_texts(audit.batch, wanted_texts(audit)))
     write_outputs(audit, facts, folder)
     remove_runs(work)

@@ -62,12 +62,12 @@ class RichProgress(Progress):
     def task(self, label: str, total: float | None = None, unit: str = "rows") -> Iterator[Advance]:
         """One bar, or one line, for a stage of `total` units. Stages may overlap."""
         shown = self._bar if self._console.is_terminal else self._line
-        with shown(_tame(label, 48), total, _tame(unit, 16)) as advance:
+        with shown(tame(label, 48), total, tame(unit, 16)) as advance:
             yield advance
 
     def note(self, message: str) -> None:
         """One line between the bars."""
-        self._console.print(Text(f"· {_tame(message)}"), soft_wrap=True)
+        self._console.print(Text(f"· {tame(message)}"), soft_wrap=True)
 
     @contextmanager
     def _bar(self, label: str, total: float | None, unit: str) -> Iterator[Advance]:
@@ -112,28 +112,28 @@ def render_summary(facts: Mapping[str, Any], out_folder: Path, console: Console)
     status = facts["verdict"]["status"]
     style = _STYLES.get(status, _STYLES["inconclusive"])
     paths = facts["batch"]["paths"]
-    name = _tame(Path(paths[0]).name if paths else "batch", 60)
+    name = tame(Path(paths[0]).name if paths else "batch", 60)
     console.print()
     head = Text(f"{_sign(status, console)} {STATUS_WORDS.get(status, 'Inconclusive').upper()}", style=style)
     head.append(f"  {name}" + (f" and {len(paths) - 1:,} more" if len(paths) > 1 else ""), style="not bold default")
     _print_line(console, head)
-    _print_line(console, Text(f"  {_tame(verdict_sentence(facts))}"))
+    _print_line(console, Text(f"  {tame(verdict_sentence(facts))}"))
     console.print()
     if decisive(facts):
         console.print(_findings_table(facts, console))
     console.print(_quadrant_table(facts))
     console.print(_glance_table(facts))
-    _print_line(console, Text(f"> Report   {_tame(str(out_folder / 'report.html'), 4096)}", style="bold"))
-    _print_line(console, Text(f"> Rows     {_tame(str(out_folder / 'scores.parquet'), 4096)}"))
-    _print_line(console, Text(f"> Verdict  {_tame(str(out_folder / 'verdict.json'), 4096)}"))
+    _print_line(console, Text(f"> Report   {tame(str(out_folder / 'report.html'), 4096)}", style="bold"))
+    _print_line(console, Text(f"> Rows     {tame(str(out_folder / 'scores.parquet'), 4096)}"))
+    _print_line(console, Text(f"> Verdict  {tame(str(out_folder / 'verdict.json'), 4096)}"))
 
 
 def planted_table(rows: Sequence[tuple[str, int | str, int | str, str]], console: Console) -> None:
     """What the demo planted and what the audit found: (what, planted, found, how) per row."""
-    table = _table("planted", "rows", "found", "by")
+    table = empty_table("planted", "rows", "found", "by")
     for what, planted, found, how in rows:
         style = "green" if str(planted) == str(found) else ""
-        cells = (_cell(what), _cell(planted), _cell(found, style), _cell(how, "dim"))
+        cells = (cell(what), cell(planted), cell(found, style), cell(how, "dim"))
         table.add_row(*cells)
     for column in table.columns[1:3]:
         column.justify = "right"
@@ -142,14 +142,14 @@ def planted_table(rows: Sequence[tuple[str, int | str, int | str, str]], console
 
 def _findings_table(facts: Mapping[str, Any], console: Console) -> Table:
     """Each broken rule with its numbers and its reason, worst first."""
-    table = _table("", "rule", "observed, limit", "why", header=False)
+    table = empty_table("", "rule", "observed, limit", "why", header=False)
     found = decisive(facts)
     for finding in found[:_SHOWN_FINDINGS]:
         blind = finding["outcome"] != "failed"
         sign = _sign("inconclusive" if blind else finding["severity"], console)
         style = "magenta" if blind else "red" if finding["severity"] == "reject" else "yellow"
         why = finding["reason"] or finding["metric"]
-        cells = (_cell(finding["rule"], "bold"), _cell(judged(finding)), _cell(why, "dim", 160))
+        cells = (cell(finding["rule"], "bold"), cell(judged(finding)), cell(why, "dim", 160))
         table.add_row(Text(sign, style=style), *cells)
     if len(found) > _SHOWN_FINDINGS:
         table.add_row(Text("…"), Text(f"and {len(found) - _SHOWN_FINDINGS:,} more in the report"), "", "")
@@ -157,7 +157,7 @@ def _findings_table(facts: Mapping[str, Any], console: Console) -> Table:
 
 
 def _quadrant_table(facts: Mapping[str, Any]) -> Table:
-    table = _table("quadrant", "rows", "tokens", "share", "", "policy")
+    table = empty_table("quadrant", "rows", "tokens", "share", "", "policy")
     for column in table.columns[:4]:
         column.no_wrap = True
     for column in table.columns[1:4]:
@@ -174,26 +174,26 @@ def _quadrant_table(facts: Mapping[str, Any]) -> Table:
         action = str(intervention.get("action", ""))
         weight = f" × {intervention['weight']}" if action not in ("", "keep", "remove") else ""
         style = "red" if risky else ""
-        table.add_row(Text(words.title, style=style), *(Text(c, style=style) for c in cells), _cell(action + weight))
+        table.add_row(Text(words.title, style=style), *(Text(c, style=style) for c in cells), cell(action + weight))
     return table
 
 
 def _glance_table(facts: Mapping[str, Any]) -> Table:
-    table = _table("", "", header=False)
+    table = empty_table("", "", header=False)
     lines = glance(facts)
     skipped = facts["batch"]["skipped"]
     lost = ", ".join(f"{entry['rows']:,} {entry['reason']}" for entry in skipped) or "none"
     warnings = len(facts["warnings"]) + len(facts["detection"]["warnings"])
     for name, line in (*lines.items(), ("skipped rows", lost)):
-        table.add_row(Text(name.capitalize(), style="bold"), _cell(line))
+        table.add_row(Text(name.capitalize(), style="bold"), cell(line))
     for place, remedy in enumerate(facts["detection"]["remedies"][:_SHOWN_REMEDIES]):
-        table.add_row(Text("To see more" if place == 0 else "", style="bold magenta"), _cell(remedy))
+        table.add_row(Text("To see more" if place == 0 else "", style="bold magenta"), cell(remedy))
     if warnings:
         table.add_row(Text("Warnings", style="bold"), Text(f"{warnings:,}, in the report"))
     return table
 
 
-def _table(*columns: str, header: bool = True) -> Table:
+def empty_table(*columns: str, header: bool = True) -> Table:
     """A table whose lines all begin with our own border, also where a cell is wrapped."""
     style = box.Box("╭   \n│   \n│   \n│   \n│   \n│   \n│   \n╰   \n")
     table = Table(box=style, show_header=header, header_style="dim", border_style="dim", collapse_padding=True)
@@ -240,8 +240,8 @@ def _sign(name: str, console: Console) -> str:
     return fancy if "utf" in console.encoding.lower() else plain
 
 
-def _cell(value: object, style: str = "", limit: int = 120) -> Text:
-    return Text(_tame(str(value), limit), style=style)
+def cell(value: object, style: str = "", limit: int = 120) -> Text:
+    return Text(tame(str(value), limit), style=style)
 
 
 def _print_line(console: Console, text: Text) -> None:
@@ -249,6 +249,6 @@ def _print_line(console: Console, text: Text) -> None:
     console.print(text, soft_wrap=True)
 
 
-def _tame(text: str, limit: int = 240) -> str:
+def tame(text: str, limit: int = 240) -> str:
     """`safe_inline`, without what CI logs take for a command: they look behind leading space, some even mid-line."""
     return safe_inline(text, limit).replace("::", ": :").replace("##[", "## [")

@@ -3,14 +3,17 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from carto_audit.alignment import align, in_runs
 from carto_audit.candidates import Block, Pairs, find_runs
-from carto_audit.index import HOT, NUM_PERM, PASSAGE, SEED, SHINGLE, Index, Int
+from carto_audit.index import HOT, NUM_PERM, PASSAGE, SEED, SHINGLE, Index
+from carto_audit.tables import Int
 from carto_audit.tiers import CLEAN, SUPPORTED, Evidence, judge
-from carto_audit.words import Hashes, ngram_hashes, permutations, premix, word_spans
+from carto_audit.words import Hashes, fold, is_number, ngram_hashes, permutations, premix, word_spans
 
 RARE = 2
 """A shingle in at most so many groups identifies its item."""
@@ -25,10 +28,11 @@ ANSWER_WITHIN = 15
 """Words after the match within which an answer of one or two words must follow; farther away it may be chance."""
 
 _LEAST_CHOICE_WEIGHT = 6.0  # nats over all options: below, the options are "True" and "False" and say nothing
+_LEAST_SEEN = 0.3  # share of the question's words or shingles; no rule flags a pair with less of both
+_LEAST_OF_OPTION = 0.3  # below, what an edited option shares with the text may be a common phrase
 _MOST_ITEMS = 64  # of one group that are looked at: the rest shares wording and options alike
-_OPENERS = " \t\"'“”‘’*_#>([-|"
-_CLOSERS = " \t\"'“”‘’*_)]|"
-_SENTENCE_ENDS = "\n\r.?!:;。？！：；"
+_MOST_ALIGNED = 400  # words; longer questions are measured by their shingles, which many edits do not exhaust
+_NUMBER = np.uint64(1)  # stands for every number where wordings are compared
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +50,9 @@ class Match:
     minhash_estimate: float | None
     sample_span: tuple[int, int]
     item_span: tuple[int, int]
+    near_variant: bool = False
+    supported: bool = False  # its own options or answer stand nearby, so that it is meant and not its twin
+    view: str = "words"
 
 
 def verify(block: Block, pairs: Pairs, texts: list[str], index: Index) -> list[Match]:
@@ -58,7 +65,7 @@ def verify(block: Block, pairs: Pairs, texts: list[str], index: Index) -> list[M
         found: list[Match] = []
         for k in order[low:high].tolist():
             found += _examine(row, int(pairs.group[k]), int(pairs.first[k]), int(pairs.last[k]), index)
-        matches += _best(found, index)
+        matches += best_matches(found, index)
     return matches
 
 
@@ -72,6 +79,13 @@ class _Row:
     words: Hashes
     shingle: Int
     spans: Int | None = None
+    grams: tuple[int, int, Hashes] = (0, 0, np.empty(0, np.uint64))
+
+    def grams_between(self, begin: int, end: int) -> Hashes:
+        """The sorted shingles of some of its words; the last answer is kept, as twins ask for the same."""
+        if self.grams[:2] != (begin, end):
+            self.grams = (begin, end, np.sort(ngram_hashes(self.words[begin:end], SHINGLE)))
+        return self.grams[2]
 
     @classmethod
     def of(cls, block: Block, row: int, texts: list[str]) -> "_Row":
@@ -89,6 +103,10 @@ class _Row:
             self.spans = word_spans(self.text)
         return int(self.spans[first, 0]), int(self.spans[end - 1, 1])
 
+    def spelled(self, word: int) -> str:
+        start, end = self.characters(word, word + 1)
+        return fold(self.text[start:end])
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Overlap:
@@ -101,28 +119,34 @@ class _Overlap:
     window: Int  # the row's shingles around the match, -1 where not indexed
     ordered: Int  # the group's shingles in reading order
     present: NDArray[np.bool_]  # which of the group's distinct shingles are in the window
+    aligned: NDArray[np.bool_]  # which of the group's words stand here in order
+    low: int  # the words that were aligned are the row's words `low` to `high`
+    high: int
 
 
 def _examine(row: _Row, group: int, first: int, last: int, index: Index) -> Iterator[Match]:
     overlap = _overlap(row, group, first - row.begin, last - row.begin, index)
-    sample_span = row.characters(overlap.first, overlap.end)
+    if max(overlap.aligned.mean(), overlap.present.mean() if len(overlap.present) else 1.0) < _LEAST_SEEN:
+        return
     for item in _one_per_benchmark(index.items[group], row, overlap, index):
-        seen = _measure(row, group, item, overlap, sample_span, index)
-        tier, reason = judge(seen)
-        if tier == CLEAN:
+        seen = _measure(row, group, item, overlap, index)
+        ruling = judge(seen)
+        if ruling.tier == CLEAN:
             continue
         spans = word_spans(index.item_text(item, group))
         yield Match(
             row=row.number,
             item=item,
             group=group,
-            tier=tier,
-            reason=reason,
+            tier=ruling.tier,
+            reason=ruling.reason,
+            near_variant=ruling.near_variant,
+            supported=seen.support >= SUPPORTED,
             answered=_answered(row, item, overlap, index),
             containment=seen.containment,
             longest_run=_longest_run(overlap),
             minhash_estimate=_estimate(overlap, group, index),
-            sample_span=sample_span,
+            sample_span=row.characters(overlap.first, overlap.end),
             item_span=(int(spans[overlap.item_first, 0]), int(spans[overlap.item_end - 1, 1])),
         )
 
@@ -143,28 +167,44 @@ def _overlap(row: _Row, group: int, first: int, last: int, index: Index) -> _Ove
     seen = np.sort(window)
     found = np.flatnonzero(_among(ordered, seen))
     item_first, item_last = (int(found[0]), int(found[-1])) if len(found) else (0, max(0, len(words) - SHINGLE))
+    end, item_end = last + min(SHINGLE, len(words)), min(item_last + SHINGLE, len(words))
+    slack = 2 + len(words) // 5
+    low, high = max(0, first - item_first - slack), min(len(row.words), end + len(words) - item_end + slack)
+    whole = len(found) == len(ordered) or len(words) > _MOST_ALIGNED
+    aligned, place = (np.arange(len(words)), np.empty(0, np.int64)) if whole else align(words, row.words[low:high])
+    if not whole:
+        kept = in_runs(aligned, place)
+        aligned, place = aligned[kept], place[kept]
+    if len(place):
+        first, end = min(first, low + int(place[0])), max(end, low + int(place[-1]) + 1)
+        item_first, item_end = min(item_first, int(aligned[0])), max(item_end, int(aligned[-1]) + 1)
+    is_aligned = np.zeros(len(words), dtype=bool)
+    is_aligned[aligned] = True
     return _Overlap(
         first=first,
-        end=last + min(SHINGLE, len(words)),
+        end=end,
         item_first=item_first,
-        item_end=min(item_last + SHINGLE, len(words)),
+        item_end=item_end,
         window=window,
         ordered=ordered,
         present=_among(distinct, seen),
+        aligned=is_aligned,
+        low=low,
+        high=high,
     )
 
 
-def _among(values: Int, ordered: Int) -> NDArray[np.bool_]:
+def _among(values: NDArray[Any], ordered: NDArray[Any]) -> NDArray[np.bool_]:
     """Which of `values` are in the sorted array `ordered`; on small arrays much faster than `np.isin`."""
     if not len(ordered):
         return np.zeros(len(values), dtype=bool)
-    found: NDArray[np.bool_] = ordered[np.minimum(np.searchsorted(ordered, values), len(ordered) - 1)] == values
+    place = ordered.searchsorted(values)
+    place[place == len(ordered)] = 0
+    found: NDArray[np.bool_] = ordered[place] == values
     return found
 
 
-def _measure(
-    row: _Row, group: int, item: int, overlap: _Overlap, sample_span: tuple[int, int], index: Index
-) -> Evidence:
+def _measure(row: _Row, group: int, item: int, overlap: _Overlap, index: Index) -> Evidence:
     shingles = index.shingles
     distinct, present = shingles.of_group[group], overlap.present
     idf, df = shingles.idf[distinct], shingles.df[distinct]
@@ -173,67 +213,111 @@ def _measure(
     total = float(idf.sum())
     stem = overlap.ordered[-(STEM - SHINGLE + 1) :]
     stem = stem[shingles.df[stem] <= HOT]
+    nats = index.nats[slice(*index.words.offsets[group : group + 2])]
+    numbers = _Numbers.of(row, group, overlap, index)
     return Evidence(
         words=len(index.words[group]),
         is_passage=bool(index.component[group] == PASSAGE),
         containment=information / total if total else 1.0,  # no shingles: found word for word, or it were no candidate
         rare_containment=float(present[rare].mean()) if rare.any() else None,
         information=information,
+        aligned=float(nats[overlap.aligned].sum() / max(nats.sum(), 1e-9)),
+        nats=float(nats[overlap.aligned].sum()),
         support=_support(row, item, overlap, index),
-        number_share=_number_share(row, group, overlap, index),
+        number_share=numbers.share,
+        other_numbers=numbers.others,
+        wording=numbers.wording,
         stem_share=float(_among(stem, np.sort(overlap.window)).mean()) if len(stem) else None,
-        stands_alone=stands_alone(row.text, *sample_span),
         is_template=not bool((df <= HOT).any()),
     )
 
 
-def _number_share(row: _Row, group: int, overlap: _Overlap, index: Index) -> float | None:
-    numbers = index.numbers[group]
-    if len(numbers) < 2:
-        return None
-    return float(np.isin(numbers, row.words[overlap.first : overlap.end]).mean())
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Numbers:
+    """The question's numbers in the row: see `Evidence`."""
 
+    share: float | None
+    others: bool = False
+    wording: float = 0.0
 
-def stands_alone(text: str, start: int, end: int) -> bool:
-    """Whether `text[start:end]` fills whole lines or sentences, list markers and quotes aside."""
-    before = text[max(0, start - 40) : start].rstrip(_OPENERS)
-    after = text[end : end + 40].lstrip(_CLOSERS)
-    opens = before[-1:] in _SENTENCE_ENDS and (bool(before) or start <= 40)
-    closes = after[:1] in _SENTENCE_ENDS and (bool(after) or end + 40 >= len(text))
-    return opens and closes
+    @classmethod
+    def of(cls, row: _Row, group: int, overlap: _Overlap, index: Index) -> "_Numbers":
+        numbers = index.numbers[group]
+        if not len(numbers):
+            return cls(share=None)
+        near = row.words[overlap.low : overlap.high]
+        share = float(_among(numbers, np.sort(row.words[overlap.first : overlap.end])).mean())
+        if share >= 0.5 or len(index.words[group]) > _MOST_ALIGNED:
+            return cls(share=share, others=share < 0.5)
+        spelled = [row.spelled(k) for k in range(overlap.low, overlap.high)]
+        is_digit = np.array([is_number(word) for word in spelled], dtype=bool)
+        own = index.words[group]
+        is_own = np.isin(own, numbers)
+        item, place = align(np.where(is_own, _NUMBER, own), np.where(is_digit, _NUMBER, near))
+        nats = np.where(is_own, 0.0, index.nats[slice(*index.words.offsets[group : group + 2])])
+        others = bool((is_digit & ~np.isin(near, numbers))[place].any())
+        return cls(share=share, others=others, wording=float(nats[item].sum() / max(nats.sum(), 1e-9)))
 
 
 def _one_per_benchmark(items: Int, row: _Row, overlap: _Overlap, index: Index) -> list[int]:
     """Of the items that share one question the best supported of each benchmark, the first where none is."""
     best: dict[int, tuple[float, int]] = {}
+
+    def more_whole(item: int, rival: int) -> bool:
+        return _whole_options(row, item, overlap, index) > _whole_options(row, rival, overlap, index)
+
     for item in items[:_MOST_ITEMS].tolist():
         support = _support(row, item, overlap, index) if len(items) > 1 else 0.0
         benchmark = int(index.item_benchmark[item])
-        if benchmark not in best or support > best[benchmark][0]:
+        rival = best.get(benchmark)
+        if rival is None or support > rival[0] or (support == rival[0] > 0 and more_whole(item, rival[1])):
             best[benchmark] = (support, item)
     return [item for _, item in best.values()]
 
 
-def _context(row: _Row, item: int, overlap: _Overlap, index: Index) -> Hashes:
-    choices = index.choices.of_item[item]
+def _context(row: _Row, item: int, overlap: _Overlap, index: Index) -> tuple[int, int]:
+    """Where the item's own options or answer are looked for: words of the row."""
+    first, last = index.choices.of_item.offsets[item : item + 2]
     after = CONTEXT_AFTER_FREE_FORM
-    if len(choices):
-        after = CONTEXT_AFTER + sum(len(index.choices.words[choice]) for choice in choices.tolist())
-    return row.words[max(0, overlap.first - CONTEXT_BEFORE) : overlap.end + after]
+    if last > first:
+        after = CONTEXT_AFTER + int(index.choices.words.offsets[last] - index.choices.words.offsets[first])
+    return max(0, overlap.first - CONTEXT_BEFORE), min(len(row.words), overlap.end + after)
 
 
 def _support(row: _Row, item: int, overlap: _Overlap, index: Index) -> float:
     """Weighted share of the item's options that stand near the match word for word, or of its answer's shingles."""
-    context = _context(row, item, overlap, index)
-    choices = index.choices.of_item[item]
-    if not len(choices):
-        answer = np.unique(ngram_hashes(index.answers[item], SHINGLE))
-        return float(np.isin(answer, ngram_hashes(context, SHINGLE)).mean()) if len(answer) else 0.0
-    weight = index.choices.weight[choices]
-    if weight.sum() <= _LEAST_CHOICE_WEIGHT:
+    begin, end = _context(row, item, overlap, index)
+    first, last = index.choices.of_item.offsets[item : item + 2].tolist()
+    if first == last:
+        answer = ngram_hashes(index.answers[item], SHINGLE)
+        return float(_among(np.unique(answer), row.grams_between(begin, end)).mean()) if len(answer) else 0.0
+    weight = index.choices.weight[first:last]
+    total = float(weight.sum())
+    if total <= _LEAST_CHOICE_WEIGHT:
         return 0.0
-    present = _counts(context, choices, weight > 0, index) > 0
-    return float(weight[present].sum() / weight.sum())
+    present = _presence(row, begin, end, first, last, index)
+    return float((weight * present).sum()) / total
+
+
+def _whole_options(row: _Row, item: int, overlap: _Overlap, index: Index) -> int:
+    """How many of the item's options stand near the match word for word: twins may differ in what all options share."""
+    begin, end = _context(row, item, overlap, index)
+    options = index.choices.of_item[item]
+    return int((_counts(row.words[begin:end], options, np.ones(len(options), dtype=bool), index) > 0).sum())
+
+
+def _presence(row: _Row, begin: int, end: int, first: int, last: int, index: Index) -> NDArray[np.float64]:
+    """Of each option the share of its shingles in the words `begin` to `end`, if that is much; a short one is sought."""
+    shingles, words = index.choices.shingles, index.choices.words
+    offsets = shingles.offsets[first : last + 1]
+    hits = _among(shingles.values[offsets[0] : offsets[-1]], row.grams_between(begin, end))
+    running = np.concatenate(([0], np.cumsum(hits)))
+    sizes = np.diff(offsets)
+    share = np.diff(running[offsets - offsets[0]]) / np.maximum(sizes, 1)
+    share[share < _LEAST_OF_OPTION] = 0.0
+    for k in np.flatnonzero((sizes == 0) & (index.choices.weight[first:last] > 0)).tolist():
+        share[k] = len(find_runs(row.words[begin:end], words[first + k])) > 0
+    return np.asarray(share, dtype=np.float64)
 
 
 def _counts(words: Hashes, choices: Int, wanted: NDArray[np.bool_], index: Index) -> Int:
@@ -249,7 +333,7 @@ def _counts(words: Hashes, choices: Int, wanted: NDArray[np.bool_], index: Index
 def _answered(row: _Row, item: int, overlap: _Overlap, index: Index) -> bool:
     """Whether the gold answer follows: twice where all options are listed, else at least once and no other option."""
     choices = index.choices.of_item[item]
-    after = _context(row, item, overlap, index)[overlap.end - max(0, overlap.first - CONTEXT_BEFORE) :]
+    after = row.words[overlap.end : _context(row, item, overlap, index)[1]]
     if not len(choices):
         answer = index.answers[item]
         if len(answer) >= SHINGLE:
@@ -294,7 +378,7 @@ def _estimate(overlap: _Overlap, group: int, index: Index) -> float | None:
     return float((signature == index.bands.signatures[:, group]).mean())
 
 
-def _best(found: list[Match], index: Index) -> list[Match]:
+def best_matches(found: list[Match], index: Index) -> list[Match]:
     """Of matches with one benchmark that overlap by half, the surest: twins of an item are not found as well."""
     kept: list[Match] = []
     for match in sorted(found, key=lambda m: (-m.tier, -m.containment, -m.longest_run, m.item)):

@@ -237,7 +237,7 @@ def _duplicates(audit: "Audit") -> dict[str, Any]:
 def _contamination(audit: "Audit", texts: Texts) -> dict[str, Any]:
     matches = shown_matches(audit)
     if audit.contamination is None or matches is None:
-        return {"benchmarks": [], "matches": []}
+        return {"benchmarks": [], "by_quadrant": {}, "drop_first": None, "matches": []}
     items = _item_texts(audit, matches)
     rows = []
     for match in matches.to_pylist():
@@ -251,7 +251,23 @@ def _contamination(audit: "Audit", texts: Texts) -> dict[str, Any]:
                 "excerpt_item": asdict(excerpt(item, match["item_start"], match["item_end"], memorized=False)),
             }
         )
-    return {"benchmarks": [asdict(b) for b in audit.contamination.benchmarks], "matches": rows}
+    return {
+        "benchmarks": [asdict(b) for b in audit.contamination.benchmarks],
+        **joined_with_map(audit.sight.quadrant, audit.n_tokens, audit.contamination.is_tier("confirmed")),
+        "matches": rows,
+    }
+
+
+def joined_with_map(
+    quadrant: NDArray[np.int8], n_tokens: NDArray[np.int64], confirmed: NDArray[np.bool_]
+) -> dict[str, Any]:
+    """Where on the map the rows with confirmed items lie: all (N,). Those in the hotspot are memorized too: drop them first."""
+    codes = dict(zip((*QUADRANTS, "unmapped"), (*range(len(QUADRANTS)), UNMAPPED), strict=True))
+    inside = {name: confirmed & (quadrant == code) for name, code in codes.items()}
+    masses = {name: {"rows": int(of.sum()), "tokens": int(n_tokens[of].sum())} for name, of in inside.items()}
+    first = masses["hotspot_memorized"]
+    share = first["tokens"] / max(1, int(n_tokens.sum()))
+    return {"by_quadrant": masses, "drop_first": {**first, "token_share": share}}
 
 
 def _item_texts(audit: "Audit", matches: pa.Table) -> dict[tuple[str, str, str], str]:

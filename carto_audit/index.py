@@ -10,70 +10,45 @@ from numpy.typing import NDArray
 
 from carto_audit.benchmark import Benchmark
 from carto_audit.errors import UsageError
+from carto_audit.programs import Programs, index_programs
+from carto_audit.rarity import surprise
+from carto_audit.skeleton import Skeletons, index_skeletons
+from carto_audit.tables import BACKGROUND, Float, HashTable, Int, Lists, as_lists, hash_table
 from carto_audit.text import safe_inline
-from carto_audit.words import Hashes, Ragged, fold, hash_words, mix64, ngrams, signatures, word_spans
+from carto_audit.words import (
+    FIRST_IDEOGRAPH,
+    Hashes,
+    Ragged,
+    fold,
+    hash_words,
+    inside_texts,
+    is_number,
+    mix64,
+    ngrams,
+    signatures,
+    word_spans,
+)
 
 SHINGLE = 3
 """Words per shingle, the unit of containment. One edited word costs three shingles."""
 
 ANCHOR = 5
-"""Words per anchor, the unit of the pre-filter; a question of 3 or 4 words is one anchor. No anchor, no match."""
+"""Words per anchor, the unit of the pre-filter. No anchor, no match."""
+
+BRIEF, BRIEFEST = 16, 8
+"""Questions below so many words have anchors of 4 and of 3 words, so that one edited word leaves at least one."""
+
+ANCHOR_NATS = 6.0
+"""An anchor below ANCHOR words must say so much: "the end of" leads nowhere, unless a question has no other."""
 
 HOT = 25
 """A shingle or anchor that more items than this share is a template of the benchmark, not a trace of one item."""
-
-BACKGROUND = 10_000
-"""Rarity is measured against at least so many items: in a benchmark of 20 questions every phrase would look rare."""
 
 NUM_PERM, BAND_ROWS, SEED = 126, 3, 1
 """42 bands of 3: a window at Jaccard 0.5 is proposed with probability 0.996, at 0.4 with 0.94, at 0.1 with 0.04."""
 
 QUESTION, PASSAGE = 0, 1
 COMPONENTS = ("question", "passage")
-
-Int = NDArray[np.int64]
-Float = NDArray[np.float64]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Lists:
-    """One list of integers per key: that of key `k` is `values[offsets[k]:offsets[k + 1]]`."""
-
-    values: Int
-    offsets: Int
-
-    def __getitem__(self, k: int) -> Int:
-        return self.values[self.offsets[k] : self.offsets[k + 1]]
-
-    def __len__(self) -> int:
-        return len(self.offsets) - 1
-
-    def expand(self, keys: Int) -> tuple[Int, Int]:
-        """All entries of all `keys`, in order: the key's place in `keys`, and the value."""
-        counts = np.diff(self.offsets)[keys]
-        place = np.repeat(np.arange(len(keys)), counts)
-        within = np.arange(len(place)) - np.repeat(np.cumsum(counts) - counts, counts)
-        return place, self.values[self.offsets[keys[place]] + within]
-
-    def owners(self) -> Int:
-        """The key of each value."""
-        return np.repeat(np.arange(len(self)), np.diff(self.offsets))
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HashTable:
-    """A sorted set of hashes behind a bitmap of their top bits, so that an absent hash costs one look."""
-
-    values: Hashes
-    bitmap: NDArray[np.bool_]
-
-    def find(self, hashes: Hashes) -> tuple[Int, Int]:
-        """Which of `hashes` are present, and their place in `values`: two arrays of equal length."""
-        maybe = np.flatnonzero(self.bitmap[_top_bits(hashes, len(self.bitmap))])
-        place = np.searchsorted(self.values, hashes[maybe])
-        place = np.minimum(place, len(self.values) - 1)
-        found = self.values[place] == hashes[maybe]
-        return maybe[found], place[found]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,6 +91,7 @@ class Choices:
     """Answer options. `weight` is what one says about its item: nothing for "True" or "2", most for a rare sentence."""
 
     words: Ragged
+    shingles: Ragged  # those that no other option of the item has
     of_item: Lists
     weight: Float
     is_gold: NDArray[np.bool_]
@@ -129,8 +105,10 @@ class Index:
     item_benchmark: Int  # (items,), the items of all benchmarks behind one another
     item_row: Int  # (items,), the row in its benchmark
     items: Lists  # group -> items
+    item_group: Int  # (items,), the group of its question
     component: Int  # (groups,), a place in COMPONENTS
     words: Ragged  # (groups,)
+    nats: Float  # (words of all groups,), what each word adds, see `rarity`
     numbers: Ragged  # (groups,), the distinct words that are numbers
     shingles: Shingles
     anchors: tuple[Anchors, ...]
@@ -138,6 +116,12 @@ class Index:
     bands: Bands
     choices: Choices
     answers: Ragged  # (items,), free-form answers; empty where there are choices
+    programs: Programs
+    skeletons: Skeletons
+
+    def question_of(self, item: int) -> int:
+        """The group of the item's question."""
+        return int(self.item_group[item])
 
     def item_text(self, item: int, group: int) -> str:
         """The text of the item's question or passage, whichever `group` is about."""
@@ -153,10 +137,10 @@ def build_index(benchmarks: Sequence[Benchmark]) -> Index:
     items = [item for benchmark in benchmarks for item in benchmark.items.to_pylist()]
     sizes = np.array([benchmark.items.num_rows for benchmark in benchmarks], dtype=np.int64)
     item_benchmark = np.repeat(np.arange(len(sizes)), sizes)
-    words, numbers, component, members = _groups(items)
+    words, nats, numbers, component, members = _groups(items)
     holders = _holders(members, items, item_benchmark)
     choices = _choices(items)
-    anchors = _anchors(words, holders, _context(members, choices))
+    anchors = _anchors(words, nats, holders, _context(members, choices))
     shingles = _shingles(words, holders)
     counted = [np.bincount(found.groups.values, minlength=len(words)) for found in anchors]
     return Index(
@@ -164,8 +148,10 @@ def build_index(benchmarks: Sequence[Benchmark]) -> Index:
         item_benchmark=item_benchmark,
         item_row=np.arange(len(items)) - np.repeat(np.cumsum(sizes) - sizes, sizes),
         items=members,
+        item_group=_question_groups(members, component, len(items)),
         component=component,
         words=words,
+        nats=nats,
         numbers=numbers,
         shingles=shingles,
         anchors=anchors,
@@ -173,27 +159,9 @@ def build_index(benchmarks: Sequence[Benchmark]) -> Index:
         bands=_bands(shingles),
         choices=choices,
         answers=hash_words(["" if item["choices"] else item["answer"] for item in items]),
+        programs=index_programs(items),
+        skeletons=index_skeletons(items),
     )
-
-
-def hash_table(values: Hashes) -> HashTable:
-    """A table of sorted, distinct `values`; 32 bits of bitmap per value keep false looks near 3 %."""
-    size = 1 << min(26, max(10, (32 * len(values)).bit_length()))
-    bitmap = np.zeros(size, dtype=bool)
-    bitmap[_top_bits(values, size)] = True
-    return HashTable(values=values, bitmap=bitmap)
-
-
-def _top_bits(hashes: Hashes, size: int) -> Int:
-    return (hashes >> np.uint64(65 - size.bit_length())).astype(np.int64)
-
-
-def _lists(keys: Int, values: Int, n_keys: int) -> Lists:
-    """Groups distinct (key, value) pairs by key."""
-    n_values = int(values.max(initial=0)) + 1
-    pairs = np.unique(keys * n_values + values)
-    counts = np.bincount(pairs // n_values, minlength=n_keys)
-    return Lists(values=pairs % n_values, offsets=np.concatenate(([0], np.cumsum(counts))))
 
 
 def _only(lists: Lists, keep: NDArray[np.bool_]) -> Lists:
@@ -202,8 +170,8 @@ def _only(lists: Lists, keep: NDArray[np.bool_]) -> Lists:
     return Lists(values=lists.values[keep], offsets=np.concatenate(([0], np.cumsum(counts))))
 
 
-def _groups(items: list[dict[str, Any]]) -> tuple[Ragged, Ragged, Int, Lists]:
-    """Distinct questions and passages: their words, those that are numbers, their component, their items."""
+def _groups(items: list[dict[str, Any]]) -> tuple[Ragged, Float, Ragged, Int, Lists]:
+    """Distinct questions and passages: words, what each adds, those that are numbers, component, items."""
     parts = [
         (component, item[name], number)
         for component, name in enumerate(COMPONENTS)
@@ -219,9 +187,19 @@ def _groups(items: list[dict[str, Any]]) -> tuple[Ragged, Ragged, Int, Lists]:
         if len(first) < len(seen):
             first.append(k)
     component = np.array([parts[k][0] for k in first], dtype=np.int64)
-    members = _lists(group, np.array([number for *_, number in parts], dtype=np.int64), len(seen))
-    numbers = [_numbers(parts[k][1], words[k]) for k in first]
-    return _pack([words[k] for k in first]), _pack(numbers), component, members
+    members = as_lists(group, np.array([number for *_, number in parts], dtype=np.int64), len(seen))
+    kept = _pack([words[k] for k in first])
+    is_number, is_ideograph = _kinds([parts[k][1] for k in first], kept)
+    numbers = [np.unique(kept[k][is_number[slice(*kept.offsets[k : k + 2])]]) for k in range(len(kept))]
+    return kept, surprise(kept.values, kept.offsets, is_ideograph), _pack(numbers), component, members
+
+
+def _question_groups(members: Lists, component: Int, n_items: int) -> Int:
+    group = np.zeros(n_items, dtype=np.int64)
+    owner = members.owners()
+    is_question = component[owner] == QUESTION
+    group[members.values[is_question]] = owner[is_question]
+    return group
 
 
 def _holders(members: Lists, items: list[dict[str, Any]], item_benchmark: Int) -> Int:
@@ -233,9 +211,20 @@ def _holders(members: Lists, items: list[dict[str, Any]], item_benchmark: Int) -
     return counts
 
 
-def _numbers(text: str, words: Hashes) -> Hashes:
-    is_number = [fold(text[start:end]).isdecimal() for start, end in word_spans(text).tolist()]
-    return np.unique(words[np.array(is_number, dtype=bool)])
+def _kinds(texts: list[str], words: Ragged) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Which words are numbers, and which are single ideographs or kana: looked up once for each distinct word."""
+    _, first, inverse = np.unique(words.values, return_index=True, return_inverse=True)
+    owner = np.searchsorted(words.offsets, first, side="right") - 1
+    spelled: list[str] = []
+    spans: dict[int, Int] = {}
+    for text, place in zip(owner.tolist(), (first - words.offsets[owner]).tolist(), strict=True):
+        if text not in spans:
+            spans[text] = word_spans(texts[text])
+        start, end = spans[text][place]
+        spelled.append(fold(texts[text][start:end]))
+    numbers = np.array([is_number(word) for word in spelled], dtype=bool)
+    ideographs = np.array([len(word) == 1 and ord(word) >= FIRST_IDEOGRAPH for word in spelled], dtype=bool)
+    return numbers[inverse], ideographs[inverse]
 
 
 def _pack(rows: Sequence[Hashes]) -> Ragged:
@@ -248,8 +237,8 @@ def _shingles(words: Ragged, holders: Int) -> Shingles:
     every = ngrams(words, SHINGLE)
     values, place = np.unique(every.values, return_inverse=True)
     group = np.repeat(np.arange(len(words)), np.diff(every.offsets))
-    of_group = _lists(group, place, len(words))
-    groups = _lists(place, group, len(values))
+    of_group = as_lists(group, place, len(words))
+    groups = as_lists(place, group, len(values))
     df = np.bincount(groups.owners(), holders[groups.values], len(values)).astype(np.int64)
     idf = np.log(max(holders.sum(), BACKGROUND) / df)
     owner, weight = of_group.owners(), idf[of_group.values]
@@ -282,10 +271,23 @@ def _choices(items: list[dict[str, Any]]) -> Choices:
     gold = [choice == item["answer"] for item in items for choice in item["choices"]]
     return Choices(
         words=words,
+        shingles=_own_shingles(words, np.repeat(np.arange(len(items)), counts)),
         of_item=Lists(values=np.arange(len(texts)), offsets=offsets),
         weight=np.where(is_short, 0.0, rarity * np.minimum(1.0, lengths / 3)),
         is_gold=np.array(gold, dtype=bool),
     )
+
+
+def _own_shingles(words: Ragged, item: Int) -> Ragged:
+    """The shingles of each option that no other option of its item has: one option must not testify for the next."""
+    every = ngrams(words, SHINGLE)
+    option = np.repeat(np.arange(len(words)), np.diff(every.offsets))
+    _, place = np.unique(every.values, return_inverse=True)
+    code, inverse = np.unique(item[option] * max(1, len(place)) + place, return_inverse=True)
+    pairs = np.unique(inverse * max(1, len(words)) + option) // max(1, len(words))
+    own = np.bincount(pairs, minlength=len(code))[inverse] == 1
+    offsets = np.concatenate(([0], np.cumsum(np.bincount(option[own], minlength=len(words)))))
+    return Ragged(values=every.values[own], offsets=offsets)
 
 
 def _context(members: Lists, choices: Choices) -> tuple[Ragged, Int]:
@@ -295,11 +297,9 @@ def _context(members: Lists, choices: Choices) -> tuple[Ragged, Int]:
     return _pack([choices.words[k] for k in choice.tolist()]), place[which]
 
 
-def _anchors(words: Ragged, holders: Int, context: tuple[Ragged, Int]) -> tuple[Anchors, ...]:
+def _anchors(words: Ragged, nats: Float, holders: Int, context: tuple[Ragged, Int]) -> tuple[Anchors, ...]:
     """Anchors of every length that some group needs; groups whose every anchor is hot get those of their options."""
-    everyone = np.arange(len(words))
-    found = [_anchor_pairs(words, everyone, n) for n in range(SHINGLE, ANCHOR + 1)]
-    found = [_drop_hot(*pairs, holders) for pairs in found]
+    found = [_drop_hot(*_question_anchors(words, nats, n), holders) for n in range(SHINGLE, ANCHOR + 1)]
     anchored = np.unique(np.concatenate([group for _, group in found]))
     option_words, option_group = context
     lost = ~np.isin(option_group, anchored)
@@ -309,9 +309,23 @@ def _anchors(words: Ragged, holders: Int, context: tuple[Ragged, Int]) -> tuple[
         more = _drop_hot(*_anchor_pairs(options, option_group[lost], n), np.ones_like(holders))
         values, place = np.unique(np.concatenate([grams, more[0]]), return_inverse=True)
         if len(values):
-            groups = _lists(place, np.concatenate([group, more[1]]), len(values))
+            groups = as_lists(place, np.concatenate([group, more[1]]), len(values))
             made.append(Anchors(n=n, table=hash_table(values), groups=groups))
     return tuple(made)
+
+
+def _question_anchors(words: Ragged, nats: Float, n: int) -> tuple[Hashes, Int]:
+    """(anchor, group) pairs of the groups whose anchors have `n` words: those that say something, else all."""
+    lengths = np.diff(words.offsets)
+    size = np.where(lengths < BRIEFEST, SHINGLE, np.where(lengths < BRIEF, SHINGLE + 1, ANCHOR))
+    grams = ngrams(words, n)
+    owner = np.repeat(np.arange(len(words)), np.diff(grams.offsets))
+    total = np.concatenate(([0.0], np.cumsum(nats)))
+    begin = np.arange(len(words.values) - n + 1 if len(words.values) >= n else 0)[inside_texts(words.offsets, n)]
+    tells = (total[begin + n] - total[begin] >= ANCHOR_NATS) | (n == ANCHOR)
+    has_telling = np.bincount(owner[tells], minlength=len(words)) > 0
+    keep = (size[owner] == n) & (tells | ~has_telling[owner])
+    return grams.values[keep], owner[keep]
 
 
 def _anchor_pairs(words: Ragged, group: Int, n: int) -> tuple[Hashes, Int]:
@@ -325,7 +339,7 @@ def _anchor_pairs(words: Ragged, group: Int, n: int) -> tuple[Hashes, Int]:
 
 def _drop_hot(grams: Hashes, group: Int, holders: Int) -> tuple[Hashes, Int]:
     values, place = np.unique(grams, return_inverse=True)
-    groups = _lists(place, group, len(values))
+    groups = as_lists(place, group, len(values))
     df = np.bincount(groups.owners(), holders[groups.values], len(values))
     keep = df[place] <= HOT
     return grams[keep], group[keep]
@@ -338,7 +352,7 @@ def _bands(shingles: Shingles) -> Bands:
     filled = np.flatnonzero(np.diff(cold.offsets))
     keys = band_keys(signed[:, filled])  # (bands, groups)
     values, place = np.unique(keys.ravel(), return_inverse=True)
-    groups = _lists(place.astype(np.int64), np.tile(filled, len(keys)), len(values))
+    groups = as_lists(place.astype(np.int64), np.tile(filled, len(keys)), len(values))
     return Bands(signatures=signed, table=hash_table(values), groups=groups)
 
 

@@ -123,6 +123,13 @@ def _contamination() -> list[Metric]:
             kind="mass",
             meaning="tokens of the rows that hold a confirmed benchmark item",
         ),
+        Metric(
+            name="contamination.min_detectability",
+            unit="share",
+            better="higher",
+            kind="power",
+            meaning="items of the benchmark that is seen worst which are found again when planted, the question alone",
+        ),
     ]
 
 

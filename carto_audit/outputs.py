@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from carto_audit.contamination import write_matches
+from carto_audit.contamination import write_clean, write_matches
 from carto_audit.figures import figure_png, figure_svg, map_figure
 from carto_audit.files import atomic_path, file_sha256, write_json
 from carto_audit.reasons import NO_RECALL, RECALLS
@@ -24,6 +24,7 @@ OUTPUTS = (
     "scores.parquet",
     "trace.parquet",
     "matches.parquet",
+    "clean_items.parquet",
     "report.json",
     "map.svg",
     "map.png",
@@ -56,8 +57,10 @@ def write_outputs(audit: "Audit", facts: dict[str, Any], folder: Path) -> None:
     write_trace(folder / "trace.parquet", audit.batch.sample_id, audit.fold, audit.trace)
     if audit.contamination is not None:
         write_matches(folder / "matches.parquet", audit.contamination.matches)
+        write_clean(folder / "clean_items.parquet", audit.benchmarks, audit.contamination)
     else:
-        (folder / "matches.parquet").unlink(missing_ok=True)
+        for name in ("matches.parquet", "clean_items.parquet"):
+            (folder / name).unlink(missing_ok=True)
     figure = map_figure(
         difficulty=audit.sight.scores.difficulty,
         memorization=audit.sight.scores.memorization(audit.policy.map.memorization.score),

@@ -129,10 +129,18 @@ def _view(facts: Mapping[str, Any]) -> dict[str, Any]:
         "reasons": [_other_reasons(sample) for sample in shown],
         "risky_quadrants": {sample["quadrant"] for sample in shown},
         "risky_recalls": {sample["recall"] for sample in shown},
+        "planted": [_least_found(benchmark) for benchmark in facts["contamination"]["benchmarks"]],
         "skipped_rows": sum(entry["rows"] for entry in facts["batch"]["skipped"]),
         "policy_json": json.dumps(facts["policy"]["resolved"], indent=2, ensure_ascii=False)[:20_000],
         "stages": sorted(facts["run"]["seconds"].items(), key=lambda item: -item[1]),
     }
+
+
+def _least_found(benchmark: Mapping[str, Any]) -> tuple[float, str] | None:
+    """The form in which the fewest items were found again when their question alone was planted, and their share."""
+    shares = {form: share for form, share in benchmark["detectability"].items() if form != "with_options"}
+    form = min(shares, key=lambda form: shares[form], default=None)
+    return None if form is None else (shares[form], form)
 
 
 def _interval(facts: Mapping[str, Any], quadrant: str, mass: Mapping[str, Any]) -> list[float] | None:

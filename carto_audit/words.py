@@ -20,9 +20,16 @@ _GRAM_BASE = np.uint64(0xD1B54A32D192ED03)
 _PIECE = 1 << 16  # characters hashed at once: 512 KB of uint64 stays in the second-level cache
 _SIGNATURE_BLOCK = 1 << 16  # shingles permuted at once, for the same reason
 
-_SEPARATOR, _WORD, _CJK = 0, 1, 2
+_SEPARATOR, _WORD, _CJK, _SIGN = 0, 1, 2, 3
 _CJK_RANGES = ((0x3040, 0x30FF), (0x3400, 0x4DBF), (0x4E00, 0x9FFF), (0xF900, 0xFAFF), (0x20000, 0x323AF))
 
+FIRST_IDEOGRAPH = 0x3040
+"""The code point from which on a word of one character is an ideograph or kana."""
+
+_NUMERALS = frozenset(
+    "two three four five six seven eight nine ten eleven twelve fifteen twenty thirty forty fifty sixty seventy eighty "
+    "ninety hundred thousand million billion half twice thrice second third fourth fifth".split()
+)
 
 Hashes = NDArray[np.uint64]
 
@@ -51,6 +58,11 @@ def fold(text: str) -> str:
     return unicodedata.normalize("NFKC", INVISIBLE.sub("", text)).casefold()
 
 
+def is_number(word: str) -> bool:
+    """Whether a folded word is a number: digits, or an English numeral other than "one", which is a pronoun too."""
+    return word.isdecimal() or word in _NUMERALS
+
+
 def hash_words(texts: Sequence[str]) -> Ragged:
     """Word hashes of each text. A word is one CJK or kana character, else a run of letters and digits.
 
@@ -62,6 +74,29 @@ def hash_words(texts: Sequence[str]) -> Ragged:
     text_ends = np.cumsum(np.fromiter((len(text) + 1 for text in folded), np.int64, len(folded)))
     offsets = np.concatenate(([0], np.searchsorted(starts, text_ends)))
     return Ragged(values=_hash_spans(codes, starts, ends), offsets=offsets.astype(np.int64))
+
+
+def hash_tokens(texts: Sequence[str]) -> tuple[Ragged, NDArray[np.int64], NDArray[np.bool_], NDArray[np.bool_]]:
+    """Tokens of programs: names with case and underscores, numbers, and every other visible character by itself.
+
+    Gives their hashes by text, their spans in the text's characters, which are names, and which follow a dot.
+    """
+    joined = "\n".join(texts)
+    codes = _codes(joined)
+    kinds = np.take(_program_kinds(), codes)
+    border = np.ones(len(codes) + 1, dtype=bool)
+    border[1:-1] = (kinds[1:] != kinds[:-1]) | (kinds[1:] == _SIGN)
+    starts = np.flatnonzero(border[:-1] & (kinds != _SEPARATOR))
+    ends = np.flatnonzero(border[1:] & (kinds != _SEPARATOR)) + 1
+    begins = np.concatenate(([0], np.cumsum(np.fromiter((len(text) + 1 for text in texts), np.int64, len(texts)))))
+    offsets = np.searchsorted(starts, begins).astype(np.int64)
+    owner = np.repeat(np.arange(len(texts)), np.diff(offsets))
+    first = codes[starts]
+    is_name = (kinds[starts] == _WORD) & ~((first >= 48) & (first <= 57))
+    after_dot = np.zeros(len(starts), dtype=bool)
+    after_dot[1:] = first[:-1] == ord(".")
+    spans = np.stack([starts, ends], axis=1) - begins[owner][:, None]
+    return Ragged(values=_hash_spans(codes, starts, ends), offsets=offsets), spans, is_name, after_dot
 
 
 def word_spans(text: str) -> NDArray[np.int64]:
@@ -169,6 +204,15 @@ def _kinds() -> NDArray[np.uint8]:
     kinds = np.fromiter((chr(c).isalnum() for c in range(0x110000)), np.uint8, 0x110000)
     for low, high in _CJK_RANGES:
         kinds[low : high + 1] *= _CJK
+    return kinds
+
+
+@cache
+def _program_kinds() -> NDArray[np.uint8]:
+    """Separator, part of a name or number, or a sign, for every code point."""
+    kinds = np.where(_kinds() > 0, _WORD, _SIGN).astype(np.uint8)
+    kinds[ord("_")] = _WORD
+    kinds[[c for c in range(0x3001) if chr(c).isspace()]] = _SEPARATOR
     return kinds
 
 

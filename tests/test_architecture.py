@@ -12,18 +12,19 @@ PACKAGE = Path(carto_audit.__file__).parent
 DOCUMENT = PACKAGE.parent / "docs" / "architecture.md"
 
 ORDER = (
-    "errors resources text files work progress redact "
-    "shards batch words duplicates tokens "
-    "benchmark index candidates tiers evidence contamination "
+    "errors resources text files work progress redact strict policy_file "
+    "shards batch words tables rarity alignment programs skeleton duplicates tokens "
+    "mappings dataset_folder benchmark hub registry "
+    "index candidates tiers evidence views detectability index_file sources contamination "
     "controls kinship folds proxy sequences trace train "
-    "strict thresholds baselines spans scores power datamap reasons sight noise interventions metrics measure "
-    "policy_file policy_chain policy verdict "
-    "results audit detection facts figures readings charts report outputs console demo cli"
+    "thresholds baselines spans scores power datamap reasons sight noise interventions metrics measure "
+    "policy_chain policy verdict "
+    "results audit detection facts figures readings charts report outputs console demo cli_benchmarks cli"
 ).split()
 """Each module imports only modules to its left, also inside functions and for types."""
 
 TORCH = {"tokens", "proxy", "sequences", "train", "audit"}
-PRINTERS = {"cli", "console"}
+PRINTERS = {"cli", "cli_benchmarks", "console"}
 
 
 def tree_of(module):
@@ -103,6 +104,8 @@ def loaded_after(*arguments, cwd):
         ["--help"],
         ["--version"],
         ["ingest", "--help"],
+        ["benchmarks", "build", "--help"],
+        ["benchmarks", "list", "--help"],
         ["policy", "check", "default"],
         ["ingest", "x", "--policy", "nope"],
     ],

@@ -7,7 +7,8 @@ import pytest
 
 from carto_audit.benchmark import read_benchmark
 from carto_audit.candidates import find_candidates, find_runs
-from carto_audit.index import build_index, hash_table
+from carto_audit.index import build_index
+from carto_audit.tables import hash_table
 from carto_audit.words import hash_words
 
 RNG = random.Random(11)

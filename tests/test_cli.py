@@ -5,8 +5,10 @@ import shutil
 import sys
 
 import click
+import pyarrow.parquet as pq
 import pytest
 from audits import run_on_terminal, run_process, sentences, write_parquet
+from quizzes import BELL, ITEMS, write_quiz
 
 from carto_audit import __version__, cli
 from carto_audit.cli import _batch_name
@@ -14,7 +16,9 @@ from carto_audit.errors import AuditError, UsageError
 from carto_audit.outputs import OUTPUTS
 
 FLAGS = {
-    "ingest": "--policy --benchmark --out --text-column --id-column --proxy --device --epochs --folds --max-tokens "
+    "benchmarks build": "--out --registry --name --map --config --split",
+    "benchmarks list": "--index --registry --items",
+    "ingest": "--policy --benchmark --registry --out --text-column --id-column --proxy --device --epochs --folds --max-tokens "
     "--repeats --reference --seed --fail-on",
     "demo": "--out --seed",
     "report": "",
@@ -62,7 +66,18 @@ def test_every_flag_says_what_it_does(name):
 
 def test_the_help_names_every_command_and_every_exit_code(carto):
     text = carto("--help").out
-    for words in ("ingest", "demo", "report", "policy", "0 accepted", "1 rejected", "2 usage", "3 incomplete", "130"):
+    for words in (
+        "ingest",
+        "demo",
+        "report",
+        "policy",
+        "benchmarks",
+        "0 accepted",
+        "1 rejected",
+        "2 usage",
+        "3 incomplete",
+        "130",
+    ):
         assert words in text
 
 
@@ -192,9 +207,122 @@ def test_a_single_proxy_ends_with_a_verdict_and_every_file(carto, batch_file, ga
     ended = carto("ingest", batch_file, "--policy", gate, "--folds", 1, "--epochs", 2, "--out", tmp_path / "out")
     assert ended.code == 0
     assert "ACCEPTED" in ended.out
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == sorted(set(OUTPUTS) - {"matches.parquet"})
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == sorted(
+        set(OUTPUTS) - {"matches.parquet", "clean_items.parquet"}
+    )
     verdict = json.loads((tmp_path / "out" / "verdict.json").read_text())
     assert (verdict["status"], verdict["exit_code"], verdict["complete"]) == ("accepted", 0, True)
+
+
+QUICK = ["--folds", 1, "--epochs", 2, "--fail-on", "never"]
+
+
+@pytest.fixture
+def house(tmp_path, monkeypatch):
+    """A folder with a registry of two benchmarks, and a batch that holds an item of the first."""
+    monkeypatch.chdir(tmp_path)
+    write_parquet(tmp_path / "batch.parquet", [*sentences(47), f"They say: {BELL} Nobody knew."])
+    write_quiz(tmp_path / "ours.jsonl", ITEMS[:2])
+    (tmp_path / "house.csv").write_text(f'question,answer\n"{BELL}",46\n')
+    write_quiz(tmp_path / "set" / "test.jsonl", ITEMS[:2])
+    text = "schema_version: 1\nbenchmarks: {ours: {path: ours.jsonl}, other: {path: house.csv}}\n"
+    (tmp_path / "benchmarks.yaml").write_text(text)
+    return tmp_path
+
+
+def found_by_benchmark(folder):
+    facts = json.loads((folder / "report.json").read_text())["contamination"]
+    return {b["name"]: b["confirmed_items"] for b in facts["benchmarks"]}, facts
+
+
+@pytest.mark.parametrize(
+    ("arguments", "found"),
+    [
+        (["--benchmark", "ours", "--benchmark", "house.csv", "--benchmark", "set"], {"ours": 1, "house": 1, "set": 1}),
+        (["--registry", "benchmarks.yaml"], {"ours": 1, "other": 1}),
+    ],
+    ids=" ".join,
+)
+def test_a_benchmark_is_named_by_the_registry_or_is_a_file_or_a_folder(carto, house, gate_items, arguments, found):
+    ended = carto("ingest", "batch.parquet", "--policy", gate_items, *arguments, "--out", "out", *QUICK)
+    assert ended.code == 0, ended.err
+    assert "REJECTED" in ended.out
+    assert found_by_benchmark(house / "out")[0] == found
+    listed = pq.read_table(house / "out" / "clean_items.parquet").to_pylist()
+    assert {row["benchmark"] for row in listed} == set(found)
+
+
+def test_a_built_index_is_not_measured_again_and_tells_every_form(carto, house, gate_items):
+    assert carto("benchmarks", "build").code == 0
+    ended = carto(
+        "ingest", "batch.parquet", "--policy", gate_items, "--registry", "benchmarks.yaml", "--out", "out", *QUICK
+    )
+    assert ended.code == 0, ended.err
+    assert "Planting" not in ended.err
+    found, facts = found_by_benchmark(house / "out")
+    assert found == {"ours": 1, "other": 1}
+    assert list(facts["benchmarks"][0]["detectability"]) == [
+        "alone",
+        "embedded",
+        "recased",
+        "rewrapped",
+        "with_options",
+    ]
+
+
+def test_a_hub_data_set_can_be_named(carto, house, gate_items, monkeypatch):
+    from carto_audit import sources
+    from carto_audit.benchmark import read_benchmark
+
+    monkeypatch.setattr(sources, "read_hub", lambda wanted, **_: read_benchmark("ours.jsonl", name=wanted.dataset))
+    ended = carto(
+        "ingest", "batch.parquet", "--policy", gate_items, "--benchmark", "hf:org/quiz", "--out", "out", *QUICK
+    )
+    assert ended.code == 0, ended.err
+    assert found_by_benchmark(house / "out")[0] == {"org/quiz": 1}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (["--benchmark", "our"], 2, 'neither a file nor a benchmark of benchmarks.yaml; did you mean "ours"?'),
+        (["--benchmark", "ours", "--registry", "nowhere.yaml"], 2, "nowhere.yaml"),
+        (["--benchmark", "ours", "--benchmark", "ours.jsonl"], 2, 'two benchmarks are called "ours"'),
+        (["--benchmark", "hf:a b"], 2, "write hf:OWNER/NAME@REVISION"),
+        (["--benchmark", "old.cartoindex"], 3, "old.cartoindex: made by another version; build it with"),
+    ],
+)
+def test_a_benchmark_that_cannot_be_had_ends_before_the_training_in_one_line(
+    carto, house, gate_items, arguments, code, words
+):
+    (house / "old.cartoindex").write_bytes(b"carto-audit index 0\n")
+    ended = carto("ingest", "batch.parquet", "--policy", gate_items, *arguments, "--out", "out", *QUICK)
+    assert ended.code == code, ended.err
+    assert len([line for line in ended.err.splitlines() if line.startswith("Error: ") and words in line]) == 1
+    assert "Training" not in ended.err
+
+
+def test_an_audit_without_benchmarks_needs_no_registry_and_takes_an_earlier_list_of_clean_items_back(
+    carto, house, gate
+):
+    (house / "benchmarks.yaml").write_text("indx: 1\n")
+    (house / "out").mkdir()
+    (house / "out" / "clean_items.parquet").write_text("of an earlier audit")
+    ended = carto("ingest", "batch.parquet", "--policy", gate, "--benchmark", "ours.jsonl", "--out", "out", *QUICK)
+    assert ended.code == 2
+    assert "benchmarks.yaml:1:1: indx: unknown key" in ended.err
+    assert carto("ingest", "batch.parquet", "--policy", gate, "--out", "out", *QUICK).code == 0
+    assert not (house / "out" / "clean_items.parquet").exists()
+
+
+def test_a_policy_can_demand_that_items_can_be_found_at_all(carto, house, gate):
+    rule = "{id: seen, metric: contamination.min_detectability, min: 0.9, severity: reject, reason: look first}"
+    gate.write_text(f"{gate.read_text()}  - {rule}\n")
+    write_quiz(house / "short.jsonl", [ITEMS[1], {"question": "Why?"}, {"question": "How?"}])
+    blind = carto("ingest", "batch.parquet", "--policy", gate, "--benchmark", "short.jsonl", "--out", "b", *QUICK)
+    assert (blind.code, "INCONCLUSIVE" in blind.out) == (3, True)
+    metrics = json.loads((house / "b" / "report.json").read_text())["metrics"]
+    assert metrics["contamination.min_detectability"] == pytest.approx(1 / 3)
 
 
 def test_fail_on_never_passes_a_rejected_batch_and_leaves_its_verdict_as_it_is(carto, gate, tmp_path):

@@ -11,10 +11,20 @@ from hypothesis import strategies as st
 
 from carto_audit.batch import read_batch
 from carto_audit.benchmark import read_benchmark
-from carto_audit.contamination import check_contamination, find_matches, read_matches, write_matches
+from carto_audit.contamination import (
+    CLEAN_SCHEMA,
+    MATCH_SCHEMA,
+    check_contamination,
+    clean_table,
+    find_matches,
+    read_matches,
+    write_clean,
+    write_matches,
+)
+from carto_audit.detectability import FORMS, QUICK_FORMS, measure_detectability
 from carto_audit.errors import AuditError, UsageError
 from carto_audit.index import build_index
-from carto_audit.tiers import CONFIRMED
+from carto_audit.tiers import CONFIRMED, SOURCE_OVERLAP, SUSPECTED
 
 DATA = Path(__file__).parents[2] / "shared" / "data"
 needs_data = pytest.mark.skipif(not DATA.is_dir(), reason="needs ../shared/data: public benchmarks and corpora")
@@ -27,6 +37,7 @@ PASSAGE = (
     "The lighthouse keeper wrote every evening into a grey ledger how many barges had passed, which flags they flew and "
     "whether any of them had answered his lamp, until the ledger was lost in the flood of the following spring."
 )
+PLAIN = "What did he say to them then?"
 HAN = "下列哪一位钟表匠在一七四三年修好了奥特松德钟楼的大钟？"
 
 ITEMS = [
@@ -40,6 +51,7 @@ ITEMS = [
         "answer": "barges",
     },
     {"item_id": "han", "question": HAN, "answer": "林"},
+    {"item_id": "plain", "question": PLAIN, "answer": "home"},
     {"item_id": "blank", "question": " ? "},
 ]
 ITEMS[1]["answer"] = "boiled verdigris"
@@ -67,12 +79,17 @@ def write_benchmark(path, items):
     return read_benchmark(path)
 
 
+def contaminated(path, index, forms=QUICK_FORMS):
+    """What is found of the index in the batch at `path`."""
+    return check_contamination(read_batch([path]), index, measure_detectability(index, find_matches, forms=forms))
+
+
 @pytest.fixture
 def check(index, tmp_path):
     def run(texts, against=None):
         path = tmp_path / "batch.parquet"
         pq.write_table(pa.table({"text": pa.array(texts, pa.large_string())}), path)
-        return check_contamination(read_batch([path]), against or index)
+        return contaminated(path, against or index)
 
     return run
 
@@ -106,13 +123,34 @@ def test_a_verbatim_item_is_confirmed_with_both_spans(check, text):
     assert match["reason"] == "the whole question is here"
 
 
-@settings(deadline=None)
-@given(st.integers(0, 900), st.integers(0, 900), st.integers(1, 12))
-def test_filler_around_an_item_and_line_breaks_in_it_never_change_its_tier(index, before, after, width):
-    words = BELL.split()
-    wrapped = "\n".join(" ".join(words[k : k + width]) for k in range(0, len(words), width))
-    matches = find_matches([embed(wrapped, before, after)], index)
-    assert [(m.item, m.tier) for m in matches] == [(0, CONFIRMED)]
+FILLER = (
+    "the of and to a in is that it was for on with he be by this had not are but from or have they which one you were "
+    "all her there would their we him been has when who will more no if out so said what up about into than them can "
+    "only other new some could time these two may then do first any my now such like our over man even most made after "
+    "also did many before must through back years where much your way well down should because each just those people"
+).split()
+BREAKS = [" ", "\n", "\n\n", "  ", ".\n", " — ", ", ", "? "]
+TIERS_ALONE = {"bell": CONFIRMED, "sheep": CONFIRMED, "short": CONFIRMED, "plain": SUSPECTED, "han": CONFIRMED}
+
+
+@settings(deadline=None, max_examples=100)
+@given(
+    st.sampled_from(sorted(TIERS_ALONE)),
+    st.lists(st.sampled_from(FILLER), max_size=60),
+    st.lists(st.sampled_from(FILLER), max_size=60),
+    st.integers(1, 12),
+    st.sampled_from(BREAKS),
+    st.sampled_from([" ", "\n", " \n\t"]),
+)
+def test_filler_around_an_item_and_line_breaks_in_it_never_change_its_tier(
+    index, planted, before, after, width, around, within
+):
+    item = next(k for k, item in enumerate(ITEMS) if item["item_id"] == planted)
+    question, tier = ITEMS[item]["question"], TIERS_ALONE[planted]
+    words = question.split()
+    wrapped = within.join(" ".join(words[k : k + width]) for k in range(0, len(words), width))
+    text = around.join([" ".join(before), wrapped, " ".join(after)])
+    assert [(m.item, m.tier) for m in find_matches([text], index)] == [(item, tier)]
 
 
 def test_an_edited_item_is_confirmed(check):
@@ -128,7 +166,30 @@ def test_the_same_wording_with_other_numbers_is_another_question(check, tmp_path
     against = build_index([write_benchmark(tmp_path / "numbered.jsonl", [{"question": numbered}])])
     match = one(check([numbered.replace("412", "77").replace("9", "4")], against))
     assert (match["tier"], match["reason"]) == ("source_overlap", "the same wording with other numbers")
+    assert [m.near_variant for m in find_matches([numbered.replace("412", "77").replace("9", "4")], against)] == [True]
+    assert [m.near_variant for m in find_matches([numbered], against)] == [False]
     assert one(check([numbered.replace("412", "77")], against))["tier"] == "confirmed"
+
+
+def test_a_twin_in_which_nearly_every_other_word_is_a_number_is_a_near_variant(tmp_path):
+    question = (
+        "Ottla swam 3 km on 4 Fridays, 5 km on 6 Sundays and 7 laps with 8 otters; "
+        "how far did Ottla of Ottersund swim in all those days?"
+    )
+    index = build_index([write_benchmark(tmp_path / "swim.jsonl", [{"question": question}])])
+    twin = question.translate(str.maketrans("345678", "921291"))
+    assert [(m.near_variant, m.tier) for m in find_matches([embed(twin)], index)] == [(True, SOURCE_OVERLAP)]
+    edited = question.translate(str.maketrans("345678", "abcxyz"))
+    assert not any(m.near_variant for m in find_matches([embed(edited)], index))
+
+
+@pytest.mark.parametrize("number", range(7))
+def test_a_short_question_with_one_word_edited_is_suspected(tmp_path, number):
+    question = "Which Ottersund clockmaker repaired every chapel bell?".split()
+    index = build_index([write_benchmark(tmp_path / "clock.jsonl", [{"question": " ".join(question)}])])
+    edited = [*question[:number], "quietly", *question[number + 1 :]]
+    found = find_matches([embed(" ".join(edited))], index)
+    assert [m.tier for m in found] == [SUSPECTED]
 
 
 def test_the_answer_beside_the_question_is_an_input_and_answer_leak(check):
@@ -154,17 +215,22 @@ def test_a_single_named_option_is_an_answer_only_when_it_is_the_gold_one(check):
     [
         (SHORT, "confirmed"),
         (f"Quiz night.\n3. {SHORT}\nNo one knew.", "confirmed"),
-        (embed("nobody asked who tuned the Ottersund organ that winter"), "suspected"),
+        (embed("nobody asked who tuned the Ottersund organ that winter"), "confirmed"),
+        (PLAIN, "suspected"),
+        (embed(f"he asked {PLAIN.lower()} and left"), "suspected"),
         (embed("who tuned the Ottersund organ: old Marten Veldt or the younger Brask"), "confirmed"),
     ],
 )
-def test_a_short_question_needs_its_options_or_a_line_of_its_own(check, text, tier):
+def test_a_short_question_is_confirmed_by_rare_words_wherever_it_stands(check, text, tier):
     assert one(check([text]))["tier"] == tier
 
 
 def test_a_template_question_is_named_only_by_its_own_options(check):
     item = ITEMS[-4]
     assert check([TEMPLATE, embed(TEMPLATE)]).matches.num_rows == 0
+    edited = TEMPLATE.replace("true", "beige")
+    match = one(check([embed(listed({**item, "question": edited}))]))
+    assert (match["item_id"], match["tier"]) == (item["item_id"], "suspected")
     match = one(check([embed(listed(item))]))
     assert (match["item_id"], match["tier"]) == (item["item_id"], "confirmed")
     match = one(check([f"{TEMPLATE} {item['choices'][1]}"]))
@@ -198,18 +264,35 @@ def test_clean_text_has_no_matches(check):
 
 
 def test_items_and_rows_are_counted_apart(check):
-    texts = [embed(BELL), "clean", BELL, embed(SHEEP) + " " + embed(BELL), embed(SHORT[:-1].lower()), embed(PASSAGE)]
+    texts = [
+        embed(BELL),
+        "clean",
+        BELL,
+        embed(SHEEP) + " " + embed(BELL),
+        embed(SHORT[:-1].lower()),
+        embed(PASSAGE),
+        PLAIN,
+    ]
     found = check(texts)
     result = found.benchmarks[0]
-    assert (result.items, result.confirmed_items, result.suspected_items) == (36, 2, 1)
-    assert (result.confirmed_rows, result.suspected_rows) == (3, 1)
-    assert found.is_tier("confirmed").tolist() == [True, False, True, True, False, False]
-    assert found.tier_names()[4:].tolist() == ["suspected", "source_overlap"]
+    assert (result.items, result.confirmed_items, result.suspected_items) == (37, 3, 1)
+    assert (result.confirmed_rows, result.suspected_rows) == (4, 1)
+    assert found.is_tier("confirmed").tolist() == [True, False, True, True, True, False, False]
+    assert found.tier_names()[4:].tolist() == ["confirmed", "source_overlap", "suspected"]
 
 
 def test_items_that_no_one_could_recognize_are_not_detectable(check):
     # The blank question and the 30 items that share one question; all others are found when planted in prose.
-    assert check(["nothing here"]).benchmarks[0].detectable_items == 5
+    result = check(["nothing here"]).benchmarks[0]
+    assert result.detectable_items == 6
+    assert result.detectability == {"embedded": pytest.approx(6 / 37)}
+
+
+def test_the_roll_up_tells_the_share_that_is_found_by_form(index, tmp_path):
+    pq.write_table(pa.table({"text": ["nothing here"]}), tmp_path / "batch.parquet")
+    (result,) = contaminated(tmp_path / "batch.parquet", index, FORMS).benchmarks
+    assert list(result.detectability) == list(FORMS)
+    assert result.detectability["with_options"] > result.detectability["alone"] == pytest.approx(6 / 37)
 
 
 def test_a_question_in_two_benchmarks_is_reported_for_both(check, tmp_path):
@@ -263,12 +346,95 @@ def test_hostile_text_is_matched_like_any_other(check):
     assert text[match["sample_start"] : match["sample_end"]] == BELL[:-1]
 
 
+@pytest.mark.parametrize(
+    ("text", "flags"),
+    [
+        (embed(BELL), (False, "words")),
+        (embed(BELL.replace("412", "77").replace("nine", "8")), (True, "words")),
+    ],
+)
+def test_a_match_says_by_what_it_was_found(check, text, flags):
+    match = one(check([text]))
+    assert (match["near_variant"], match["view"]) == flags
+
+
+def test_matches_tell_near_variants_and_programs_apart(tmp_path, check):
+    numbered = BELL.replace("nine", "9")
+    code = (
+        "def ladder_weight(rungs, rails, nails):\n    total = 0\n    for rung in rungs:\n        if rung.height > rails[0]:\n"
+        "            total += rung.weight * nails - rails[-1]\n        else:\n            total -= rung.width // (nails + 1)\n"
+        "    return total / max(1, len(rungs) - nails)\n"
+    )
+    items = [{"item_id": "twin", "question": numbered}, {"item_id": "code", "question": code, "answer": ""}]
+    against = build_index([write_benchmark(tmp_path / "both.jsonl", items)])
+    renamed = code
+    for old, new in (("rungs", "steps"), ("total", "acc"), ("rails", "side"), ("nails", "pins")):
+        renamed = renamed.replace(old, new)
+    found = check([numbered.replace("412", "77").replace("9", "4"), renamed], against).matches.to_pylist()
+    told = [(m["item_id"], m["tier"], m["near_variant"], m["view"]) for m in found]
+    assert told == [("twin", "source_overlap", True, "words"), ("code", "confirmed", False, "program")]
+    assert not {"excerpt", "text"} & set(MATCH_SCHEMA.names)
+
+
+def clean_of(found, benchmarks):
+    rows = clean_table(benchmarks, found).to_pylist()
+    return {(row["benchmark"], row["item_id"]): row["tier"] for row in rows}
+
+
+def test_every_item_of_every_benchmark_is_listed_with_its_tier(check, index, tmp_path):
+    other = write_benchmark(
+        tmp_path / "other.jsonl", [{"item_id": "b", "question": BELL}, {"item_id": "c", "question": "Why?"}]
+    )
+    first = write_benchmark(tmp_path / "quiz.jsonl", ITEMS)
+    found = check([embed(BELL), embed(PASSAGE), PLAIN], build_index([first, other]))
+    tiers = clean_of(found, [first, other])
+    assert len(tiers) == len(ITEMS) + 2
+    told = {key: tier for key, tier in tiers.items() if tier}
+    assert told == {
+        ("quiz", "bell"): "confirmed",
+        ("quiz", "keeper"): "source_overlap",
+        ("quiz", "plain"): "suspected",
+        ("other", "b"): "confirmed",
+    }
+    assert [result.clean_items for result in found.benchmarks] == [len(ITEMS) - 3, 1]
+    write_clean(tmp_path / "clean_items.parquet", [first, other], found)
+    assert pq.read_table(tmp_path / "clean_items.parquet").schema == CLEAN_SCHEMA
+    assert not list(tmp_path.glob(".*.tmp"))
+
+
+def test_items_that_share_what_was_found_are_not_called_clean(check, tmp_path):
+    passage = {"question": "What did the keeper see?", "passage": PASSAGE, "answer": "lamps"}
+    items = [*ITEMS, {"item_id": "again", "question": BELL.upper(), "answer": "46"}, {"item_id": "lamps", **passage}]
+    benchmark = write_benchmark(tmp_path / "quiz.jsonl", items)
+    found = check([embed(BELL), embed(PASSAGE)], build_index([benchmark]))
+    tiers = clean_of(found, [benchmark])
+    assert tiers["quiz", "bell"] == tiers["quiz", "again"] == "confirmed"
+    assert tiers["quiz", "keeper"] == tiers["quiz", "lamps"] == "source_overlap"
+    assert found.benchmarks[0].confirmed_items == 1  # one question, found once
+
+
+def test_an_item_that_its_options_name_leaves_those_with_other_options_clean(check, index, tmp_path):
+    benchmark = write_benchmark(tmp_path / "quiz.jsonl", ITEMS)
+    tiers = clean_of(check([embed(listed(ITEMS[-4]))], build_index([benchmark])), [benchmark])
+    assert {item_id for (_, item_id), tier in tiers.items() if tier} == {ITEMS[-4]["item_id"]}
+
+
+def test_options_that_differ_in_what_they_all_share_name_the_right_item(tmp_path):
+    items = [
+        {"question": TEMPLATE, "choices": [f"the {k} sailors of that crew {verb} there" for verb in ("rest", "sing")]}
+        for k in range(30)
+    ]
+    index = build_index([write_benchmark(tmp_path / "crews.jsonl", items)])
+    found = [find_matches([embed(listed(item))], index) for item in items]
+    assert [[match.item for match in matches] for matches in found] == [[k] for k in range(30)]
+
+
 @needs_data
 def test_public_benchmarks_are_found_verbatim_and_embedded(tmp_path):
     benchmarks = [read_benchmark(DATA / "benchmarks" / f"{name}.parquet") for name in ("gsm8k_test", "mmlu_test")]
     index = build_index(benchmarks)
     rng = random.Random(5)
-    for benchmark, verbatim, embedded in zip(benchmarks, (0.99, 0.95), (0.99, 0.70), strict=True):
+    for benchmark, verbatim, embedded in zip(benchmarks, (0.99, 0.95), (0.99, 0.93), strict=True):
         questions = rng.sample(benchmark.items["question"].to_pylist(), 300)
         for make, least in ((str, verbatim), (lambda q: embed(q, 150, 150), embedded)):
             matches = find_matches([make(question) for question in questions], index)
@@ -278,7 +444,7 @@ def test_public_benchmarks_are_found_verbatim_and_embedded(tmp_path):
 @needs_data
 def test_training_questions_are_not_taken_for_test_questions(tmp_path):
     index = build_index([read_benchmark(DATA / "benchmarks" / "gsm8k_test.parquet")])
-    found = check_contamination(read_batch([DATA / "corpora" / "gsm8k_train.parquet"]), index)
+    found = contaminated(DATA / "corpora" / "gsm8k_train.parquet", index)
     assert not found.is_tier("confirmed").any()
     assert not found.is_tier("suspected").any()
     assert found.benchmarks[0].detectable_items == 1319

@@ -7,6 +7,7 @@ import pytest
 from tiny import make_batch, make_controls, make_duplicates, make_losses, make_scores, make_trace
 
 from carto_audit.baselines import DeltaStep
+from carto_audit.contamination import MATCH_SCHEMA, BenchmarkResult, Contamination
 from carto_audit.controls import FORMS, KINDS, cells_of
 from carto_audit.datamap import Mass
 from carto_audit.measure import measure
@@ -184,3 +185,31 @@ def test_only_known_metrics_are_ever_measured(measured):
         "hotspot_memorized",
         "noisy_outlier",
     }
+
+
+def rolled_up(items, detectable):
+    none = dict.fromkeys(
+        ["confirmed_items", "suspected_items", "source_overlap_items", "boilerplate_items", "confirmed_rows"], 0
+    )
+    return BenchmarkResult(
+        name=f"of {items}",
+        sha256="",
+        items=items,
+        detectable_items=detectable,
+        detectability={"embedded": detectable / items},
+        clean_items=items,
+        suspected_rows=0,
+        **none,
+    )
+
+
+def test_detectability_is_that_of_the_benchmark_that_is_seen_worst(tmp_path):
+    batch = make_batch(tmp_path, ["text"] * N)
+    contamination = Contamination(
+        matches=MATCH_SCHEMA.empty_table(),
+        benchmarks=(rolled_up(10, 9), rolled_up(400, 200), rolled_up(3, 3)),
+        tier=np.zeros(N, np.int8),
+        item_tier=np.zeros(413, np.int8),
+    )
+    found = measure(batch, subjects(), contamination, sight_of(), "memorized", None)
+    assert found["contamination.min_detectability"] == Measurement.exact(0.5)

@@ -18,6 +18,7 @@ EXPECTED = {
     "contamination.confirmed_rows",
     "contamination.suspected_rows",
     "contamination.confirmed_token_share",
+    "contamination.min_detectability",
     "detection.auc_at_dose_1",
     "detection.auc_at_dose_4",
     "detection.auc_at_dose_16",
@@ -45,7 +46,12 @@ def test_every_metric_is_filed_under_its_own_name_and_explained():
 def test_all_measures_of_how_well_an_audit_sees_are_about_power():
     assert {name for name, metric in METRICS.items() if metric.kind == "power"} == {
         name for name in METRICS if name.startswith("detection.")
-    } | {"kinship.severed_token_share", "repeats.agreement", "proxy.capacity_ratio"}
+    } | {
+        "contamination.min_detectability",
+        "kinship.severed_token_share",
+        "repeats.agreement",
+        "proxy.capacity_ratio",
+    }
 
 
 def test_less_severed_kin_and_more_agreement_are_better():

@@ -33,7 +33,10 @@ def test_links_lead_to_files_that_exist(path):
 
 
 def test_every_flag_in_the_examples_exists():
-    known = {option for command in cli.commands.values() for p in command.params for option in p.opts}
+    commands = [
+        inner for command in cli.commands.values() for inner in getattr(command, "commands", {"": command}).values()
+    ]
+    known = {option for command in commands for p in command.params for option in p.opts}
     for line in README.splitlines():
         if line.strip().startswith("carto-audit"):
             assert set(re.findall(r"(--[a-z-]+)", line)) <= known, line

@@ -126,7 +126,7 @@ def test_an_audit_of_nothing_much_still_renders():
     facts = make_facts()
     facts.update(riskiest=[], findings=[], warnings=[], metrics={}, metric_intervals={})
     facts["batch"].update(paths=[], skipped=[], tokens=None, trained_tokens=None)
-    facts["contamination"] = {"benchmarks": [], "matches": []}
+    facts["contamination"] = {"benchmarks": [], "by_quadrant": {}, "drop_first": None, "matches": []}
     facts["batch"].update(held_out_samples=0, held_out_tokens=0)
     facts["detection"].update(scores={}, by_copy={}, above_line={}, ruler={}, capacity_ratio=None, warnings=[])
     facts["detection"].update(planted=0, twins=0, agreement=None, remedies=[])
@@ -384,3 +384,28 @@ def test_a_missing_or_broken_report_is_one_clear_line(tmp_path, content):
     with pytest.raises(AuditError, match=r"report\.json") as caught:
         render_again(tmp_path)
     assert "\n" not in str(caught.value)
+
+
+def test_every_benchmark_says_in_which_form_the_fewest_of_its_items_are_found_again():
+    head, reckoned, reading = rows_of(render_html(make_facts(), SVG), "Contamination by benchmark")
+    place = head.index("Found again when planted")
+    assert [row[place] for row in (reckoned, reading)] == ["95.0 %, recased", "100.0 %, embedded"]
+    assert [row[head.index("Clean items")] for row in (reckoned, reading)] == ["35", "120"]
+
+
+def test_contamination_is_joined_with_the_map():
+    facts = make_facts()
+    shown = section(render_html(facts, SVG), "contamination")
+    assert "Memorized hotspot 2 " in shown
+    assert "not on the map 0 " in shown
+    assert "Drop first: 2 rows, 0.2 % of the tokens" in shown
+    assert "Nothing was found of 155 of 160 items" in shown
+    facts["contamination"]["drop_first"].update(rows=0, tokens=0, token_share=0.0)
+    assert "Drop first" not in section(render_html(facts, SVG), "contamination")
+
+
+def test_a_match_says_when_it_is_a_near_variant_and_by_what_it_was_found():
+    shown = section(render_html(make_facts(), SVG), "contamination")
+    assert shown.count("near variant") == 1
+    assert shown.count("found by its program") == 1
+    assert shown.count("longest run") == 3

@@ -2,7 +2,18 @@ from dataclasses import replace
 
 import pytest
 
-from carto_audit.tiers import BOILERPLATE, CLEAN, CONFIRMED, SOURCE_OVERLAP, SUSPECTED, TIERS, Evidence, judge
+from carto_audit.tiers import (
+    BOILERPLATE,
+    CLEAN,
+    CONFIRMED,
+    SOURCE_OVERLAP,
+    SUSPECTED,
+    TIERS,
+    Evidence,
+    judge,
+    judge_program,
+    judge_translation,
+)
 
 WHOLE = Evidence(
     words=30,
@@ -10,12 +21,18 @@ WHOLE = Evidence(
     containment=1.0,
     rare_containment=1.0,
     information=200.0,
+    aligned=1.0,
+    nats=60.0,
     support=0.0,
     number_share=None,
+    other_numbers=False,
+    wording=0.0,
     stem_share=1.0,
-    stands_alone=False,
     is_template=False,
 )
+GONE = {"containment": 0.3, "rare_containment": 0.3, "aligned": 0.2}
+EDITED = {"words": 8, "containment": 0.4, "rare_containment": 0.3, "information": 40.0}
+TEMPLATE = {"rare_containment": None}
 
 
 @pytest.mark.parametrize(
@@ -23,36 +40,83 @@ WHOLE = Evidence(
     [
         ({}, CONFIRMED),
         ({"words": 40, "containment": 0.6, "rare_containment": 0.54}, CONFIRMED),
-        ({"words": 61, "containment": 0.59, "rare_containment": 0.54}, CLEAN),
-        ({"words": 61, "containment": 0.6, "rare_containment": 0.53}, SUSPECTED),
-        ({"containment": 0.45, "rare_containment": 0.35, "support": 0.5}, CONFIRMED),
-        ({"containment": 0.44, "rare_containment": 0.35, "support": 0.5}, CLEAN),
-        ({"containment": 0.5, "rare_containment": 0.45, "information": 60}, CONFIRMED),
-        ({"containment": 0.5, "rare_containment": 0.45, "information": 59}, CLEAN),
+        ({"words": 61, "containment": 0.59, "rare_containment": 0.54, "aligned": 0.7}, CLEAN),
+        ({"words": 61, "containment": 0.6, "rare_containment": 0.53, "aligned": 0.7}, SUSPECTED),
+        ({"containment": 0.45, "rare_containment": 0.35, "support": 0.5, "aligned": 0.4}, CONFIRMED),
+        ({"containment": 0.44, "rare_containment": 0.35, "support": 0.5, "aligned": 0.4}, CLEAN),
+        ({"containment": 0.5, "rare_containment": 0.45, "information": 60, "aligned": 0.5}, CONFIRMED),
+        ({"containment": 0.5, "rare_containment": 0.45, "information": 59, "aligned": 0.5}, CLEAN),
         ({"information": 24}, SUSPECTED),
         ({"information": 24, "support": 0.5}, CONFIRMED),
         ({"words": 61, "stem_share": 0.49}, SOURCE_OVERLAP),
         ({"words": 61, "stem_share": None}, SOURCE_OVERLAP),
         ({"words": 61, "stem_share": 0.49, "support": 0.5}, CONFIRMED),
         ({"words": 60, "stem_share": 0.0}, CONFIRMED),
-        ({"number_share": 0.49}, SOURCE_OVERLAP),
-        ({"number_share": 0.0}, SOURCE_OVERLAP),
-        ({"number_share": 0.5}, CONFIRMED),
-        ({"number_share": 0.0, "support": 0.5}, CONFIRMED),
-        ({"words": 11}, SUSPECTED),
-        ({"words": 11, "stands_alone": True}, CONFIRMED),
-        ({"words": 11, "support": 0.5}, CONFIRMED),
-        ({"words": 11, "containment": 0.94, "stands_alone": True}, CLEAN),
-        ({"words": 12}, CONFIRMED),
-        ({"rare_containment": None}, SUSPECTED),
-        ({"rare_containment": None, "is_template": True}, BOILERPLATE),
-        ({"rare_containment": None, "is_template": True, "support": 0.75}, CONFIRMED),
-        ({"rare_containment": None, "containment": 0.94, "support": 1.0}, CLEAN),
+        ({"words": 6}, CONFIRMED),
+        ({"words": 6, "nats": 13.0}, CONFIRMED),
+        ({"words": 6, "nats": 12.9}, SUSPECTED),
+        ({"words": 6, "nats": 12.9, "support": 0.5}, CONFIRMED),
+        ({**EDITED, "aligned": 0.75, "nats": 13.0}, SUSPECTED),
+        ({**EDITED, "aligned": 0.74, "nats": 13.0}, CLEAN),
+        ({**EDITED, "aligned": 0.75, "nats": 12.9}, CLEAN),
+        ({**EDITED, "aligned": 0.6, "nats": 6.5, "support": 0.5}, CONFIRMED),
+        ({**EDITED, "aligned": 0.59, "nats": 6.5, "support": 0.5}, CLEAN),
+        ({**EDITED, "aligned": 0.3, "nats": 6.5, "support": 0.75}, SUSPECTED),
+        ({**EDITED, "aligned": 0.3, "nats": 6.4, "support": 0.75}, CLEAN),
+        (TEMPLATE, SUSPECTED),
+        ({**TEMPLATE, "is_template": True}, BOILERPLATE),
+        ({**TEMPLATE, "is_template": True, "support": 0.75}, CONFIRMED),
+        ({**TEMPLATE, "containment": 0.94, "support": 0.49}, CLEAN),
+        ({**TEMPLATE, "containment": 0.94, "support": 0.5}, SUSPECTED),
+        ({**TEMPLATE, **GONE, "rare_containment": None, "aligned": 0.2, "containment": 0.2, "support": 1.0}, CLEAN),
         ({"is_passage": True, "containment": 0.5}, SOURCE_OVERLAP),
         ({"is_passage": True, "containment": 0.49}, CLEAN),
     ],
 )
 def test_each_threshold_of_the_recipe_falls_on_its_edge(change, tier):
-    found, reason = judge(replace(WHOLE, **change))
-    assert TIERS[found] == TIERS[tier]
-    assert bool(reason) == (tier != CLEAN)
+    ruling = judge(replace(WHOLE, **change))
+    assert TIERS[ruling.tier] == TIERS[tier]
+    assert bool(ruling.reason) == (tier != CLEAN)
+    assert not ruling.near_variant
+
+
+TWIN = {"number_share": 0.0, "other_numbers": True}
+
+
+@pytest.mark.parametrize(
+    ("change", "is_twin"),
+    [
+        (TWIN, True),
+        ({**TWIN, "number_share": 0.49}, True),
+        ({**TWIN, "number_share": 0.5}, False),
+        ({**TWIN, "other_numbers": False}, False),  # its numbers were edited away, not replaced
+        ({**TWIN, "support": 0.5}, False),
+        ({**TWIN, "is_passage": True}, False),
+        ({**TWIN, **GONE, "wording": 0.9}, True),  # so many numbers that no three words in a row are the same
+        ({**TWIN, **GONE, "wording": 0.89}, False),
+        ({**TWIN, **GONE, "wording": 0.9, "nats": 12.9}, False),
+    ],
+)
+def test_the_same_wording_with_other_numbers_is_a_near_variant_and_gates_nothing(change, is_twin):
+    ruling = judge(replace(WHOLE, **change))
+    assert ruling.near_variant == is_twin
+    if is_twin:
+        assert (ruling.tier, ruling.reason) == (SOURCE_OVERLAP, "the same wording with other numbers")
+
+
+@pytest.mark.parametrize(
+    ("kept", "renamed", "tier"),
+    [
+        (0.6, 0.0, CONFIRMED),
+        (0.59, 0.75, CONFIRMED),
+        (0.59, 0.74, SUSPECTED),
+        (0.5, 0.5, SUSPECTED),
+        (0.5, 0.49, CLEAN),
+    ],
+)
+def test_a_program_is_judged_by_its_grams(kept, renamed, tier):
+    assert judge_program(kept, renamed).tier == tier
+
+
+def test_a_translation_is_never_more_than_suspected():
+    assert judge_translation(200).tier == SUSPECTED

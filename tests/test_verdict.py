@@ -113,6 +113,14 @@ def test_agreement_of_repeats_that_were_not_asked_for_is_not_measured():
     assert evaluate(policy(rule), found, TODAY).findings[0].outcome == "underpowered"
 
 
+def test_a_benchmark_that_could_hardly_be_found_makes_the_audit_inconclusive():
+    rule = {"id": "seen", "metric": "contamination.min_detectability", "min": 0.9, "severity": "reject", "reason": "r"}
+    verdict = evaluate(policy(rule), {rule["metric"]: Measurement.exact(0.4)}, TODAY)
+    assert (verdict.status, verdict.findings[0].outcome) == ("inconclusive", "underpowered")
+    assert evaluate(policy(rule), {rule["metric"]: Measurement.exact(0.9)}, TODAY).status == "accepted"
+    assert "--benchmark" in evaluate(policy(rule), {}, TODAY).findings[0].explanation
+
+
 def test_failing_warnings_accept_with_warnings():
     verdict = evaluate(policy(mass_rule(severity="warn")), measured(mass=0.5), TODAY)
     assert (verdict.status, verdict.exit_code) == ("accepted_with_warnings", ExitCode.ACCEPTED)

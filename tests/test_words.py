@@ -11,8 +11,10 @@ from carto_audit.text import INVISIBLE
 from carto_audit.words import (
     Ragged,
     fold,
+    hash_tokens,
     hash_words,
     inside_texts,
+    is_number,
     ngram_hashes,
     ngrams,
     signatures,
@@ -149,3 +151,21 @@ def test_an_invisible_character_inside_a_word_hides_nothing(character):
     spans = word_spans(f"ab {hidden}")
     assert len(spans) == 8
     assert hidden.endswith(f"ab {hidden}"[spans[-1][0] : spans[-1][1]])
+
+
+def test_program_tokens_keep_names_signs_and_places():
+    texts = ["x_1 = f(x_1.y, 3)\n", "", "é≥Ab"]
+    words, spans, is_name, after_dot = hash_tokens(texts)
+    owner = np.repeat(np.arange(3), np.diff(words.offsets))
+    spelled = [texts[k][start:end] for k, (start, end) in zip(owner, spans.tolist(), strict=True)]
+    assert spelled == ["x_1", "=", "f", "(", "x_1", ".", "y", ",", "3", ")", "é", "≥", "Ab"]
+    assert [s for s, name in zip(spelled, is_name, strict=True) if name] == ["x_1", "f", "x_1", "y", "é", "Ab"]
+    assert [s for s, dot in zip(spelled, after_dot, strict=True) if dot] == ["y"]
+    assert words.values[0] == words.values[4] != hash_tokens(["X_1"])[0].values[0]
+
+
+@pytest.mark.parametrize(
+    ("word", "expected"), [("12", True), ("٣", True), ("seven", True), ("one", False), ("x2", False)]
+)
+def test_numerals_are_numbers_and_the_pronoun_is_not(word, expected):
+    assert is_number(word) == expected
