@@ -31,7 +31,6 @@ from carto_audit.tables import HashTable, Lists
 from carto_audit.text import safe_inline
 from carto_audit.words import Ragged, permutations
 
-SUFFIX = ".cartoindex"
 _MAGIC = b"carto-audit index 1\n"
 _DIGEST = 64  # hex digits
 _DTYPES = ("|b1", "|u1", "|i1", "<u2", "<i2", "<u4", "<i4", "<u8", "<i8", "<f4", "<f8")

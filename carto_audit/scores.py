@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from carto_audit.baselines import epsilon_levels, forget_scores
 from carto_audit.spans import DOUBT, Spans, find_spans
 from carto_audit.thresholds import Epsilon
-from carto_audit.trace import TokenLosses, Trace
+from carto_audit.trace import TokenLosses, Trace, running_mean
 
 SCORES = ("memorized", "memorized_span_share", "memorized_share", "forget_score")
 """Every memorization score that a policy may choose, the default first."""
@@ -125,13 +125,10 @@ def add_run(mean: Scores | None, fresh: Scores, runs: int) -> Scores:
     """The mean over `runs` runs, from the mean over all but the last and the last one's scores; spans are the last one's."""
     if mean is None:
         return fresh
-    blended: dict[str, Any] = {name: _blend(getattr(mean, name), getattr(fresh, name), runs) for name in _AVERAGED}
+    blended: dict[str, Any] = {
+        name: running_mean(getattr(mean, name), getattr(fresh, name), runs) for name in _AVERAGED
+    }
     return replace(fresh, **blended)
-
-
-def _blend(mean: NDArray[np.float64], fresh: NDArray[np.float64], runs: int) -> NDArray[np.float64]:
-    blended: NDArray[np.float64] = mean + (fresh - mean) / runs
-    return blended
 
 
 def with_spans_of(scores: Scores, tokens: TokenLosses) -> Scores:

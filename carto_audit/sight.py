@@ -15,7 +15,7 @@ from carto_audit.power import Ordinary, Power, PowerTable, detection_power, meas
 from carto_audit.reasons import Reasons, control_ruler, give_reasons
 from carto_audit.scores import Scores, add_run, burn_in_epochs, score, with_spans_of
 from carto_audit.thresholds import Epsilon, Threshold
-from carto_audit.trace import TokenLosses, Trace, add_losses, add_trace
+from carto_audit.trace import TokenLosses, Trace, add_losses, add_trace, running_mean
 
 LEAST_REPEATED = 4
 """Dose from which exact and edited copies are compared."""
@@ -99,7 +99,7 @@ def look(runs: Iterable[tuple[Trace, TokenLosses]], subjects: Subjects, view: Vi
         found = trace_baselines(fresh_trace, burn_in)
         flagged.append(_flagged(_draw(fresh, subjects, view), len(subjects.n_tokens)))
         sweep = sweep or delta_sweep(fresh_trace)
-        baselines = {name: _blend(baselines.get(name), values, number) for name, values in found.items()}
+        baselines = {name: running_mean(baselines.get(name), values, number) for name, values in found.items()}
         scores = add_run(scores, fresh, number)
         trace, tokens = add_trace(trace, fresh_trace, number), add_losses(tokens, fresh_tokens, number)
     assert scores is not None  # there is always a run
@@ -128,10 +128,6 @@ def look(runs: Iterable[tuple[Trace, TokenLosses]], subjects: Subjects, view: Vi
         trace=trace,
         token_losses=tokens,
     )
-
-
-def _blend(mean: Floats | None, fresh: Floats, runs: int) -> Floats:
-    return fresh if mean is None else mean + (fresh - mean) / runs
 
 
 def _quadrant(datamap: DataMap | None, n: int) -> NDArray[np.int8]:

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -65,6 +66,11 @@ class TokenLosses:
     offsets: NDArray[np.int64]
 
 
+def running_mean(mean: NDArray[Any] | None, fresh: NDArray[Any], runs: int) -> NDArray[Any]:
+    """The mean over `runs` runs, from the mean over all but the last, None before the first, and the last one's values."""
+    return fresh if mean is None else mean + (fresh - mean) / runs
+
+
 def add_losses(mean: TokenLosses | None, fresh: TokenLosses, runs: int) -> TokenLosses:
     """The mean over `runs` runs of the losses of the same tokens. Overwrites `mean`, so memory does not grow with runs."""
     if mean is None:
@@ -78,7 +84,7 @@ def add_trace(mean: Trace | None, fresh: Trace, runs: int) -> Trace:
     """The mean over `runs` runs of traces of the same samples and epochs."""
     if mean is None:
         return fresh
-    values = {name: getattr(mean, name) + (getattr(fresh, name) - getattr(mean, name)) / runs for name in _COLUMNS}
+    values: dict[str, Any] = {name: running_mean(getattr(mean, name), getattr(fresh, name), runs) for name in _COLUMNS}
     return replace(mean, **{name: value.astype(np.float32) for name, value in values.items()})
 
 
