@@ -180,15 +180,15 @@ def masses(
     codes = {name: (code,) for code, name in enumerate(QUADRANTS)} | {"memorized": (2, 3)}
     mapped = quadrant != UNMAPPED
     tokens, kin = n_tokens[mapped], np.unique(group[mapped], return_inverse=True)[1]
-    unseen_share = max(0.0, 1 - float(tokens.sum()) / max(1, mappable))
+    unseen = max(0.0, 1 - float(tokens.sum()) / max(1, mappable))
     return {
-        name: _mass(np.isin(quadrant[mapped], wanted), tokens, kin, math.sqrt(unseen_share), seed)
+        name: _mass(np.isin(quadrant[mapped], wanted), tokens, kin, unseen, seed)
         for name, wanted in codes.items()
     }
 
 
 def _mass(
-    inside: NDArray[np.bool_], n_tokens: NDArray[np.int64], group: NDArray[np.int64], width: float, seed: int
+    inside: NDArray[np.bool_], n_tokens: NDArray[np.int64], group: NDArray[np.int64], unseen: float, seed: int
 ) -> Mass:
     rows, tokens = int(inside.sum()), int(n_tokens[inside].sum())
     row_share, token_share = rows / max(1, len(inside)), tokens / max(1, int(n_tokens.sum()))
@@ -198,8 +198,8 @@ def _mass(
         tokens=tokens,
         row_share=row_share,
         token_share=token_share,
-        row_interval=_interval(row_share, inside, ones, group, width, seed),
-        token_interval=_interval(token_share, inside, n_tokens, group, width, seed),
+        row_interval=_interval(row_share, inside, ones, group, unseen, seed),
+        token_interval=_interval(token_share, inside, n_tokens, group, unseen, seed),
     )
 
 
@@ -208,13 +208,16 @@ def _interval(
     inside: NDArray[np.bool_],
     weight: NDArray[np.int64],
     group: NDArray[np.int64],
-    width: float,
+    unseen: float,
     seed: int,
 ) -> tuple[float, float]:
-    """95 % interval of a weighted share: whole groups resampled (Poisson bootstrap), but never narrower than Wilson's
-    for as many independent draws as the groups are worth, so that nothing seen is not nothing there; then both ends drawn
-    towards the share by `width`."""
-    if not width:
+    """95 % interval of a weighted share, of which a part `unseen`, 0..1, of the whole was not looked at.
+
+    Whole groups resampled (Poisson bootstrap), but never narrower than Wilson's for as many independent draws as the
+    groups are worth, so that nothing seen is not nothing there; both ends drawn towards the share by the root of `unseen`
+    (finite population correction), and never beyond what would hold if none or all of the unseen part were inside.
+    """
+    if not unseen:
         return share, share
     hit, total = np.bincount(group, weight * inside), np.bincount(group, weight)
     if not total.sum():
@@ -226,4 +229,5 @@ def _interval(
     draws = float(total.sum()) ** 2 / float((total.astype(np.float64) ** 2).sum())
     wide = wilson(share, draws)
     low, high = min(float(low), wide[0]), max(float(high), wide[1])
-    return share - width * (share - low), share + width * (high - share)
+    width, least = math.sqrt(unseen), share * (1 - unseen)
+    return max(least, share - width * (share - low)), min(least + unseen, share + width * (high - share))

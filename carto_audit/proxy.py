@@ -42,7 +42,7 @@ class ProxySpec:
 PRESETS = {
     "nano": ProxySpec(
         name="nano",
-        vocab_size=2048,
+        vocab_size=1024,
         context=256,
         hidden_size=128,
         layers=2,

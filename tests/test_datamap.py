@@ -192,10 +192,16 @@ def test_the_interval_narrows_as_the_sample_nears_the_whole(codes, factors):
 
 def test_the_width_of_an_interval_goes_with_the_root_of_what_was_not_seen():
     quadrant = [2] * 10 + [0] * 90
-    widths = {
-        part: np.diff(mass_of(quadrant, mappable=round(700 / (1 - part))).token_interval) for part in (0.25, 0.96)
-    }
-    assert widths[0.25] / widths[0.96] == pytest.approx(np.sqrt(0.25 / 0.96), rel=0.02)
+    highest = {part: mass_of(quadrant, mappable=round(700 / (1 - part))).token_interval[1] for part in (0.25, 0.96)}
+    assert (highest[0.25] - 0.1) / (highest[0.96] - 0.1) == pytest.approx(np.sqrt(0.25 / 0.96), rel=0.02)
+
+
+def test_an_interval_ends_where_all_that_was_not_seen_is_counted():
+    group = np.repeat([0, 1], 49)  # two draws: Wilson's interval alone would reach far
+    quadrant, tokens = np.zeros(98, np.int8), np.full(98, 7)
+    found = masses(quadrant, tokens, group, mappable=700, seed=0)
+    assert found["hotspot_memorized"].token_interval == (0.0, pytest.approx(0.02))
+    assert found["stable_easy"].token_interval == (pytest.approx(0.98), 1.0)
 
 
 def test_the_interval_is_wider_when_the_flagged_samples_are_kin():
