@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from carto_audit import __version__
+from carto_audit.cli_apply import apply
 from carto_audit.cli_benchmarks import benchmarks
 from carto_audit.errors import AuditError, CartoError, ExitCode, UsageError
 from carto_audit.files import reason
@@ -41,6 +42,7 @@ def cli() -> None:
 
 
 cli.add_command(benchmarks)
+cli.add_command(apply)
 
 
 @cli.command()

@@ -38,7 +38,7 @@ _FORMATS = {
     ".ipc": "arrow",
 }
 _COMPRESSED = (".gz", ".zst", ".bz2")
-_READ_ERRORS = (OSError, EOFError, ValueError, KeyError, pa.ArrowException, gzip.BadGzipFile)
+READ_ERRORS = (OSError, EOFError, ValueError, KeyError, pa.ArrowException, gzip.BadGzipFile)
 """KeyError is Arrow's word for a column name that occurs twice."""
 
 
@@ -117,8 +117,8 @@ def column_types(path: Path) -> dict[str, pa.DataType]:
             case _:
                 return _json_columns(path)
         return dict(zip(schema.names, schema.types, strict=True))
-    except _READ_ERRORS as error:  # also of the names: Arrow decodes them when they are asked for
-        raise _unreadable(path, error) from error
+    except READ_ERRORS as error:  # also of the names: Arrow decodes them when they are asked for
+        raise unreadable(path, error) from error
 
 
 def read_rows(path: Path, text_column: str, id_column: str | None) -> Iterator[ShardRows]:
@@ -131,11 +131,12 @@ def read_rows(path: Path, text_column: str, id_column: str | None) -> Iterator[S
                 rows = batch.slice(start, ROWS_PER_READ)
                 ids = None if id_column is None else _as_ids(path, id_column, rows.column(id_column))
                 yield ShardRows(text=_as_binary(rows.column(text_column)), ids=ids)
-    except _READ_ERRORS as error:
-        raise _unreadable(path, error) from error
+    except READ_ERRORS as error:
+        raise unreadable(path, error) from error
 
 
-def _unreadable(path: Path, error: Exception) -> AuditError:
+def unreadable(path: Path, error: Exception) -> AuditError:
+    """The one line for a shard whose reader raised one of READ_ERRORS."""
     return AuditError(f"{name_of(path)}: cannot read as {format_of(path)}: {safe_inline(str(error), 160)}")
 
 
@@ -164,7 +165,8 @@ def _parquet_batches(path: Path, columns: list[str]) -> Iterator[pa.RecordBatch]
         yield from shard.iter_batches(batch_size=ROWS_PER_READ, columns=columns, use_threads=False)
 
 
-def _arrow_reader(path: Path) -> Any:
+def open_arrow(path: Path) -> Any:
+    """A reader of the file or stream format, whichever it is."""
     source = pa.memory_map(str(path))
     try:
         return pa_ipc.open_file(source)
@@ -174,11 +176,11 @@ def _arrow_reader(path: Path) -> Any:
 
 
 def _arrow_schema(path: Path) -> pa.Schema:
-    return _arrow_reader(path).schema
+    return open_arrow(path).schema
 
 
 def _arrow_batches(path: Path, columns: list[str]) -> Iterator[pa.RecordBatch]:
-    reader = _arrow_reader(path)
+    reader = open_arrow(path)
     if isinstance(reader, pa_ipc.RecordBatchFileReader):
         batches = (reader.get_batch(i) for i in range(reader.num_record_batches))
     else:
@@ -201,7 +203,7 @@ def _csv_batches(path: Path, columns: list[str]) -> Iterator[pa.RecordBatch]:
         yield from reader
 
 
-def _json_rows(path: Path) -> Iterator[dict[str, Any]]:
+def json_rows(path: Path) -> Iterator[dict[str, Any]]:
     """One mapping per line. Lone surrogates, which strict parsers refuse for the whole file, stay one row's problem."""
     with pa.input_stream(str(path), compression="detect") as raw, io.BufferedReader(raw, 1 << 20) as stream:
         for number, line in enumerate(iter(lambda: stream.readline(LONGEST_LINE), b""), start=1):
@@ -218,7 +220,7 @@ def _json_rows(path: Path) -> Iterator[dict[str, Any]]:
 
 def _json_columns(path: Path) -> dict[str, pa.DataType]:
     columns: dict[str, pa.DataType] = {}
-    for _, row in zip(range(ROWS_PER_READ), _json_rows(path), strict=False):
+    for _, row in zip(range(ROWS_PER_READ), json_rows(path), strict=False):
         for name, value in row.items():
             kind = pa.large_string() if isinstance(value, str) else pa.null() if value is None else pa.int64()
             if columns.get(name, pa.null()) == pa.null():
@@ -240,7 +242,7 @@ def _json_batches(path: Path, columns: list[str]) -> Iterator[pa.RecordBatch]:
 
     pending: list[list[bytes | None]] = []
     n_bytes = 0
-    for row in _json_rows(path):
+    for row in json_rows(path):
         pending.append([_json_bytes(row.get(name)) for name in columns])
         n_bytes += sum(len(value or b"") for value in pending[-1])
         if len(pending) == ROWS_PER_READ or n_bytes > CSV_BLOCK:

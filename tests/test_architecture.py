@@ -13,18 +13,18 @@ DOCUMENT = PACKAGE.parent / "docs" / "architecture.md"
 
 ORDER = (
     "errors resources text files work progress redact strict policy_file "
-    "shards batch words tables rarity alignment programs skeleton duplicates tokens "
+    "shards records weights batch words tables rarity alignment programs skeleton duplicates tokens "
     "mappings dataset_folder benchmark hub registry "
     "index candidates tiers evidence views detectability index_file sources contamination "
     "controls kinship folds proxy sequences trace train "
     "thresholds baselines spans scores power datamap reasons sight noise interventions metrics measure "
     "policy_chain policy verdict "
-    "results audit detection facts figures readings charts report outputs console demo cli_benchmarks cli"
+    "results audit detection facts figures readings charts report outputs curation console demo cli_apply cli_benchmarks cli"
 ).split()
 """Each module imports only modules to its left, also inside functions and for types."""
 
-TORCH = {"tokens", "proxy", "sequences", "train", "audit"}
-PRINTERS = {"cli", "cli_benchmarks", "console"}
+TORCH = {"weights", "tokens", "proxy", "sequences", "train", "audit"}
+PRINTERS = {"cli", "cli_apply", "cli_benchmarks", "console"}
 
 
 def tree_of(module):
@@ -106,6 +106,7 @@ def loaded_after(*arguments, cwd):
         ["ingest", "--help"],
         ["benchmarks", "build", "--help"],
         ["benchmarks", "list", "--help"],
+        ["apply", "--help"],
         ["policy", "check", "default"],
         ["ingest", "x", "--policy", "nope"],
     ],
