@@ -181,10 +181,7 @@ def masses(
     mapped = quadrant != UNMAPPED
     tokens, kin = n_tokens[mapped], np.unique(group[mapped], return_inverse=True)[1]
     unseen = max(0.0, 1 - float(tokens.sum()) / max(1, mappable))
-    return {
-        name: _mass(np.isin(quadrant[mapped], wanted), tokens, kin, unseen, seed)
-        for name, wanted in codes.items()
-    }
+    return {name: _mass(np.isin(quadrant[mapped], wanted), tokens, kin, unseen, seed) for name, wanted in codes.items()}
 
 
 def _mass(
