@@ -40,14 +40,17 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "minibatch 256, 1 layer": {**SMALL, "layers": 1},
     "minibatch 256, rate 3e-3": {**SMALL, "learning_rate": 3e-3},
     "minibatch 256, vocabulary 4096": {**SMALL, "vocab_size": 4096},
+    "minibatch 256, vocabulary 1024": {**SMALL, "vocab_size": 1024},
+    "minibatch 256, vocabulary 512": {**SMALL, "vocab_size": 512},
     "minibatch 128": {**OLD, "minibatch_tokens": 128},
     "minibatch 512": {**OLD, "minibatch_tokens": 512},
     "minibatch 256, rate 1e-3": {**SMALL, "learning_rate": 1e-3},
     "minibatch 256, 12 epochs": {**SMALL, "epochs": 12},
     "shape of `small`, minibatch 8192": {**WIDE, "minibatch_tokens": 8192},
     "shape of `small`, minibatch 1024": {**WIDE, "minibatch_tokens": 1024},
+    "shape of `small`, minibatch 1024, vocabulary 1024": {**WIDE, "minibatch_tokens": 1024, "vocab_size": 1024},
 }
-FINALISTS = ("minibatch 256", "minibatch 256, 1 layer", "old: minibatch 1024")
+FINALISTS = ("minibatch 256, vocabulary 1024", "minibatch 256", "minibatch 256, 1 layer", "old: minibatch 1024")
 """Those that the held-out corpora decide between."""
 
 
