@@ -51,7 +51,10 @@ class Batch:
     """
 
     paths: tuple[Path, ...]
+    digests: tuple[str, ...]
+    """Hex sha256 of each file, aligned with `paths`."""
     sha256: str
+    """Of the whole batch: see `batch_sha256`."""
     text_column: str
     id_column: str | None
     rows: int
@@ -114,12 +117,14 @@ def read_batch(
     if not (reason == 0).any():
         raise AuditError(f"{_describe(paths)}: no usable text in {len(reason)} rows: {_count_reasons(reason)}")
     row = np.flatnonzero(usable).astype(np.int64)
+    digests = tuple(file_sha256(path) for path in paths)
     ids = _given_ids(parts) if id_column else _made_ids(paths, counts)
     if id_column:
         _check_ids(ids, id_column)
     return Batch(
         paths=paths,
-        sha256=_batch_sha256(paths),
+        digests=digests,
+        sha256=batch_sha256(digests),
         text_column=text_column,
         id_column=id_column,
         rows=len(reason),
@@ -298,7 +303,6 @@ def _made_ids(paths: tuple[Path, ...], counts: list[int]) -> pa.LargeStringArray
     return pa.chunked_array(made, pa.large_string()).combine_chunks()
 
 
-def _batch_sha256(paths: tuple[Path, ...]) -> str:
-    """One file: its own sha256. Several: the sha256 of their digests, one per line, in order."""
-    digests = [file_sha256(path) for path in paths]
+def batch_sha256(digests: Sequence[str]) -> str:
+    """One file: its own sha256. Several: the sha256 of their hex digests, one per line, in order."""
     return digests[0] if len(digests) == 1 else hashlib.sha256("\n".join(digests).encode()).hexdigest()

@@ -12,6 +12,7 @@ import click
 from carto_audit import __version__
 from carto_audit.cli_apply import apply
 from carto_audit.cli_benchmarks import benchmarks
+from carto_audit.cli_proof import attest, verify
 from carto_audit.errors import AuditError, CartoError, ExitCode, UsageError
 from carto_audit.files import reason
 from carto_audit.progress import Progress
@@ -43,6 +44,8 @@ def cli() -> None:
 
 cli.add_command(benchmarks)
 cli.add_command(apply)
+cli.add_command(attest)
+cli.add_command(verify)
 
 
 @cli.command()
@@ -263,8 +266,9 @@ def _check_apart(batch: Sequence[str], folder: Path) -> None:
     """The input is never written to, not even when it bears the name of one of our files."""
     from carto_audit.outputs import OUTPUTS
     from carto_audit.shards import expand_paths, name_of
+    from carto_audit.statement import ENVELOPE
 
-    ours = {(folder / name).resolve() for name in OUTPUTS}
+    ours = {(folder / name).resolve() for name in (*OUTPUTS, ENVELOPE)}
     for path in expand_paths(batch):
         if path.resolve() in ours:
             raise UsageError(f"{name_of(path)}: the audit would overwrite this input; choose another --out")

@@ -1,10 +1,13 @@
 """Whole files or none: everything is written under a temporary name and renamed, so a file that exists is complete."""
 
+import errno
 import hashlib
 import json
 import os
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import BufferedReader
 from pathlib import Path
 from typing import Any
 
@@ -56,10 +59,43 @@ def write_text(path: Path, text: str) -> None:
 
 def write_json(path: Path, value: Any) -> None:
     """Writes strict JSON (NaN is a bug, not a number) with sorted keys, so equal values give equal bytes."""
-    write_text(path, json.dumps(value, indent=2, sort_keys=True, allow_nan=False, ensure_ascii=False) + "\n")
+    write_bytes(path, json_bytes(value))
+
+
+def json_bytes(value: Any) -> bytes:
+    """The bytes that `write_json` writes. Raises ValueError for what strict JSON in UTF-8 cannot hold."""
+    return (json.dumps(value, indent=2, sort_keys=True, allow_nan=False, ensure_ascii=False) + "\n").encode("utf-8")
 
 
 def file_sha256(path: Path) -> str:
     """Hex sha256 of a file's bytes, read in blocks."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def open_regular(path: Path, *, follow: bool) -> BufferedReader:
+    """Opens a regular file for reading: never a pipe, which would wait, and no symbolic link unless `follow`.
+
+    Raises OSError, with `errno.ELOOP` for a link.
+    """
+
+    def opener(name: str, flags: int) -> int:
+        links = 0 if follow else getattr(os, "O_NOFOLLOW", 0)
+        return os.open(name, flags | links | getattr(os, "O_NONBLOCK", 0))
+
+    if not follow and path.is_symlink():
+        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(path))
+    stream = open(path, "rb", opener=opener)  # noqa: SIM115 (the caller closes it)
+    if not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
+        stream.close()
+        raise OSError("not a regular file")
+    return stream
+
+
+def read_regular(path: Path, limit: int) -> bytes:
+    """The bytes of a regular file that is no link. Raises OSError, also for a file of more than `limit` bytes."""
+    with open_regular(path, follow=False) as stream:
+        data = stream.read(limit + 1)
+    if len(data) > limit:
+        raise OSError(f"larger than {limit >> 20} MB")
+    return data

@@ -1,5 +1,6 @@
 """What an audit leaves behind: every file whole or absent, and `verdict.json` last, so its presence means completeness."""
 
+import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,9 +11,10 @@ from numpy.typing import NDArray
 
 from carto_audit.contamination import write_clean, write_matches
 from carto_audit.figures import figure_png, figure_svg, map_figure
-from carto_audit.files import atomic_path, file_sha256, write_json
+from carto_audit.files import atomic_path, file_sha256, json_bytes, write_bytes, write_json
 from carto_audit.reasons import NO_RECALL, RECALLS
 from carto_audit.report import write_report
+from carto_audit.statement import ENVELOPE, EVIDENCE, STATEMENT, VERDICT, batch_subjects
 from carto_audit.thresholds import QUADRANTS
 from carto_audit.trace import write_trace
 from carto_audit.verdict import intoto_statement, verdict_document
@@ -20,18 +22,7 @@ from carto_audit.verdict import intoto_statement, verdict_document
 if TYPE_CHECKING:
     from carto_audit.results import Audit
 
-OUTPUTS = (
-    "scores.parquet",
-    "trace.parquet",
-    "matches.parquet",
-    "clean_items.parquet",
-    "report.json",
-    "map.svg",
-    "map.png",
-    "report.html",
-    "verdict.intoto.json",
-    "verdict.json",
-)
+OUTPUTS = (*EVIDENCE, STATEMENT, VERDICT)
 """Every file of an audit, in the order in which they are written."""
 
 
@@ -45,7 +36,7 @@ def open_folder(folder: Path) -> None:
 
 def clear_verdict(folder: Path) -> None:
     """Removes the verdict of an earlier audit, which says nothing about this one."""
-    for name in ("verdict.json", "verdict.intoto.json"):
+    for name in (VERDICT, STATEMENT, ENVELOPE):
         (folder / name).unlink(missing_ok=True)
 
 
@@ -69,12 +60,14 @@ def write_outputs(audit: "Audit", facts: dict[str, Any], folder: Path) -> None:
         control_scores=audit.sight.reasons.ruler,
     )
     write_report(folder, facts, figure_svg(figure), figure_png(figure))
+    verdict = json_bytes(verdict_document(audit.verdict, audit.policy, audit.batch.sha256))
     subjects = {
-        audit.batch.paths[0].name if len(audit.batch.paths) == 1 else "batch": audit.batch.sha256,
-        "report.json": file_sha256(folder / "report.json"),
+        **batch_subjects([path.name for path in audit.batch.paths], audit.batch.digests),
+        **{name: file_sha256(folder / name) for name in EVIDENCE if (folder / name).exists()},
+        VERDICT: hashlib.sha256(verdict).hexdigest(),
     }
-    write_json(folder / "verdict.intoto.json", intoto_statement(audit.verdict, audit.policy, subjects))
-    write_json(folder / "verdict.json", verdict_document(audit.verdict, audit.policy, audit.batch.sha256))
+    write_json(folder / STATEMENT, intoto_statement(audit.verdict, audit.policy, subjects))
+    write_bytes(folder / VERDICT, verdict)
 
 
 def scores_table(audit: "Audit") -> pa.Table:

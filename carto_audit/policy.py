@@ -171,8 +171,13 @@ class Policy(Strict):
     @property
     def sha256(self) -> str:
         """Digest of the resolved policy: the same for every spelling of the same decisions."""
-        canonical = json.dumps(self.resolved(), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-        return hashlib.sha256(canonical.encode("utf-8", "surrogatepass")).hexdigest()
+        return resolved_sha256(self.resolved())
+
+
+def resolved_sha256(resolved: Mapping[str, Any]) -> str:
+    """Hex sha256 of a resolved policy, as `Policy.resolved` gives it and `report.json` quotes it."""
+    canonical = json.dumps(resolved, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256(canonical.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def load_policy(name_or_path: str | Path) -> Policy:

@@ -19,12 +19,15 @@ ORDER = (
     "controls kinship folds proxy sequences trace train "
     "thresholds baselines spans scores power datamap reasons sight noise interventions metrics measure "
     "policy_chain policy verdict "
-    "results audit detection facts figures readings charts report outputs curation console demo cli_apply cli_benchmarks cli"
+    "statement envelope proof "
+    "results audit detection facts figures readings charts report outputs curation "
+    "console "
+    "demo cli_apply cli_benchmarks cli_proof cli"
 ).split()
 """Each module imports only modules to its left, also inside functions and for types."""
 
 TORCH = {"weights", "tokens", "proxy", "sequences", "train", "audit"}
-PRINTERS = {"cli", "cli_apply", "cli_benchmarks", "console"}
+PRINTERS = {"cli", "cli_apply", "cli_benchmarks", "cli_proof", "console"}
 
 
 def tree_of(module):
@@ -108,6 +111,8 @@ def loaded_after(*arguments, cwd):
         ["benchmarks", "list", "--help"],
         ["apply", "--help"],
         ["policy", "check", "default"],
+        ["attest", "--help"],
+        ["verify", "--help"],
         ["ingest", "x", "--policy", "nope"],
     ],
     ids=" ".join,
@@ -119,6 +124,10 @@ def test_light_commands_load_no_torch(arguments, tmp_path):
 
 def test_rendering_a_report_again_loads_no_torch(audited, tmp_path):
     assert loaded_after("report", str(audited.folder), cwd=tmp_path) == "0 []"
+
+
+def test_verifying_an_audit_loads_no_torch(audited, tmp_path):
+    assert loaded_after("verify", str(audited.folder), str(audited.input), cwd=tmp_path) == "0 []"
 
 
 def test_importing_the_package_has_no_effect():

@@ -23,6 +23,8 @@ FLAGS = {
     "demo": "--out --seed",
     "report": "",
     "policy check": "",
+    "attest": "--key --new-key",
+    "verify": "--policy --key",
 }
 
 
