@@ -12,6 +12,7 @@ import click
 from carto_audit import __version__
 from carto_audit.cli_apply import apply
 from carto_audit.cli_benchmarks import benchmarks
+from carto_audit.cli_card import card
 from carto_audit.cli_proof import attest, verify
 from carto_audit.errors import AuditError, CartoError, ExitCode, UsageError
 from carto_audit.files import reason
@@ -46,6 +47,7 @@ cli.add_command(benchmarks)
 cli.add_command(apply)
 cli.add_command(attest)
 cli.add_command(verify)
+cli.add_command(card)
 
 
 @cli.command()

@@ -1,4 +1,4 @@
-"""Benchmarks on the Hugging Face hub. The only module that may reach the network, and only for a set that was named."""
+"""Benchmarks on the Hugging Face hub. It and `push` alone may reach the network, and only for a set that was named."""
 
 import logging
 import re
@@ -128,7 +128,7 @@ def _one_line(shown: str, wanted: HubName) -> Iterator[None]:
 
 
 def _explain(error: Exception, wanted: HubName) -> str:
-    chain = _causes(error)
+    chain = causes(error)
     names = {kind.__name__ for cause in chain for kind in type(cause).__mro__}
     statuses = [getattr(getattr(cause, "response", None), "status_code", None) for cause in chain]
     status = next((status for status in statuses if status), None)
@@ -149,7 +149,7 @@ def _explain(error: Exception, wanted: HubName) -> str:
     return f"cannot read it: {detail}; check --config and --split"
 
 
-def _causes(error: BaseException) -> list[BaseException]:
+def causes(error: BaseException) -> list[BaseException]:
     """The error and everything that led to it."""
     found: list[BaseException] = []
     current: BaseException | None = error

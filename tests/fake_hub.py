@@ -1,5 +1,6 @@
 """A Hugging Face hub on loopback, with data sets that answer well, badly or not at all. Nothing outside is reached."""
 
+import base64
 import hashlib
 import json
 import re
@@ -10,7 +11,7 @@ from urllib.parse import unquote, urlsplit
 
 COMMIT = "a" * 40
 OTHER = "b" * 40
-_API = re.compile(r"/api/datasets/([^/]+/[^/]+)(?:/(revision|tree|paths-info)/([^/]+))?(?:/(.*))?")
+_API = re.compile(r"/api/datasets/([^/]+/[^/]+)(?:/(revision|tree|paths-info|preupload|commit)/([^/]+))?(?:/(.*))?")
 _FILE = re.compile(r"/datasets/([^/]+/[^/]+)/resolve/([^/]+)/(.*)")
 
 
@@ -33,7 +34,12 @@ class _Handler(BaseHTTPRequestHandler):
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         path = unquote(urlsplit(self.path).path)
         self.server.asked.append(f"{self.command} {path}")
-        if found := _API.fullmatch(path):
+        refused = next((answer for part, answer in self.server.refusals.items() if part in path), None)
+        if refused is not None:
+            self.raw(refused[1], refused[0], length=refused[2] if len(refused) > 2 else None)
+        elif path == "/api/validate-yaml":
+            self.send(200, {"errors": [], "warnings": [{"message": "an unknown key"}]})
+        elif found := _API.fullmatch(path):
             self.api(*found.groups(), body)
         elif found := _FILE.fullmatch(path):
             self.file(*found.groups())
@@ -51,6 +57,11 @@ class _Handler(BaseHTTPRequestHandler):
                 files, f"{rest}/" if rest else "", "recursive=true" in urlsplit(self.path).query.lower()
             )
             self.send(200, entries) if entries or not rest else self.send(404, {}, error_code="EntryNotFound")
+        elif what == "preupload":
+            modes = {"uploadMode": "regular", "shouldIgnore": False, "oid": None}
+            self.send(200, {"files": [{"path": entry["path"], **modes} for entry in json.loads(body)["files"]]})
+        elif what == "commit":
+            self.commit(name, [json.loads(line) for line in body.splitlines()])
         elif what == "paths-info":
             wanted = (
                 json.loads(body)["paths"] if body[:1] == b"{" else re.findall(r"paths=([^&]+)", unquote(body.decode()))
@@ -60,6 +71,16 @@ class _Handler(BaseHTTPRequestHandler):
             base = {"_id": "1", "id": name, "sha": COMMIT, "private": False, "gated": False, "disabled": False}
             dates = {"lastModified": "2026-01-01T00:00:00.000Z", "createdAt": "2026-01-01T00:00:00.000Z"}
             self.send(200, base | dates | {"tags": [], "siblings": [{"rfilename": f} for f in files]})
+
+    def commit(self, name, lines):
+        """Keeps what was committed; the data set itself stays as it is, as with a pull request."""
+        header = lines[0]["value"]
+        added = {line["value"]["path"]: base64.b64decode(line["value"]["content"]) for line in lines[1:]}
+        query = urlsplit(self.path).query
+        self.server.commits.append({"name": name, "query": query, "parent": header.get("parentCommit"), "files": added})
+        here = f"http://127.0.0.1:{self.server.server_port}/datasets/{name}"
+        urls = {"commitUrl": f"{here}/commit/{OTHER}", "pullRequestUrl": f"{here}/discussions/7"}
+        self.send(200, {"success": True, "commitOid": OTHER, "hookOutput": "", **urls})
 
     def file(self, name, revision, path):
         files = self.repository(name)
@@ -119,24 +140,31 @@ class _Handler(BaseHTTPRequestHandler):
     def send(self, status, value, error_code=None):
         self.raw(json.dumps(value).encode(), status, error_code)
 
-    def raw(self, data, status=200, error_code=None):
+    def raw(self, data, status=200, error_code=None, length=None):
         self.send_response(status)
         self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(data)))
+        self.send_header("Content-Length", str(length or len(data)))
         if error_code:
             self.send_header("X-Error-Code", error_code)
         self.end_headers()
         if self.command != "HEAD":
             self.wfile.write(data)
+        self.close_connection = length is not None
 
 
 @contextmanager
-def fake_hub(repositories):
-    """A hub with these data sets, {name: {path: bytes}}: yields its address and the list of what it was asked."""
+def fake_hub(repositories, commits=None, refusals=None):
+    """A hub with these data sets, {name: {path: bytes}}: yields its address and the list of what it was asked.
+
+    Commits are appended to `commits`. `refusals` maps part of a path to the status and body that answer it, and, for an
+    answer that breaks off, the length that it promises.
+    """
     server = ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
     server.daemon_threads = True
     server.repositories = repositories
     server.asked = []
+    server.commits = [] if commits is None else commits
+    server.refusals = refusals or {}
     thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
     thread.start()
     try:

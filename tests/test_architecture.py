@@ -21,13 +21,13 @@ ORDER = (
     "policy_chain policy verdict "
     "statement envelope proof "
     "results audit detection facts figures readings charts report outputs curation "
-    "console "
-    "demo cli_apply cli_benchmarks cli_proof cli"
+    "publication card splice croissant push console "
+    "demo cli_apply cli_benchmarks cli_proof cli_card cli"
 ).split()
 """Each module imports only modules to its left, also inside functions and for types."""
 
 TORCH = {"weights", "tokens", "proxy", "sequences", "train", "audit"}
-PRINTERS = {"cli", "cli_apply", "cli_benchmarks", "cli_proof", "console"}
+PRINTERS = {"cli", "cli_apply", "cli_benchmarks", "cli_card", "cli_proof", "console"}
 
 
 def tree_of(module):
@@ -110,6 +110,7 @@ def loaded_after(*arguments, cwd):
         ["benchmarks", "build", "--help"],
         ["benchmarks", "list", "--help"],
         ["apply", "--help"],
+        ["card", "--help"],
         ["policy", "check", "default"],
         ["attest", "--help"],
         ["verify", "--help"],
@@ -128,6 +129,10 @@ def test_rendering_a_report_again_loads_no_torch(audited, tmp_path):
 
 def test_verifying_an_audit_loads_no_torch(audited, tmp_path):
     assert loaded_after("verify", str(audited.folder), str(audited.input), cwd=tmp_path) == "0 []"
+
+
+def test_a_card_loads_no_torch(audited, tmp_path):
+    assert loaded_after("card", str(audited.folder), "--readme", "README.md", cwd=tmp_path) == "0 []"
 
 
 def test_importing_the_package_has_no_effect():
