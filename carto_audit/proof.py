@@ -23,7 +23,7 @@ from carto_audit.statement import (
     LARGEST_JSON,
     STATEMENT,
     VERDICT,
-    WITH_BENCHMARKS,
+    PER_ROW,
     Statement,
     batch_subjects,
     read_statement,
@@ -94,7 +94,7 @@ def verify(
     checks += found
     if key is not None and envelope is not None:
         checks.append(_check_signature(envelope, key))
-    unproven = _unproven(folder, envelope, policy, key)
+    unproven = _unproven(folder, statement, envelope, policy, key)
     return Proof(status=status, checks=tuple(checks), unproven=tuple(unproven))
 
 
@@ -131,7 +131,7 @@ def _check_file(folder: Path, name: str, expected: str | None, documents: dict[s
     """A file against its recorded digest. The content of a JSON file that holds goes into `documents`, from the bytes
     that were hashed."""
     path = folder / name
-    if expected is None and name in WITH_BENCHMARKS and not os.path.lexists(path):
+    if expected is None and name in PER_ROW and not os.path.lexists(path):
         return None
     try:
         if name.endswith(".json"):
@@ -315,7 +315,9 @@ def _check_signature(envelope: Envelope, key: "SSlibKey") -> Check:
     return Check(name="signature", outcome="holds", words=words)
 
 
-def _unproven(folder: Path, envelope: Envelope | None, policy: Policy | None, key: "SSlibKey | None") -> Iterator[str]:
+def _unproven(
+    folder: Path, statement: Statement, envelope: Envelope | None, policy: Policy | None, key: "SSlibKey | None"
+) -> Iterator[str]:
     """What all this does not show, most important first."""
     if key is not None:
         yield "whose key it is: get the public key, or its fingerprint, from the signer on a way of your own"
@@ -327,6 +329,9 @@ def _unproven(folder: Path, envelope: Envelope | None, policy: Policy | None, ke
         yield "which policy file was applied: only its recorded sha256 is known; name the file with --policy"
     yield "that the figures are right: nothing was computed again; the same ingest command on the same batch does that"
     yield "when it was made: dates are what the clock of the machine said"
+    absent = [name for name in PER_ROW if name not in statement.files]
+    if absent:
+        yield f"what was found in single rows: the statement does not cover {', '.join(absent)}"
     others = sorted(path.name for path in folder.iterdir() if path.name not in (*COVERED, STATEMENT, ENVELOPE))
     if others:
         named = ", ".join(safe_inline(name, 60) for name in others[:5])

@@ -28,8 +28,8 @@ EVIDENCE = (
 )
 """The files that a verdict rests on, in the order in which they are written."""
 
-WITH_BENCHMARKS = ("matches.parquet", "clean_items.parquet")
-"""Those of them that an audit without benchmarks does not have."""
+PER_ROW = tuple(name for name in EVIDENCE if name.endswith(".parquet"))
+"""Those of them that speak of single rows: a published audit has none, one without benchmarks lacks the last two."""
 
 VERDICT, STATEMENT, ENVELOPE = "verdict.json", "verdict.intoto.json", "verdict.dsse.json"
 

@@ -149,3 +149,12 @@ def test_a_pull_request_carries_the_card_and_its_files_and_no_row_of_data(finish
     assert made.startswith(OWN.split(b"---\r\n\r\n")[0] + b"carto_audit:\r\n")
     assert made.endswith(END.encode())
     assert not (tmp_path / "README.md").exists()
+
+
+def test_what_the_card_publishes_can_be_verified_against_the_batch(carto, audited, tmp_path):
+    assert carto("card", audited.folder, "--readme", tmp_path / "README.md").code == 0
+    ended = carto("verify", tmp_path / FOLDER, audited.input)
+    assert ended.code == 0, ended.out + ended.err
+    assert "the statement does not cover scores.parquet, trace.parquet, matches.parquet" in ended.out
+    (tmp_path / FOLDER / "map.svg").write_text("another picture")
+    assert carto("verify", tmp_path / FOLDER, audited.input).code == 1
