@@ -14,9 +14,11 @@ from carto_audit.cli_apply import apply
 from carto_audit.cli_benchmarks import benchmarks
 from carto_audit.cli_card import card
 from carto_audit.cli_proof import attest, verify
+from carto_audit.cli_report import check_formats, format_option, report, show_audit
 from carto_audit.errors import AuditError, CartoError, ExitCode, UsageError
 from carto_audit.files import reason
 from carto_audit.progress import Progress
+from carto_audit.targets import Target, stale_files
 from carto_audit.text import safe_inline
 
 if TYPE_CHECKING:
@@ -48,6 +50,7 @@ cli.add_command(apply)
 cli.add_command(attest)
 cli.add_command(verify)
 cli.add_command(card)
+cli.add_command(report)
 
 
 @cli.command()
@@ -82,6 +85,7 @@ cli.add_command(card)
 @click.option("--reference", metavar="FILE", help="Trusted text that a policy may measure the batch against.")
 @click.option("--seed", type=click.IntRange(0, 2**31 - 1), default=0, show_default=True)
 @click.option("--fail-on", type=click.Choice(FAIL_ON), default="reject", show_default=True, help="What exits with 1.")
+@format_option
 def ingest(
     batch: tuple[str, ...],
     policy: str,
@@ -89,6 +93,7 @@ def ingest(
     registry: Path | None,
     out: Path | None,
     fail_on: str,
+    targets: tuple[Target, ...],
     **run: Any,
 ) -> int:
     """Audit a batch and exit by the verdict.
@@ -98,6 +103,9 @@ def ingest(
     SOURCE is a name of the registry, a Parquet, JSONL, CSV or Arrow file, a data set folder, hf:OWNER/NAME@REVISION on the
     hub, or an index that `carto-audit benchmarks build` made, which saves the time to measure what it can find.
 
+    FORMAT is what CI shows besides: github prints annotations and fills the step summary, sarif, junit and gitlab are files
+    in the audit's folder or at =PATH. json and markdown go to the standard output in place of the summary, or to =PATH.
+
     \b
     Examples:
       carto-audit ingest vendor_batch.parquet --benchmark gsm8k_test.parquet
@@ -106,6 +114,7 @@ def ingest(
       carto-audit ingest "data/*.jsonl.gz" --policy exploratory --max-tokens 500000
       carto-audit ingest batch.parquet --proxy ./last-checkpoint --policy strict --benchmark evals.parquet
       carto-audit ingest batch.parquet --policy ours.yaml --reference trusted.parquet --repeats 3
+      carto-audit ingest batch.parquet --benchmark gsm8k --format github --format sarif=results/audit.sarif
     """
     from carto_audit.policy import load_policy
     from carto_audit.registry import find_registry
@@ -115,7 +124,14 @@ def ingest(
     folder = out or Path(f"{_batch_name(batch[0])}-audit")
     listed = find_registry(registry) if benchmark or registry else None
     sources = benchmark or tuple(listed.entries if listed else ())
-    audit = _audit(batch, chosen, sources, folder, run, listed)
+    given = [
+        policy,
+        *sources,
+        *([str(registry)] if registry else []),
+        *([run["reference"]] if run["reference"] else []),
+    ]
+    check_formats(targets, folder, [*_files(batch), *(Path(name) for name in given)])
+    audit = _audit(batch, chosen, sources, folder, run, listed, targets)
     return exit_code(audit.verdict, fail_on)  # type: ignore[arg-type]
 
 
@@ -143,22 +159,6 @@ def demo(out: Path, seed: int) -> int:
     audit = _audit([str(path)], load_policy("default"), [str(out / scenario.BENCHMARK)], folder, {"seed": seed})
     _show_planted(out, folder)
     return ExitCode.ACCEPTED if audit.verdict.status == "rejected" else int(audit.verdict.exit_code)
-
-
-@cli.command()
-@click.argument("audit_dir", type=click.Path(exists=True, file_okay=False, path_type=Path))
-def report(audit_dir: Path) -> int:
-    """Render report.html again from a finished audit, without computing anything.
-
-    \b
-    Example:
-      carto-audit report vendor_batch-audit
-    """
-    from carto_audit.report import render_again
-
-    render_again(audit_dir)
-    click.echo(f"Report: {safe_inline(str(audit_dir / 'report.html'), 400)}")
-    return ExitCode.ACCEPTED
 
 
 @cli.group()
@@ -206,17 +206,20 @@ def _audit(
     folder: Path,
     run: dict[str, Any],
     registry: "Registry | None" = None,
+    targets: Sequence[Target] = (),
 ) -> "Audit":
     """Runs an audit, writes its files, removes its work folder and shows the summary."""
-    from carto_audit.console import RichProgress, open_console, render_summary
+    from carto_audit.console import RichProgress, open_console
     from carto_audit.outputs import open_folder
 
     _check_apart([*batch, *([run["reference"]] if run.get("reference") else [])], folder)
     _check_writable(folder)
     open_folder(folder)
+    for stale in stale_files(targets, folder):
+        stale.unlink(missing_ok=True)
     progress = RichProgress(open_console(stderr=True))
     audit, facts = _run(batch, policy, benchmark, folder, run, registry, progress)
-    render_summary(facts, folder, open_console())
+    show_audit(facts, folder, targets)
     return audit
 
 
@@ -267,13 +270,20 @@ def _check_writable(folder: Path) -> None:
 def _check_apart(batch: Sequence[str], folder: Path) -> None:
     """The input is never written to, not even when it bears the name of one of our files."""
     from carto_audit.outputs import OUTPUTS
-    from carto_audit.shards import expand_paths, name_of
+    from carto_audit.shards import name_of
     from carto_audit.statement import ENVELOPE
 
     ours = {(folder / name).resolve() for name in (*OUTPUTS, ENVELOPE)}
-    for path in expand_paths(batch):
+    for path in _files(batch):
         if path.resolve() in ours:
             raise UsageError(f"{name_of(path)}: the audit would overwrite this input; choose another --out")
+
+
+def _files(batch: Sequence[str]) -> Sequence[Path]:
+    """The files that the batch's paths, folders and globs name."""
+    from carto_audit.shards import expand_paths
+
+    return expand_paths(batch)
 
 
 def _show_planted(out: Path, folder: Path) -> None:

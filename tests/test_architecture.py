@@ -21,13 +21,13 @@ ORDER = (
     "policy_chain policy verdict "
     "statement envelope proof "
     "results audit detection facts figures readings charts report outputs curation "
-    "publication card splice croissant push console "
-    "demo cli_apply cli_benchmarks cli_proof cli_card cli"
+    "publication card splice croissant push console annotations sarif junit gitlab markdown github targets formats "
+    "demo cli_apply cli_benchmarks cli_proof cli_card cli_report cli"
 ).split()
 """Each module imports only modules to its left, also inside functions and for types."""
 
 TORCH = {"weights", "tokens", "proxy", "sequences", "train", "audit"}
-PRINTERS = {"cli", "cli_apply", "cli_benchmarks", "cli_card", "cli_proof", "console"}
+PRINTERS = {"cli", "cli_apply", "cli_benchmarks", "cli_card", "cli_proof", "cli_report", "console", "formats"}
 
 
 def tree_of(module):

@@ -19,9 +19,9 @@ FLAGS = {
     "benchmarks build": "--out --registry --name --map --config --split",
     "benchmarks list": "--index --registry --items",
     "ingest": "--policy --benchmark --registry --out --text-column --id-column --proxy --device --epochs --folds --max-tokens "
-    "--repeats --reference --seed --fail-on",
+    "--repeats --reference --seed --fail-on --format",
     "demo": "--out --seed",
-    "report": "",
+    "report": "--format",
     "policy check": "",
     "attest": "--key --new-key",
     "verify": "--policy --key",

@@ -1,0 +1,93 @@
+"""The command that renders a finished audit again, and `--format`, which it shares with `ingest`. In the manner of `cli`."""
+
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from carto_audit.errors import ExitCode
+from carto_audit.targets import Target, check_targets, parse_targets
+from carto_audit.text import safe_inline
+
+STEP_SUMMARY = "GITHUB_STEP_SUMMARY"
+"""The environment variable by which GitHub Actions names the file of a step's summary."""
+
+
+def format_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Adds `--format`, which gives the command its `targets`."""
+    option = click.option(
+        "--format",
+        "targets",
+        multiple=True,
+        metavar="FORMAT[=PATH]",
+        callback=lambda context, parameter, values: parse_targets(values),
+        help="text, json, markdown, github, sarif, junit or gitlab; may be repeated.",
+    )
+    return option(command)
+
+
+@click.command()
+@click.argument("audit_dir", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@format_option
+def report(audit_dir: Path, targets: tuple[Target, ...]) -> int:
+    """Render a finished audit again, without computing anything.
+
+    Without --format, report.html. text, json, markdown and github go to the standard output, sarif, junit and gitlab to
+    files in AUDIT_DIR; =PATH chooses another file, =- the standard output. Exits with 0 whatever the verdict is.
+
+    \b
+    Examples:
+      carto-audit report vendor_batch-audit
+      carto-audit report vendor_batch-audit --format sarif --format junit=results/junit.xml
+      carto-audit report vendor_batch-audit --format markdown
+    """
+    if not targets:
+        from carto_audit.report import render_again
+
+        render_again(audit_dir)
+        click.echo(f"Report: {safe_inline(str(audit_dir / 'report.html'), 400)}")
+        return ExitCode.ACCEPTED
+    from carto_audit.formats import read_facts
+
+    check_formats(targets, audit_dir, [])
+    write_formats(read_facts(audit_dir), audit_dir, targets)
+    return ExitCode.ACCEPTED
+
+
+def check_formats(targets: Sequence[Target], folder: Path, inputs: Iterable[Path]) -> None:
+    """Refuses targets that would overwrite an input, a file of the audit, or each other."""
+    from carto_audit.outputs import OUTPUTS
+
+    check_targets(targets, folder, inputs, OUTPUTS)
+
+
+def show_audit(facts: Mapping[str, Any], folder: Path, targets: Sequence[Target]) -> None:
+    """What `ingest` says when it ends: the summary, unless a document claims the standard output, and every format."""
+    from carto_audit.console import open_console, render_summary
+    from carto_audit.formats import read_facts
+
+    if not any(target.claims_stdout for target in targets):
+        render_summary(facts, folder, open_console())
+    rest = [target for target in targets if target != Target(format="text")]
+    if rest:
+        write_formats(read_facts(folder), folder, rest)
+
+
+def write_formats(facts: Mapping[str, Any], folder: Path, targets: Sequence[Target]) -> None:
+    """Every format to its file or to the standard output; github also to the step summary, where there is one."""
+    from carto_audit.files import write_text
+    from carto_audit.formats import append_step_summary, render
+
+    documents = [(target, render(facts, target.format, folder)) for target in targets]
+    for target, document in documents:
+        file = target.file(folder)
+        if file is None:
+            click.echo(document.encode(), nl=False)
+        else:
+            write_text(file, document)
+            click.echo(f"Wrote {safe_inline(str(file), 400)}", err=True)
+    summary = os.environ.get(STEP_SUMMARY)
+    if summary and any(target.format == "github" for target in targets):
+        append_step_summary(facts, Path(summary), folder)
