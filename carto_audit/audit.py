@@ -155,7 +155,10 @@ class _Auditor:
         with self.timed("duplicates"):
             duplicates = find_duplicates(batch, folder, progress)
         with self.timed("contamination"):
-            contamination = check_contamination(batch, *opened, progress) if opened else None
+            same = duplicates.cluster_id
+            contamination = (
+                check_contamination(batch, *opened, progress, cluster_id=same, folder=folder) if opened else None
+            )
         with self.timed("tokens"):
             corpus = self.encode(batch, reference, duplicates, device, folder)
         with self.timed("folds"):

@@ -47,12 +47,15 @@ class Skipped:
 class Batch:
     """What a delivery holds. Arrays are aligned with `sample_id`: one entry per row with usable text, in file order.
 
-    `trainable` is False for over-long samples, which duplicates and contamination still see.
+    `trainable` is False for over-long samples, which duplicates and contamination still see. `file_names` are relative to
+    the folder that all files share, `file_rows` how many rows each has.
     """
 
     paths: tuple[Path, ...]
     digests: tuple[str, ...]
     """Hex sha256 of each file, aligned with `paths`."""
+    file_names: tuple[str, ...]
+    file_rows: tuple[int, ...]
     sha256: str
     """Of the whole batch: see `batch_sha256`."""
     text_column: str
@@ -118,13 +121,16 @@ def read_batch(
         raise AuditError(f"{_describe(paths)}: no usable text in {len(reason)} rows: {_count_reasons(reason)}")
     row = np.flatnonzero(usable).astype(np.int64)
     digests = tuple(file_sha256(path) for path in paths)
-    ids = _given_ids(parts) if id_column else _made_ids(paths, counts)
+    names = _names(paths)
+    ids = _given_ids(parts) if id_column else _made_ids(names, counts)
     if id_column:
         _check_ids(ids, id_column)
     return Batch(
         paths=paths,
         digests=digests,
         sha256=batch_sha256(digests),
+        file_names=names,
+        file_rows=tuple(counts),
         text_column=text_column,
         id_column=id_column,
         rows=len(reason),
@@ -288,12 +294,16 @@ def _check_ids(ids: pa.LargeStringArray, column: str) -> None:
         )
 
 
-def _made_ids(paths: tuple[Path, ...], counts: list[int]) -> pa.LargeStringArray:
-    """`<file>:<row in file>`, the file named relative to the folder that all files share."""
+def _names(paths: tuple[Path, ...]) -> tuple[str, ...]:
+    """Each file's name relative to the folder that all files share."""
     folder = Path(os.path.commonpath([p.absolute().parent for p in paths]))
+    return tuple(str(path.absolute().relative_to(folder)).encode("utf-8", "replace").decode() for path in paths)
+
+
+def _made_ids(names: tuple[str, ...], counts: list[int]) -> pa.LargeStringArray:
+    """`<file>:<row in file>`."""
     made = []
-    for path, count in zip(paths, counts, strict=True):
-        name = str(path.absolute().relative_to(folder)).encode("utf-8", "replace").decode()
+    for name, count in zip(names, counts, strict=True):
         numbers = pa.array(np.arange(count)).cast(pa.large_string())
         made.append(
             pc.binary_join_element_wise(

@@ -1,4 +1,4 @@
-"""Contamination: evaluation items in a batch. One streaming pass; memory is the index and one chunk of text."""
+"""Contamination: evaluation items in a batch. One streaming pass; memory is the index, and some shards of text per core."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -9,15 +9,17 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from carto_audit.batch import Batch, iter_texts
+from carto_audit.batch import Batch
 from carto_audit.benchmark import Benchmark
 from carto_audit.candidates import find_candidates
+from carto_audit.commonplace import demote_commonplaces
 from carto_audit.detectability import Detectability
 from carto_audit.errors import AuditError
 from carto_audit.evidence import Match, verify
 from carto_audit.files import atomic_path
 from carto_audit.index import COMPONENTS, QUESTION, Index
 from carto_audit.progress import SILENT, Progress
+from carto_audit.search import search_batch
 from carto_audit.tables import Int
 from carto_audit.text import safe_inline
 from carto_audit.tiers import CLEAN, TIERS
@@ -75,8 +77,28 @@ class BenchmarkResult:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Counts:
+    """Items and rows with a confirmed or a suspected match. An item counts under its surest tier, a row under its worst."""
+
+    confirmed_items: int
+    suspected_items: int
+    confirmed_rows: int
+    suspected_rows: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShardResult:
+    """One input file's roll-up: over all benchmarks, and for each of which something was found, by name."""
+
+    name: str
+    rows: int
+    counts: Counts
+    benchmarks: dict[str, Counts]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Contamination:
-    """Matches (MATCH_SCHEMA), roll-ups by benchmark, and each sample's worst tier as a place in TIERS, (N,).
+    """Matches (MATCH_SCHEMA), roll-ups by benchmark and by input file, and each sample's worst tier as a place in TIERS, (N,).
 
     `item_tier` is that of each item of all benchmarks, (items,). Where a question or a passage was found that several
     items share, and no options told which of them is meant, all of them have its tier.
@@ -86,6 +108,7 @@ class Contamination:
     benchmarks: tuple[BenchmarkResult, ...]
     tier: NDArray[np.int8]
     item_tier: NDArray[np.int8]
+    shards: tuple[ShardResult, ...] = ()
 
     def is_tier(self, name: str) -> NDArray[np.bool_]:
         """Which samples have this as their worst tier: (N,)."""
@@ -98,27 +121,34 @@ class Contamination:
 
 
 def check_contamination(
-    batch: Batch, index: Index, detectability: Detectability, progress: Progress = SILENT
+    batch: Batch,
+    index: Index,
+    detectability: Detectability,
+    progress: Progress = SILENT,
+    *,
+    cluster_id: Int | None = None,
+    folder: Path | None = None,
+    workers: int | None = None,
 ) -> Contamination:
     """Looks for every item of the index in every sample of the batch, over-long samples included. What could have been
-    found at all is told by `detectability`, which belongs to the same index."""
-    parts = [MATCH_SCHEMA.empty_table()]
+    found at all is told by `detectability`, which belongs to the same index.
+
+    `cluster_id` names the samples that are copies of each other, (N,). `folder` keeps what a killed run continues with.
+    The result does not depend on `workers`; None chooses them by the size of the batch.
+    """
+    found = search_batch(batch, index, find_matches, folder=folder, workers=workers, progress=progress)
+    found = demote_commonplaces(found, index, np.arange(len(batch)) if cluster_id is None else cluster_id)
+    sample, tiers = found["sample"].to_numpy(), found["tier"].to_numpy().astype(np.int8)
     tier = np.zeros(len(batch), dtype=np.int8)
-    item_tier = np.zeros(len(index.item_benchmark), dtype=np.int8)
-    surest: dict[_Found, int] = {}
-    for chunk in iter_texts(batch, progress, "Looking for benchmark items"):
-        matches = find_matches(chunk.texts, index)
-        if matches:
-            parts.append(_table(matches, chunk.start, batch, index))
-            np.maximum.at(tier, [chunk.start + m.row for m in matches], [np.int8(m.tier) for m in matches])
-            for match in matches:
-                key = _Found(item=match.item, group=match.group, is_named=_is_named(match, index))
-                surest[key] = max(match.tier, surest.get(key, CLEAN))
-    for found, tier_found in surest.items():
-        np.maximum.at(item_tier, _meant(found, index), np.int8(tier_found))
-    table = pa.concat_tables(parts)
-    results = tuple(_roll_up(table, index, detectability, item_tier))
-    return Contamination(matches=table, benchmarks=results, tier=tier, item_tier=item_tier)
+    np.maximum.at(tier, sample, tiers)
+    item_tier = _item_tiers(found, index)
+    return Contamination(
+        matches=_table(found, batch, index),
+        benchmarks=tuple(_roll_up(found, index, detectability, item_tier)),
+        tier=tier,
+        item_tier=item_tier,
+        shards=tuple(_roll_up_shards(found, batch, index)),
+    )
 
 
 def find_matches(texts: list[str], index: Index) -> list[Match]:
@@ -139,8 +169,17 @@ class _Found:
     is_named: bool
 
 
-def _is_named(match: Match, index: Index) -> bool:
-    return match.view != "words" or (match.supported and index.component[match.group] == QUESTION)
+def _item_tiers(matches: pa.Table, index: Index) -> NDArray[np.int8]:
+    item_tier = np.zeros(len(index.item_benchmark), dtype=np.int8)
+    columns = (matches[name].to_pylist() for name in ("item", "group", "view", "supported", "tier"))
+    surest: dict[_Found, int] = {}
+    for item, group, view, supported, tier in zip(*columns, strict=True):
+        is_named = view != "words" or (supported and index.component[group] == QUESTION)
+        found = _Found(item=item, group=group, is_named=bool(is_named))
+        surest[found] = max(tier, surest.get(found, CLEAN))
+    for found, tier in surest.items():
+        np.maximum.at(item_tier, _meant(found, index), np.int8(tier))
+    return item_tier
 
 
 def _meant(found: _Found, index: Index) -> Int:
@@ -159,45 +198,33 @@ def _options(item: int, index: Index) -> list[list[int]]:
     return [index.choices.words[choice].tolist() for choice in index.choices.of_item[item].tolist()]
 
 
-def _table(matches: list[Match], start: int, batch: Batch, index: Index) -> pa.Table:
-    sample = np.array([match.row for match in matches], dtype=np.int64) + start
-    item = np.array([match.item for match in matches], dtype=np.int64)
+def _table(found: pa.Table, batch: Batch, index: Index) -> pa.Table:
+    """What was found (FOUND_SCHEMA) under the names that others read (MATCH_SCHEMA)."""
+    sample, item = found["sample"].to_numpy(), found["item"].to_numpy()
     benchmarks = [index.benchmarks[number] for number in index.item_benchmark[item].tolist()]
     rows = index.item_row[item].tolist()
     columns = {
-        "sample": sample,
         "sample_id": batch.sample_id.take(pa.array(sample)),
         "row": batch.row[sample],
         "benchmark": [benchmark.name for benchmark in benchmarks],
         "item_id": [b.items["item_id"][row].as_py() for b, row in zip(benchmarks, rows, strict=True)],
-        "component": [COMPONENTS[index.component[match.group]] for match in matches],
-        "tier": [TIERS[match.tier] for match in matches],
-        "leak_kind": ["input+answer" if match.answered else "input" for match in matches],
-        "containment": [match.containment for match in matches],
-        "longest_run": [match.longest_run for match in matches],
-        "minhash_estimate": [match.minhash_estimate for match in matches],
-        "sample_start": [match.sample_span[0] for match in matches],
-        "sample_end": [match.sample_span[1] for match in matches],
-        "item_start": [match.item_span[0] for match in matches],
-        "item_end": [match.item_span[1] for match in matches],
-        "reason": [match.reason for match in matches],
-        "near_variant": [match.near_variant for match in matches],
-        "view": [match.view for match in matches],
+        "component": [COMPONENTS[kind] for kind in index.component[found["group"].to_numpy()].tolist()],
+        "tier": [TIERS[tier] for tier in found["tier"].to_pylist()],
+        "leak_kind": ["input+answer" if answered else "input" for answered in found["answered"].to_pylist()],
     }
-    return pa.table(columns, schema=MATCH_SCHEMA)
+    return pa.table(
+        [columns.get(name, found[name] if name in found.column_names else None) for name in MATCH_SCHEMA.names],
+        schema=MATCH_SCHEMA,
+    )
 
 
 def _roll_up(
-    matches: pa.Table, index: Index, detectability: Detectability, item_tier: NDArray[np.int8]
+    found: pa.Table, index: Index, detectability: Detectability, item_tier: NDArray[np.int8]
 ) -> Iterator[BenchmarkResult]:
-    names = np.array(matches["benchmark"].to_pylist(), dtype=object)
-    tiers = np.array([TIERS.index(name) for name in matches["tier"].to_pylist()], dtype=np.int64)
-    items = np.array(matches["item_id"].to_pylist(), dtype=object)
-    samples = matches["sample"].to_numpy()
+    samples, items, tiers = (found[name].to_numpy() for name in ("sample", "item", "tier"))
     for number, benchmark in enumerate(index.benchmarks):
-        own, mine = names == benchmark.name, index.item_benchmark == number
-        item_tiers = _worst(items[own].tolist(), tiers[own].tolist())
-        row_tiers = _worst(samples[own].tolist(), tiers[own].tolist())
+        own, mine = index.item_benchmark[items] == number, index.item_benchmark == number
+        item_tiers, row_tiers = _worst(items[own], tiers[own]), _worst(samples[own], tiers[own])
         yield BenchmarkResult(
             name=benchmark.name,
             sha256=benchmark.sha256,
@@ -210,12 +237,38 @@ def _roll_up(
         )
 
 
-def _worst(keys: list[object], tiers: list[int]) -> list[str]:
+def _roll_up_shards(found: pa.Table, batch: Batch, index: Index) -> Iterator[ShardResult]:
+    """Matches are in the order of the batch, so each file's are a slice."""
+    samples, items, tiers = (found[name].to_numpy() for name in ("sample", "item", "tier"))
+    ends = np.cumsum(batch.file_rows)
+    edges = [0, *np.searchsorted(batch.row[samples], ends).tolist()]
+    for name, rows, part in zip(batch.file_names, batch.file_rows, map(slice, edges, edges[1:]), strict=False):
+        benchmark = index.item_benchmark[items[part]]
+        of_benchmark = {
+            index.benchmarks[number].name: _count(samples[part], items[part], tiers[part], benchmark == number)
+            for number in np.unique(benchmark).tolist()
+        }
+        every = np.ones(len(benchmark), dtype=bool)
+        counts = _count(samples[part], items[part], tiers[part], every)
+        yield ShardResult(name=name, rows=rows, counts=counts, benchmarks=of_benchmark)
+
+
+def _count(samples: Int, items: Int, tiers: Int, chosen: NDArray[np.bool_]) -> Counts:
+    item_tiers, row_tiers = _worst(items[chosen], tiers[chosen]), _worst(samples[chosen], tiers[chosen])
+    return Counts(
+        confirmed_items=item_tiers.count("confirmed"),
+        suspected_items=item_tiers.count("suspected"),
+        confirmed_rows=row_tiers.count("confirmed"),
+        suspected_rows=row_tiers.count("suspected"),
+    )
+
+
+def _worst(keys: Int, tiers: Int) -> list[str]:
     """The worst tier of each distinct key, by name."""
-    worst: dict[object, int] = {}
-    for key, tier in zip(keys, tiers, strict=True):
-        worst[key] = max(tier, worst.get(key, 0))
-    return [TIERS[tier] for tier in worst.values()]
+    distinct, place = np.unique(keys, return_inverse=True)
+    worst = np.zeros(len(distinct), dtype=np.int64)
+    np.maximum.at(worst, place, tiers)
+    return [TIERS[tier] for tier in worst.tolist()]
 
 
 def write_matches(path: Path, matches: pa.Table) -> None:

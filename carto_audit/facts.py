@@ -237,7 +237,7 @@ def _duplicates(audit: "Audit") -> dict[str, Any]:
 def _contamination(audit: "Audit", texts: Texts) -> dict[str, Any]:
     matches = shown_matches(audit)
     if audit.contamination is None or matches is None:
-        return {"benchmarks": [], "by_quadrant": {}, "drop_first": None, "matches": []}
+        return {"benchmarks": [], "shards": [], "by_quadrant": {}, "drop_first": None, "matches": []}
     items = _item_texts(audit, matches)
     rows = []
     for match in matches.to_pylist():
@@ -253,6 +253,7 @@ def _contamination(audit: "Audit", texts: Texts) -> dict[str, Any]:
         )
     return {
         "benchmarks": [asdict(b) for b in audit.contamination.benchmarks],
+        "shards": [asdict(shard) for shard in audit.contamination.shards],
         **joined_with_map(audit.sight.quadrant, audit.n_tokens, audit.contamination.is_tier("confirmed")),
         "matches": rows,
     }

@@ -130,10 +130,17 @@ def _view(facts: Mapping[str, Any]) -> dict[str, Any]:
         "risky_quadrants": {sample["quadrant"] for sample in shown},
         "risky_recalls": {sample["recall"] for sample in shown},
         "planted": [_least_found(benchmark) for benchmark in facts["contamination"]["benchmarks"]],
+        "shards": _dirtiest_first(facts["contamination"].get("shards", [])),
         "skipped_rows": sum(entry["rows"] for entry in facts["batch"]["skipped"]),
         "policy_json": json.dumps(facts["policy"]["resolved"], indent=2, ensure_ascii=False)[:20_000],
         "stages": sorted(facts["run"]["seconds"].items(), key=lambda item: -item[1]),
     }
+
+
+def _dirtiest_first(shards: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Input files by confirmed, then by suspected rows; one alone is the batch, and needs no table."""
+    ordered = sorted(shards, key=lambda s: (-s["counts"]["confirmed_rows"], -s["counts"]["suspected_rows"], s["name"]))
+    return ordered if len(shards) > 1 else []
 
 
 def _least_found(benchmark: Mapping[str, Any]) -> tuple[float, str] | None:

@@ -6,9 +6,7 @@ import multiprocessing
 import os
 import pickle
 import signal
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
@@ -26,6 +24,7 @@ from carto_audit.proxy import ProxySpec, build_proxy, token_losses
 from carto_audit.sequences import Sequences, cut_sequences, minibatches, pad
 from carto_audit.tokens import TokenStore
 from carto_audit.trace import LATE_EPOCHS, TokenLosses, Trace
+from carto_audit.workers import deaf_to_ctrl_c
 
 WARM_UP_SHARE = 0.1
 FLOOR_RATE_SHARE = 0.1
@@ -272,7 +271,7 @@ def cross_fit(
 def _train_side_by_side(jobs: list[FoldJob], advance: Callable[[float], None]) -> None:
     context = multiprocessing.get_context("spawn")
     workers: dict[Connection, Any] = {}
-    with _deaf_to_ctrl_c():
+    with deaf_to_ctrl_c():
         for job in jobs:
             ours, theirs = context.Pipe(duplex=False)
             workers[ours] = context.Process(target=_work, args=(job, theirs), daemon=True)
@@ -290,18 +289,6 @@ def _train_side_by_side(jobs: list[FoldJob], advance: Callable[[float], None]) -
             worker.join()
         for unfinished in jobs[0].folder.glob(".proxy-*.tmp"):  # of a worker that was stopped while it saved
             unfinished.unlink(missing_ok=True)
-
-
-@contextmanager
-def _deaf_to_ctrl_c() -> Iterator[None]:
-    """Processes started here ignore Ctrl-C from their first moment, also while they load torch: the parent answers it."""
-    arranged = threading.current_thread() is threading.main_thread()  # no other thread may, and none is interrupted
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN) if arranged else None
-    try:
-        yield
-    finally:
-        if arranged:
-            signal.signal(signal.SIGINT, before)
 
 
 def _hear(end: Connection, worker: Any, advance: Callable[[float], None]) -> bool:

@@ -258,6 +258,16 @@ def _cut(way: str, value: float, words: str, share: float, drawn: bool) -> dict[
     }
 
 
+def _shard(name, confirmed):
+    counts = {
+        "confirmed_items": confirmed,
+        "suspected_items": 1,
+        "confirmed_rows": confirmed,
+        "suspected_rows": 1,
+    }
+    return {"name": name, "rows": 1031, "counts": counts, "benchmarks": {"orchard_math": counts} if confirmed else {}}
+
+
 def make_facts() -> dict[str, Any]:
     """One whole `report.json`, every field filled."""
     shares = {
@@ -435,6 +445,7 @@ def make_facts() -> dict[str, Any]:
                     "boilerplate_items": 0,
                 },
             ],
+            "shards": [_shard("clean.parquet", 0), _shard("</th><script>alert(1)</script>\x1b[31m\u202e.parquet", 3)],
             "by_quadrant": {
                 "stable_easy": {"rows": 1, "tokens": 310},
                 "ambiguous_hard": {"rows": 0, "tokens": 0},

@@ -14,6 +14,7 @@ from carto_audit.benchmark import read_benchmark
 from carto_audit.contamination import (
     CLEAN_SCHEMA,
     MATCH_SCHEMA,
+    Counts,
     check_contamination,
     clean_table,
     find_matches,
@@ -24,7 +25,7 @@ from carto_audit.contamination import (
 from carto_audit.detectability import FORMS, QUICK_FORMS, measure_detectability
 from carto_audit.errors import AuditError, UsageError
 from carto_audit.index import build_index
-from carto_audit.tiers import CONFIRMED, SOURCE_OVERLAP, SUSPECTED
+from carto_audit.tiers import BOILERPLATE, CONFIRMED, SOURCE_OVERLAP, SUSPECTED
 
 DATA = Path(__file__).parents[2] / "shared" / "data"
 needs_data = pytest.mark.skipif(not DATA.is_dir(), reason="needs ../shared/data: public benchmarks and corpora")
@@ -279,6 +280,56 @@ def test_items_and_rows_are_counted_apart(check):
     assert (result.confirmed_rows, result.suspected_rows) == (4, 1)
     assert found.is_tier("confirmed").tolist() == [True, False, True, True, True, False, False]
     assert found.tier_names()[4:].tolist() == ["confirmed", "source_overlap", "suspected"]
+
+
+def test_each_input_file_has_its_own_roll_up_by_benchmark(index, tmp_path):
+    other = write_benchmark(tmp_path / "other.jsonl", [{"item_id": "b", "question": BELL}])
+    both = build_index([write_benchmark(tmp_path / "quiz.jsonl", ITEMS), other])
+    texts = {
+        "a/<script>1.parquet": [embed(BELL), None, embed(BELL), PLAIN, f"{embed(SHEEP)} {embed(SHORT)}"],
+        "a/clean.parquet": ["clean", " ", "and clean again"],
+        "b/last.parquet": [None, embed(PASSAGE), embed(BELL)],
+    }
+    for name, rows in texts.items():
+        (tmp_path / "batch" / name).parent.mkdir(parents=True, exist_ok=True)
+        pq.write_table(pa.table({"text": pa.array(rows, pa.large_string())}), tmp_path / "batch" / name)
+    first, clean, last = contaminated(tmp_path / "batch", both).shards
+    assert (first.name, first.rows) == ("a/<script>1.parquet", 5)
+    quiz = Counts(confirmed_items=3, suspected_items=1, confirmed_rows=3, suspected_rows=1)
+    one = Counts(confirmed_items=1, suspected_items=0, confirmed_rows=2, suspected_rows=0)
+    assert first.benchmarks == {"quiz": quiz, "other": one}
+    assert first.counts == Counts(confirmed_items=4, suspected_items=1, confirmed_rows=3, suspected_rows=1)
+    nothing = Counts(confirmed_items=0, suspected_items=0, confirmed_rows=0, suspected_rows=0)
+    assert (clean.name, clean.rows, clean.counts, clean.benchmarks) == ("a/clean.parquet", 3, nothing, {})
+    assert (last.name, last.rows) == ("b/last.parquet", 3)
+    once = Counts(confirmed_items=1, suspected_items=0, confirmed_rows=1, suspected_rows=0)
+    assert last.benchmarks == {"quiz": once, "other": once}
+    assert last.counts.confirmed_rows == 1
+
+
+def test_a_phrase_of_the_batch_is_no_finding_and_its_copies_do_not_make_it_one(tmp_path):
+    phrase = (
+        "Read the following report of the harbour inspection carefully, weigh every statement of the witnesses against "
+        "the ledger of the pilot, and then decide with one short sentence"
+    )
+    ends = (
+        "who moved the copper anchor chain before the morning tide of Michaelmas?",
+        "why the ferryman hid his second lantern under hay bales again?",
+        "when the northern sluice gate was first sealed with tar and hemp?",
+    )
+    against = build_index([write_benchmark(tmp_path / "port.jsonl", [{"question": f"{phrase} {end}"} for end in ends])])
+    rows = [f"{phrase}: {' '.join(PROSE[k % 30 :])} {k}" for k in range(40)]
+    path = tmp_path / "many.parquet"
+    pq.write_table(pa.table({"text": rows}), path)
+    batch, detectability = read_batch([path]), measure_detectability(against, find_matches, forms=QUICK_FORMS)
+    found = check_contamination(batch, against, detectability)
+    assert set(found.matches["tier"].to_pylist()) == {"boilerplate"}
+    assert found.tier.max() == found.item_tier.max() == BOILERPLATE
+    named = len(set(found.matches["item_id"].to_pylist()))  # chance words after the phrase choose among the three
+    assert (found.benchmarks[0].boilerplate_items, found.benchmarks[0].suspected_rows) == (named, 0)
+    copies = check_contamination(batch, against, detectability, cluster_id=np.arange(40) // 4)
+    assert set(copies.matches["tier"].to_pylist()) == {"suspected"}
+    assert (copies.benchmarks[0].boilerplate_items, copies.benchmarks[0].suspected_rows) == (0, 40)
 
 
 def test_items_that_no_one_could_recognize_are_not_detectable(check):

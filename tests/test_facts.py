@@ -1,6 +1,7 @@
 """The facts of `report.json` that are computed for it."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -23,6 +24,18 @@ def test_confirmed_rows_are_counted_by_quadrant_and_those_in_the_hotspot_are_dro
         "unmapped": {"rows": 1, "tokens": 50},
     }
     assert joined["drop_first"] == {"rows": 2, "tokens": 50, "token_share": pytest.approx(0.25)}
+
+
+def test_the_report_of_an_audit_tells_which_input_file_holds_what(audited):
+    facts = json.loads((audited.folder / "report.json").read_text())
+    shards = facts["contamination"]["shards"]
+    assert [Path(shard["name"]).name for shard in shards] == facts["batch"]["paths"]
+    assert sum(shard["rows"] for shard in shards) == facts["batch"]["rows"]
+    counts = {"confirmed_items": 1, "suspected_items": 0, "confirmed_rows": 1, "suspected_rows": 0}
+    (dirty,) = (shard for shard in shards if shard["benchmarks"])
+    assert dirty["counts"] == counts
+    assert list(dirty["benchmarks"].values()) == [counts]
+    assert Path(dirty["name"]).name == "script>alert(1)<.parquet"
 
 
 def test_the_report_of_an_audit_joins_contamination_with_the_map(audited):

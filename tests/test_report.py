@@ -393,6 +393,21 @@ def test_every_benchmark_says_in_which_form_the_fewest_of_its_items_are_found_ag
     assert [row[head.index("Clean items")] for row in (reckoned, reading)] == ["35", "120"]
 
 
+def test_input_files_are_listed_where_there_are_several_the_dirtiest_first():
+    facts = make_facts()
+    head, *rows = rows_of(render_html(facts, SVG), "Contamination by input file")
+    assert head == ["File", "Rows", "Confirmed items", "Suspected items", "Confirmed rows", "Suspected rows"]
+    assert [row[1:] for row in rows] == [["1,031", "3", "1", "3", "1"], ["1,031", "0", "1", "0", "1"]]
+    assert rows[0][0] == "</th><script>alert(1)</script>[31m.parquet"
+    assert "<script>alert(1)" not in render_html(facts, SVG)
+    facts["contamination"]["shards"] *= 3000
+    assert len(rows_of(render_html(facts, SVG), "Contamination by input file")) < 200
+    facts["contamination"]["shards"] = facts["contamination"]["shards"][:1]
+    assert "By input file" not in section(render_html(facts, SVG), "contamination")
+    del facts["contamination"]["shards"]  # a report of an earlier version
+    assert "By input file" not in section(render_html(facts, SVG), "contamination")
+
+
 def test_contamination_is_joined_with_the_map():
     facts = make_facts()
     shown = section(render_html(facts, SVG), "contamination")
