@@ -20,6 +20,7 @@ from carto_audit.controls import DOSES, TOKEN_SHARE, Controls, hold_out, plant_c
 from carto_audit.duplicates import Duplicates, find_duplicates
 from carto_audit.errors import UsageError
 from carto_audit.folds import assign_folds, sample_groups
+from carto_audit.gate import judge
 from carto_audit.interventions import Actions, decide
 from carto_audit.kinship import Boilerplate, Kinship, find_kin
 from carto_audit.measure import measure
@@ -38,6 +39,7 @@ from carto_audit.proxy import (
     resolve_device,
 )
 from carto_audit.reasons import heats, riskiest
+from carto_audit.record import Record
 from carto_audit.registry import Registry
 from carto_audit.results import Audit, Options, Quote, Run
 from carto_audit.scores import Scores
@@ -57,7 +59,6 @@ from carto_audit.tokens import (
 )
 from carto_audit.trace import TokenLosses, Trace
 from carto_audit.train import TrainConfig, cross_fit
-from carto_audit.verdict import evaluate
 from carto_audit.work import open_run
 
 CPU_TOKENS = 1_000_000
@@ -113,14 +114,15 @@ def run_audit(
     benchmarks: Sequence[str | Path] = (),
     registry: Registry | None = None,
     options: Options | None = None,
+    baseline: Record | None = None,
     progress: Progress = SILENT,
 ) -> Audit:
     """Audits a batch against a policy. `work` keeps what a killed run needs to continue; the caller removes it.
 
-    `benchmarks` are files, folders, built indexes, hub names, or names that the registry lists. Raises UsageError and
-    AuditError, each with one line that says the way out.
+    `benchmarks` are files, folders, built indexes, hub names, or names that the registry lists; `baseline` is what the last
+    accepted batch left. Raises UsageError and AuditError, each with one line that says the way out.
     """
-    return _Auditor(policy, options or Options(), work, progress).run(inputs, benchmarks, registry)
+    return _Auditor(policy, options or Options(), work, progress, baseline).run(inputs, benchmarks, registry)
 
 
 @dataclass(slots=True)
@@ -131,6 +133,7 @@ class _Auditor:
     options: Options
     work: Path
     progress: Progress
+    baseline: Record | None
     seconds: dict[str, float] = field(default_factory=dict)
     started_at: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
 
@@ -203,7 +206,15 @@ class _Auditor:
             actions=actions,
             measurements=measurements,
             policy=self.policy,
-            verdict=evaluate(self.policy, measurements, datetime.now(UTC).date()),
+            verdict=judge(
+                self.policy,
+                measurements,
+                batch=batch,
+                benchmarks=opened[0].benchmarks if opened else (),
+                proxy=corpus.spec.name,
+                options=options,
+                baseline=self.baseline,
+            ),
             run=Run(
                 options=options,
                 device=device,

@@ -13,6 +13,7 @@ from carto_audit import __version__
 from carto_audit.cli_apply import apply
 from carto_audit.cli_benchmarks import benchmarks
 from carto_audit.cli_card import card
+from carto_audit.cli_policy import policy
 from carto_audit.cli_proof import attest, verify
 from carto_audit.cli_report import check_formats, format_option, report, show_audit
 from carto_audit.errors import AuditError, CartoError, ExitCode, UsageError
@@ -22,6 +23,7 @@ from carto_audit.targets import Target, stale_files
 from carto_audit.text import safe_inline
 
 if TYPE_CHECKING:
+    from carto_audit.record import Record
     from carto_audit.registry import Registry
     from carto_audit.results import Audit
 
@@ -51,6 +53,7 @@ cli.add_command(attest)
 cli.add_command(verify)
 cli.add_command(card)
 cli.add_command(report)
+cli.add_command(policy)
 
 
 @cli.command()
@@ -83,6 +86,9 @@ cli.add_command(report)
     help="Pairs of proxies; scores are averaged.",
 )
 @click.option("--reference", metavar="FILE", help="Trusted text that a policy may measure the batch against.")
+@click.option(
+    "--baseline", type=click.Path(path_type=Path), metavar="AUDIT_DIR", help="Audit of the last accepted batch."
+)
 @click.option("--seed", type=click.IntRange(0, 2**31 - 1), default=0, show_default=True)
 @click.option("--fail-on", type=click.Choice(FAIL_ON), default="reject", show_default=True, help="What exits with 1.")
 @format_option
@@ -92,6 +98,7 @@ def ingest(
     benchmark: tuple[str, ...],
     registry: Path | None,
     out: Path | None,
+    baseline: Path | None,
     fail_on: str,
     targets: tuple[Target, ...],
     **run: Any,
@@ -115,15 +122,20 @@ def ingest(
       carto-audit ingest batch.parquet --proxy ./last-checkpoint --policy strict --benchmark evals.parquet
       carto-audit ingest batch.parquet --policy ours.yaml --reference trusted.parquet --repeats 3
       carto-audit ingest batch.parquet --benchmark gsm8k --format github --format sarif=results/audit.sarif
+      carto-audit ingest june.parquet --policy ours.yaml --baseline audits/may
     """
+    from carto_audit.demands import demanded_names
     from carto_audit.policy import load_policy
+    from carto_audit.record import read_baseline
     from carto_audit.registry import find_registry
     from carto_audit.verdict import exit_code
 
     chosen = load_policy(policy)
     folder = out or Path(f"{_batch_name(batch[0])}-audit")
-    listed = find_registry(registry) if benchmark or registry else None
-    sources = benchmark or tuple(listed.entries if listed else ())
+    accepted = read_baseline(baseline) if baseline else None
+    listed = find_registry(registry) if benchmark or registry or chosen.demanded else None
+    sources = benchmark or tuple(listed.entries if listed and registry else ())
+    sources = tuple(dict.fromkeys([*sources, *demanded_names(chosen, listed)]))
     given = [
         policy,
         *sources,
@@ -131,7 +143,7 @@ def ingest(
         *([run["reference"]] if run["reference"] else []),
     ]
     check_formats(targets, folder, [*_files(batch), *(Path(name) for name in given)])
-    audit = _audit(batch, chosen, sources, folder, run, listed, targets)
+    audit = _audit(batch, chosen, sources, folder, run, listed, targets, accepted)
     return exit_code(audit.verdict, fail_on)  # type: ignore[arg-type]
 
 
@@ -161,33 +173,6 @@ def demo(out: Path, seed: int) -> int:
     return ExitCode.ACCEPTED if audit.verdict.status == "rejected" else int(audit.verdict.exit_code)
 
 
-@cli.group()
-def policy() -> None:
-    """Work on policy files. Never trains anything."""
-
-
-@policy.command()
-@click.argument("files", nargs=-1, required=True, metavar="NAME|FILE...")
-def check(files: tuple[str, ...]) -> int:
-    """Check policy files: every error at once, as file:line:column.
-
-    \b
-    Example:
-      carto-audit policy check policies/default.yaml my-policy.yaml
-    """
-    from carto_audit.policy import load_policy
-
-    worst = ExitCode.ACCEPTED
-    for name in files:
-        try:
-            found = load_policy(name)
-            click.echo(f"{safe_inline(name, 160)}: valid; {len(found.rules)} rules, sha256 {found.sha256[:12]}")
-        except CartoError as error:
-            click.echo(str(error), err=True)
-            worst = error.exit_code
-    return worst
-
-
 def _batch_name(first: str) -> str:
     """The folder's name without suffixes; a glob is named by its folder."""
     from carto_audit import shards
@@ -207,6 +192,7 @@ def _audit(
     run: dict[str, Any],
     registry: "Registry | None" = None,
     targets: Sequence[Target] = (),
+    baseline: "Record | None" = None,
 ) -> "Audit":
     """Runs an audit, writes its files, removes its work folder and shows the summary."""
     from carto_audit.console import RichProgress, open_console
@@ -218,7 +204,7 @@ def _audit(
     for stale in stale_files(targets, folder):
         stale.unlink(missing_ok=True)
     progress = RichProgress(open_console(stderr=True))
-    audit, facts = _run(batch, policy, benchmark, folder, run, registry, progress)
+    audit, facts = _run(batch, policy, benchmark, folder, run, registry, baseline, progress)
     show_audit(facts, folder, targets)
     return audit
 
@@ -230,6 +216,7 @@ def _run(
     folder: Path,
     run: dict[str, Any],
     registry: "Registry | None",
+    baseline: "Record | None",
     progress: Progress,
 ) -> tuple["Audit", dict[str, Any]]:
     from carto_audit.audit import run_audit
@@ -248,6 +235,7 @@ def _run(
         benchmarks=benchmark,
         registry=registry,
         options=options,
+        baseline=baseline,
         progress=progress,
     )
     facts = report_facts(audit, read_texts(audit.batch, wanted_texts(audit)))

@@ -121,6 +121,8 @@ def render_summary(facts: Mapping[str, Any], out_folder: Path, console: Console)
     console.print()
     if decisive(facts):
         console.print(_findings_table(facts, console))
+    for warning in facts["warnings"][:_SHOWN_FINDINGS]:
+        _print_line(console, Text(f"{_sign('warn', console)} {tame(warning)}", style="yellow"))
     console.print(_quadrant_table(facts))
     console.print(_glance_table(facts))
     _print_line(console, Text(f"> Report   {tame(str(out_folder / 'report.html'), 4096)}", style="bold"))

@@ -68,6 +68,8 @@ def report_facts(audit: "Audit", texts: Texts) -> dict[str, Any]:
             "metric_intervals": {n: [m.low, m.high] for n, m in audit.measurements.items() if m.low != m.high},
             "findings": [asdict(finding) for finding in audit.verdict.findings],
             "warnings": list(audit.verdict.warnings),
+            "waivers": [asdict(waiver) for waiver in audit.verdict.waivers],
+            "baseline": audit.verdict.baseline.facts() if audit.verdict.baseline else None,
             "verdict": {
                 "status": audit.verdict.status,
                 "exit_code": int(audit.verdict.exit_code),

@@ -1,5 +1,6 @@
 """What `extends` means: the files from base to child, merged level by level, and no locked rule weakened on the way."""
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,7 +43,7 @@ def read_chain(policy: str | Path) -> Chain:
     A plain string is a built-in name first and a path second; a Path is always a path. Raises nothing: what is wrong
     is in `problems`.
     """
-    source = _find(policy, Path())
+    source = _find(policy, None)
     if source is None:
         return Chain(levels=[], problems=[_not_found(str(policy), Place(file=str(policy)))], complete=False)
     trees: list[Table] = []
@@ -57,7 +58,11 @@ def read_chain(policy: str | Path) -> Chain:
             complete = False
             break
         trees.append(tree)
-        problems += [*_repeated(tree, "rules", "id"), *_repeated(tree, "waivers", "rule")]
+        problems += [
+            *_repeated(tree, "rules", "id"),
+            *_repeated(tree, "waivers", "rule", "subject"),
+            *_repeated(tree, "benchmarks", "name"),
+        ]
         source, trouble = _next_source(tree, sources)
         if trouble:
             problems.append(trouble)
@@ -65,13 +70,16 @@ def read_chain(policy: str | Path) -> Chain:
     return Chain(levels=_merge_all(trees, problems, complete), problems=problems, complete=complete)
 
 
-def _find(policy: str | Path, folder: Path) -> _Source | None:
+def _find(policy: str | Path, named_in: _Source | None) -> _Source | None:
+    """A file by its name: the path to read, and the name that messages use, which is the one that was given."""
     if isinstance(policy, str) and policy in builtin_policies():
         path = resource_folder("policies") / f"{policy}.yaml"
-        return _Source(path=path.resolve(), shown=str(path))
+        return _Source(path=path.resolve(), shown=f"policies/{policy}.yaml")
+    folder, beside = (named_in.path.parent, Path(named_in.shown).parent) if named_in else (Path(), Path())
     path = folder / policy
     try:
-        return _Source(path=path.resolve(), shown=str(path)) if path.exists() else None
+        shown = os.path.normpath(beside / policy)
+        return _Source(path=path.resolve(), shown=shown) if path.exists() else None
     except (OSError, ValueError):  # a name that is too long, or holds a null byte
         return None
 
@@ -87,7 +95,7 @@ def _next_source(tree: Table, sources: list[_Source]) -> tuple[_Source | None, P
     if not isinstance(name, str):  # absent, or of a wrong type, which the model will say
         return None, None
     place = tree.places["extends"]
-    target = _find(name, sources[-1].path.parent)
+    target = _find(name, sources[-1])
     if target is None:
         return None, _not_found(name, place)
     paths = [source.path for source in sources]
@@ -99,14 +107,22 @@ def _next_source(tree: Table, sources: list[_Source]) -> tuple[_Source | None, P
     return target, None
 
 
-def _repeated(tree: Table, section: str, key: str) -> Iterator[Problem]:
-    seen: set[str] = set()
-    for entry in _entries(tree.get(section)):
-        name = entry.get(key)
-        if isinstance(name, str):
-            if name in seen:
-                yield Problem(place=entry.places[key], message=f'"{name}" is already in this list; keep one entry')
-            seen.add(name)
+def _repeated(tree: Table, section: str, *keys: str) -> Iterator[Problem]:
+    seen: set[tuple[Any, ...]] = set()
+    for name, place, entry in _named(tree.get(section), keys[0]):
+        known = (name, *(entry.get(key) for key in keys[1:]))
+        if known in seen:
+            yield Problem(place=place, message=f'"{name}" is already in this list; keep one entry')
+        seen.add(known)
+
+
+def _named(section: Any, key: str) -> Iterator[tuple[str, Place, Table]]:
+    """Each entry by its name: a mapping that says it under `key`, or, for benchmarks, the name alone."""
+    for index, entry in enumerate(section) if isinstance(section, Items) else ():
+        if isinstance(entry, str):
+            yield entry, section.places[index], Table(section.places[index])
+        elif isinstance(entry, Table) and isinstance(entry.get(key), str):
+            yield entry[key], entry.places[key], entry
 
 
 def _merge_all(trees: list[Table], problems: list[Problem], complete: bool) -> list[Table]:
@@ -130,6 +146,8 @@ def _merge(parent: Table, child: Table, problems: list[Problem], complete: bool)
         merged["rules"] = _merge_rules(parent["rules"], child["rules"], problems, complete)
     if isinstance(parent.get("waivers"), Items) and isinstance(child.get("waivers"), Items):
         merged["waivers"] = _merge_waivers(parent["waivers"], child["waivers"])
+    if isinstance(child.get("benchmarks"), Items):
+        merged["benchmarks"] = _merge_benchmarks(parent, child["benchmarks"], problems, complete)
     return merged
 
 
@@ -171,13 +189,46 @@ def _merge_rules(parent: Items, child: Items, problems: list[Problem], complete:
 
 
 def _merge_waivers(parent: Items, child: Items) -> Items:
-    renewed = [entry.get("rule") for entry in _entries(child)]
+    renewed = [_waived(entry) for entry in _entries(child)]
     merged = Items(child.place)
     for items in (parent, child):
         for index, entry in enumerate(items):
-            if items is child or not isinstance(entry, Table) or entry.get("rule") not in renewed:
+            if items is child or not isinstance(entry, Table) or _waived(entry) not in renewed:
                 merged.add(entry, items.places[index])
     return merged
+
+
+def _waived(entry: Table) -> tuple[Any, Any]:
+    return entry.get("rule"), entry.get("subject")
+
+
+def _merge_benchmarks(parent: Table, child: Items, problems: list[Problem], complete: bool) -> Items:
+    """The parent's and the child's; an entry of the child replaces one of the same name."""
+    inherited = parent.get("benchmarks")
+    above = {name: place for name, place, _ in _named(inherited, "name")}
+    below = {name: entry for name, _, entry in _named(child, "name")}
+    for name, entry in below.items():
+        if entry.get("disabled") is True:
+            problems += _left_out(name, entry, parent, list(above), complete)
+    merged = Items(child.place)
+    if isinstance(inherited, Items):
+        for index, entry in enumerate(inherited):
+            if (entry.get("name") if isinstance(entry, Table) else entry) not in below:
+                merged.add(entry, inherited.places[index])
+    for index, entry in enumerate(child):
+        merged.add(entry, child.places[index])
+    return merged
+
+
+def _left_out(name: str, entry: Table, parent: Table, known: list[str], complete: bool) -> Iterator[Problem]:
+    if name not in known and complete:
+        message = f'no inherited benchmark is called "{name}", there is nothing to leave out{nearest(name, known)}'
+        yield Problem(place=entry.places["disabled"], message=message)
+    for rule in _entries(parent.get("rules")):
+        if rule.get("locked") is True and str(rule.get("metric")).startswith("contamination."):
+            message = f'the locked rule "{rule.get("id")}" counts what is found of it; it cannot be left out'
+            yield Problem(place=entry.places["disabled"], message=message)
+            return
 
 
 def _weakening(parent: Table, child: Table) -> Iterator[Problem]:
@@ -201,7 +252,7 @@ def _laxer(parent: Table, child: Table) -> Iterator[tuple[str, str]]:
         yield "locked", "unlocked"
     if parent.get("severity") == "reject" and child.get("severity") == "warn":
         yield "severity", "lowered to a warning"
-    for key, sign in (("max", 1), ("min", -1)):
+    for key, sign in (("max", 1), ("min", -1), ("max_increase", 1)):
         above, below = parent.get(key), child.get(key)
         if isinstance(above, int | float) and isinstance(below, int | float) and sign * (below - above) > 0:
             yield key, f"loosened from {above:g} to {below:g}"

@@ -2,7 +2,7 @@
 
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -86,6 +86,15 @@ def place_of(tree: Table, path: Sequence[int | str]) -> Place:
         place = node.places[part]
         node = node.get(str(part)) if isinstance(node, Table) else node[int(part)]
     return place
+
+
+def anchored(place: Place) -> Place:
+    """The place with its file as a CI system names it: relative to the current folder where it lies inside, as it was
+    given where that is relative, else by its bare name. So the same policy gives the same bytes from any folder."""
+    path = Path(place.file)
+    if path.is_absolute():
+        path = path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else Path(path.name)
+    return replace(place, file=safe_inline(path.as_posix(), 400))
 
 
 def read_policy_file(path: Path, shown: str) -> tuple[Table | None, list[Problem]]:

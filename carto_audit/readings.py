@@ -129,8 +129,8 @@ def metric_value(metric: str, value: float | None) -> str:
 
 
 def bound(finding: Mapping[str, Any]) -> str:
-    """Whether the finding's limit is the most or the least."""
-    return "at least" if finding["bound"] == "min" else "at most"
+    """Whether the finding's limit is the most, the least, or the most that may have been added."""
+    return {"min": "at least", "max_increase": "an increase of at most"}.get(finding["bound"], "at most")
 
 
 def judged(finding: Mapping[str, Any]) -> str:

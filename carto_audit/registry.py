@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, StringConstraints, ValidationError, field_validator, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_core import ErrorDetails
 
 from carto_audit.benchmark import Benchmark, read_benchmark, source_sha256
@@ -14,7 +14,7 @@ from carto_audit.hub import COMMIT, PREFIX, HubName, parse_hub_name, read_hub
 from carto_audit.mappings import ColumnMapping, mapped, ready_mapping
 from carto_audit.policy_file import Problem, Table, place_of, read_policy_file
 from carto_audit.progress import SILENT, Progress
-from carto_audit.strict import NonBlank, NotBoolean, Strict, nearest
+from carto_audit.strict import BenchmarkName, NonBlank, NotBoolean, Strict, nearest
 from carto_audit.text import safe_inline
 
 REGISTRY = "benchmarks.yaml"
@@ -22,8 +22,6 @@ REGISTRY = "benchmarks.yaml"
 
 INDEX = "benchmarks.cartoindex"
 """Where the index lies, beside the registry, unless it says otherwise."""
-
-_Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,79}$")]
 
 
 class Entry(Strict):
@@ -78,7 +76,7 @@ class Entry(Strict):
 class _File(Strict):
     schema_version: Annotated[Literal[1], NotBoolean]
     index: NonBlank = INDEX
-    benchmarks: dict[_Name, Entry] = Field(min_length=1)
+    benchmarks: dict[BenchmarkName, Entry] = Field(min_length=1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,7 +10,9 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, StringConstraints, 
 class Strict(BaseModel):
     """The base of everything that a user writes by hand: frozen, finite, no unknown key, no silent conversion."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, strict=True, allow_inf_nan=False, use_attribute_docstrings=True
+    )
 
 
 class OneOf(Strict):
@@ -48,3 +50,5 @@ def _not_a_boolean(value: Any) -> Any:
 
 NotBoolean = BeforeValidator(_not_a_boolean)
 NonBlank = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=2000)]
+BenchmarkName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,79}$")]
+"""How the registry lists a benchmark, and a policy demands it."""

@@ -4,19 +4,20 @@ import math
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from datetime import date
+from types import MappingProxyType
 from typing import Any, Literal
 
 from carto_audit import __version__
 from carto_audit.errors import ExitCode
 from carto_audit.metrics import METRICS, Measurement
-from carto_audit.policy import Policy, Rule, Severity, Waiver
-from carto_audit.text import safe_inline
+from carto_audit.policy import Bound, Policy, Rule, Severity
+from carto_audit.policy_file import Place
+from carto_audit.record import Comparison
+from carto_audit.waivers import NAMELESS, BatchName, WaiverUse, use_waiver
 
 Status = Literal["accepted", "accepted_with_warnings", "rejected", "inconclusive"]
 Outcome = Literal["passed", "failed", "not_measured", "underpowered", "waived"]
 FailOn = Literal["reject", "warn", "never"]
-
-_NOTICE_DAYS = 14
 
 _EXIT_CODES: dict[Status, ExitCode] = {
     "accepted": ExitCode.ACCEPTED,
@@ -33,9 +34,10 @@ class Finding:
     rule: str
     metric: str
     observed: float | None
-    """The unfavourable end of the interval, which is what the limit was held against; None: not measured."""
+    """The unfavourable end of the interval, which is what the limit was held against; under `max_increase` by how much it
+    exceeds the value of the last accepted batch. None: not measured."""
     limit: float
-    bound: Literal["max", "min"]
+    bound: Bound
     severity: Severity
     outcome: Outcome
     reason: str
@@ -43,6 +45,10 @@ class Finding:
     explanation: str
     """What was seen, in one sentence of ours."""
     waived_by: str | None = None
+    file: str | None = None
+    """Where the policy sets the rule, so that CI can point there; None for a policy that came from no file."""
+    line: int | None = None
+    column: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -54,13 +60,44 @@ class Verdict:
     complete: bool
     findings: tuple[Finding, ...]
     warnings: tuple[str, ...]
+    waivers: tuple[WaiverUse, ...] = ()
+    baseline: Comparison | None = None
 
 
-def evaluate(policy: Policy, measurements: Mapping[str, Measurement], today: date) -> Verdict:
-    """Holds every active rule against its measurement; `today` (UTC) decides which waivers still count."""
-    waivers = {waiver.rule: waiver for waiver in policy.waivers}
+def evaluate(
+    policy: Policy,
+    measurements: Mapping[str, Measurement],
+    today: date,
+    *,
+    batch: BatchName = NAMELESS,
+    baseline: Comparison | None = None,
+    unseen: Mapping[str, str] = MappingProxyType({}),
+) -> Verdict:
+    """Holds every active rule against its measurement; `today` (UTC) and `batch` decide which waivers count.
+
+    `unseen` names metrics that were not measured as this policy demands, with the reason; what was measured of them does
+    not count.
+    """
+    judged = [
+        _judge(
+            rule,
+            None if rule.metric in unseen else measurements.get(rule.metric),
+            baseline,
+            unseen.get(rule.metric, ""),
+            policy.place("rules", rule.id),
+        )
+        for rule in policy.active_rules
+    ]
+    found = {finding.rule: finding for finding in judged}
+    waivers = tuple(
+        use_waiver(waiver, found[waiver.rule].outcome, found[waiver.rule].observed, batch, today)
+        for waiver in policy.waivers
+        if waiver.rule in found
+    )
+    owners = {waiver.rule: waiver.owner for waiver in reversed(waivers) if waiver.state == "used"}
     findings = tuple(
-        _waive(_judge(rule, measurements.get(rule.metric)), waivers.get(rule.id), today) for rule in policy.active_rules
+        replace(finding, outcome="waived", waived_by=owners[finding.rule]) if finding.rule in owners else finding
+        for finding in judged
     )
     status = _status(findings)
     return Verdict(
@@ -68,7 +105,9 @@ def evaluate(policy: Policy, measurements: Mapping[str, Measurement], today: dat
         exit_code=_EXIT_CODES[status],
         complete=status != "inconclusive",
         findings=findings,
-        warnings=tuple(_warnings(policy, findings, today)),
+        warnings=tuple(_warnings(findings, waivers, baseline)),
+        waivers=waivers,
+        baseline=baseline,
     )
 
 
@@ -83,28 +122,43 @@ def exit_code(verdict: Verdict, fail_on: FailOn = "reject") -> ExitCode:
     return verdict.exit_code
 
 
-def _judge(rule: Rule, measured: Measurement | None) -> Finding:
-    bound: Literal["max", "min"] = "max" if rule.max is not None else "min"
-    observed = None if measured is None else measured.high if bound == "max" else measured.low
-    if observed is not None and not math.isfinite(observed):
-        observed = None
+def _judge(
+    rule: Rule, measured: Measurement | None, baseline: Comparison | None, unseen: str, place: Place | None
+) -> Finding:
+    observed = _observed(rule, measured, baseline)
     return Finding(
         rule=rule.id,
         metric=rule.metric,
         observed=observed,
         limit=rule.limit,
-        bound=bound,
+        bound=rule.bound,
         severity=rule.severity,
-        outcome=_outcome(rule, bound, observed),
+        outcome=_outcome(rule, observed),
         reason=rule.reason,
-        explanation=_explanation(rule, bound, observed, measured),
+        explanation=_explanation(rule, observed, measured, baseline, unseen),
+        file=place.file if place else None,
+        line=place.line if place else None,
+        column=place.column if place else None,
     )
 
 
-def _outcome(rule: Rule, bound: str, observed: float | None) -> Outcome:
+def _observed(rule: Rule, measured: Measurement | None, baseline: Comparison | None) -> float | None:
+    """What the limit is held against: the unfavourable end, or its distance from the value of the last accepted batch."""
+    if measured is None:
+        return None
+    observed = measured.low if rule.bound == "min" else measured.high
+    if rule.bound == "max_increase":
+        change = baseline.change(rule.metric) if baseline else None
+        if change is None or change.before is None or change.incomparable:
+            return None
+        observed -= change.before
+    return observed if math.isfinite(observed) else None
+
+
+def _outcome(rule: Rule, observed: float | None) -> Outcome:
     if observed is None:
         return "not_measured"
-    within = observed <= rule.limit if bound == "max" else observed >= rule.limit
+    within = observed >= rule.limit if rule.bound == "min" else observed <= rule.limit
     if within:
         return "passed"
     return "underpowered" if METRICS[rule.metric].kind == "power" else "failed"
@@ -114,24 +168,34 @@ _HINTS = {
     "contamination.": "; name a benchmark with --benchmark",
     "repeats.": "; train more than one pair of proxies with --repeats",
 }
+_ALLOWED: Mapping[Bound, str] = {"max": "at most", "min": "at least", "max_increase": "an increase of at most"}
 
 
-def _explanation(rule: Rule, bound: str, observed: float | None, measured: Measurement | None) -> str:
-    allowed = f"{'at most' if bound == 'max' else 'at least'} {rule.limit:g} allowed"
-    if observed is None or measured is None:
+def _explanation(
+    rule: Rule, observed: float | None, measured: Measurement | None, baseline: Comparison | None, unseen: str
+) -> str:
+    if measured is None:
         hint = next((words for start, words in _HINTS.items() if rule.metric.startswith(start)), "")
-        return f"{rule.metric} was not measured{hint}"
-    if measured.low == measured.high:
-        return f"{rule.metric} is {observed:.4g}, {allowed}"
-    return f"{rule.metric} is {measured.value:.4g} and may be {observed:.4g} (estimated from a sample), {allowed}"
+        return f"{rule.metric} was not measured{f': {unseen}' if unseen else hint}"
+    allowed = f"{_ALLOWED[rule.bound]} {rule.limit:g} allowed"
+    if observed is None:
+        return f"{rule.metric} was not measured{_uncompared(rule, baseline)}"
+    estimated = measured.low != measured.high
+    seen = f"{rule.metric} is {measured.value:.4g}"
+    worst = measured.low if rule.bound == "min" else measured.high
+    seen += f" and may be {worst:.4g} (estimated from a sample)" if estimated else ""
+    if rule.bound == "max_increase":
+        seen += f", which exceeds the baseline's by {observed:.4g}" if observed > 0 else ", no more than the baseline's"
+    return f"{seen}, {allowed}"
 
 
-def _waive(finding: Finding, waiver: Waiver | None, today: date) -> Finding:
-    if waiver is None or finding.outcome != "failed" or finding.observed is None or today > waiver.expires:
-        return finding
-    if waiver.max_value is not None and finding.observed > waiver.max_value:
-        return finding
-    return replace(finding, outcome="waived", waived_by=waiver.owner)
+def _uncompared(rule: Rule, baseline: Comparison | None) -> str:
+    if rule.bound != "max_increase":
+        return ""
+    change = baseline.change(rule.metric) if baseline else None
+    if change is None:
+        return " against an accepted batch; name its audit with --baseline"
+    return f" against the baseline: {change.incomparable}"
 
 
 def _status(findings: tuple[Finding, ...]) -> Status:
@@ -143,24 +207,15 @@ def _status(findings: tuple[Finding, ...]) -> Status:
     return "accepted_with_warnings" if outcomes & {"failed", "waived"} else "accepted"
 
 
-def _warnings(policy: Policy, findings: tuple[Finding, ...], today: date) -> Iterator[str]:
+def _warnings(
+    findings: tuple[Finding, ...], waivers: tuple[WaiverUse, ...], baseline: Comparison | None
+) -> Iterator[str]:
     if not findings:
         yield "the policy has no active rule, so there is nothing that a batch could pass"
-    outcomes = {finding.rule: finding.outcome for finding in findings}
-    for waiver in policy.waivers:
-        outcome = outcomes.get(waiver.rule)
-        named = f'the waiver of "{waiver.rule}" by {safe_inline(waiver.owner, 80)}'
-        if today > waiver.expires:
-            yield f"{named} expired on {waiver.expires}; renew it or remove it"
-            continue
-        if outcome == "failed":
-            yield f"{named} does not hold: the value is worse than its max_value {waiver.max_value:g}"
-        elif outcome == "not_measured":
-            yield f"{named} does not help: an unmeasured rule cannot be waived"
-        elif outcome != "waived":
-            yield f"{named} is not needed: the rule passes without it; remove it"
-        if (waiver.expires - today).days <= _NOTICE_DAYS:
-            yield f"notice: {named} ends on {waiver.expires}"
+    for waiver in waivers:
+        yield from waiver.warnings
+    if baseline:
+        yield from baseline.warnings
 
 
 def verdict_document(verdict: Verdict, policy: Policy, batch_sha256: str) -> dict[str, Any]:
@@ -175,6 +230,8 @@ def verdict_document(verdict: Verdict, policy: Policy, batch_sha256: str) -> dic
         "policy": {"name": policy.name, "sha256": policy.sha256},
         "findings": [asdict(finding) for finding in verdict.findings],
         "warnings": list(verdict.warnings),
+        "waivers": [asdict(waiver) for waiver in verdict.waivers],
+        "baseline": verdict.baseline.facts() if verdict.baseline else None,
     }
 
 

@@ -12,22 +12,32 @@ PACKAGE = Path(carto_audit.__file__).parent
 DOCUMENT = PACKAGE.parent / "docs" / "architecture.md"
 
 ORDER = (
-    "errors resources text files work progress workers redact strict policy_file "
+    "errors resources text files work progress workers redact strict policy_file refusals "
     "shards records weights batch words tables rarity alignment programs skeleton duplicates tokens "
     "mappings dataset_folder benchmark hub registry "
     "index candidates tiers evidence views detectability index_file sources search commonplace contamination "
     "controls kinship folds proxy sequences trace train "
     "thresholds baselines spans scores power datamap reasons sight noise interventions metrics measure "
-    "policy_chain policy verdict "
+    "policy_chain policy policy_schema policy_diff policy_explain record demands waivers verdict policy_cases policy_replay "
     "statement envelope proof "
-    "results audit detection facts figures readings charts report outputs curation "
+    "results gate audit detection facts figures readings charts report outputs curation "
     "publication card splice croissant push console annotations sarif junit gitlab markdown github targets formats "
-    "demo cli_apply cli_benchmarks cli_proof cli_card cli_report cli"
+    "demo cli_apply cli_benchmarks cli_policy cli_proof cli_card cli_report cli"
 ).split()
 """Each module imports only modules to its left, also inside functions and for types."""
 
 TORCH = {"weights", "tokens", "proxy", "sequences", "train", "audit"}
-PRINTERS = {"cli", "cli_apply", "cli_benchmarks", "cli_card", "cli_proof", "cli_report", "console", "formats"}
+PRINTERS = {
+    "cli",
+    "cli_apply",
+    "cli_benchmarks",
+    "cli_card",
+    "cli_policy",
+    "cli_proof",
+    "cli_report",
+    "console",
+    "formats",
+}
 
 
 def tree_of(module):
@@ -114,6 +124,11 @@ def loaded_after(*arguments, cwd):
         ["policy", "check", "default"],
         ["attest", "--help"],
         ["verify", "--help"],
+        ["policy", "explain", "strict", "hotspot-mass"],
+        ["policy", "diff", "default", "strict"],
+        ["policy", "schema"],
+        ["policy", "metrics"],
+        ["policy", "try", "--help"],
         ["ingest", "x", "--policy", "nope"],
     ],
     ids=" ".join,

@@ -19,12 +19,18 @@ FLAGS = {
     "benchmarks build": "--out --registry --name --map --config --split",
     "benchmarks list": "--index --registry --items",
     "ingest": "--policy --benchmark --registry --out --text-column --id-column --proxy --device --epochs --folds --max-tokens "
-    "--repeats --reference --seed --fail-on --format",
+    "--repeats --reference --baseline --seed --fail-on --format",
     "demo": "--out --seed",
     "report": "--format",
     "policy check": "",
     "attest": "--key --new-key",
     "verify": "--policy --key",
+    "policy explain": "",
+    "policy test": "",
+    "policy diff": "--format",
+    "policy schema": "",
+    "policy metrics": "",
+    "policy try": "--baseline --format",
 }
 
 

@@ -121,3 +121,9 @@ def test_the_demo_table_shows_planted_beside_found():
     assert "canaries, dose 4" in text
     assert "6 of 8" in text
     assert "[/x]" in text
+
+
+def test_what_the_verdict_warns_of_is_said_in_full():
+    facts = make_facts() | {"warnings": ["the waiver of x by y expired\x1b[31m"] * 9}
+    shown = [line for line in _summary(facts, width=200).splitlines() if "the waiver of x by y expired[31m" in line]
+    assert len(shown) == 6

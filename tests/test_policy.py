@@ -179,7 +179,7 @@ waivers:
         "policy.yaml:10:33: rules.0.severity: should be 'reject' or 'warn'; did you mean \"reject\"?",
         'policy.yaml:11:13: rules.1.metric: no metric is called "batch.row"; did you mean "batch.rows"?',
         'policy.yaml:11:48: rules.1.sevrity: unknown key; did you mean "severity"?',
-        "policy.yaml:12:5: rules.2: needs exactly one of max and min; for both, write two rules",
+        "policy.yaml:12:5: rules.2: needs exactly one of max, min and max_increase; for two limits, write two rules",
         'policy.yaml:12:6: rules.2.id: "b" is already in this list; keep one entry',
         'policy.yaml:14:6: waivers.0.rule: no rule is called "c"',
         "policy.yaml:14:26: waivers.0.reason: should have at least 10 characters",
@@ -205,7 +205,7 @@ waivers:
         ("max: 0.05", "max: ", "this is empty; write a value or leave the key out"),
         ("max: 0.05", "min: 0.05", 'is better lower, so "min" would pass bad batches; use "max"'),
         ("min: 0.9", "max: 0.9", 'is better higher, so "max" would pass bad batches; use "min"'),
-        ("max: 0.05, ", "", "7:5: rules.0: needs exactly one of max and min"),
+        ("max: 0.05, ", "", "7:5: rules.0: needs exactly one of max, min and max_increase"),
         ("reason: leaks", "reason: ' '", "should have at least 1 character"),
         (", reason: leaks", "", "rules.0.reason: this key is missing"),
         (", severity: reject, reason: leaks", ", disabled: true", "rules.0.reason: this key is missing"),
@@ -297,7 +297,7 @@ def test_every_metric_is_documented_as_declared():
 
 def test_the_documented_example_loads(write):
     text = (Path(__file__).parent.parent / "docs" / "policy.md").read_text()
-    (example_policy,) = re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)
+    example_policy, *_ = re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)
     policy = load_policy(write(example_policy))
     assert policy.name == "acme-clinical"
     assert "memorized-mass" not in [rule.id for rule in policy.active_rules]
@@ -305,8 +305,8 @@ def test_the_documented_example_loads(write):
 
 def test_the_documented_mistakes_read_as_documented(write):
     text = (Path(__file__).parent.parent / "docs" / "policy.md").read_text()
-    (whole,) = re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)
-    (shown,) = re.findall(r"```text\n(.*?)```", text, re.DOTALL)
+    whole, *_ = re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)
+    shown, *_ = re.findall(r"```text\n(.*?)```", text, re.DOTALL)
     mistyped = (
         whole.replace("severity: reject", "sevrity: reject").replace("100000", "100 k").replace("suspects", "suspect")
     )
@@ -328,3 +328,10 @@ def test_reading_a_policy_loads_nothing_heavy():
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert result.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("metric", [name for name, metric in METRICS.items() if metric.better == "higher"])
+def test_an_increase_of_what_is_better_high_is_no_limit(write, metric):
+    rule = f"  - {{id: more, metric: {metric}, max_increase: 0.1, severity: warn, reason: r}}\n"
+    (line,) = refusal(write(WHOLE + rule))
+    assert 'is better higher, so "max_increase" would pass bad batches; use "min"' in line

@@ -187,3 +187,36 @@ def test_a_child_renews_a_waiver(write):
     renewed = WAIVER.replace("2027-03-31", "2027-06-30")
     (waiver,) = load_policy(write(child("waivers:\n" + renewed))).waivers
     assert waiver.expires.month == 6
+
+
+def test_a_rule_may_have_one_waiver_per_subject_and_a_child_renews_only_its_own(write):
+    first, second = (WAIVER.replace("rule: mass,", f"rule: mass, subject: vendor-{name}-*,") for name in "ab")
+    write(WHOLE + "waivers:\n" + first + second, "base.yaml")
+    renewed = second.replace("2027-03-31", "2027-06-30")
+    waivers = load_policy(write(child("waivers:\n" + renewed))).waivers
+    assert [(waiver.subject, waiver.expires.month) for waiver in waivers] == [("vendor-a-*", 3), ("vendor-b-*", 6)]
+    lines = refusal(write(WHOLE + "waivers:\n" + first + first, "twice.yaml"))
+    assert lines == ['twice.yaml:12:6: waivers.1.rule: "mass" is already in this list; keep one entry']
+
+
+def test_a_locked_increase_cannot_be_loosened(write):
+    write(WHOLE.replace("id: mass,", "id: mass, locked: true,").replace("max: 0.05", "max_increase: 0.05"), "base.yaml")
+    (line,) = refusal(write(child("rules: [{id: mass, max_increase: 0.06, reason: r}]\n")))
+    assert line.endswith("cannot be loosened from 0.05 to 0.06")
+    assert load_policy(write(child("rules: [{id: mass, max_increase: 0.04, reason: r}]\n"))).rules[0].limit == 0.04
+    assert (
+        "exactly one of max, min and max_increase"
+        in refusal(write(child("rules: [{id: mass, max: 1, reason: r}]\n")))[0]
+    )
+
+
+def test_a_place_is_shown_as_it_was_given_through_the_chain(write, monkeypatch, tmp_path):
+    (tmp_path / "sub").mkdir()
+    write(WHOLE, "base.yaml")
+    write(child("rules: [{id: size, min: 5, reason: r}]\n", "../base.yaml"), "sub/policy.yaml")
+    monkeypatch.chdir(tmp_path)
+    policy = load_policy("sub/policy.yaml")
+    assert policy.place("rules", "size").file == "sub/policy.yaml"
+    assert policy.place("rules", "mass").file == "base.yaml"
+    monkeypatch.chdir(tmp_path / "sub")
+    assert load_policy("policy.yaml").place("rules", "mass").file == "../base.yaml"

@@ -9,8 +9,10 @@ from hypothesis import strategies as st
 
 from carto_audit.errors import ExitCode
 from carto_audit.metrics import METRICS, Measurement
-from carto_audit.policy import Policy
+from carto_audit.policy import Policy, load_policy
+from carto_audit.record import Change, Comparison, Record, Setting
 from carto_audit.verdict import evaluate, exit_code, intoto_statement, verdict_document
+from carto_audit.waivers import BatchName
 
 TODAY = date(2026, 11, 21)
 MASS = "hotspot_memorized.token_share"
@@ -333,3 +335,118 @@ def test_a_larger_value_never_improves_a_max_rule(limit, one, other, severity):
     smaller, larger = sorted([one, other])
     statuses = [evaluate(rules, measured(mass=mass), TODAY).status for mass in (smaller, larger)]
     assert RANK[statuses[0]] <= RANK[statuses[1]]
+
+
+# Baselines, subjects, places
+
+
+def grown(before=0.01, incomparable=""):
+    """A comparison with a batch whose mass was `before`."""
+    record = read_record_of(before)
+    changes = (Change(metric=MASS, before=before, now=None, incomparable=incomparable),)
+    return Comparison(record=record, changes=changes, warnings=("said of the baseline",))
+
+
+def read_record_of(mass):
+    return Record(
+        name="may",
+        batch_names=("may.parquet",),
+        batch_sha256="0" * 64,
+        policy_name="test",
+        policy_sha256="0" * 64,
+        map={},
+        status="accepted",
+        day=TODAY,
+        setting=Setting(proxy="nano", epochs=8, folds=2, repeats=1),
+        benchmarks=frozenset(),
+        measurements={MASS: Measurement.exact(mass)},
+        outcomes={},
+    )
+
+
+def increase_rule(**changes):
+    return {"id": "drift", "metric": MASS, "max_increase": 0.02, "severity": "reject", "reason": "drifts"} | changes
+
+
+@pytest.mark.parametrize(
+    ("now", "outcome", "observed"),
+    [(0.03, "passed", 0.02), (0.031, "failed", 0.021), (0.001, "passed", -0.009)],
+)
+def test_an_increase_is_held_against_the_last_accepted_batch(now, outcome, observed):
+    verdict = evaluate(policy(increase_rule()), measured(mass=now), TODAY, baseline=grown())
+    finding = verdict.findings[0]
+    assert (finding.outcome, finding.bound, finding.limit) == (outcome, "max_increase", 0.02)
+    assert finding.observed == pytest.approx(observed)
+    assert verdict.warnings == ("said of the baseline",)
+    assert "an increase of at most 0.02 allowed" in finding.explanation
+
+
+def test_an_estimated_increase_is_judged_on_its_unfavourable_end():
+    estimate = {MASS: Measurement(value=0.02, low=0.01, high=0.04)}
+    finding = evaluate(policy(increase_rule()), estimate, TODAY, baseline=grown()).findings[0]
+    assert (finding.outcome, finding.observed) == ("failed", pytest.approx(0.03))
+
+
+@pytest.mark.parametrize(
+    ("baseline", "words"),
+    [(None, "--baseline"), (grown(incomparable="measured with another map"), "measured with another map")],
+)
+def test_an_increase_over_nothing_comparable_is_not_measured_and_says_the_way_out(baseline, words):
+    verdict = evaluate(policy(increase_rule(severity="warn")), measured(), TODAY, baseline=baseline)
+    assert (verdict.status, verdict.exit_code) == ("inconclusive", ExitCode.INCOMPLETE)
+    assert words in verdict.findings[0].explanation
+
+
+def test_a_waived_increase_has_its_cap():
+    capped = policy(increase_rule(), waivers=[waiver(rule="drift", max_value=0.05)])
+    for now, status in ((0.05, "accepted_with_warnings"), (0.07, "rejected")):
+        assert evaluate(capped, measured(mass=now), TODAY, baseline=grown()).status == status
+
+
+def test_what_an_audit_did_not_measure_as_the_policy_demands_does_not_count():
+    verdict = evaluate(policy(mass_rule()), measured(), TODAY, unseen={MASS: "the policy wants another map"})
+    assert verdict.status == "inconclusive"
+    assert verdict.findings[0].explanation == f"{MASS} was not measured: the policy wants another map"
+
+
+def test_a_waiver_for_another_batch_waives_nothing_and_is_announced():
+    rules = policy(mass_rule(), waivers=[waiver(subject="vendor-a-*")])
+    ours = BatchName(names=("vendor-a-1.parquet",), sha256="0" * 64)
+    other = BatchName(names=("vendor-b-1.parquet",), sha256="0" * 64)
+    assert evaluate(rules, measured(mass=0.5), TODAY, batch=ours).status == "accepted_with_warnings"
+    verdict = evaluate(rules, measured(mass=0.5), TODAY, batch=other)
+    assert verdict.status == "rejected"
+    assert "which this batch is not" in verdict.warnings[0]
+    assert evaluate(rules, measured(mass=0.5), TODAY).status == "rejected"
+
+
+def test_of_two_waivers_for_a_rule_the_one_that_holds_waives():
+    pair = [waiver(subject="vendor-b-*", owner="b"), waiver(subject="vendor-a-*", owner="a")]
+    named = BatchName(names=("vendor-a-1.parquet",), sha256="0" * 64)
+    verdict = evaluate(policy(mass_rule(), waivers=pair), measured(mass=0.5), TODAY, batch=named)
+    assert verdict.findings[0].waived_by == "a"
+    document = verdict_document(verdict, policy(mass_rule()), "0" * 64)
+    assert [(w["owner"], w["state"], w["expires"]) for w in document["waivers"]] == [
+        ("b", "other_batch", "2027-02-19"),
+        ("a", "used", "2027-02-19"),
+    ]
+
+
+def test_findings_and_the_document_name_the_place_that_set_the_rule_whatever_the_folder(tmp_path, monkeypatch):
+    documents = []
+    for name in ("one", "two"):
+        folder = tmp_path / name
+        folder.mkdir()
+        path = folder / "ours.yaml"
+        rule = '{id: hotspot-mass, max: 0.01, severity: reject, reason: "tighter"}'
+        path.write_text(f"schema_version: 1\nname: ours\nextends: default\nrules:\n  - {rule}\n")
+        rules = load_policy(path)
+        verdict = evaluate(rules, measured(mass=0.5), TODAY)
+        places = {f.rule: (f.file, f.line, f.column) for f in verdict.findings}
+        assert places["hotspot-mass"] == ("ours.yaml", 5, 5)
+        assert places["duplicate-mass"][0] == "policies/default.yaml"
+        documents.append(json.dumps(verdict_document(verdict, rules, "0" * 64)))
+    assert documents[0] == documents[1]
+    monkeypatch.chdir(tmp_path)
+    assert evaluate(load_policy("one/ours.yaml"), {}, TODAY).findings[0].file == "one/ours.yaml"
+    assert evaluate(load_policy(tmp_path / "one" / "ours.yaml"), {}, TODAY).findings[0].file == "one/ours.yaml"
