@@ -52,7 +52,7 @@ def run_audit(texts: list[str], policy: str, seed: int, **options: Any) -> Audit
 def unrelated(*given: Any, **named: Any) -> Any:
     """Kinship as if no two samples had anything in common."""
     kinship = find_kin(*given, **named)
-    return replace(kinship, group=np.arange(len(kinship.group)), severed=np.zeros(len(kinship.group), dtype=bool))
+    return replace(kinship, group=np.arange(len(kinship.group)), severed_tokens=np.zeros_like(kinship.severed_tokens))
 
 
 find_kin = auditing.find_kin
