@@ -27,6 +27,9 @@ bench: $(VENV)/.bench  ## every benchmark; each prints its figures and the comma
 bench-detection: $(VENV)/.dev  ## does the audit see what leaks? A reduced table in under 20 minutes on 2 cores
 	$(BIN)/python bench/detection/run.py --quick
 
+docs/commands.md: $(VENV)/.installed carto_audit/cli*.py  ## the reference of commands, made of their own help
+	$(BIN)/python -m carto_audit.reference $@
+
 wheel: $(VENV)/.installed
 	$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir dist .
 

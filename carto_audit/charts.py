@@ -1,7 +1,7 @@
-"""Charts: the dose-response picture as geometry. The page draws it with its own colours, so light, dark and print agree."""
+"""Charts: dose-response pictures and loss traces as geometry. The page draws them, so light, dark and print agree."""
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -64,6 +64,98 @@ class Panel:
     compared: tuple[Curve, ...]
     ticks: tuple[Tick, ...]
     description: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LossLine:
+    """One line of a loss trace: CSS class, its points as SVG takes them, and where it ends."""
+
+    look: str
+    points: str
+    end: tuple[float, float]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LossChart:
+    """A loss trace with its axes: ticks as (place, words), the vertical one in nats per token, the other in epochs."""
+
+    lines: tuple[LossLine, ...]
+    levels: tuple[tuple[float, str], ...]
+    epochs: tuple[tuple[float, str], ...]
+
+
+LOSS_WIDTH, LOSS_HEIGHT = 300.0, 132.0
+_LOSS_BOX = (30.0, 292.0, 8.0, 108.0)
+
+Lines = Iterable[tuple[str, Sequence[float], Sequence[float | None]]]
+"""One (CSS class, epochs, losses in nats per token) per line; classes come from the program, never from data."""
+
+
+def sparkline(lines: Lines, description: str) -> str:
+    """A trace of losses as a small SVG, all lines on one scale from 0. Numbers that are not finite are left out.
+
+    `description` comes from the program, never from data.
+    """
+    body = ""
+    for name, line in _placed(lines, (2, 94, 2, 26)):
+        at = [f"{x:.1f},{y:.1f}" for x, y in line]
+        if len(at) > 1:
+            body += f'<polyline class="{name}" points="{" ".join(at)}"/>'
+        elif at:
+            x, y = at[0].split(",")
+            body += f'<circle class="{name}" cx="{x}" cy="{y}" r="1.6"/>'
+    label = f'role="img" aria-label="{description}"'
+    return f'<svg class="trace" viewBox="0 0 96 28" width="96" height="28" {label}>{body}</svg>' if body else ""
+
+
+def loss_chart(lines: Lines) -> LossChart | None:
+    """The same trace with axes; None where no loss is known."""
+    lines = list(lines)
+    placed = [(name, line) for name, line in _placed(lines, _LOSS_BOX) if line]
+    if not placed:
+        return None
+    xs, ys = zip(*_known(lines), strict=True)
+    (left, right, top, bottom), first, last, most = _LOSS_BOX, min(xs), max(xs), max(*ys, 1e-9)
+    step = next(step for step in (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100, math.inf) if most / step <= 4.5)
+    levels = [step * k for k in range(5) if step * k <= most] if math.isfinite(step) else [0.0]
+    ends = sorted({first, last})
+    return LossChart(
+        lines=tuple(
+            LossLine(look=name, points=" ".join(f"{x:.1f},{y:.1f}" for x, y in line), end=line[-1])
+            for name, line in placed
+        ),
+        levels=tuple((bottom - (bottom - top) * level / most, f"{level:g}") for level in levels),
+        epochs=tuple((left + (right - left) * (x - first) / max(last - first, 1), f"{x:g}") for x in ends),
+    )
+
+
+def _known(lines: Lines) -> list[tuple[float, float]]:
+    return [
+        (x, max(y, 0.0))
+        for _, xs, ys in lines
+        for x, y in zip(xs, ys, strict=True)
+        if y is not None and math.isfinite(y)
+    ]
+
+
+def _placed(lines: Lines, box: tuple[float, float, float, float]) -> list[tuple[str, list[tuple[float, float]]]]:
+    """Every line in the box (left, right, top, bottom), all on one scale that begins at a loss of 0."""
+    lines = list(lines)
+    points = _known(lines)
+    if not points:
+        return []
+    (left, right, top, bottom), first, last = box, min(x for x, _ in points), max(x for x, _ in points)
+    most = max(max(y for _, y in points), 1e-9)
+    return [
+        (
+            name,
+            [
+                (left + (right - left) * (x - first) / max(last - first, 1), bottom - (bottom - top) * y / most)
+                for x, y in _known([(name, xs, ys)])
+            ],
+        )
+        for name, xs, ys in lines
+    ]
 
 
 def height_of(auc: float) -> float:

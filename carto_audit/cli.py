@@ -13,12 +13,13 @@ from carto_audit import __version__
 from carto_audit.cli_apply import apply
 from carto_audit.cli_benchmarks import benchmarks
 from carto_audit.cli_card import card
+from carto_audit.cli_completion import completion
 from carto_audit.cli_policy import policy
 from carto_audit.cli_proof import attest, verify
-from carto_audit.cli_report import check_formats, format_option, report, show_audit
+from carto_audit.cli_report import EXCERPTS, check_formats, format_option, report, show_audit
 from carto_audit.errors import AuditError, CartoError, ExitCode, UsageError
 from carto_audit.files import reason
-from carto_audit.progress import Progress
+from carto_audit.progress import SILENT, Progress
 from carto_audit.targets import Target, stale_files
 from carto_audit.text import safe_inline
 
@@ -54,6 +55,7 @@ cli.add_command(verify)
 cli.add_command(card)
 cli.add_command(report)
 cli.add_command(policy)
+cli.add_command(completion)
 
 
 @cli.command()
@@ -92,6 +94,14 @@ cli.add_command(policy)
 @click.option("--seed", type=click.IntRange(0, 2**31 - 1), default=0, show_default=True)
 @click.option("--fail-on", type=click.Choice(FAIL_ON), default="reject", show_default=True, help="What exits with 1.")
 @format_option
+@click.option(
+    "--excerpts",
+    type=click.Choice(EXCERPTS),
+    default="redacted",
+    show_default=True,
+    help="How much text the report quotes.",
+)
+@click.option("--quiet", is_flag=True, help="No progress; the verdict and the report's path.")
 def ingest(
     batch: tuple[str, ...],
     policy: str,
@@ -101,6 +111,8 @@ def ingest(
     baseline: Path | None,
     fail_on: str,
     targets: tuple[Target, ...],
+    excerpts: str,
+    quiet: bool,
     **run: Any,
 ) -> int:
     """Audit a batch and exit by the verdict.
@@ -143,7 +155,11 @@ def ingest(
         *([run["reference"]] if run["reference"] else []),
     ]
     check_formats(targets, folder, [*_files(batch), *(Path(name) for name in given)])
-    audit = _audit(batch, chosen, sources, folder, run, listed, targets, accepted)
+    if excerpts == "full":
+        click.echo(
+            "Warning: --excerpts full quotes secrets and personal data as they are; do not publish it.", err=True
+        )
+    audit = _audit(batch, chosen, sources, folder, run, listed, targets, accepted, excerpts=excerpts, quiet=quiet)
     return exit_code(audit.verdict, fail_on)  # type: ignore[arg-type]
 
 
@@ -193,6 +209,9 @@ def _audit(
     registry: "Registry | None" = None,
     targets: Sequence[Target] = (),
     baseline: "Record | None" = None,
+    *,
+    excerpts: str = "redacted",
+    quiet: bool = False,
 ) -> "Audit":
     """Runs an audit, writes its files, removes its work folder and shows the summary."""
     from carto_audit.console import RichProgress, open_console
@@ -203,9 +222,9 @@ def _audit(
     open_folder(folder)
     for stale in stale_files(targets, folder):
         stale.unlink(missing_ok=True)
-    progress = RichProgress(open_console(stderr=True))
-    audit, facts = _run(batch, policy, benchmark, folder, run, registry, baseline, progress)
-    show_audit(facts, folder, targets)
+    progress = SILENT if quiet else RichProgress(open_console(stderr=True))
+    audit, facts = _run(batch, policy, benchmark, folder, run, registry, baseline, progress, excerpts)
+    show_audit(facts, folder, targets, quiet=quiet)
     return audit
 
 
@@ -218,6 +237,7 @@ def _run(
     registry: "Registry | None",
     baseline: "Record | None",
     progress: Progress,
+    excerpts: str,
 ) -> tuple["Audit", dict[str, Any]]:
     from carto_audit.audit import run_audit
     from carto_audit.batch import read_texts
@@ -238,7 +258,7 @@ def _run(
         baseline=baseline,
         progress=progress,
     )
-    facts = report_facts(audit, read_texts(audit.batch, wanted_texts(audit)))
+    facts = report_facts(audit, read_texts(audit.batch, wanted_texts(audit)), excerpts)  # type: ignore[arg-type]
     write_outputs(audit, facts, folder)
     remove_runs(work)
     return audit, facts

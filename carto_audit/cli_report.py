@@ -7,9 +7,11 @@ from typing import Any
 
 import click
 
-from carto_audit.errors import ExitCode
+from carto_audit.errors import ExitCode, UsageError
 from carto_audit.targets import Target, check_targets, parse_targets
 from carto_audit.text import safe_inline
+
+EXCERPTS = ("none", "redacted", "full")
 
 STEP_SUMMARY = "GITHUB_STEP_SUMMARY"
 """The environment variable by which GitHub Actions names the file of a step's summary."""
@@ -31,7 +33,9 @@ def format_option(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.command()
 @click.argument("audit_dir", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @format_option
-def report(audit_dir: Path, targets: tuple[Target, ...]) -> int:
+@click.option("--excerpts", type=click.Choice(EXCERPTS), help="`none` leaves all text out of the page.")
+@click.option("--open", "opens", is_flag=True, help="Show the page in a browser.")
+def report(audit_dir: Path, targets: tuple[Target, ...], excerpts: str | None, opens: bool) -> int:
     """Render a finished audit again, without computing anything.
 
     Without --format, report.html. text, json, markdown and github go to the standard output, sarif, junit and gitlab to
@@ -39,20 +43,32 @@ def report(audit_dir: Path, targets: tuple[Target, ...]) -> int:
 
     \b
     Examples:
-      carto-audit report vendor_batch-audit
+      carto-audit report vendor_batch-audit --open
+      carto-audit report vendor_batch-audit --excerpts none
       carto-audit report vendor_batch-audit --format sarif --format junit=results/junit.xml
       carto-audit report vendor_batch-audit --format markdown
     """
     if not targets:
-        from carto_audit.report import render_again
-
-        render_again(audit_dir)
-        click.echo(f"Report: {safe_inline(str(audit_dir / 'report.html'), 400)}")
-        return ExitCode.ACCEPTED
+        return _render_page(audit_dir, excerpts, opens)
+    if excerpts or opens:
+        raise UsageError(
+            "--excerpts and --open are about the page, and --format about other documents; give one of them"
+        )
     from carto_audit.formats import read_facts
 
     check_formats(targets, audit_dir, [])
     write_formats(read_facts(audit_dir), audit_dir, targets)
+    return ExitCode.ACCEPTED
+
+
+def _render_page(audit_dir: Path, excerpts: str | None, opens: bool) -> int:
+    from carto_audit.report import render_again
+
+    render_again(audit_dir, excerpts)
+    page = audit_dir / "report.html"
+    click.echo(f"Report: {safe_inline(str(page), 400)}")
+    if opens:
+        click.launch(str(page.resolve()))
     return ExitCode.ACCEPTED
 
 
@@ -63,13 +79,13 @@ def check_formats(targets: Sequence[Target], folder: Path, inputs: Iterable[Path
     check_targets(targets, folder, inputs, OUTPUTS)
 
 
-def show_audit(facts: Mapping[str, Any], folder: Path, targets: Sequence[Target]) -> None:
+def show_audit(facts: Mapping[str, Any], folder: Path, targets: Sequence[Target], *, quiet: bool = False) -> None:
     """What `ingest` says when it ends: the summary, unless a document claims the standard output, and every format."""
     from carto_audit.console import open_console, render_summary
     from carto_audit.formats import read_facts
 
     if not any(target.claims_stdout for target in targets):
-        render_summary(facts, folder, open_console())
+        render_summary(facts, folder, open_console(), quiet=quiet)
     rest = [target for target in targets if target != Target(format="text")]
     if rest:
         write_formats(read_facts(folder), folder, rest)

@@ -1,6 +1,8 @@
 """What the terminal shows: progress while the audit runs, one screen when it ends. Vendor text never starts a line."""
 
 import io
+import os
+import shlex
 import sys
 import threading
 import time
@@ -13,10 +15,12 @@ from typing import Any
 from rich import box
 from rich import progress as bars
 from rich.console import Console
+from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
 from carto_audit.figures import QUADRANTS, percent
+from carto_audit.plot import plot_lines
 from carto_audit.progress import Advance, Progress
 from carto_audit.readings import STATUS_WORDS, decisive, glance, judged, verdict_sentence
 from carto_audit.text import safe_inline
@@ -37,6 +41,7 @@ _SIGNS: Mapping[str, tuple[str, str]] = {
     "warn": ("▲", "!"),
     "reject": ("✖", "x"),
 }
+_MAP_WIDTH = 80
 _SHOWN_FINDINGS = 6
 _SHOWN_REMEDIES = 5
 
@@ -46,7 +51,8 @@ def open_console(*, stderr: bool = False) -> Console:
     stream = sys.stderr if stderr else sys.stdout
     if isinstance(stream, io.TextIOWrapper):
         stream.reconfigure(errors="replace")
-    return Console(stderr=stderr, markup=False, emoji=False, highlight=False)
+    live = stream.isatty() and not os.environ.get("CI")  # colour may be forced upon a log file, moving bars never
+    return Console(stderr=stderr, markup=False, emoji=False, highlight=False, force_interactive=live)
 
 
 class RichProgress(Progress):
@@ -61,7 +67,7 @@ class RichProgress(Progress):
     @contextmanager
     def task(self, label: str, total: float | None = None, unit: str = "rows") -> Iterator[Advance]:
         """One bar, or one line, for a stage of `total` units. Stages may overlap."""
-        shown = self._bar if self._console.is_terminal else self._line
+        shown = self._bar if self._console.is_interactive else self._line
         with shown(tame(label, 48), total, tame(unit, 16)) as advance:
             yield advance
 
@@ -100,6 +106,8 @@ class RichProgress(Progress):
             if time.monotonic() - spoken > _HEARTBEAT:
                 spoken = time.monotonic()
                 part = f"{100 * done / total:.0f} %" if total else f"{done:,.0f} {unit}"
+                if total and 0 < done < total:
+                    part += f", about {_clock((spoken - begun) * (total - done) / done)} left"
                 self._console.print(Text(f"· {label}: {part}"), soft_wrap=True)
 
         yield advance
@@ -107,27 +115,68 @@ class RichProgress(Progress):
         self._console.print(Text(f"· {label}: {counted}{time.monotonic() - begun:.1f} s"), soft_wrap=True)
 
 
-def render_summary(facts: Mapping[str, Any], out_folder: Path, console: Console) -> None:
-    """The audit on one screen: verdict, what decided it, the quadrants, what was found, where the files are."""
-    status = facts["verdict"]["status"]
-    style = _STYLES.get(status, _STYLES["inconclusive"])
-    paths = facts["batch"]["paths"]
-    name = tame(Path(paths[0]).name if paths else "batch", 60)
+def render_summary(facts: Mapping[str, Any], out_folder: Path, console: Console, *, quiet: bool = False) -> None:
+    """The audit on one screen: verdict, what decided it, the map, what was found, where the files are, what to run next.
+
+    `quiet` leaves the verdict and the report's path.
+    """
+    if quiet:
+        _print_line(console, _headline(facts, console))
+        _print_line(console, Text(f"> Report   {tame(str(out_folder / 'report.html'), 4096)}"))
+        return
     console.print()
-    head = Text(f"{_sign(status, console)} {STATUS_WORDS.get(status, 'Inconclusive').upper()}", style=style)
-    head.append(f"  {name}" + (f" and {len(paths) - 1:,} more" if len(paths) > 1 else ""), style="not bold default")
-    _print_line(console, head)
+    _print_line(console, _headline(facts, console))
     _print_line(console, Text(f"  {tame(verdict_sentence(facts))}"))
-    console.print()
     if decisive(facts):
         console.print(_findings_table(facts, console))
     for warning in facts["warnings"][:_SHOWN_FINDINGS]:
         _print_line(console, Text(f"{_sign('warn', console)} {tame(warning)}", style="yellow"))
-    console.print(_quadrant_table(facts))
+    _print_map(facts, console)
     console.print(_glance_table(facts))
     _print_line(console, Text(f"> Report   {tame(str(out_folder / 'report.html'), 4096)}", style="bold"))
     _print_line(console, Text(f"> Rows     {tame(str(out_folder / 'scores.parquet'), 4096)}"))
     _print_line(console, Text(f"> Verdict  {tame(str(out_folder / 'verdict.json'), 4096)}"))
+    _print_line(console, Text(f"> Next     {tame(next_command(facts, out_folder), 4096)}", style="bold"))
+
+
+def next_command(facts: Mapping[str, Any], out_folder: Path) -> str:
+    """The command that brings the user on: the treatment of a rejected batch, the card of an accepted one, and a look at
+    the report where an audit could not decide."""
+    folder = shlex.quote(str(out_folder))
+    match facts["verdict"]["status"]:
+        case "rejected":
+            return f"carto-audit apply {folder}"
+        case "accepted" | "accepted_with_warnings":
+            return f"carto-audit card {folder} --readme README.md"
+        case _:
+            return f"carto-audit report {folder} --open"
+
+
+def _headline(facts: Mapping[str, Any], console: Console) -> Text:
+    status, paths = facts["verdict"]["status"], facts["batch"]["paths"]
+    name = tame(Path(paths[0]).name if paths else "batch", 60)
+    style = _STYLES.get(status, _STYLES["inconclusive"])
+    head = Text(f"{_sign(status, console)} {STATUS_WORDS.get(status, 'Inconclusive').upper()}", style=style)
+    return head.append(
+        f"  {name}" + (f" and {len(paths) - 1:,} more" if len(paths) > 1 else ""), style="not bold default"
+    )
+
+
+def _print_map(facts: Mapping[str, Any], console: Console) -> None:
+    """The map in characters, with the quadrants' masses beside it where there is room; these alone where it cannot be drawn."""
+    quadrants = _quadrant_table(facts)
+    beside = console.width >= _MAP_WIDTH + Measurement.get(console, console.options, quadrants).maximum
+    room = (_MAP_WIDTH if beside else console.width) - 4
+    lines = plot_lines(facts, room, plain="utf" not in console.encoding.lower())
+    table = empty_table("", header=False)
+    for line in lines:
+        table.add_row(line)
+    if beside and lines:
+        both = Table.grid()
+        both.add_row(table, quadrants)
+        console.print(both)
+    else:
+        console.print(table if lines else quadrants)
 
 
 def planted_table(rows: Sequence[tuple[str, int | str, int | str, str]], console: Console) -> None:
@@ -151,7 +200,7 @@ def _findings_table(facts: Mapping[str, Any], console: Console) -> Table:
         sign = _sign("inconclusive" if blind else finding["severity"], console)
         style = "magenta" if blind else "red" if finding["severity"] == "reject" else "yellow"
         why = finding["reason"] or finding["metric"]
-        cells = (cell(finding["rule"], "bold"), cell(judged(finding)), cell(why, "dim", 160))
+        cells = (cell(finding["rule"], "bold"), cell(judged(finding)), cell(why, "dim"))
         table.add_row(Text(sign, style=style), *cells)
     if len(found) > _SHOWN_FINDINGS:
         table.add_row(Text("…"), Text(f"and {len(found) - _SHOWN_FINDINGS:,} more in the report"), "", "")
@@ -159,7 +208,7 @@ def _findings_table(facts: Mapping[str, Any], console: Console) -> Table:
 
 
 def _quadrant_table(facts: Mapping[str, Any]) -> Table:
-    table = empty_table("quadrant", "rows", "tokens", "share", "", "policy")
+    table = empty_table("quadrant", "rows", "tokens", "share", "policy")
     for column in table.columns[:4]:
         column.no_wrap = True
     for column in table.columns[1:4]:
@@ -171,12 +220,10 @@ def _quadrant_table(facts: Mapping[str, Any]) -> Table:
             continue
         share = mass["token_share"]
         risky = name in ("hotspot_memorized", "noisy_outlier") and (share or 0) > 0
-        cells = (f"{mass['rows']:,}", f"{mass['tokens']:,}", percent(share), "█" * round(10 * (share or 0)))
-        intervention = interventions.get(name, {})
-        action = str(intervention.get("action", ""))
-        weight = f" × {intervention['weight']}" if action not in ("", "keep", "remove") else ""
+        cells = (f"{mass['rows']:,}", f"{mass['tokens']:,}", percent(share))
         style = "red" if risky else ""
-        table.add_row(Text(words.title, style=style), *(Text(c, style=style) for c in cells), cell(action + weight))
+        action = cell(_action(interventions.get(name, {})))
+        table.add_row(Text(words.title, style=style), *(Text(c, style=style) for c in cells), action)
     return table
 
 
@@ -186,13 +233,28 @@ def _glance_table(facts: Mapping[str, Any]) -> Table:
     skipped = facts["batch"]["skipped"]
     lost = ", ".join(f"{entry['rows']:,} {entry['reason']}" for entry in skipped) or "none"
     warnings = len(facts["warnings"]) + len(facts["detection"]["warnings"])
-    for name, line in (*lines.items(), ("skipped rows", lost)):
+    for name, line in (*lines.items(), ("treatment", _treatment(facts)), ("skipped rows", lost)):
         table.add_row(Text(name.capitalize(), style="bold"), cell(line))
     for place, remedy in enumerate(facts["detection"]["remedies"][:_SHOWN_REMEDIES]):
         table.add_row(Text("To see more" if place == 0 else "", style="bold magenta"), cell(remedy))
     if warnings:
         table.add_row(Text("Warnings", style="bold"), Text(f"{warnings:,}, in the report"))
     return table
+
+
+def _treatment(facts: Mapping[str, Any]) -> str:
+    """What the policy does with each quadrant, those treated alike together."""
+    said: dict[str, list[str]] = {}
+    for name, words in QUADRANTS.items():
+        intervention = facts["policy"]["resolved"].get("interventions", {}).get(name)
+        if intervention:
+            said.setdefault(_action(intervention), []).append(words.title.lower())
+    return "; ".join(f"{action}: {' and '.join(names)}" for action, names in said.items()) or "none"
+
+
+def _action(intervention: Mapping[str, Any]) -> str:
+    action = str(intervention.get("action", ""))
+    return action + (f" × {intervention['weight']}" if action not in ("", "keep", "remove") else "")
 
 
 def empty_table(*columns: str, header: bool = True) -> Table:
@@ -233,8 +295,12 @@ class _Time(bars.ProgressColumn):
         seconds = task.finished_time if task.finished else task.time_remaining
         if seconds is None:
             return Text("")
-        clock = str(timedelta(seconds=round(seconds)))
+        clock = _clock(seconds)
         return Text(f"in {clock}" if task.finished else f"{clock} left", style="cyan", no_wrap=True)
+
+
+def _clock(seconds: float) -> str:
+    return str(timedelta(seconds=round(seconds)))
 
 
 def _sign(name: str, console: Console) -> str:

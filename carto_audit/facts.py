@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 
 from carto_audit import __version__
 from carto_audit.datamap import UNMAPPED, Line
+from carto_audit.density import coarse_counts, map_frame
 from carto_audit.detection import detection_facts
 from carto_audit.reasons import NO_RECALL, RECALLS
-from carto_audit.redact import excerpt, heat_strip
+from carto_audit.redact import Excerpts, excerpt, heat_strip
 from carto_audit.scores import burn_in_epochs
 from carto_audit.thresholds import QUADRANTS, Epsilon
 
@@ -47,18 +48,20 @@ def wanted_texts(audit: "Audit") -> list[int]:
     return audit.riskiest + quoted + ([] if matches is None else matches["sample"].to_pylist())
 
 
-def report_facts(audit: "Audit", texts: Texts) -> dict[str, Any]:
-    """The whole `report.json`. `texts` holds the samples that `wanted_texts` names; they are redacted here."""
+def report_facts(audit: "Audit", texts: Texts, excerpts: Excerpts = "redacted") -> dict[str, Any]:
+    """The whole `report.json`. `texts` holds the samples that `wanted_texts` names; they are redacted here, unless
+    `excerpts` asks for none or for all of them."""
     facts: dict[str, Any] = _finite(
         {
             "schema_version": 1,
             "tool": {"name": "carto-audit", "version": __version__},
             "batch": _batch(audit),
-            "run": _run(audit, texts),
+            "excerpts": excerpts,
+            "run": _run(audit, texts, excerpts),
             "map": _map(audit),
             "detection": detection_facts(audit),
             "duplicates": _duplicates(audit),
-            "contamination": _contamination(audit, texts),
+            "contamination": _contamination(audit, texts, excerpts),
             "policy": {
                 "name": audit.policy.name,
                 "sha256": audit.policy.sha256,
@@ -75,7 +78,7 @@ def report_facts(audit: "Audit", texts: Texts) -> dict[str, Any]:
                 "exit_code": int(audit.verdict.exit_code),
                 "complete": audit.verdict.complete,
             },
-            "riskiest": [_sample(audit, i, texts[i]) for i in audit.riskiest],
+            "riskiest": [_sample(audit, i, texts[i], excerpts) for i in audit.riskiest],
         }
     )
     return facts
@@ -118,7 +121,7 @@ def _batch(audit: "Audit") -> dict[str, Any]:
     }
 
 
-def _run(audit: "Audit", texts: Texts) -> dict[str, Any]:
+def _run(audit: "Audit", texts: Texts, excerpts: Excerpts) -> dict[str, Any]:
     run, options = audit.run, audit.run.options
     severed = run.kinship.severed[: len(audit.batch)]
     return {
@@ -146,7 +149,10 @@ def _run(audit: "Audit", texts: Texts) -> dict[str, Any]:
             "frequency_cap": run.kinship.cap,
             "boilerplate_runs": run.kinship.boilerplate_runs,
             "boilerplate": [
-                {"samples": quote.samples, "excerpt": asdict(excerpt(texts[quote.sample], quote.start, quote.end))}
+                {
+                    "samples": quote.samples,
+                    "excerpt": asdict(excerpt(texts[quote.sample], quote.start, quote.end, excerpts=excerpts)),
+                }
                 for quote in audit.boilerplate
             ],
             "severed_samples": int(severed.sum()),
@@ -193,7 +199,19 @@ def _map(audit: "Audit") -> dict[str, Any]:
         },
         "recall": _recall(audit),
         "forget": _forget(audit),
+        "grid": _grid(audit, (lines["difficulty"], lines["memorization"])),
     }
+
+
+def _grid(audit: "Audit", lines: tuple[Line | None, Line | None]) -> dict[str, Any]:
+    """Samples per field of a coarse map, the most memorized row first, and the ends of its axes."""
+    scores = audit.sight.scores
+    points = scores.difficulty, scores.memorization(audit.policy.map.memorization.score)
+    placed = np.isfinite(points[0]) & np.isfinite(points[1])
+    x, y = (line.value if line else None for line in lines)
+    ruler = [score for score in audit.sight.reasons.ruler.values() if np.isfinite(score)]
+    frame = map_frame(points[0][placed], points[1][placed], (x, y), ruler)
+    return {**asdict(frame), "counts": coarse_counts(points[0][placed], points[1][placed], frame).tolist()}
 
 
 def _recall(audit: "Audit") -> dict[str, dict[str, int]]:
@@ -236,7 +254,7 @@ def _duplicates(audit: "Audit") -> dict[str, Any]:
     }
 
 
-def _contamination(audit: "Audit", texts: Texts) -> dict[str, Any]:
+def _contamination(audit: "Audit", texts: Texts, excerpts: Excerpts) -> dict[str, Any]:
     matches = shown_matches(audit)
     if audit.contamination is None or matches is None:
         return {"benchmarks": [], "shards": [], "by_quadrant": {}, "drop_first": None, "matches": []}
@@ -244,14 +262,14 @@ def _contamination(audit: "Audit", texts: Texts) -> dict[str, Any]:
     rows = []
     for match in matches.to_pylist():
         sample = match.pop("sample")
-        quoted = excerpt(texts[sample], match["sample_start"], match["sample_end"], memorized=False)
         item = items[match["benchmark"], match["item_id"], match["component"]]
+        places = (
+            (texts[sample], match["sample_start"], match["sample_end"]),
+            (item, match["item_start"], match["item_end"]),
+        )
+        quoted = (asdict(excerpt(*place, memorized=False, excerpts=excerpts)) for place in places)
         rows.append(
-            {
-                **match,
-                "excerpt_sample": asdict(quoted),
-                "excerpt_item": asdict(excerpt(item, match["item_start"], match["item_end"], memorized=False)),
-            }
+            {**match, **_place(audit, sample), **dict(zip(("excerpt_sample", "excerpt_item"), quoted, strict=True))}
         )
     return {
         "benchmarks": [asdict(b) for b in audit.contamination.benchmarks],
@@ -286,18 +304,28 @@ def _item_texts(audit: "Audit", matches: pa.Table) -> dict[tuple[str, str, str],
     return found
 
 
-def _sample(audit: "Audit", i: int, text: str) -> dict[str, Any]:
-    scores, start, end = audit.sight.scores, int(audit.spans.start[i]), int(audit.spans.end[i])
-    reasons, code = audit.sight.reasons, int(audit.sight.quadrant[i])
+def _place(audit: "Audit", i: int) -> dict[str, Any]:
+    """Where a sample lies on the map."""
+    scores, code = audit.sight.scores, int(audit.sight.quadrant[i])
     return {
-        "sample_id": audit.batch.sample_id[i].as_py(),
-        "row": int(audit.batch.row[i]),
         "quadrant": QUADRANTS[code] if code != UNMAPPED else None,
         "difficulty": scores.difficulty[i],
         "memorization": scores.memorization(audit.policy.map.memorization.score)[i],
+    }
+
+
+def _sample(audit: "Audit", i: int, text: str, excerpts: Excerpts) -> dict[str, Any]:
+    scores, start, end = audit.sight.scores, int(audit.spans.start[i]), int(audit.spans.end[i])
+    reasons, cluster = audit.sight.reasons, audit.duplicates.cluster_id
+    copies = [int(audit.batch.row[j]) for j in np.flatnonzero(cluster == cluster[i]) if j != i]
+    return {
+        "sample_id": audit.batch.sample_id[i].as_py(),
+        "row": int(audit.batch.row[i]),
+        **_place(audit, i),
         **{name: values[i] for name, values in scores.selectable().items()},
         "n_tokens": audit.n_tokens[i],
         "cluster_size": audit.duplicates.cluster_size[i],
+        "cluster_rows": copies[:MOST_EXAMPLES],
         "copies": reasons.copies[i],
         "recall": RECALLS[reasons.recall[i]] if reasons.recall[i] != NO_RECALL else None,
         "equivalent_dose": reasons.equivalent_dose[i],
@@ -308,8 +336,8 @@ def _sample(audit: "Audit", i: int, text: str) -> dict[str, Any]:
         "reasons": str(audit.actions.reasons[i]),
         "loss_in": scores.loss_in[i],
         "loss_out": scores.loss_out[i],
-        "excerpt": asdict(excerpt(text, max(start, 0), max(end, 0))),
-        "heat": [{"text": piece, "level": level} for piece, level in _heat(audit, i, text)],
+        "excerpt": asdict(excerpt(text, max(start, 0), max(end, 0), excerpts=excerpts)),
+        "heat": [{"text": piece, "level": level} for piece, level in _heat(audit, i, text, excerpts)],
         "losses": {
             "train": _losses(audit.trace.train[:, i]),
             "in_fold": _losses(audit.trace.loss_in[:, i]),
@@ -318,14 +346,14 @@ def _sample(audit: "Audit", i: int, text: str) -> dict[str, Any]:
     }
 
 
-def _heat(audit: "Audit", i: int, text: str) -> list[tuple[str, int]]:
+def _heat(audit: "Audit", i: int, text: str, excerpts: Excerpts) -> list[tuple[str, int]]:
     """The text around the sample's span in pieces, each with the share of its loss that training removed, in levels."""
     heat = audit.heats.get(i)
     if heat is None or not len(heat.share) or not np.isfinite(heat.share).all():
         return []
     edges = np.maximum.accumulate([*heat.offsets[:, 0].tolist(), int(heat.offsets[-1, 1])])
     levels = np.minimum((heat.share * HEAT_LEVELS).astype(int), HEAT_LEVELS - 1)
-    return heat_strip(text, edges.tolist(), levels.tolist())
+    return heat_strip(text, edges.tolist(), levels.tolist(), excerpts=excerpts)
 
 
 def _losses(values: NDArray[np.float32]) -> list[float]:

@@ -1,7 +1,7 @@
-"""The map as a picture, and the small loss traces. Same facts, same bytes: no dates, no random ids, no global state."""
+"""The map as a picture. Same facts, same bytes: no dates, no random ids, no global state. Its parts have names."""
 
 import io
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Any
@@ -10,13 +10,12 @@ import matplotlib
 import numpy as np
 from matplotlib import font_manager
 from matplotlib.axes import Axes
-from matplotlib.collections import PolyCollection
-from matplotlib.colors import LinearSegmentedColormap, LogNorm
 from matplotlib.figure import Figure
-from matplotlib.patches import Rectangle
-from matplotlib.ticker import FuncFormatter, NullLocator
+from matplotlib.patches import PathPatch, Rectangle
+from matplotlib.path import Path as MapPath
 from numpy.typing import NDArray
 
+from carto_audit.density import level_edges, map_frame
 from carto_audit.text import safe_inline
 
 
@@ -66,13 +65,14 @@ SCORE_WORDS: Mapping[str, str] = {
 }
 """Every score and published statistic, in words; a policy may choose the first four as the map's axis."""
 
-_INK, _MUTED, _RULE, _MARK = "#1c2733", "#5b6874", "#8a96a1", "#8c1d0f"
+_INK, _MUTED, _RULE, _MARK, _ITEM = "#1c2733", "#5b6874", "#8a96a1", "#8c1d0f", "#f0b429"
 _LEFT = 0.075
 # Light is few: the first colour still stands out on the tints, the last is nearly black.
-_DENSITY = LinearSegmentedColormap.from_list("density", ["#c9cdbd", "#9aa5a0", "#647a8c", "#34527a", "#122a52"])
+_DENSITY = ("#c9cdbd", "#9aa5a0", "#647a8c", "#34527a", "#122a52")
 # Hexagons across and, for regular ones in these axes, down.
 _CELLS = (76, 29)
-_MARKED = 8
+_NUMBERED = 8
+_MOST_ITEMS = 2000
 
 
 def map_figure(
@@ -82,27 +82,32 @@ def map_figure(
     n_tokens: NDArray[np.integer[Any]],
     facts: Mapping[str, Any],
     control_scores: Mapping[int, float],
+    confirmed: NDArray[np.bool_] | None = None,
 ) -> Figure:
     """The batch on its map: difficulty (nats per token) by memorization, arrays of shape (N,), NaN = not on the map.
 
-    `facts` is the report; `control_scores` gives the median memorization of the planted controls by dose.
+    `facts` is the report; `control_scores` gives the median memorization of the planted controls by dose, `confirmed` (N,)
+    which samples hold a benchmark item. Every part that a page may restyle or make alive carries a name in the SVG.
     """
     placed = np.isfinite(difficulty) & np.isfinite(memorization)
     thresholds = facts["map"]["thresholds"]
     xs, ys = np.asarray(difficulty, float)[placed], np.asarray(memorization, float)[placed]
     controls = {dose: score for dose, score in sorted(control_scores.items()) if np.isfinite(score)}
-    x_range = _axis_range(xs, thresholds["difficulty"], (), floor=0.5, air=0.09)
-    y_range = _axis_range(ys, thresholds["memorization"], controls.values(), floor=0.1, air=0.14)
+    frame = map_frame(xs, ys, (thresholds["difficulty"], thresholds["memorization"]), controls.values())
 
     figure = Figure(figsize=(9.6, 6.9), dpi=150, facecolor="white")
     axes = figure.add_axes((_LEFT, 0.125, 0.78, 0.725))
-    axes.set(xlim=x_range, ylim=y_range)
+    axes.set(xlim=frame.difficulty, ylim=frame.memorization)
     _draw_quadrants(axes, thresholds, facts["map"]["quadrants"])
-    cells = _draw_density(axes, xs, ys)
+    most = _draw_density(axes, xs, ys)
     _draw_thresholds(axes, thresholds, facts["map"]["threshold_rules"])
+    marked = _draw_items(
+        axes, facts["contamination"]["matches"], facts["riskiest"], _located(xs, ys, confirmed, placed)
+    )
     _draw_riskiest(axes, facts["riskiest"])
     _draw_controls(axes, controls)
-    _draw_frame(figure, axes, facts, cells, int(n_tokens[placed].sum()), len(xs))
+    _draw_frame(figure, axes, facts)
+    _draw_legend(figure, facts, (len(xs), int(n_tokens[placed].sum())), most, marked)
     return figure
 
 
@@ -115,32 +120,6 @@ def figure_svg(figure: Figure) -> bytes:
 def figure_png(figure: Figure) -> bytes:
     """The figure as PNG at its own resolution, without a software stamp."""
     return _saved(figure, "png", {"Software": None}, dpi=150)
-
-
-def sparkline(lines: Iterable[tuple[str, Sequence[float], Sequence[float | None]]], description: str) -> str:
-    """A trace of losses as a small SVG: one (CSS class, epochs, losses in nats per token) per line, all on one scale.
-
-    Numbers that are not finite are left out. `description` and the classes come from the program, never from data.
-    """
-    drawn = [
-        (name, [(x, y) for x, y in zip(xs, ys, strict=True) if y is not None and np.isfinite(y)])
-        for name, xs, ys in lines
-    ]
-    points = [point for _, line in drawn for point in line]
-    if not points:
-        return ""
-    left, right = min(x for x, _ in points), max(x for x, _ in points)
-    top = max(max(y for _, y in points), 1e-9)
-    body = ""
-    for name, line in drawn:
-        at = [f"{2 + 92 * (x - left) / max(right - left, 1):.1f},{26 - 24 * max(y, 0) / top:.1f}" for x, y in line]
-        if len(at) > 1:
-            body += f'<polyline class="{name}" points="{" ".join(at)}"/>'
-        elif at:
-            x, y = at[0].split(",")
-            body += f'<circle class="{name}" cx="{x}" cy="{y}" r="1.6"/>'
-    label = f'role="img" aria-label="{description}"'
-    return f'<svg class="trace" viewBox="0 0 96 28" width="96" height="28" {label}>{body}</svg>'
 
 
 def percent(share: float | None) -> str:
@@ -157,22 +136,6 @@ def _saved(figure: Figure, kind: str, metadata: dict[str, str | None], dpi: int)
     return stream.getvalue()
 
 
-def _axis_range(
-    values: NDArray[np.floating[Any]], threshold: float | None, marks: Iterable[float], floor: float, air: float
-) -> tuple[float, float]:
-    """Nearly all values (99.8 %), the threshold and every mark, with a share of air; never narrower than `floor`."""
-    known = [*marks, *(float(v) for v in (np.percentile(values, [0.1, 99.9]) if len(values) else []))]
-    known += [threshold] if threshold is not None else []
-    low, high = (min(known), max(known)) if known else (0.0, 1.0)
-    space = max(air * (high - low), floor / 2)
-    low, high = low - space, high + space
-    if threshold is not None:
-        # A fifth of the axis on either side of the threshold: room for the quadrants' names.
-        low = min(low, (threshold - 0.2 * high) / 0.8)
-        high = max(high, (threshold - 0.2 * low) / 0.8)
-    return low, high
-
-
 def _draw_quadrants(
     axes: Axes, thresholds: Mapping[str, float | None], quadrants: Mapping[str, Mapping[str, Any]]
 ) -> None:
@@ -185,34 +148,38 @@ def _draw_quadrants(
         east, north = name in ("ambiguous_hard", "noisy_outlier"), name in ("hotspot_memorized", "noisy_outlier")
         corner = (x if east else left, y if north else bottom)
         width, height = (right - x) if east else (x - left), (top - y) if north else (y - bottom)
-        axes.add_patch(Rectangle(corner, width, height, facecolor=words.tint, edgecolor="none", zorder=0))
+        field = Rectangle(corner, width, height, facecolor=words.tint, edgecolor="none", zorder=0, gid=f"field-{name}")
+        axes.add_patch(field)
         share = quadrants.get(name, {}).get("token_share")
         place = (1 if east else 0, 1 if north else 0)
         look: dict[str, Any] = {"ha": "right" if east else "left", "color": words.ink, "bbox": _backed(words.tint)}
-        dx = -10 if east else 10
-        _note(
-            axes, percent(share), place, (dx, -27 if north else 25), "axes fraction", fontsize=18, weight="bold", **look
-        )
-        _note(axes, words.title, place, (dx, -42 if north else 11), "axes fraction", fontsize=10, **look)
+        dx, system = -10 if east else 10, "axes fraction"
+        big: dict[str, Any] = {"fontsize": 18, "weight": "bold", "gid": f"share-{name}", **look}
+        _note(axes, percent(share), place, (dx, -27 if north else 25), system, **big)
+        _note(axes, words.title, place, (dx, -42 if north else 11), system, fontsize=10, gid=f"title-{name}", **look)
 
 
-def _draw_density(axes: Axes, xs: NDArray[np.floating[Any]], ys: NDArray[np.floating[Any]]) -> PolyCollection | None:
-    """Hexagonal counts of samples, rasterized; what lies outside the axes is counted in the cells at their edge."""
+def _draw_density(axes: Axes, xs: NDArray[np.floating[Any]], ys: NDArray[np.floating[Any]]) -> int:
+    """Hexagons by how many samples they hold, a path per level; what lies outside the axes counts in the cells at their
+    edge. Returns the count of the fullest."""
     if not len(xs):
-        look: dict[str, Any] = {"ha": "center", "color": _MUTED, "bbox": _backed("white")}
+        look: dict[str, Any] = {"ha": "center", "color": _MUTED, "bbox": _backed("white"), "gid": "empty"}
         _note(axes, "no sample has a place on the map", (0.5, 0.65), (0, 0), "axes fraction", **look)
-        return None
+        return 0
     (left, right), (bottom, top) = axes.get_xlim(), axes.get_ylim()
     inside = np.clip(xs, left, right), np.clip(ys, bottom, top)
-    style: dict[str, Any] = {"cmap": _DENSITY, "linewidths": 0.35, "edgecolors": "white", "zorder": 2}
-    cells = axes.hexbin(*inside, gridsize=_CELLS, extent=(left, right, bottom, top), mincnt=1, rasterized=True, **style)
-    cells.set_norm(LogNorm(vmin=1, vmax=max(_most(cells), 10)))
-    return cells
-
-
-def _most(cells: PolyCollection) -> float:
-    counts = cells.get_array()
-    return 0.0 if counts is None or not len(counts) else float(counts.max())
+    cells = axes.hexbin(*inside, gridsize=_CELLS, extent=(left, right, bottom, top), mincnt=1)
+    cells.remove()
+    counts, centres = np.asarray(cells.get_array()), np.asarray(cells.get_offsets())
+    hexagon = np.asarray(cells.get_paths()[0].vertices)
+    edges = level_edges(int(counts.max()), len(_DENSITY))
+    for level, colour in enumerate(_DENSITY[: len(edges)]):
+        held = centres[np.searchsorted(edges, counts, side="right") == level + 1]
+        if len(held):
+            path = MapPath.make_compound_path(*(MapPath(hexagon + centre, closed=True) for centre in held))
+            look = {"facecolor": colour, "edgecolor": "white", "linewidth": 0.35, "gid": f"density-{level}"}
+            axes.add_patch(PathPatch(path, zorder=2, **look))
+    return int(counts.max())
 
 
 def _draw_thresholds(
@@ -222,32 +189,79 @@ def _draw_thresholds(
     style: dict[str, Any] = {"color": _INK, "linewidth": 1.0, "linestyle": (0, (4, 3)), "zorder": 3}
     look: dict[str, Any] = {"fontsize": 8.5, "color": _INK, "parse_math": False}
     if (y := thresholds["memorization"]) is not None:
-        axes.axhline(y, **style)
+        axes.axhline(y, gid="border-memorization", **style)
         words = _drawable(f"{y:.2f} · {rules['memorization']['words']}", 84)
+        look["gid"] = "rule-memorization"
         _note(axes, words, (0, y), (10, 5), ("axes fraction", "data"), bbox=_backed("white"), **look)
     if (x := thresholds["difficulty"]) is not None:
-        axes.axvline(x, **style)
+        axes.axvline(x, gid="border-difficulty", **style)
         words = _drawable(f"{x:.2f} · {rules['difficulty']['words']}", 84)
         left, right = axes.get_xlim()
         across = (x - left) / (right - left)
         side = "left" if across < 0.3 else "right" if across > 0.7 else "center"
+        look["gid"] = "rule-difficulty"
         _note(axes, words, (x, 1), (0, 5), ("data", "axes fraction"), ha=side, **look)
 
 
+def _located(
+    xs: NDArray[np.floating[Any]],
+    ys: NDArray[np.floating[Any]],
+    confirmed: NDArray[np.bool_] | None,
+    placed: NDArray[np.bool_],
+) -> NDArray[np.floating[Any]]:
+    """Where the samples with a confirmed benchmark item lie, (M, 2), at most _MOST_ITEMS of them."""
+    if confirmed is None:
+        return np.empty((0, 2))
+    return np.column_stack((xs, ys))[confirmed[placed]][:_MOST_ITEMS]
+
+
+def _draw_items(
+    axes: Axes,
+    matches: Sequence[Mapping[str, Any]],
+    riskiest: Sequence[Mapping[str, Any]],
+    located: NDArray[np.floating[Any]],
+) -> int:
+    """A diamond for each sample with a confirmed benchmark item. Those that the page quotes are named by their match;
+    those among the riskiest are named there. Returns how many there are."""
+    look: dict[str, Any] = {"color": _ITEM, "markeredgecolor": _INK, "markeredgewidth": 0.7, "zorder": 4}
+    axes.plot(*_inside(axes, located).T, "D", markersize=5.2, gid="items", **look)
+    named = {sample["row"] for sample in riskiest}
+    for place, match in enumerate(matches):
+        at = match["difficulty"], match["memorization"]
+        if match["tier"] == "confirmed" and match["row"] not in named and None not in at:
+            named.add(match["row"])
+            axes.plot(*_inside(axes, np.array([at], float)).T, "D", markersize=5.2, gid=f"match-{place}", **look)
+    return len(located)
+
+
 def _draw_riskiest(axes: Axes, riskiest: Sequence[Mapping[str, Any]]) -> None:
-    """The first samples of the report's table, ringed, and numbered as there where the numbers have room."""
-    (left, right), (bottom, top) = axes.get_xlim(), axes.get_ylim()
+    """The samples of the report's table, ringed; the first are numbered as there, where the numbers have room."""
     numbered: list[NDArray[np.floating[Any]]] = []
-    for rank, sample in enumerate(riskiest[:_MARKED], start=1):
-        x, y = sample["difficulty"], sample["memorization"]
-        if x is None or y is None:
+    for place, sample in reversed(list(enumerate(riskiest))):
+        if sample["difficulty"] is None or sample["memorization"] is None:
             continue
-        at = (min(max(x, left), right), min(max(y, bottom), top))
-        axes.plot(*at, "o", markersize=8, markerfacecolor="none", markeredgecolor=_MARK, markeredgewidth=1.2, zorder=5)
-        pixel = axes.transData.transform(at)
+        ((x, y),) = _inside(axes, np.array([(sample["difficulty"], sample["memorization"])], float))
+        first = place < _NUMBERED
+        look: dict[str, Any] = {"markerfacecolor": "none", "markeredgecolor": _MARK, "zorder": 5 + first / 2}
+        size: dict[str, Any] = (
+            {"markersize": 8, "markeredgewidth": 1.3} if first else {"markersize": 5, "markeredgewidth": 0.8}
+        )
+        axes.plot(x, y, "o", gid=f"sample-{place}", **size, **look)
+    for place, sample in enumerate(riskiest[:_NUMBERED]):
+        if sample["difficulty"] is None or sample["memorization"] is None:
+            continue
+        ((x, y),) = _inside(axes, np.array([(sample["difficulty"], sample["memorization"])], float))
+        pixel = axes.transData.transform((x, y))
         if all(np.hypot(*(pixel - other)) > 26 for other in numbered):
             numbered.append(pixel)
-            _note(axes, str(rank), at, (5, 4), "data", fontsize=8, color=_MARK, bbox=_backed("white"))
+            look = {"fontsize": 8, "color": _MARK, "bbox": _backed("white"), "gid": f"rank-{place}"}
+            _note(axes, str(place + 1), (x, y), (5, 4), "data", **look)
+
+
+def _inside(axes: Axes, points: NDArray[np.floating[Any]]) -> NDArray[np.floating[Any]]:
+    """Points (M, 2), those outside the axes moved to their edge."""
+    low, high = np.array([axes.get_xlim(), axes.get_ylim()]).T
+    return np.asarray(np.clip(points, low, high))
 
 
 def _draw_controls(axes: Axes, controls: Mapping[int, float]) -> None:
@@ -255,54 +269,64 @@ def _draw_controls(axes: Axes, controls: Mapping[int, float]) -> None:
     beside = axes.get_yaxis_transform()
     bottom, top = axes.get_ylim()
     if controls:
-        _note(axes, "a secret planted …", (1, 1), (4, 5), "axes fraction", fontsize=8.5, color=_MUTED)
+        _note(axes, "a secret planted …", (1, 1), (4, 5), "axes fraction", fontsize=8.5, color=_MUTED, gid="ruler")
     lowest = -np.inf
     for dose, score in sorted(controls.items(), key=lambda item: item[1]):
-        axes.plot([0.994, 1.014], [score, score], transform=beside, color=_MARK, linewidth=2.2, clip_on=False, zorder=6)
+        look: dict[str, Any] = {"transform": beside, "clip_on": False, "zorder": 6, "gid": f"mark-{dose}"}
+        axes.plot([0.994, 1.014], [score, score], color=_MARK, linewidth=2.2, **look)
         # Labels of nearly equal scores are stacked; the marks stay where they are.
         lowest = max(score, lowest + 0.045 * (top - bottom))
         times = "once" if dose == 1 else f"{dose} times"
         place = axes.transAxes.inverted().transform(axes.transData.transform((0, lowest)))[1]
-        _note(
-            axes, f"{times}  {score:.2f}", (1.014, place), (5, 0), "axes fraction", fontsize=9, va="center", color=_MARK
-        )
+        said: dict[str, Any] = {"fontsize": 9, "va": "center", "color": _MARK, "gid": f"dose-{dose}"}
+        _note(axes, f"{times}  {score:.2f}", (1.014, place), (5, 0), "axes fraction", **said)
 
 
-def _draw_frame(
-    figure: Figure, axes: Axes, facts: Mapping[str, Any], cells: PolyCollection | None, tokens: int, samples: int
-) -> None:
-    """Title, axis names, scale of the density and the line that says what was measured."""
+def _draw_frame(figure: Figure, axes: Axes, facts: Mapping[str, Any]) -> None:
+    """Title and axis names. Memorization ends at 1, whatever room is left above."""
     score = SCORE_WORDS.get(facts["map"]["score"], "memorization")
     axes.set_xlabel("difficulty: early loss, nats per token", fontsize=10, color=_INK, labelpad=6)
     axes.set_ylabel(f"memorization: {score}", fontsize=10, color=_INK, labelpad=6)
+    bottom, top = axes.get_ylim()
+    axes.set_yticks([tick for tick in axes.get_yticks() if bottom <= tick <= min(top, 1)])
     axes.tick_params(colors=_MUTED, labelsize=9, length=3, color=_RULE)
     for spine in axes.spines.values():
         spine.set(color=_RULE, linewidth=0.7)
     paths = facts["batch"]["paths"]
     name = _drawable(PurePath(paths[0]).name if paths else "batch", 60)
     title = name + (f" and {len(paths) - 1:,} more" if len(paths) > 1 else "")
-    figure.text(_LEFT, 0.945, "Memorization map", fontsize=15, fontweight="bold", color=_INK)
-    figure.text(_LEFT, 0.908, title, fontsize=10, color=_MUTED, parse_math=False)
+    figure.text(_LEFT, 0.945, "Memorization map", fontsize=15, fontweight="bold", color=_INK, gid="heading")
+    figure.text(_LEFT, 0.908, title, fontsize=10, color=_MUTED, parse_math=False, gid="heading")
+
+
+def _draw_legend(figure: Figure, facts: Mapping[str, Any], counted: tuple[int, int], most: int, marked: int) -> None:
+    """What the marks mean, and what was measured with what."""
+    panel = figure.add_axes((0, 0, 1, 1), gid="legend", zorder=-1)
+    panel.set(xlim=(0, 1), ylim=(0, 1))
+    panel.set_axis_off()
+    if most:
+        for place, (words, colour) in enumerate(zip(level_words(most), _DENSITY, strict=False)):
+            x = 0.575 + 0.058 * place
+            panel.plot(x, 0.936, "h", color=colour, markersize=10)
+            panel.text(x + 0.011, 0.936, words, fontsize=8.5, color=_MUTED, va="center", gid=f"level-{place}")
+        panel.text(0.5665, 0.962, "samples in a cell", fontsize=8.5, color=_MUTED, va="center")
     folds, parameters = facts["run"]["folds"], facts["run"]["proxy"]["parameters"]
-    proxies = (
-        f"{folds} proxies of {parameters:,} parameters" if folds > 1 else f"one proxy of {parameters:,} parameters"
-    )
-    counts = f"{samples:,} sample{'' if samples == 1 else 's'} · {tokens:,} tokens"
-    note = f"{counts} · measured with {proxies} · rings: the riskiest samples"
-    figure.text(_LEFT, 0.022, note, fontsize=8.5, color=_MUTED)
-    if cells is not None:
-        _draw_scale(figure, cells)
+    proxies = f"{folds} proxies of {parameters:,} parameters" if folds > 1 else f"a proxy of {parameters:,} parameters"
+    samples, tokens = counted
+    note = f"{samples:,} sample{'' if samples == 1 else 's'} · {tokens:,} tokens · {proxies}"
+    panel.text(_LEFT, 0.027, note, fontsize=8.5, color=_MUTED, va="center")
+    panel.plot(0.606, 0.027, "o", markersize=7, markerfacecolor="none", markeredgecolor=_MARK, markeredgewidth=1.2)
+    panel.text(0.617, 0.027, "the riskiest samples", fontsize=8.5, color=_MUTED, va="center")
+    if marked:
+        panel.plot(0.776, 0.027, "D", markersize=5.2, color=_ITEM, markeredgecolor=_INK, markeredgewidth=0.7)
+        panel.text(0.786, 0.027, "hold a benchmark item", fontsize=8.5, color=_MUTED, va="center")
 
 
-def _draw_scale(figure: Figure, cells: PolyCollection) -> None:
-    most = max(_most(cells), 10)
-    scale = figure.colorbar(cells, cax=figure.add_axes((0.675, 0.935, 0.18, 0.014)), orientation="horizontal")
-    scale.set_ticks([tick for tick in (1, 10, 100, 1000, 10_000, 100_000, 1_000_000) if tick <= most])
-    scale.ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
-    scale.ax.xaxis.set_minor_locator(NullLocator())
-    scale.ax.tick_params(colors=_MUTED, labelsize=8, length=2, pad=2)
-    scale.ax.set_title("samples per cell", fontsize=8.5, color=_MUTED, loc="left", pad=4)
-    scale.outline.set_visible(False)
+def level_words(most: int) -> list[str]:
+    """What each level of the density holds, fewest first: `1`, `2–3`, `4–6`."""
+    edges = level_edges(most, len(_DENSITY))
+    ends = [*(edge - 1 for edge in edges[1:]), max(most, 1)]
+    return [f"{low:,}" if low == high else f"{low:,}–{high:,}" for low, high in zip(edges, ends, strict=True)]
 
 
 def _backed(colour: str) -> dict[str, Any]:

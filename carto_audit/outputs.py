@@ -58,6 +58,7 @@ def write_outputs(audit: "Audit", facts: dict[str, Any], folder: Path) -> None:
         n_tokens=audit.n_tokens,
         facts=facts,
         control_scores=audit.sight.reasons.ruler,
+        confirmed=audit.contamination.is_tier("confirmed") if audit.contamination else None,
     )
     write_report(folder, facts, figure_svg(figure), figure_png(figure))
     verdict = json_bytes(verdict_document(audit.verdict, audit.policy, audit.batch.sha256))

@@ -81,7 +81,7 @@ def public_facts(facts: Mapping[str, Any], report_sha256: str) -> dict[str, Any]
     kept: dict[str, Any] = {name: _unquoted(facts[name]) for name in SHOWN}
     left_out = "excerpts, sample ids, item ids, the list of the riskiest samples and the list of matches"
     published = facts.get("published") or {"left_out": left_out, "report_sha256": report_sha256}
-    return {**kept, "riskiest": [], "published": published}
+    return {**kept, "excerpts": "none", "riskiest": [], "published": published}
 
 
 def _unquoted(value: Any) -> Any:

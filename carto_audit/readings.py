@@ -22,6 +22,13 @@ OUTCOME_WORDS: Mapping[str, str] = {
     "waived": "waived",
 }
 
+EXCERPT_WORDS: Mapping[str, str] = {
+    "redacted": "Secrets and personal data are masked, and so is every number and code around the memorized passage.",
+    "full": "Nothing is masked in these excerpts: do not publish this page.",
+    "none": "This page was made without excerpts.",
+}
+"""What a page says of its excerpts, by how they were made."""
+
 SEEN_WELL = 0.9
 """AUC from which a dose counts as seen; the words for less are in `sight`."""
 
@@ -138,6 +145,15 @@ def judged(finding: Mapping[str, Any]) -> str:
     metric, observed = finding["metric"], finding["observed"]
     seen = "not measured" if observed is None else metric_value(metric, observed)
     return f"{seen}, {bound(finding)} {metric_value(metric, finding['limit'])}"
+
+
+def estimated(finding: Mapping[str, Any], facts: Mapping[str, Any]) -> str:
+    """Why the number that a rule was judged on is not the one on the map; empty where it is."""
+    measured, interval = facts["metrics"].get(finding["metric"]), facts["metric_intervals"].get(finding["metric"])
+    if measured is None or interval is None or finding["observed"] in (None, measured):
+        return ""
+    low, high, best = (metric_value(finding["metric"], value) for value in (*interval, measured))
+    return f"Estimated as {best}, between {low} and {high}: judged on the unfavourable end."
 
 
 def decisive(facts: Mapping[str, Any]) -> list[Mapping[str, Any]]:

@@ -5,7 +5,12 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Literal, get_args
 
+from stdnum import luhn
+from stdnum.iso7064 import mod_97_10
+
+from carto_audit.identifiers import identifiers, phones
 from carto_audit.text import INVISIBLE, safe_inline
 
 # How far beyond an excerpt the detectors look, so that a secret cut by its border is seen whole (a PEM key: 3,300).
@@ -14,6 +19,10 @@ _MARGIN = 4096
 _SPAN_LIMIT = 400
 
 Interval = tuple[int, int]
+Excerpts = Literal["none", "redacted", "full"]
+"""How much of the samples a report quotes: nothing, without secrets and personal data, or as it is."""
+
+EXCERPTS: tuple[Excerpts, ...] = get_args(Excerpts)
 Finder = Callable[[str], Iterator[Interval]]
 
 
@@ -49,26 +58,11 @@ def _is_ipv6(text: str) -> bool:
     return True
 
 
-def _is_phone(text: str) -> bool:
-    digits = sum(c.isdigit() for c in text)
-    if text.startswith(("+", "00", "(")):
-        return digits >= 8
-    # Without a prefix: ten digits in groups (North America) or a trunk zero; not the dates that prose is full of.
-    return digits >= 9 and (
-        text.startswith("0") or re.fullmatch(r"(?:1[ .-])?\d{3}[ .-]\d{3}[ .-]\d{4}", text) is not None
-    )
-
-
 def _is_key_material(text: str) -> bool:
     if re.fullmatch(r"[0-9a-fA-F]+", text):
         return True
     kinds = sum(any(check(c) for c in text) for check in (str.isdigit, str.islower, str.isupper))
     return kinds == 3 and len(set(text)) >= 14
-
-
-def _luhn(digits: str) -> bool:
-    doubled = (int(d) * (1 + position % 2) for position, d in enumerate(reversed(digits)))
-    return sum(value - 9 * (value > 9) for value in doubled) % 10 == 0
 
 
 _CARD_RUN = re.compile(r"(?<!\d)\d(?:[ -]?\d){12,}")
@@ -85,7 +79,7 @@ def _cards(text: str) -> Iterator[Interval]:
                 digits += group
                 if len(digits) > 19:
                     break
-                if len(digits) >= 13 and _luhn(digits):
+                if len(digits) >= 13 and luhn.is_valid(digits):
                     yield groups[first][0], start + len(group)
 
 
@@ -97,11 +91,7 @@ def _ibans(text: str) -> Iterator[Interval]:
     for run in _IBAN_RUN.finditer(text):
         for end in range(len(run.group()), 14, -1):
             compact = run.group()[:end].replace(" ", "")
-            if (
-                len(compact) >= 15
-                and run.group()[end - 1] != " "
-                and int("".join(str(int(c, 36)) for c in compact[4:] + compact[:4])) % 97 == 1
-            ):
+            if len(compact) >= 15 and run.group()[end - 1] != " " and mod_97_10.is_valid(compact[4:] + compact[:4]):
                 yield run.start(), run.start() + end
                 break
 
@@ -133,7 +123,8 @@ _DETECTORS: tuple[tuple[str, Finder], ...] = (
     ("[ssn]", _matches(r"(?<![\d-])(?!000|666|9)\d{3}([ -])(?!00)\d{2}\1(?!0000)\d{4}(?![\d-])")),
     ("[ip]", _matches(r"(?<![\d.])(?:[0-9]{1,3}\.){3}[0-9]{1,3}(?!\d|\.\d)", _is_ipv4)),
     ("[ip]", _matches(r"(?<![\w:.])[0-9A-Fa-f:]{4,39}(?:\.[0-9]{1,3}){0,3}(?![\w:])", _is_ipv6)),
-    ("[phone]", _matches(r"(?<![\w+])[+(]{0,2}\d(?:[ ().\-/]{0,2}\d){6,15}(?!\w)", _is_phone)),
+    ("[phone]", phones),
+    ("[id]", identifiers),
     ("[secret]", _matches(r"(?<![A-Za-z0-9+/_-])[A-Za-z0-9+/_-]{32,}={0,2}", _is_key_material)),
     ("[number]", _matches(r"\d{9,}")),
 )
@@ -156,20 +147,25 @@ def redact(text: str, span: Interval | None = None) -> str:
     return _masked(text, _found(text, span), 0, len(text))
 
 
-def excerpt(text: str, start: int, end: int, context: int = 120, *, memorized: bool = True) -> Excerpt:
-    """The passage `text[start:end]` with up to `context` characters on each side, redacted and printable.
+def excerpt(
+    text: str, start: int, end: int, context: int = 120, *, memorized: bool = True, excerpts: Excerpts = "redacted"
+) -> Excerpt:
+    """The passage `text[start:end]` with up to `context` characters on each side, redacted (unless `excerpts` says
+    otherwise) and printable.
 
     Offsets beyond the text are clamped. Numbers and codes are masked in the whole excerpt, since the span that scored
     highest may end just before the secret; `memorized=False` leaves them readable, as a benchmark item needs. Looks at
     a bounded window, so its cost does not grow with the text.
     """
+    if excerpts == "none":
+        return Excerpt(before="", span="", after="")
     start = min(max(start, 0), len(text))
     end = min(max(end, start), len(text))
     left, right = max(start - context, 0), min(end + context, len(text))
     shown = min(end, start + _SPAN_LIMIT)
     codes = (left, right) if memorized else None
-    before, span = _pieces(text, (left, start, shown), codes)
-    (after,) = _pieces(text, (end, right), codes)
+    before, span = _pieces(text, (left, start, shown), codes, excerpts)
+    (after,) = _pieces(text, (end, right), codes, excerpts)
     return Excerpt(
         before=("…" if left else "") + _line(before),
         span=_line(span) + ("…" if shown < end else ""),
@@ -177,13 +173,17 @@ def excerpt(text: str, start: int, end: int, context: int = 120, *, memorized: b
     )
 
 
-def heat_strip(text: str, cuts: list[int], levels: list[int]) -> list[tuple[str, int]]:
+def heat_strip(
+    text: str, cuts: list[int], levels: list[int], *, excerpts: Excerpts = "redacted"
+) -> list[tuple[str, int]]:
     """The passage `text[cuts[0]:cuts[-1]]` in pieces of one level each, redacted and printable as a memorized passage is.
 
     `cuts` ascend, and `levels` has one level for each pair of neighbours. A masked secret is one label, at the level of the
     piece in which it begins.
     """
-    clean, found, places = _cleaned(text, tuple(cuts), (cuts[0], cuts[-1]))
+    if excerpts == "none":
+        return []
+    clean, found, places = _cleaned(text, tuple(cuts), (cuts[0], cuts[-1]), excerpts)
     ends = [next((end for start, end, _ in found if start < place < end), place) for place in places]
     strip: list[tuple[str, int]] = []
     for (low, high), level in zip(pairwise(ends), levels, strict=True):
@@ -195,14 +195,14 @@ def heat_strip(text: str, cuts: list[int], levels: list[int]) -> list[tuple[str,
     return strip
 
 
-def _pieces(text: str, cuts: tuple[int, ...], span: Interval | None) -> list[str]:
-    """The redacted parts of `text` between consecutive `cuts`."""
-    clean, found, places = _cleaned(text, cuts, span)
+def _pieces(text: str, cuts: tuple[int, ...], span: Interval | None, excerpts: Excerpts) -> list[str]:
+    """The parts of `text` between consecutive `cuts`."""
+    clean, found, places = _cleaned(text, cuts, span, excerpts)
     return [_masked(clean, found, a, b) for a, b in pairwise(places)]
 
 
 def _cleaned(
-    text: str, cuts: tuple[int, ...], span: Interval | None
+    text: str, cuts: tuple[int, ...], span: Interval | None, excerpts: Excerpts
 ) -> tuple[str, list[tuple[int, int, str]], list[int]]:
     """The window around the `cuts` without what is invisible, which is dropped before the detectors look; what to mask in
     it; and where the cuts lie in it."""
@@ -215,7 +215,7 @@ def _cleaned(
         position[high] = length
     clean = "".join(parts)
     inside = None if span is None else _clamped(span, window, position)
-    return clean, _found(clean, inside), [position[cut] for cut in cuts]
+    return clean, [] if excerpts == "full" else _found(clean, inside), [position[cut] for cut in cuts]
 
 
 def _clamped(span: Interval, window: Interval, position: dict[int, int]) -> Interval:

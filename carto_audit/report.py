@@ -4,6 +4,7 @@ import base64
 import hashlib
 import json
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -14,8 +15,10 @@ from markupsafe import Markup
 
 from carto_audit import charts, figures, files, readings
 from carto_audit.charts import dose_panels, height_of
-from carto_audit.errors import AuditError
+from carto_audit.dossier import dossiers, match_pairs, point_labels
+from carto_audit.errors import AuditError, UsageError
 from carto_audit.figures import percent
+from carto_audit.mapview import VIEW_BOX, page_map
 from carto_audit.metrics import METRICS
 from carto_audit.readings import FORM_WORDS, KIND_WORDS, RECALL_WORDS, by_dose, number, score_words, times, words
 from carto_audit.resources import resource_folder
@@ -28,7 +31,6 @@ _MAP_LIMIT = 900_000
 # The tables are shortened until the page fits; the first entry is what the design promises.
 _TABLE_ROWS = (50, 25, 10, 0)
 _STRING_LIMIT = 400
-_HEAT_CHARACTERS, _HEAT_PIECES, _HEAT_LEVELS = 1600, 240, 5
 
 COMPARED_DOSES = (4, 16)
 """At which every score and statistic is compared; where none was planted so often, at all doses."""
@@ -62,7 +64,7 @@ _SCORE_GROUPS: Mapping[str, Mapping[str, str]] = {
 def render_html(facts: Mapping[str, Any], map_svg: str) -> str:
     """The page from the facts of `report.json` and the text of `map.svg`; below PAGE_LIMIT whatever the facts hold."""
     safe = _safe(json.loads(json.dumps(_storable(facts), sort_keys=True, allow_nan=False)))
-    image = map_svg.encode() if len(map_svg) <= _MAP_LIMIT else b""
+    picture = map_svg if len(map_svg) <= _MAP_LIMIT else ""
     css, script = (_asset(name) for name in ("report.css", "report.js"))
     page = ""
     for rows in _TABLE_ROWS:
@@ -74,7 +76,7 @@ def render_html(facts: Mapping[str, Any], map_svg: str) -> str:
             css_hash=_csp_hash(css),
             script=script,
             script_hash=_csp_hash(script),
-            map_data=base64.b64encode(image).decode(),
+            picture=page_map(picture, point_labels(safe, rows)),
         )
         if len(page.encode()) < PAGE_LIMIT:
             break
@@ -89,11 +91,22 @@ def write_report(folder: Path, facts: Mapping[str, Any], map_svg: bytes, map_png
     files.write_text(folder / "report.html", render_html(facts, map_svg.decode()))
 
 
-def render_again(folder: Path) -> None:
-    """Renders `report.html` from the `report.json` and `map.svg` of a finished audit. AuditError if it cannot."""
+def render_again(folder: Path, excerpts: str | None = None) -> None:
+    """Renders `report.html` from the `report.json` and `map.svg` of a finished audit. AuditError if it cannot.
+
+    `excerpts` may be what the audit was made with, or "none", which every page can be made of; UsageError otherwise,
+    since neither masks nor secrets can be had from excerpts. `report.json` stays as it was attested.
+    """
     try:
         facts = json.loads((folder / "report.json").read_text(encoding="utf-8"))
-        page = render_html(facts, (folder / "map.svg").read_text(encoding="utf-8"))
+        if excerpts not in (None, "none", facts["excerpts"]):
+            raise UsageError(
+                f"--excerpts {excerpts}: the audit was made with {safe_inline(str(facts['excerpts']), 20)} excerpts; "
+                f"only `none` can be made of it, or run `carto-audit ingest` with --excerpts {excerpts}"
+            )
+        page = render_html(
+            _without_excerpts(facts) if excerpts == "none" else facts, (folder / "map.svg").read_text(encoding="utf-8")
+        )
     except OSError as error:
         where = safe_inline(str(error.filename), 160)
         raise AuditError(f"{where}: cannot read: {error.strerror}; run the audit again") from error
@@ -103,9 +116,25 @@ def render_again(folder: Path) -> None:
     files.write_text(folder / "report.html", page)
 
 
+def _without_excerpts(facts: Mapping[str, Any]) -> dict[str, Any]:
+    """The facts as an audit with `--excerpts none` would have left them."""
+    empty = {"before": "", "span": "", "after": ""}
+    kinship, contamination = facts["run"]["kinship"], facts["contamination"]
+    quotes = [{**quote, "excerpt": empty} for quote in kinship["boilerplate"]]
+    matches = [{**match, "excerpt_sample": empty, "excerpt_item": empty} for match in contamination["matches"]]
+    return {
+        **facts,
+        "excerpts": "none",
+        "run": {**facts["run"], "kinship": {**kinship, "boilerplate": quotes}},
+        "contamination": {**contamination, "matches": matches},
+        "riskiest": [{**sample, "excerpt": empty, "heat": []} for sample in facts["riskiest"]],
+    }
+
+
 def _view(facts: Mapping[str, Any]) -> dict[str, Any]:
     """What the template shows beyond the facts themselves."""
     panels, shown = dose_panels(facts), facts["riskiest"][: _TABLE_ROWS[0]]
+    pairs = match_pairs(facts["contamination"]["matches"][: _TABLE_ROWS[0]])
     return {
         "status": readings.STATUS_WORDS.get(facts["verdict"]["status"], "Inconclusive"),
         "sentence": readings.verdict_sentence(facts),
@@ -123,10 +152,10 @@ def _view(facts: Mapping[str, Any]) -> dict[str, Any]:
         "compared_doses": _compared_doses(facts),
         "reading": readings.power_reading(facts),
         "sweep_reading": readings.sweep_reading(facts["map"]["forget"]["sweep"]),
-        "traces": [_trace(sample, facts["run"]["logged_epochs"]) for sample in shown],
-        "heats": [_heat(sample["heat"]) for sample in shown],
-        "doses": [_dose(sample["equivalent_dose"], facts["detection"]["ruler"]) for sample in shown],
-        "reasons": [_other_reasons(sample) for sample in shown],
+        "dossiers": dossiers(facts, pairs, len(shown)),
+        "pairs": pairs,
+        "excerpt_words": readings.EXCERPT_WORDS.get(facts["excerpts"], ""),
+        "risky_in": Counter(sample["quadrant"] for sample in shown),
         "risky_quadrants": {sample["quadrant"] for sample in shown},
         "risky_recalls": {sample["recall"] for sample in shown},
         "planted": [_least_found(benchmark) for benchmark in facts["contamination"]["benchmarks"]],
@@ -226,52 +255,6 @@ def _amounts(aucs: Sequence[float]) -> str:
     return "sees some" if high >= readings.SEEN_WELL else "weak"
 
 
-def _heat(pieces: Sequence[Mapping[str, Any]]) -> list[tuple[str, int]]:
-    """A heat strip of bounded length, each piece with a level of 0 to 4. Spaces stand between pieces, so no bar of colour
-    ends in the void."""
-    strip: list[tuple[str, int]] = []
-    room = _HEAT_CHARACTERS
-    for piece in pieces[:_HEAT_PIECES]:
-        text, level = piece["text"][:room], min(max(int(piece["level"]), 0), _HEAT_LEVELS - 1)
-        room -= len(text)
-        bare = text.strip()
-        before, after = (" " if space else "" for space in (text[:1].isspace(), bare and text[-1:].isspace()))
-        strip += [(part, rank) for part, rank in ((before, 0), (bare, level), (after, 0)) if part]
-        if len(text) < len(piece["text"]):
-            break
-    cut = len(pieces) > _HEAT_PIECES or not room
-    return [*strip, ("…", 0)] if cut and strip else strip
-
-
-def _dose(dose: float | None, ruler: Mapping[str, float]) -> str:
-    """How often a planted secret occurs that is memorized as strongly; open-ended beyond what was planted."""
-    planted = sorted(int(known) for known in ruler)
-    if dose is None or not planted:
-        return "–"
-    sign = "≤" if dose <= planted[0] else "≥" if dose >= planted[-1] else "≈"
-    return f"{sign} {dose:,.0f} ×"
-
-
-def _other_reasons(sample: Mapping[str, Any]) -> str:
-    """The reasons of a sample's action beyond its recall and its dose, which the page shows in a place of their own."""
-    said = (*(f"{recall.title.lower()}:" for recall in RECALL_WORDS.values()), sample["dose_words"] or "–")
-    return "; ".join(clause for clause in str(sample["reasons"]).split("; ") if not clause.startswith(said))
-
-
-def _trace(sample: Mapping[str, Any], logged: Sequence[int]) -> Markup:
-    """The sample's losses as a small picture. Markup is safe here: numbers and our own words, nothing from data."""
-    losses = sample["losses"]
-    train, inside, outside = (losses[key][:400] for key in ("train", "in_fold", "out_of_fold"))
-    epochs = [float(epoch) for epoch in logged]
-    lines = [
-        ("train", [float(epoch + 1) for epoch in range(len(train))], train),
-        ("out", epochs[-len(outside) :] if outside else [], outside[-len(epochs) :]),
-        ("in", epochs[-len(inside) :] if inside else [], inside[-len(epochs) :]),
-    ]
-    ends = f"seen {number(sample['loss_in'])}, unseen {number(sample['loss_out'])}"
-    return Markup(figures.sparkline(lines, f"loss over epochs: {ends} nats per token"))
-
-
 def _sentence(text: str) -> str:
     """With a capital first letter; the rest stays."""
     return text[:1].upper() + text[1:]
@@ -322,7 +305,10 @@ def _template() -> Any:
     environment.filters.update(words=words, slug=_slug, short=safe_inline, sentence=_sentence)
     environment.globals.update(quadrants=figures.QUADRANTS, outcome_words=readings.OUTCOME_WORDS, recalls=RECALL_WORDS)
     environment.globals.update(metric_value=readings.metric_value, metric_meaning=_meaning, sight=readings.sight)
-    environment.globals.update(bound=readings.bound, judged=readings.judged, height_of=height_of, chart=charts)
+    environment.globals.update(
+        bound=readings.bound, judged=readings.judged, estimated=readings.estimated, height_of=height_of, chart=charts
+    )
+    environment.globals.update(view_box=VIEW_BOX)
     return environment.get_template("report.html.j2")
 
 

@@ -140,6 +140,7 @@ def _riskiest(count: int) -> list[dict[str, Any]]:
                 "forget_score": round(0.05 * (i % 4), 3),
                 "n_tokens": 44 + 3 * i,
                 "cluster_size": 8 if i < 5 else 1,
+                "cluster_rows": [3, 5, 8, 13, 21] if i < 5 else [],
                 "copies": copies,
                 "recall": recall,
                 "equivalent_dose": dose,
@@ -169,6 +170,7 @@ def _riskiest(count: int) -> list[dict[str, Any]]:
 
 def _match(i: int) -> dict[str, Any]:
     passage = "Natalia packs crates of pears on Monday and half as many on Tuesday"
+    edited = passage.replace("half", "twice") if i == 2 else passage
     return {
         "sample_id": f"pydoc/json/{i:05d}",
         "row": 900 + i,
@@ -187,7 +189,10 @@ def _match(i: int) -> dict[str, Any]:
         "reason": "longest verbatim run of 31 words",
         "near_variant": i == 2,
         "view": "program" if i == 3 else "words",
-        "excerpt_sample": {"before": "… see also the notes. ", "span": passage, "after": ". The decoder then reads …"},
+        "quadrant": ("hotspot_memorized", "hotspot_memorized", "stable_easy", None)[i],
+        "difficulty": None if i == 3 else 4.2 + 0.3 * i,
+        "memorization": None if i == 3 else 0.7 - 0.25 * i,
+        "excerpt_sample": {"before": "… see also the notes. ", "span": edited, "after": ". The decoder then reads …"},
         "excerpt_item": {"before": "", "span": passage, "after": ". How many crates does she pack in all?"},
     }
 
@@ -246,6 +251,15 @@ def _policy() -> dict[str, Any]:
     return {"name": "default", "sha256": "9f" * 32, "resolved": resolved}
 
 
+def _counts() -> list[list[int]]:
+    """A coarse map with a group above the threshold and a cloud below it."""
+    columns = make_columns()
+    seen = np.histogram2d(
+        -columns["memorization"], columns["difficulty"], bins=(11, 56), range=((-1.1, 0.1), (2.5, 7.9))
+    )
+    return [[int(count) for count in row] for row in seen[0]]
+
+
 def _cut(way: str, value: float, words: str, share: float, drawn: bool) -> dict[str, Any]:
     fixed = way == "percentile"
     return {
@@ -278,6 +292,7 @@ def make_facts() -> dict[str, Any]:
     }
     return {
         "schema_version": 1,
+        "excerpts": "redacted",
         "tool": {"name": "carto-audit", "version": "0.1.0"},
         "batch": {
             "paths": ["vendor_batch.parquet"],
@@ -396,6 +411,7 @@ def make_facts() -> dict[str, Any]:
                     {"delta": 0.2, "forgetting_share": 0.02, "agreement": 0.62},
                 ],
             },
+            "grid": {"difficulty": [2.5, 7.9], "memorization": [-0.1, 1.1], "counts": _counts()},
         },
         "detection": _detection(),
         "duplicates": {

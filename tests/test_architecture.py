@@ -12,17 +12,17 @@ PACKAGE = Path(carto_audit.__file__).parent
 DOCUMENT = PACKAGE.parent / "docs" / "architecture.md"
 
 ORDER = (
-    "errors resources text files work progress workers redact strict policy_file refusals "
+    "errors resources text files work progress workers identifiers redact strict policy_file refusals "
     "shards records weights batch words tables rarity alignment programs skeleton duplicates tokens "
     "mappings dataset_folder benchmark hub registry "
     "index candidates tiers evidence views detectability index_file sources search commonplace contamination "
     "controls kinship folds proxy sequences trace train "
-    "thresholds baselines spans scores power datamap reasons sight noise interventions metrics measure "
+    "thresholds baselines spans scores power datamap density reasons sight noise interventions metrics measure "
     "policy_chain policy policy_schema policy_diff policy_explain record demands waivers verdict policy_cases policy_replay "
     "statement envelope proof "
-    "results gate audit detection facts figures readings charts report outputs curation "
-    "publication card splice croissant push console annotations sarif junit gitlab markdown github targets formats "
-    "demo cli_apply cli_benchmarks cli_policy cli_proof cli_card cli_report cli"
+    "results gate audit detection facts figures readings charts differences dossier mapview report outputs curation "
+    "publication card splice croissant push plot console annotations sarif junit gitlab markdown github targets formats "
+    "demo cli_apply cli_benchmarks cli_policy cli_proof cli_card cli_report cli_completion cli reference"
 ).split()
 """Each module imports only modules to its left, also inside functions and for types."""
 
@@ -32,11 +32,13 @@ PRINTERS = {
     "cli_apply",
     "cli_benchmarks",
     "cli_card",
+    "cli_completion",
     "cli_policy",
     "cli_proof",
     "cli_report",
     "console",
     "formats",
+    "reference",
 }
 
 

@@ -1,7 +1,20 @@
+import xml.etree.ElementTree as ElementTree
+
 import pytest
 from report_facts import make_facts
 
-from carto_audit.charts import BOTTOM, LEFT, RIGHT, TOP, dose_panels, height_of
+from carto_audit.charts import (
+    BOTTOM,
+    LEFT,
+    LOSS_HEIGHT,
+    LOSS_WIDTH,
+    RIGHT,
+    TOP,
+    dose_panels,
+    height_of,
+    loss_chart,
+    sparkline,
+)
 
 
 def test_a_panel_per_form_has_a_curve_per_kind_and_three_pale_ones():
@@ -74,3 +87,35 @@ def test_without_controls_there_is_no_picture():
     facts = make_facts()
     facts["detection"]["scores"] = {}
     assert dose_panels(facts) == ()
+
+
+def test_a_trace_scales_all_lines_alike_and_skips_what_is_unknown():
+    svg = sparkline([("train", [1, 2, 3], [6.0, 3.0, 1.0]), ("in", [3], [0.5]), ("out", [2, 3], [None, 6.0])], "losses")
+    root = ElementTree.fromstring(svg)
+    assert [node.get("class") for node in root] == ["train", "in", "out"]
+    assert root[0].get("points").startswith("2.0,2.0 ")
+    assert root[2].get("cy") == "2.0"
+
+
+def test_a_trace_without_numbers_is_empty():
+    assert sparkline([("train", [1, 2], [None, float("nan")])], "losses") == ""
+
+
+def test_a_loss_picture_has_every_line_and_axes_that_begin_at_zero():
+    drawn = loss_chart([("train", [1, 2, 3], [6.0, 3.0, 1.0]), ("in", [3], [0.5]), ("out", [2, 3], [None, 6.0])])
+    assert [line.look for line in drawn.lines] == ["train", "in", "out"]
+    assert [words for _, words in drawn.levels] == ["0", "2", "4", "6"]
+    assert [words for _, words in drawn.epochs] == ["1", "3"]
+    assert drawn.lines[0].end[1] < drawn.levels[0][0]
+    points = [point.split(",") for line in drawn.lines for point in line.points.split()]
+    assert all(0 <= float(x) <= LOSS_WIDTH and 0 <= float(y) <= LOSS_HEIGHT for x, y in points)
+
+
+@pytest.mark.parametrize("losses", [[0.0], [0.0, 0.0], [1e9, 1.0], [1e-12], [-1.0, 2.0]])
+def test_any_losses_have_a_picture(losses):
+    drawn = loss_chart([("in", list(range(len(losses))), losses)])
+    assert 1 <= len(drawn.levels) <= 5
+
+
+def test_unknown_losses_have_no_picture():
+    assert loss_chart([("in", [1, 2], [None, float("nan")]), ("out", [], [])]) is None

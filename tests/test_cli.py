@@ -19,9 +19,11 @@ FLAGS = {
     "benchmarks build": "--out --registry --name --map --config --split",
     "benchmarks list": "--index --registry --items",
     "ingest": "--policy --benchmark --registry --out --text-column --id-column --proxy --device --epochs --folds --max-tokens "
-    "--repeats --reference --baseline --seed --fail-on --format",
+    "--repeats --reference --baseline --seed --fail-on --format --excerpts --quiet",
     "demo": "--out --seed",
-    "report": "--format",
+    "report": "--format --excerpts --open",
+    "completion": "",
+    "apply": "--remove --out",
     "policy check": "",
     "attest": "--key --new-key",
     "verify": "--policy --key",
@@ -383,3 +385,34 @@ def test_the_installed_program_exits_with_0_and_2(tmp_path):
     assert ended.code == 2
     assert "default" in ended.err
     assert sys.executable not in ended.err
+
+
+@pytest.mark.parametrize("excerpts", ["none", "full"])
+def test_excerpts_and_quiet_reach_every_file_and_stream(excerpts, tmp_path, gate, carto):
+    secret = "jane.doe@example.com"
+    batch = write_parquet(tmp_path / "batch.parquet", [f"{text} Write to {secret}." for text in sentences(48)])
+    out = tmp_path / "out"
+    ended = carto("ingest", batch, "--policy", gate, "--out", out, "--epochs", 2, "--excerpts", excerpts, "--quiet")
+    assert ended.out.splitlines()[-1] == f"> Report   {out / 'report.html'}"
+    assert len(ended.out.splitlines()) == 2
+    assert ended.err == (
+        ""
+        if excerpts == "none"
+        else "Warning: --excerpts full quotes secrets and personal data as they are; do not publish it.\n"
+    )
+    facts = json.loads((out / "report.json").read_text())
+    assert facts["excerpts"] == excerpts
+    assert len(facts["riskiest"]) > 0
+    for name in ("report.json", "report.html"):
+        assert (secret in (out / name).read_text()) == (excerpts == "full"), name
+    assert ("Write to" in (out / "report.json").read_text()) == (excerpts == "full")
+    assert sum(map(sum, facts["map"]["grid"]["counts"])) == facts["batch"]["trained_samples"]
+
+
+def test_a_report_cannot_show_more_than_its_audit_kept(audited, carto, tmp_path):
+    folder = shutil.copytree(audited.folder, tmp_path / "audit")
+    ended = carto("report", folder, "--excerpts", "full")
+    assert ended.code == 2
+    assert len(ended.err.splitlines()) == 1
+    assert "made with redacted excerpts" in ended.err
+    assert carto("report", folder, "--excerpts", "none").code == 0

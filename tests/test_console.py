@@ -6,7 +6,8 @@ from report_facts import REMEDIES, make_facts
 from rich.console import Console
 from test_report import HOSTILE, poisoned
 
-from carto_audit.console import RichProgress, planted_table, render_summary
+from carto_audit import console as console_module
+from carto_audit.console import RichProgress, next_command, open_console, planted_table, render_summary
 
 OURS = ("│", "|", "╭", "╰", "+", ">", "✖", "✔", "▲", "?", "x", "!", "·")
 
@@ -65,6 +66,73 @@ def test_hostile_text_never_starts_a_line_or_controls_the_terminal(poison, width
     assert all(line.startswith((*OURS, "  2 rules", "  0 rules")) or "rules of the policy" in line for line in lines)
 
 
+def test_the_summary_draws_the_map_and_says_what_to_run_next():
+    text = _summary(make_facts())
+    assert "8.2 % Memorized hotspot" in text
+    assert "◂ secret ×4" in text
+    assert text.splitlines()[-1] == "> Next     carto-audit apply vendor_batch-audit"
+    assert "downweight × 0.5: memorized hotspot and noisy outlier" in " ".join(text.replace("│", " ").split())
+    assert "412,345" not in _summary(make_facts())
+    wide = _summary(make_facts(), 160)
+    assert "33,415" in wide
+    assert len(wide.splitlines()) <= 40
+
+
+@pytest.mark.parametrize(
+    ("status", "begins"),
+    [
+        ("rejected", "carto-audit apply '/a b'"),
+        ("accepted", "carto-audit card '/a b' --readme README.md"),
+        ("accepted_with_warnings", "carto-audit card '/a b'"),
+        ("inconclusive", "carto-audit report '/a b' --open"),
+    ],
+)
+def test_the_next_command_fits_the_verdict(status, begins):
+    facts = make_facts()
+    facts["verdict"]["status"] = status
+    assert next_command(facts, Path("/a b")).startswith(begins)
+
+
+def test_quiet_leaves_the_verdict_and_the_report():
+    console = _console()
+    render_summary(make_facts(), Path("out"), console, quiet=True)
+    first, second = console.file.getvalue().splitlines()
+    assert "REJECTED  vendor_batch.parquet" in first
+    assert second == "> Report   out/report.html"
+
+
+def test_ascii_streams_get_an_ascii_map():
+    stream = io.BytesIO()
+    console = Console(file=io.TextIOWrapper(stream, encoding="ascii", errors="replace"), width=100)
+    render_summary(make_facts(), Path("out"), console)
+    console.file.flush()
+    text = stream.getvalue().decode()
+    assert "< secret x4" in text
+    assert "####" in text
+
+
+@pytest.mark.parametrize("variable", ["FORCE_COLOR", "CI"])
+def test_a_log_file_gets_no_moving_bars_whatever_is_forced(monkeypatch, capsys, variable):
+    monkeypatch.setenv(variable, "1")
+    console = open_console()
+    with RichProgress(console).task("Training", 10, "tokens") as advance:
+        advance(10)
+    out = capsys.readouterr().out
+    assert "Training: 10 tokens in" in out
+    assert "\r" not in out
+    assert "\x1b[?25l" not in out
+
+
+def test_a_sign_of_life_says_how_long_it_will_take(monkeypatch):
+    console = _console()
+    monkeypatch.setattr(console_module, "_HEARTBEAT", -1.0)
+    clock = iter((0.0, 30.0, 30.0, 40.0, 40.0))
+    monkeypatch.setattr(console_module.time, "monotonic", lambda: next(clock))
+    with RichProgress(console).task("Training", 100, "tokens") as advance:
+        advance(25)
+    assert "· Training: 25 %, about 0:01:30 left" in console.file.getvalue()
+
+
 def test_markup_in_data_is_shown_not_obeyed():
     facts = make_facts()
     facts["findings"][1]["reason"] = "[/bold] and [red]"
@@ -95,7 +163,7 @@ def test_without_a_terminal_each_stage_is_one_plain_line():
 
 
 def test_on_a_terminal_stages_may_overlap_and_end_in_any_order():
-    console = _console(force_terminal=True)
+    console = _console(force_terminal=True, force_interactive=True)
     progress = RichProgress(console)
     with progress.task("first", 10) as first, progress.task("second") as second:
         second(3)
@@ -108,7 +176,7 @@ def test_on_a_terminal_stages_may_overlap_and_end_in_any_order():
 
 
 def test_an_error_inside_a_stage_leaves_the_terminal_usable():
-    console = _console(force_terminal=True)
+    console = _console(force_terminal=True, force_interactive=True)
     with pytest.raises(ValueError, match="lost"), RichProgress(console).task("training", 10):
         raise ValueError("lost")
     assert console.file.getvalue().rstrip().endswith("\x1b[?25h")

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from report_facts import control_scores, make_columns, make_facts
 
-from carto_audit.figures import QUADRANTS, figure_png, figure_svg, map_figure, sparkline
+from carto_audit.figures import QUADRANTS, figure_png, figure_svg, level_words, map_figure
 
 
 def _map(facts=None, controls=None, **columns):
@@ -23,6 +23,7 @@ def test_the_map_names_quadrants_with_their_shares_and_the_doses_as_text():
     assert {words.title for words in QUADRANTS.values()} <= texts
     assert {"68.8 %", "20.6 %", "8.2 %", "2.4 %"} <= texts
     assert {"once  0.31", "4 times  0.55", "16 times  0.86"} <= texts
+    assert {"samples in a cell", "1", "the riskiest samples"} <= texts
 
 
 @pytest.mark.parametrize("count", [0, 1, 2, 300_000])
@@ -58,13 +59,38 @@ def test_a_hostile_batch_name_is_drawn_as_plain_text():
     assert "\x1b" not in svg
 
 
-def test_a_trace_scales_all_lines_alike_and_skips_what_is_unknown():
-    svg = sparkline([("train", [1, 2, 3], [6.0, 3.0, 1.0]), ("in", [3], [0.5]), ("out", [2, 3], [None, 6.0])], "losses")
-    root = ElementTree.fromstring(svg)
-    assert [node.get("class") for node in root] == ["train", "in", "out"]
-    assert root[0].get("points").startswith("2.0,2.0 ")
-    assert root[2].get("cy") == "2.0"
+def names_of(svg, prefix):
+    groups = ElementTree.fromstring(svg).iter("{http://www.w3.org/2000/svg}g")
+    return [name for name in (group.get("id", "") for group in groups) if name.startswith(prefix)]
 
 
-def test_a_trace_without_numbers_is_empty():
-    assert sparkline([("train", [1, 2], [None, float("nan")])], "losses") == ""
+def test_every_risky_sample_and_every_quoted_item_is_a_named_point():
+    facts = make_facts()
+    facts["riskiest"][3]["row"] = facts["contamination"]["matches"][1]["row"]
+    svg = figure_svg(_map(facts))
+    assert set(names_of(svg, "sample-")) == {f"sample-{i}" for i in range(50)}
+    # One is no confirmed item, one lies nowhere, and one is named as a risky sample already.
+    assert names_of(svg, "match-") == ["match-0", "match-2"]
+
+
+def test_every_sample_with_a_confirmed_item_is_marked_up_to_a_limit():
+    columns = make_columns(5000)
+    for confirmed, drawn in ((np.zeros(5000, bool), 0), (np.arange(5000) < 7, 7), (np.ones(5000, bool), 2000)):
+        svg = figure_svg(_map(**columns, confirmed=confirmed))
+        (items,) = [
+            node
+            for node in ElementTree.fromstring(svg).iter("{http://www.w3.org/2000/svg}g")
+            if node.get("id") == "items"
+        ]
+        assert len(list(items.iter("{http://www.w3.org/2000/svg}use"))) == drawn
+        assert (b"hold a benchmark item" in svg) == (drawn > 0)
+
+
+def test_levels_of_the_density_leave_no_count_out():
+    for most in (1, 2, 3, 7, 37, 100_000):
+        words = level_words(most)
+        ends = [[int(end.replace(",", "")) for end in level.split("–")] for level in words]
+        assert ends[0][0] == 1
+        assert ends[-1][-1] == most
+        assert all(a[-1] + 1 == b[0] for a, b in zip(ends, ends[1:], strict=False))
+        assert len(words) <= 5

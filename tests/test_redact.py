@@ -35,6 +35,12 @@ PEM = "-----BEGIN RSA PRIVATE KEY-----\n" + "MIIEpAIBAAKCAQEA7bq9Xc2\n" * 30 + "
         ("00123456789", "[phone]"),
         ("739182640155", "[number]"),
         (PEM, "[private key]"),
+        ("98765 43210", "[phone]"),
+        ("(0)44 668 18 00 0", "[phone]"),
+        ("756.9217.0769.85", "[id]"),
+        ("RSSMRA85T10A562S", "[id]"),
+        ("54362315K", "[id]"),
+        ("390.533.447-05", "[id]"),
     ],
 )
 def test_each_kind_of_secret_is_masked_by_its_label(secret, label):
@@ -55,6 +61,29 @@ def test_each_kind_of_secret_is_masked_by_its_label(secret, label):
 )
 def test_ordinary_text_stays_readable(text):
     assert redact(text) == text
+
+
+@pytest.mark.parametrize("written", ["756.9217.0769.84", "RSSMRA85T10A562T", "54362315L", "390.533.447-06"])
+def test_an_identifier_whose_check_digit_is_wrong_is_none(written):
+    assert redact(f"before {written} after") == f"before {written} after"
+
+
+def test_a_window_full_of_numbers_is_masked_rather_than_checked_for_ever():
+    shown = redact("12345 67890 " * 700)
+    assert "12345" in shown[:20]
+    assert not any(map(str.isdigit, shown[-200:]))
+
+
+@pytest.mark.parametrize("excerpts", ["none", "full"])
+def test_excerpts_may_be_left_out_or_left_as_they_are(excerpts):
+    text = "write to jane.doe@example.com today\x1b"
+    shown = excerpt(text, 0, len(text), excerpts=excerpts)
+    strip = heat_strip(text, [0, 9, len(text)], [0, 4], excerpts=excerpts)
+    if excerpts == "none":
+        assert shown == excerpt("", 0, 0)
+        assert strip == []
+    else:
+        assert shown.span == strip_text(strip) == "write to jane.doe@example.com today"
 
 
 def test_a_number_that_fails_its_checksum_is_no_card_and_no_iban():

@@ -3,9 +3,11 @@ import re
 from html.parser import HTMLParser
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from report_facts import AUCS, REMEDIES, control_scores, make_columns, make_facts
 
-from carto_audit.errors import AuditError
+from carto_audit.errors import AuditError, UsageError
 from carto_audit.figures import SCORE_WORDS, figure_png, figure_svg, map_figure
 from carto_audit.report import PAGE_LIMIT, render_again, render_html, write_report
 from carto_audit.resources import resource_folder
@@ -60,7 +62,8 @@ def poisoned(value, poison):
         return poison if not value.isidentifier() or len(value) > 14 else value
     if isinstance(value, dict):
         return {
-            key: item if key in ("score", "status", "metric") else poisoned(item, poison) for key, item in value.items()
+            key: item if key in ("score", "status", "metric", "excerpts") else poisoned(item, poison)
+            for key, item in value.items()
         }
     return [poisoned(item, poison) for item in value] if isinstance(value, list) else value
 
@@ -71,7 +74,7 @@ def test_hostile_text_in_every_field_stays_text(poison):
     facts["run"]["packages"][poison] = facts["run"]["seconds"][poison] = 1.0
     facts["detection"]["scores"][poison] = {poison: {poison: {}}}
     clean, page = Page(render_html(make_facts(), SVG)), Page(render_html(facts, SVG))
-    assert {tag: page.tags.get(tag) for tag in ("script", "style", "img")} == {"script": 1, "style": 1, "img": 1}
+    assert {tag: page.tags.get(tag) for tag in ("script", "style", "img")} == {"script": 1, "style": 1, "img": None}
     assert set(page.tags) <= set(clean.tags)
     assert not [name for name, _ in page.attributes if name.startswith("on") or name == "style"]
     assert {value for name, value in page.attributes if name == "href"} <= {
@@ -104,7 +107,102 @@ def test_one_page_holds_verdict_rules_map_and_every_section():
     ):
         assert words in text
     assert html.startswith("<!doctype html>")
-    assert "data:image/svg+xml;base64," in html
+
+
+def map_svg(facts):
+    return figure_svg(map_figure(**make_columns(), facts=facts, control_scores=control_scores())).decode()
+
+
+def test_the_first_screen_says_why_in_words_that_need_no_manual():
+    html = render_html(make_facts(), map_svg(make_facts()))
+    hero = " ".join(Page(html[html.index('<section class="hero"') : html.index('aria-labelledby="cuts"')]).text)
+    hero = " ".join(hero.split())
+    assert "8.2 %, at most 2.0 % hotspot-mass Share of the batch's tokens that are easy and memorized" in hero
+    assert "Benchmark items that the batch holds, beyond doubt." in hero
+    assert "This rule only warns." in hero
+    for words in ("samples in a cell", "among the riskiest", "holds a benchmark item", "secrets lie that we planted"):
+        assert words in hero
+
+
+def test_a_number_that_was_estimated_says_so_where_it_decides():
+    facts = make_facts()
+    words = "Estimated as 8.2 %, between 7.8 % and 8.5 %"
+    assert words not in render_html(facts, SVG)
+    facts["findings"][1]["observed"] = 0.0848
+    assert words in render_html(facts, SVG)
+
+
+def test_the_map_is_part_of_the_page_and_its_points_have_a_row_or_a_match():
+    html = render_html(make_facts(), map_svg(make_facts()))
+    points = re.findall(r'data-of="([^"]+)"', html)
+    assert len(points) == 53
+    assert all(f'id="{name}"' in html for name in points)
+    assert {"hotspot_memorized", "noisy_outlier"} == set(re.findall(r'data-choose="([^"]+)"', html))
+
+
+def test_a_matched_sample_opens_to_both_passages_with_their_differences():
+    facts = make_facts()
+    facts["riskiest"][1]["row"] = 902
+    html = render_html(facts, SVG)
+    row = html[html.index('<tbody id="sample-1"') : html.index('<tbody id="sample-2"')]
+    assert '<mark class="only">twice </mark>' in row
+    assert '<mark class="only">half </mark>' in row
+    assert 'href="#match-2"' in row
+    article = html[html.index('id="match-2"') : html.index('id="match-3"')]
+    assert '<mark class="only">twice </mark>' in article
+
+
+def test_a_risky_sample_opens_to_its_losses_and_its_copies():
+    html = render_html(make_facts(), SVG)
+    first = html[html.index('<tbody id="sample-0"') : html.index('<tbody id="sample-1"')]
+    assert "Copies of the whole sample: row 3, 5, 8, 13, 21 and 2 more." in " ".join("".join(Page(first).text).split())
+    picture = first[first.index('<svg class="losses"') :]
+    assert picture.count("<polyline") == 3
+    assert "epoch 12" in picture
+
+
+@pytest.mark.parametrize(
+    ("mode", "words"),
+    [
+        ("redacted", "Secrets and personal data are masked"),
+        ("full", "Nothing is masked in these excerpts: do not publish this page."),
+        ("none", "This page was made without excerpts."),
+    ],
+)
+def test_the_page_says_how_its_excerpts_were_made(mode, words):
+    facts = make_facts()
+    facts["excerpts"] = mode
+    html = render_html(facts, SVG)
+    assert words in section(html, "riskiest")
+    assert words in section(html, "provenance")
+
+
+def test_a_page_without_excerpts_can_be_made_of_any_audit_and_nothing_else(tmp_path):
+    facts = make_facts()
+    write_report(tmp_path, facts, SVG.encode(), b"png")
+    stored = (tmp_path / "report.json").read_bytes()
+    render_again(tmp_path, "none")
+    html = (tmp_path / "report.html").read_text(encoding="utf-8")
+    for words in ("staging host", "Natalia packs", "belongs to the vendor portal", "[code]"):
+        assert words not in html
+    assert "memorized like a secret that occurs about 64 times" in html
+    assert (tmp_path / "report.json").read_bytes() == stored
+    with pytest.raises(UsageError, match="made with redacted excerpts"):
+        render_again(tmp_path, "full")
+    assert (tmp_path / "report.html").read_text(encoding="utf-8") == html
+    render_again(tmp_path, "redacted")
+    assert "Natalia packs" in (tmp_path / "report.html").read_text(encoding="utf-8")
+
+
+@settings(max_examples=25)
+@given(st.text(max_size=40).filter(lambda text: not text.isidentifier()))
+def test_any_text_in_every_field_stays_text(poison):
+    html = render_html(poisoned(make_facts(), poison), SVG)
+    clean, page = Page(render_html(make_facts(), SVG)), Page(html)
+    assert set(page.tags) <= set(clean.tags)
+    assert page.tags["script"] == page.tags["style"] == 1
+    assert {name for name, _ in page.attributes} <= {name for name, _ in clean.attributes} | {"hidden"}
+    assert not [character for character in html if ord(character) < 32 and character not in "\n\t"]
 
 
 @pytest.mark.parametrize(
