@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from carto_audit.index import BRIEF, BRIEFEST, HOT, NUM_PERM, SEED, SHINGLE, Index, band_keys
-from carto_audit.tables import Int
-from carto_audit.words import Ragged, inside_texts, ngram_hashes, premix, segment_minima
+from carto_audit.tables import Int, among
+from carto_audit.words import Hashes, Ragged, fold, inside_texts, ngram_hashes, premix, segment_minima, word_spans
 
 LEAST_CONTAINMENT = 0.45
 """No rule flags a long question below this share of its shingles, so such a pair is dropped before verification."""
@@ -20,6 +20,7 @@ _BLOCK_WORDS = 200_000  # bounds the memory of the join between shingles and gro
 _PIECE = 1 << 14  # positions sketched at once: 8 MB of minima
 _HALVES = (4, 8, 16, 32, 64, 128)  # a window is three of these long and moves by one: 12 to 384 shingles
 _CLUSTER, _CLUSTER_SPAN = 4, 24  # shingles, and the two shortest halves of a window that must hold them
+_AT_ONCE = 1 << 12  # words compared at once
 _LONGEST_WINDOW = 3 * _HALVES[-1]
 
 
@@ -40,6 +41,55 @@ class Pairs:
     group: Int
     first: Int
     last: Int
+
+
+@dataclass(slots=True, kw_only=True)
+class Row:
+    """One anchored row, cut out of its block. What is asked of it again and again is kept."""
+
+    number: int
+    text: str
+    begin: int
+    words: Hashes
+    shingle: Int
+    _spans: Int | None = None
+    _grams: tuple[int, int, Hashes] = (0, 0, np.empty(0, np.uint64))
+    _every: tuple[Hashes, Hashes] | None = None
+
+    @classmethod
+    def of(cls, block: Block, row: int, texts: list[str]) -> "Row":
+        """Row `row` of the block; `texts` are those of the block."""
+        begin, end = block.words.offsets[row : row + 2].tolist()
+        return cls(
+            number=int(block.rows[row]),
+            text=texts[row],
+            begin=begin,
+            words=block.words.values[begin:end],
+            shingle=block.shingle[begin:end],
+        )
+
+    def grams_between(self, begin: int, end: int) -> Hashes:
+        """The sorted shingles of some of its words; the last answer is kept, as twins ask for the same."""
+        if self._grams[:2] != (begin, end):
+            self._grams = (begin, end, np.sort(ngram_hashes(self.words[begin:end], SHINGLE)))
+        return self._grams[2]
+
+    def every(self) -> tuple[Hashes, Hashes]:
+        """All its words and all its shingles, sorted."""
+        if self._every is None:
+            self._every = np.sort(self.words), np.sort(ngram_hashes(self.words, SHINGLE))
+        return self._every
+
+    def characters(self, first: int, end: int) -> tuple[int, int]:
+        """The span in its text of the words `first` to `end`."""
+        if self._spans is None:
+            self._spans = word_spans(self.text)
+        return int(self._spans[first, 0]), int(self._spans[end - 1, 1])
+
+    def spelled(self, word: int) -> str:
+        """One of its words, folded."""
+        start, end = self.characters(word, word + 1)
+        return fold(self.text[start:end])
 
 
 def find_candidates(words: Ragged, index: Index) -> Iterator[tuple[Block, Pairs]]:
@@ -121,42 +171,46 @@ def _clustered(known: Int) -> NDArray[np.bool_]:
 
 
 def _propose_piece(block: Block, known: Int, mixed: NDArray[np.uint32], start: int, index: Index) -> Int:
-    minima, counts = _quarter_minima(known, mixed)  # (NUM_PERM, quarters), (quarters,)
-    found = []
+    halves, begins = np.unique(known // _HALVES[0], return_index=True)
+    counts = np.diff(begins, append=len(known))
+    minima = segment_minima(mixed, begins, NUM_PERM, SEED)  # (NUM_PERM, halves): of those that hold shingles only
+    found = [np.empty(0, np.int64)]
     for half in _HALVES:
-        window, count = _join_three(minima, counts)
-        dense = np.flatnonzero(count >= max(_CLUSTER, half // 2))
-        if len(dense):
-            keys = band_keys(window[:, dense])  # (bands, windows)
-            flat, place = index.bands.table.find(keys.ravel())
+        first, last, low, high = _windows(halves, counts, max(_CLUSTER, half // 2))
+        if len(first):
+            middle = (low + high) // 2  # a window holds one to three halves
+            keys = band_keys(np.minimum(np.minimum(minima[:, low], minima[:, middle]), minima[:, high]))
+            flat, place = index.bands.table.find(keys.ravel())  # (bands * windows,)
             hit, group = index.bands.groups.expand(place)
-            begin = start + dense[flat[hit] % len(dense)] * half
-            found.append(_spread(block, begin, begin + 3 * half, group, len(index.words)))
-        minima, counts = _join_two(minima, counts)
-    return np.unique(np.concatenate(found)) if found else np.empty(0, np.int64)
+            pairs = np.unique(flat[hit] % len(first) * len(index.words) + group)
+            window, group = pairs // len(index.words), pairs % len(index.words)
+            begin, end = start + first[window] * half, start + (last[window] + 3) * half
+            found.append(_spread(block, begin, end, group, len(index.words)))
+        halves, minima, counts = _join_two(halves, minima, counts)
+    return np.unique(np.concatenate(found))
 
 
-def _quarter_minima(known: Int, mixed: NDArray[np.uint32]) -> tuple[NDArray[np.uint32], Int]:
-    """Minima of each run of four positions, the smallest half window; a run without shingles has the empty minimum."""
-    quarter = known // _HALVES[0]
-    size = int(quarter[-1]) + 1
-    filled, begins = np.unique(quarter, return_index=True)
-    minima = np.full((NUM_PERM, size), np.iinfo(np.uint32).max, dtype=np.uint32)
-    minima[:, filled] = segment_minima(mixed, begins, NUM_PERM, SEED)
-    return minima, np.bincount(quarter, minlength=size)
+def _windows(halves: Int, counts: Int, least: int) -> tuple[Int, Int, Int, Int]:
+    """Windows of three halves with `least` shingles or more, those that hold the same halves as one.
+
+    Gives the first half of the first and of the last of them, and the places in `halves` of what they hold.
+    """
+    filled = np.zeros(int(halves[-1]) + 4, dtype=np.int64)
+    filled[halves + 1] = 1
+    before = np.cumsum(filled)
+    low, high = before[:-3], before[3:]  # (windows,): of `halves`, from where to before where
+    total = np.concatenate(([0], np.cumsum(counts)))
+    dense = np.flatnonzero(total[high] - total[low] >= least)
+    low, high = low[dense], high[dense]
+    differs = (np.diff(low) != 0) | (np.diff(high) != 0)
+    opens, closes = np.append(True, differs)[: len(dense)], np.append(differs, True)[: len(dense)]
+    return dense[opens], dense[closes], low[opens], high[opens] - 1
 
 
-def _join_three(minima: NDArray[np.uint32], counts: Int) -> tuple[NDArray[np.uint32], Int]:
-    m = np.pad(minima, ((0, 0), (0, 2)), constant_values=np.iinfo(np.uint32).max)
-    c = np.pad(counts, (0, 2))
-    return np.minimum(np.minimum(m[:, :-2], m[:, 1:-1]), m[:, 2:]), c[:-2] + c[1:-1] + c[2:]
-
-
-def _join_two(minima: NDArray[np.uint32], counts: Int) -> tuple[NDArray[np.uint32], Int]:
-    odd = len(counts) % 2
-    m = np.pad(minima, ((0, 0), (0, odd)), constant_values=np.iinfo(np.uint32).max)
-    c = np.pad(counts, (0, odd))
-    return np.minimum(m[:, ::2], m[:, 1::2]), c[::2] + c[1::2]
+def _join_two(halves: Int, minima: NDArray[np.uint32], counts: Int) -> tuple[Int, NDArray[np.uint32], Int]:
+    joined, begins = np.unique(halves // 2, return_index=True)
+    ends = np.append(begins[1:], len(halves)) - 1
+    return joined, np.minimum(minima[:, begins], minima[:, ends]), np.add.reduceat(counts, begins)
 
 
 def _spread(block: Block, begin: Int, end: Int, group: Int, groups: int) -> Int:
@@ -218,39 +272,42 @@ def _densest(position: Int, code: Int, index: Index) -> tuple[Int, Int, Int]:
 
 
 def _templates(block: Block, named: Int, index: Index) -> Pairs:
-    """Groups without any cold shingle, which their options led to: the places where their exact words stand."""
+    """Groups without any cold shingle, which their options led to: the places where their exact words stand.
+
+    Where a template does not stand word for word, its fullest place.
+    """
     groups = len(index.words)
     cold = index.shingles.total_idf - index.shingles.hot_idf > 0
-    found: list[tuple[int, int, int, int]] = []
+    whole: list[tuple[int, int, int]] = []
+    edited: list[Int] = []
     for code in named[~cold[named % groups]].tolist():
         row, group = divmod(code, groups)
         needle = index.words[group]
         begin, end = block.words.offsets[row : row + 2].tolist()
         starts = find_runs(block.words[row], needle)[:8] if len(needle) else np.empty(0, np.int64)
         for start in (begin + starts).tolist():
-            found.append((row, group, start, start + max(0, len(needle) - SHINGLE)))
+            whole.append((code, start, start + max(0, len(needle) - SHINGLE)))
         if not len(starts):
-            found += [(row, group, *span) for span in _edited_template(block.shingle[begin:end], begin, group, index)]
-    row, group, first, last = np.array(found, dtype=np.int64).reshape(-1, 4).T
-    return Pairs(row=row, group=group, first=first, last=last)
+            shared = among(block.shingle[begin:end], index.shingles.of_group[group])
+            place = begin + np.flatnonzero(shared)
+            edited.append(np.stack([place, np.full_like(place, code)]))
+    position, owner = np.concatenate([np.empty((2, 0), np.int64), *edited], axis=1)
+    first, last, begins = _densest(position, owner, index)
+    exact = np.array(whole, dtype=np.int64).reshape(-1, 3)
+    found = np.concatenate([exact, np.stack([owner[begins], first, last], axis=1)])
+    code, first, last = found[np.argsort(found[:, 0], kind="stable")].T
+    return Pairs(row=code // groups, group=code % groups, first=first, last=last)
 
 
-def _edited_template(shingle: Int, begin: int, group: int, index: Index) -> list[tuple[int, int]]:
-    """The fullest place of a template that does not stand there word for word: first and last shingle."""
-    position = begin + np.flatnonzero(np.isin(shingle, index.shingles.of_group[group]))
-    if not len(position):
-        return []
-    first, last, _ = _densest(position, np.full(len(position), group), index)
-    return [(int(first[0]), int(last[0]))]
-
-
-def find_runs(words: NDArray[np.uint64], needle: NDArray[np.uint64]) -> Int:
+def find_runs(words: Hashes, needle: Hashes) -> Int:
     """Where `needle`, not empty, stands in `words` word for word."""
-    starts = np.flatnonzero(words[: max(0, len(words) - len(needle) + 1)] == needle[0])
+    starts: Int = (words[: max(0, len(words) - len(needle) + 1)] == needle[0]).nonzero()[0]
     for k in range(1, len(needle)):
-        if not len(starts):
+        if len(starts) * len(needle) <= _AT_ONCE:
             break
         starts = starts[words[starts + k] == needle[k]]
+    if len(starts) and len(needle) > 1:
+        starts = starts[(words[starts[:, None] + np.arange(len(needle))] == needle).all(axis=1)]
     return starts
 
 

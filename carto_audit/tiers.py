@@ -23,6 +23,9 @@ A question that says less ("Which of the following is true?") may stand anywhere
 Nothing but the question's own words counts, never where it stands, so that text around it changes no tier.
 """
 
+SAME_WORDING = 0.9
+"""Like EDITED, apart from numbers: from here on a question with other numbers is a twin."""
+
 EDITED = 0.75
 """Share of the question's words, by what they say, that must stand in order where some were edited."""
 
@@ -72,7 +75,7 @@ def judge(seen: Evidence) -> Ruling:
 
 
 def _is_same_wording(seen: Evidence) -> bool:
-    return seen.wording >= 0.9 and seen.nats >= NAMING
+    return seen.wording >= SAME_WORDING and seen.nats >= NAMING
 
 
 def _judge_wording(seen: Evidence) -> Ruling:

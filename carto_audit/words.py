@@ -109,6 +109,19 @@ def word_spans(text: str) -> NDArray[np.int64]:
     return np.stack([source_starts[starts], source_ends[ends - 1]], axis=1)
 
 
+def words_span(text: str) -> tuple[int, int]:
+    """Where the first word of a text begins and its last one ends; there must be one."""
+    if not text.isascii():
+        spans = word_spans(text)
+        return int(spans[0, 0]), int(spans[-1, 1])
+    begin, end = 0, len(text)
+    while not text[begin].isalnum():
+        begin += 1
+    while not text[end - 1].isalnum():
+        end -= 1
+    return begin, end
+
+
 def ngram_hashes(words: Hashes, n: int) -> Hashes:
     """Hash of each run of `n` consecutive words: (words - n + 1,), or empty. Runs across texts are included."""
     count = len(words) - n + 1
@@ -279,15 +292,21 @@ def _joins_backward(character: str) -> bool:
     return invisible or unicodedata.category(head)[0] == "M" or 0x1160 <= ord(head) <= 0x11FF
 
 
+@cache
+def _folded_length(character: str) -> int:
+    return len(fold(character))
+
+
 def _fold_sources(text: str) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """For each folded character, the span of original characters that it came from."""
     codes = np.frombuffer(text.encode("utf-32-le"), np.uint32)
-    present, inverse = np.unique(codes, return_inverse=True)
-    joins = np.array([_joins_backward(chr(c)) for c in present.tolist()], dtype=bool)[inverse]
+    joins = np.zeros(len(codes), dtype=bool)
+    other = np.flatnonzero(codes > 127)
+    joins[other] = [_joins_backward(text[k]) for k in other.tolist()]
     joins[0] = False
     begins = np.flatnonzero(~joins)  # clusters: no rule of NFKC reaches across their borders
     ends = np.append(begins[1:], len(codes))
     lengths = ends - begins
     for k in np.flatnonzero(np.maximum.reduceat(codes, begins) > 127).tolist():
-        lengths[k] = len(fold(text[begins[k] : ends[k]]))
+        lengths[k] = _folded_length(text[begins[k]]) if lengths[k] == 1 else len(fold(text[begins[k] : ends[k]]))
     return np.repeat(begins, lengths), np.repeat(ends, lengths)

@@ -1,5 +1,7 @@
 import json
 import random
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -499,3 +501,40 @@ def test_training_questions_are_not_taken_for_test_questions(tmp_path):
     assert not found.is_tier("confirmed").any()
     assert not found.is_tier("suspected").any()
     assert found.benchmarks[0].detectable_items == 1319
+
+
+@needs_data
+def test_a_sample_of_all_benchmarks_behind_one_another_shows_nearly_every_item():
+    """Over 7 MB in one row."""
+    benchmarks = [read_benchmark(DATA / "benchmarks" / f"{name}.parquet") for name in ("gsm8k_test", "mmlu_test")]
+    questions = [question for benchmark in benchmarks for question in benchmark.items["question"].to_pylist()]
+    index = build_index(benchmarks)
+    found = find_matches(["\n\n".join(questions)], index)
+    assert len({match.group for match in found}) >= 0.9 * len({index.question_of(k) for k in range(len(questions))})
+
+
+MANY_ITEMS = """
+import random, resource, sys
+from pathlib import Path
+from carto_audit.benchmark import read_benchmark
+from carto_audit.contamination import find_matches
+from carto_audit.index import build_index
+
+index = build_index([read_benchmark(Path(sys.argv[1]))])
+items = random.Random(1).sample(range(len(index.item_benchmark)), 200)
+texts = ["lead in " * 50 + index.item_text(k, index.question_of(k)) + " lead out" * 50 for k in items]
+named = {match.row for match in find_matches(texts, index) if match.item == items[match.row]}
+print(len(index.item_benchmark), len(named), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
+"""
+
+
+def test_a_benchmark_of_100_000_items_is_indexed_and_found_in_2_gb(tmp_path):
+    rng = random.Random(6)
+    names = [f"w{rng.randrange(30_000)}" for _ in range(40_000)]
+    questions = [" ".join(rng.choices(names, k=10)) for _ in range(100_000)]
+    path = tmp_path / "many.jsonl"
+    path.write_text("\n".join(json.dumps({"question": question}) for question in questions))
+    ran = subprocess.run([sys.executable, "-c", MANY_ITEMS, str(path)], capture_output=True, text=True, check=True)
+    items, named, megabytes = map(int, ran.stdout.split())
+    assert (items, named) == (100_000, 200)
+    assert megabytes < 2048

@@ -1,6 +1,8 @@
 from dataclasses import replace
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from carto_audit.tiers import (
     BOILERPLATE,
@@ -120,3 +122,30 @@ def test_a_program_is_judged_by_its_grams(kept, renamed, tier):
 
 def test_a_translation_is_never_more_than_suspected():
     assert judge_translation(200).tier == SUSPECTED
+
+
+SHARES = st.sampled_from([0.0, 0.29, 0.3, 0.35, 0.45, 0.5, 0.6, 0.7, 0.75, 0.9, 0.95, 1.0])
+NATS = st.sampled_from([0.0, 6.4, 6.5, 12.9, 13.0, 60.0])
+MEASURED = st.builds(
+    Evidence,
+    words=st.integers(1, 120),
+    is_passage=st.booleans(),
+    containment=SHARES,
+    rare_containment=st.none() | SHARES,
+    information=st.sampled_from([0.0, 12.0, 25.0, 60.0, 200.0]),
+    aligned=SHARES,
+    nats=NATS,
+    support=SHARES,
+    number_share=st.none(),
+    other_numbers=st.booleans(),
+    wording=SHARES,
+    stem_share=st.none() | SHARES,
+    is_template=st.booleans(),
+)
+
+
+@given(MEASURED, SHARES, SHARES, NATS)
+def test_more_support_or_more_words_in_order_never_make_a_match_clean(seen, support, aligned, nats):
+    """Verification leaves a pair early on the strength of this."""
+    more = {"support": max(support, seen.support), "aligned": max(aligned, seen.aligned), "nats": max(nats, seen.nats)}
+    assert judge(seen).tier == CLEAN or judge(replace(seen, **more)).tier != CLEAN

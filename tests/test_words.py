@@ -19,6 +19,7 @@ from carto_audit.words import (
     ngrams,
     signatures,
     word_spans,
+    words_span,
 )
 
 CJK = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U000323af"
@@ -169,3 +170,9 @@ def test_program_tokens_keep_names_signs_and_places():
 )
 def test_numerals_are_numbers_and_the_pronoun_is_not(word, expected):
     assert is_number(word) == expected
+
+
+@pytest.mark.parametrize("text", ["(ab cd).", "7", "“ab” çd!", "\u200b(ab)\u200b", "_a_"])
+def test_the_words_of_a_text_span_from_the_first_to_the_last(text):
+    spans = word_spans(text)
+    assert words_span(text) == (spans[0, 0], spans[-1, 1])
