@@ -1,50 +1,42 @@
 """The audit: the one place that knows the order of the stages. Everything it learns is one frozen value."""
 
-import importlib.metadata
 import os
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
-import torch
+import pyarrow as pa
 from numpy.typing import NDArray
 
-from carto_audit import __version__
 from carto_audit.batch import Batch, read_batch, read_texts
+from carto_audit.benchmark import Benchmark
 from carto_audit.contamination import Contamination, check_contamination, find_matches
 from carto_audit.controls import DOSES, TOKEN_SHARE, Controls, hold_out, plant_controls
 from carto_audit.duplicates import Duplicates, find_duplicates
 from carto_audit.errors import UsageError
 from carto_audit.folds import assign_folds, sample_groups
-from carto_audit.gate import judge
+from carto_audit.gate import check_reference, judge, view_of
+from carto_audit.hearing import hear, sample_words
 from carto_audit.interventions import Actions, decide
-from carto_audit.kinship import Boilerplate, Kinship, find_kin
-from carto_audit.measure import measure
+from carto_audit.kinship import Kinship, find_kin
+from carto_audit.measure import measure, measured_ratio
 from carto_audit.noise import find_noise
 from carto_audit.policy import Policy
 from carto_audit.progress import SILENT, Progress
-from carto_audit.proxy import (
-    PRESETS,
-    ProxySpec,
-    bits,
-    capacity_ratio,
-    checkpoint_sha256,
-    checkpoint_spec,
-    choose_preset,
-    count_parameters,
-    resolve_device,
-)
+from carto_audit.provenance import package_versions, work_folder
+from carto_audit.proxy import PRESETS, ProxySpec, checkpoint_spec, choose_preset, count_parameters, resolve_device
 from carto_audit.reasons import heats, riskiest
 from carto_audit.record import Record
 from carto_audit.registry import Registry
-from carto_audit.results import Audit, Options, Quote, Run
-from carto_audit.scores import Scores
-from carto_audit.sight import Sight, Subjects, View, look
+from carto_audit.results import Audit, Options, Run, quote_boilerplate
+from carto_audit.rewording import count_words
+from carto_audit.sight import Sight, Subjects, look
 from carto_audit.sources import open_index
+from carto_audit.testimony import items_to_hear, tabulate, wordings
 from carto_audit.text import safe_inline
 from carto_audit.thresholds import QUADRANTS
 from carto_audit.tokens import (
@@ -58,8 +50,7 @@ from carto_audit.tokens import (
     weigh_pieces,
 )
 from carto_audit.trace import TokenLosses, Trace
-from carto_audit.train import TrainConfig, cross_fit
-from carto_audit.work import open_run
+from carto_audit.train import TrainConfig, cross_fit, load_proxy
 
 CPU_TOKENS = 1_000_000
 GPU_TOKENS = 100_000_000
@@ -146,7 +137,7 @@ class _Auditor:
     def run(self, inputs: Sequence[str | Path], benchmarks: Sequence[str | Path], registry: Registry | None) -> Audit:
         """All stages in order."""
         options, progress = self.options, self.progress
-        self.check_reference()
+        check_reference(self.policy, options)
         device = resolve_device(options.device)
         with self.timed("benchmarks"):
             sources = [str(source) for source in benchmarks]
@@ -177,8 +168,10 @@ class _Auditor:
             controls=split.controls,
         )
         with self.timed("scores"):
-            sight = look(self.runs(corpus, split, device, folder), subjects, self.view(), options.seed)
+            sight = look(self.runs(corpus, split, device, folder), subjects, view_of(self.policy), options.seed)
         self.seconds["scores"] = round(self.seconds["scores"] - self.seconds["training"], 3)  # trained while looking
+        known = opened[0].benchmarks if opened else ()
+        testimony = self.hear(known, contamination, corpus, split, device, folder)
         with self.timed("reasons"):
             score = sight.scores.memorization(self.policy.map.memorization.score)
             shown = riskiest(score, subjects.group, sight.reasons.recall)
@@ -194,8 +187,9 @@ class _Auditor:
             held_out=split.held_out,
             fold=split.fold(options.folds, options.seed)[:n],
             duplicates=duplicates,
-            benchmarks=opened[0].benchmarks if opened else (),
+            benchmarks=known,
             contamination=contamination,
+            testimony=testimony,
             trace=sight.trace.select(slice(0, n)),
             sight=sight,
             controls=split.controls,
@@ -210,43 +204,37 @@ class _Auditor:
                 self.policy,
                 measurements,
                 batch=batch,
-                benchmarks=opened[0].benchmarks if opened else (),
+                benchmarks=known,
                 proxy=corpus.spec.name,
                 options=options,
                 baseline=self.baseline,
             ),
-            run=Run(
-                options=options,
-                device=device,
-                spec=corpus.spec,
-                parameters=count_parameters(corpus.spec),
-                capacity_ratio=ratio,
-                max_tokens=None if (split.trained | split.held_out | ~subjects.usable).all() else corpus.most_tokens,
-                kinship=split.kinship,
-                references=corpus.references,
-                reference_sha256=reference.sha256 if reference else None,
-                packages=package_versions(),
-                started_at=self.started_at,
-                seconds=self.seconds,
-            ),
+            run=self.account(corpus, split, subjects, reference, device, ratio),
         )
 
-    def check_reference(self) -> None:
-        """A threshold by a reference needs one; the message comes before the training, not after it."""
-        rules = (self.policy.map.difficulty.threshold, self.policy.map.memorization.threshold)
-        if any(rule.reference_percentile is not None for rule in rules) and not self.options.reference:
-            raise UsageError(
-                f'the policy "{self.policy.name}" cuts the map by reference_percentile: give the trusted slice with --reference'
-            )
-
-    def view(self) -> View:
-        """How the policy looks at the losses."""
-        difficulty, memorization = self.policy.map.difficulty, self.policy.map.memorization
-        return View(
-            score=memorization.score,
-            epsilon=memorization.epsilon,
-            burn_in_share=difficulty.burn_in_share,
-            thresholds=(difficulty.threshold, memorization.threshold),
+    def account(
+        self,
+        corpus: Corpus,
+        split: Split,
+        subjects: Subjects,
+        reference: Batch | None,
+        device: str,
+        ratio: float | None,
+    ) -> Run:
+        """How the audit was done."""
+        return Run(
+            options=self.options,
+            device=device,
+            spec=corpus.spec,
+            parameters=count_parameters(corpus.spec),
+            capacity_ratio=ratio,
+            max_tokens=None if (split.trained | split.held_out | ~subjects.usable).all() else corpus.most_tokens,
+            kinship=split.kinship,
+            references=corpus.references,
+            reference_sha256=reference.sha256 if reference else None,
+            packages=package_versions(),
+            started_at=self.started_at,
+            seconds=self.seconds,
         )
 
     def encode(
@@ -306,13 +294,45 @@ class _Auditor:
             seed = options.seed + REPEAT_STRIDE * number
             config = TrainConfig(epochs=options.epochs, folds=options.folds, seed=seed, device=device, threads=threads)
             fold = split.fold(options.folds, seed)
-            place = folder / f"run-{number}"
+            place = folder / run_name(number)
             place.mkdir(exist_ok=True)
             with self.timed("training"):
                 losses = cross_fit(
                     corpus.spec, config, split.store, fold, split.learnable, split.scored, place, self.progress
                 )
             yield losses
+
+    def hear(
+        self,
+        benchmarks: Sequence[Benchmark],
+        contamination: Contamination | None,
+        corpus: Corpus,
+        split: Split,
+        device: str,
+        folder: Path,
+    ) -> pa.Table | None:
+        """What the first run's proxies show about the items that were found; None where there are none."""
+        seed, folds, n = self.options.seed, self.options.folds, len(split.trained)
+        if contamination is None:
+            return None
+        items = items_to_hear(contamination.matches, split.fold(folds, seed)[:n], split.trained, split.held_out, folds)
+        heard = [item for item in items if item.fold is not None]
+        if not heard:
+            return tabulate(items, {}) if items else None
+        label = "Asking the proxies about benchmark items"
+        with self.timed("testimony"), self.progress.task(label, len(heard), "items") as advance:
+            measured = hear(
+                wordings(benchmarks, heard),
+                np.array([item.fold for item in heard], dtype=np.int8),
+                lambda index: load_proxy(corpus.spec, folder / run_name(0), index, device),
+                corpus.encoder,
+                count_words(sample_words(split.store, corpus.encoder, split.trained, seed)),
+                corpus.spec,
+                device,
+                seed,
+            )
+            advance(len(heard))
+        return tabulate(items, measured)
 
     def most_tokens(self, device: str) -> int:
         """Tokens to train on, at most."""
@@ -367,37 +387,6 @@ class _Auditor:
         )
 
 
-def quote_boilerplate(batch: Batch, encoder: Encoder, found: Sequence[Boilerplate]) -> tuple[Quote, ...]:
-    """Where in the texts the examples of boilerplate stand; those in the trusted reference are left out."""
-    wanted = [example for example in found if example.sample < len(batch)]
-    texts = read_texts(batch, [example.sample for example in wanted])
-    quotes = []
-    for example in wanted:
-        offsets = encoder.tokenizer.encode(texts[example.sample], add_special_tokens=False).offsets
-        start, end = offsets[example.first][0], offsets[example.last][1]
-        quotes.append(Quote(sample=example.sample, start=start, end=end, samples=example.samples))
-    return tuple(quotes)
-
-
-def work_folder(work: Path, batch: Batch, reference: Batch | None, options: Options) -> Path:
-    """The folder that a run of exactly this kind may continue in."""
-    versions = [__version__, torch.__version__, os.cpu_count()]
-    weights = checkpoint_sha256(Path(options.proxy)) if options.proxy and options.proxy not in PRESETS else None
-    trusted = reference.sha256 if reference else None
-    return open_run(work, [batch.sha256, str(batch.paths), versions, asdict(options), weights, trusted])
-
-
-def package_versions() -> dict[str, str]:
-    """Versions of what the figures depend on."""
-    names = ("torch", "transformers", "tokenizers", "datasketch", "numpy", "scipy", "pyarrow")
-    return {name: importlib.metadata.version(name) for name in names}
-
-
-def measured_ratio(scores: Scores, n_tokens: NDArray[np.int64], spec: ProxySpec) -> float | None:
-    """The capacity ratio, from the bits per token that an unseen reader needs. None when that was not measured."""
-    known = np.isfinite(scores.loss_out)
-    if not known.any():
-        return None
-    tokens = n_tokens[known]
-    nats = float(np.average(scores.loss_out[known], weights=tokens))
-    return capacity_ratio(float(tokens.sum()), bits(nats), count_parameters(spec))
+def run_name(number: int) -> str:
+    """The folder in the work folder where the proxies of one run lie."""
+    return f"run-{number}"

@@ -16,6 +16,7 @@ from carto_audit.detection import detection_facts
 from carto_audit.reasons import NO_RECALL, RECALLS
 from carto_audit.redact import Excerpts, excerpt, heat_strip
 from carto_audit.scores import burn_in_epochs
+from carto_audit.testimony import figures_by_item, sum_up
 from carto_audit.thresholds import QUADRANTS, Epsilon
 
 if TYPE_CHECKING:
@@ -257,8 +258,16 @@ def _duplicates(audit: "Audit") -> dict[str, Any]:
 def _contamination(audit: "Audit", texts: Texts, excerpts: Excerpts) -> dict[str, Any]:
     matches = shown_matches(audit)
     if audit.contamination is None or matches is None:
-        return {"benchmarks": [], "shards": [], "by_quadrant": {}, "drop_first": None, "matches": []}
+        return {
+            "benchmarks": [],
+            "shards": [],
+            "by_quadrant": {},
+            "drop_first": None,
+            "testimony": None,
+            "matches": [],
+        }
     items = _item_texts(audit, matches)
+    voices = figures_by_item(audit.testimony)
     rows = []
     for match in matches.to_pylist():
         sample = match.pop("sample")
@@ -269,11 +278,17 @@ def _contamination(audit: "Audit", texts: Texts, excerpts: Excerpts) -> dict[str
         )
         quoted = (asdict(excerpt(*place, memorized=False, excerpts=excerpts)) for place in places)
         rows.append(
-            {**match, **_place(audit, sample), **dict(zip(("excerpt_sample", "excerpt_item"), quoted, strict=True))}
+            {
+                **match,
+                **_place(audit, sample),
+                **dict(zip(("excerpt_sample", "excerpt_item"), quoted, strict=True)),
+                "testimony": voices.get((match["benchmark"], match["item_id"])),
+            }
         )
     return {
         "benchmarks": [asdict(b) for b in audit.contamination.benchmarks],
         "shards": [asdict(shard) for shard in audit.contamination.shards],
+        "testimony": sum_up(audit.testimony),
         **joined_with_map(audit.sight.quadrant, audit.n_tokens, audit.contamination.is_tier("confirmed")),
         "matches": rows,
     }

@@ -1,4 +1,4 @@
-"""The gate: an audit's numbers, and whatever else decides, held against the policy of the day."""
+"""The gate: how a policy looks at an audit, and the audit's numbers held against the policy of the day."""
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -6,12 +6,34 @@ from datetime import UTC, datetime
 from carto_audit.batch import Batch
 from carto_audit.benchmark import Benchmark
 from carto_audit.demands import unmet
+from carto_audit.errors import UsageError
 from carto_audit.metrics import Measurement
 from carto_audit.policy import Policy
 from carto_audit.record import Record, Setting, compare
 from carto_audit.results import Options
+from carto_audit.sight import View
 from carto_audit.verdict import Verdict, evaluate
 from carto_audit.waivers import BatchName
+
+
+def check_reference(policy: Policy, options: Options) -> None:
+    """A threshold by a reference needs one; the message comes before the training, not after it. Raises UsageError."""
+    rules = (policy.map.difficulty.threshold, policy.map.memorization.threshold)
+    if any(rule.reference_percentile is not None for rule in rules) and not options.reference:
+        raise UsageError(
+            f'the policy "{policy.name}" cuts the map by reference_percentile: give the trusted slice with --reference'
+        )
+
+
+def view_of(policy: Policy) -> View:
+    """How the policy looks at the losses."""
+    difficulty, memorization = policy.map.difficulty, policy.map.memorization
+    return View(
+        score=memorization.score,
+        epsilon=memorization.epsilon,
+        burn_in_share=difficulty.burn_in_share,
+        thresholds=(difficulty.threshold, memorization.threshold),
+    )
 
 
 def judge(

@@ -10,6 +10,7 @@ from carto_audit.contamination import Contamination
 from carto_audit.controls import cells_of
 from carto_audit.metrics import Measurement
 from carto_audit.power import Power
+from carto_audit.proxy import ProxySpec, bits, capacity_ratio, count_parameters
 from carto_audit.scores import Scores
 from carto_audit.sight import Sight, Subjects
 
@@ -92,3 +93,13 @@ def _power_metrics(kinds: Mapping[str, Mapping[str, Mapping[str, Power]]]) -> di
 def _at(doses: Mapping[str, Power], dose: int) -> Power | None:
     planted = [int(d) for d in doses if (2 <= int(d) <= dose) or int(d) == dose]
     return doses[str(max(planted))] if planted else None
+
+
+def measured_ratio(scores: Scores, n_tokens: NDArray[np.int64], spec: ProxySpec) -> float | None:
+    """The capacity ratio, from the bits per token that an unseen reader needs. None when that was not measured."""
+    known = np.isfinite(scores.loss_out)
+    if not known.any():
+        return None
+    tokens = n_tokens[known]
+    nats = float(np.average(scores.loss_out[known], weights=tokens))
+    return capacity_ratio(float(tokens.sum()), bits(nats), count_parameters(spec))

@@ -15,6 +15,7 @@ from carto_audit.files import atomic_path, file_sha256, json_bytes, write_bytes,
 from carto_audit.reasons import NO_RECALL, RECALLS
 from carto_audit.report import write_report
 from carto_audit.statement import ENVELOPE, EVIDENCE, STATEMENT, VERDICT, batch_subjects
+from carto_audit.testimony import write_testimony
 from carto_audit.thresholds import QUADRANTS
 from carto_audit.trace import write_trace
 from carto_audit.verdict import intoto_statement, verdict_document
@@ -52,6 +53,10 @@ def write_outputs(audit: "Audit", facts: dict[str, Any], folder: Path) -> None:
     else:
         for name in ("matches.parquet", "clean_items.parquet"):
             (folder / name).unlink(missing_ok=True)
+    if audit.testimony is not None:
+        write_testimony(folder / "testimony.parquet", audit.testimony)
+    else:
+        (folder / "testimony.parquet").unlink(missing_ok=True)
     figure = map_figure(
         difficulty=audit.sight.scores.difficulty,
         memorization=audit.sight.scores.memorization(audit.policy.map.memorization.score),

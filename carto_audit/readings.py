@@ -304,6 +304,38 @@ def _below(missed: list[Weakest]) -> list[str]:
     ]
 
 
+def item_reading(testimony: Mapping[str, Any] | None) -> list[str]:
+    """What the proxies show about the items that were found, and what they cannot show; empty where there are none."""
+    if testimony is None:
+        return []
+    heard = testimony["items"]
+    silent = [
+        f"{plural(count, 'item')} {'was' if count == 1 else 'were'} not heard: {reason}"
+        for reason, count in testimony["silent"].items()
+    ]
+    sentences = []
+    if heard:
+        sentences.append(
+            f"{plural(heard, 'item')} {'was' if heard == 1 else 'were'} put to two proxies: one trained on rows with the "
+            "item, the other never read it."
+        )
+        gains = [
+            f"its {part} by {number(unseen - seen)}"
+            for part, seen, unseen in (
+                (part, testimony[f"loss_in_{part}"], testimony[f"loss_out_{part}"]) for part in ("question", "answer")
+            )
+            if seen is not None and unseen is not None
+        ]
+        if gains:
+            sentences.append(f"Having read an item lowers the loss of {' and that of '.join(gains)} nats per token.")
+    sentences += [f"{reason}." for reason in silent]
+    return [
+        *sentences,
+        "This supports a match and decides nothing. A small proxy that read an item once among much other text may not "
+        "remember it, so silence proves nothing; and the thresholds that were published for these tests belong to large models.",
+    ]
+
+
 def sweep_reading(sweep: list[Mapping[str, Any]]) -> str:
     """How far forget events depend on the margin that defines them; empty where there are none to speak of."""
     known = [step["agreement"] for step in sweep if step["agreement"] is not None]

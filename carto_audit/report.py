@@ -160,6 +160,7 @@ def _view(facts: Mapping[str, Any]) -> dict[str, Any]:
         "risky_recalls": {sample["recall"] for sample in shown},
         "planted": [_least_found(benchmark) for benchmark in facts["contamination"]["benchmarks"]],
         "shards": _dirtiest_first(facts["contamination"].get("shards", [])),
+        "testimony": readings.item_reading(facts["contamination"].get("testimony")),
         "skipped_rows": sum(entry["rows"] for entry in facts["batch"]["skipped"]),
         "policy_json": json.dumps(facts["policy"]["resolved"], indent=2, ensure_ascii=False)[:20_000],
         "stages": sorted(facts["run"]["seconds"].items(), key=lambda item: -item[1]),

@@ -1,23 +1,25 @@
 """Results: what an audit is asked, and all that it found, as one frozen value."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
-from carto_audit.batch import Batch
+from carto_audit.batch import Batch, read_texts
 from carto_audit.benchmark import Benchmark
 from carto_audit.contamination import Contamination
 from carto_audit.controls import Controls
 from carto_audit.duplicates import Duplicates
 from carto_audit.interventions import Actions
-from carto_audit.kinship import Kinship
+from carto_audit.kinship import Boilerplate, Kinship
 from carto_audit.metrics import Measurement
 from carto_audit.policy import Policy
 from carto_audit.proxy import ProxySpec
 from carto_audit.reasons import Heat
 from carto_audit.sight import Sight
-from carto_audit.tokens import TokenSpans
+from carto_audit.tokens import Encoder, TokenSpans
 from carto_audit.trace import Trace
 from carto_audit.verdict import Verdict
 
@@ -72,7 +74,7 @@ class Quote:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Audit:
     """All that one audit found. Arrays are aligned with the batch's samples, (N,). `contamination` is None when no
-    benchmark was given."""
+    benchmark was given, `testimony` (TESTIMONY_SCHEMA) when nothing was confirmed or suspected."""
 
     batch: Batch
     n_tokens: NDArray[np.int64]
@@ -82,6 +84,7 @@ class Audit:
     duplicates: Duplicates
     benchmarks: tuple[Benchmark, ...]
     contamination: Contamination | None
+    testimony: pa.Table | None
     trace: Trace
     sight: Sight
     controls: Controls
@@ -94,3 +97,15 @@ class Audit:
     policy: Policy
     verdict: Verdict
     run: Run
+
+
+def quote_boilerplate(batch: Batch, encoder: Encoder, found: Sequence[Boilerplate]) -> tuple[Quote, ...]:
+    """Where in the texts the examples of boilerplate stand; those in the trusted reference are left out."""
+    wanted = [example for example in found if example.sample < len(batch)]
+    texts = read_texts(batch, [example.sample for example in wanted])
+    quotes = []
+    for example in wanted:
+        offsets = encoder.tokenizer.encode(texts[example.sample], add_special_tokens=False).offsets
+        start, end = offsets[example.first][0], offsets[example.last][1]
+        quotes.append(Quote(sample=example.sample, start=start, end=end, samples=example.samples))
+    return tuple(quotes)

@@ -21,6 +21,7 @@ EVIDENCE = (
     "trace.parquet",
     "matches.parquet",
     "clean_items.parquet",
+    "testimony.parquet",
     "report.json",
     "map.svg",
     "map.png",

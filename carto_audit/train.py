@@ -209,6 +209,14 @@ def train_fold(job: FoldJob, tell: Callable[[int], None]) -> None:
         run.save(saved)
 
 
+def load_proxy(spec: ProxySpec, folder: Path, index: int, device: str) -> nn.Module:
+    """The proxy of one fold as its training left it in `folder`, ready to be asked."""
+    proxy = build_proxy(spec, seed=0).to(device)
+    state = torch.load(folder / f"proxy-{index}.pt", map_location=device, weights_only=True)
+    proxy.load_state_dict(state["model"])
+    return proxy.eval()
+
+
 def scored_offsets(store: TokenStore, scored: NDArray[np.int64]) -> NDArray[np.int64]:
     """Where each sample's token losses begin, (N + 1,), when only the scored samples have any. A batch may hold a
     thousand times the tokens that are trained on."""

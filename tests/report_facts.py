@@ -193,8 +193,43 @@ def _match(i: int) -> dict[str, Any]:
         "difficulty": None if i == 3 else 4.2 + 0.3 * i,
         "memorization": None if i == 3 else 0.7 - 0.25 * i,
         "excerpt_sample": {"before": "… see also the notes. ", "span": edited, "after": ". The decoder then reads …"},
+        "testimony": {
+            "rows_trained": i + 1,
+            "loss_in_question": None if i == 2 else 3.25,
+            "loss_out_question": None if i == 2 else 4.5,
+            "loss_in_answer": None if i == 2 else 2.75,
+            "loss_out_answer": None if i == 2 else 3.75,
+            "quiz_in": None if i == 2 else True,
+            "quiz_out": None if i == 2 else False,
+            "peak_in": None if i == 2 else 0.0,
+            "peak_out": None if i == 2 else 0.0,
+            "silence": "no row with it was trained on" if i == 2 else "",
+        },
         "excerpt_item": {"before": "", "span": passage, "after": ". How many crates does she pack in all?"},
     }
+
+
+def _voice(items: int, least: int, most: int | None, gain: float) -> dict[str, Any]:
+    """What proxies show about some items, each read in `least` to `most` rows."""
+    return {
+        "items": items,
+        "least_rows": least,
+        "most_rows": most,
+        "loss_in_question": 4.5 - gain,
+        "loss_out_question": 4.5,
+        "loss_in_answer": 3.75 - 2 * gain,
+        "loss_out_answer": 3.75,
+        "quiz_in": 0.5 + gain / 4,
+        "quiz_out": 0.5,
+        "quiz_kappa": gain / 2,
+        "peak_in": 0.0,
+        "peak_out": 0.0,
+    }
+
+
+def _testimony() -> dict[str, Any]:
+    silent = {"rows with it lie on both sides of the split, so both proxies read it": 1}
+    return {**_voice(3, 1, None, 0.5), "silent": silent, "by_rows": [_voice(2, 1, 1, 0.25), _voice(1, 8, None, 1.0)]}
 
 
 def _findings() -> list[dict[str, Any]]:
@@ -470,6 +505,7 @@ def make_facts() -> dict[str, Any]:
                 "unmapped": {"rows": 0, "tokens": 0},
             },
             "drop_first": {"rows": 2, "tokens": 640, "token_share": 0.00155},
+            "testimony": _testimony(),
             "matches": [_match(i) for i in range(4)],
         },
         "policy": _policy(),

@@ -16,17 +16,17 @@ ORDER = (
     "shards records weights batch words tables rarity alignment programs skeleton duplicates tokens "
     "mappings dataset_folder benchmark hub registry "
     "index candidates tiers support evidence views detectability index_file sources search commonplace contamination "
-    "controls kinship folds proxy sequences trace train "
+    "controls kinship folds proxy sequences trace train rewording testimony hearing "
     "thresholds baselines spans scores power datamap density reasons sight noise interventions metrics measure "
     "policy_chain policy policy_schema policy_diff policy_explain record demands waivers verdict policy_cases policy_replay "
     "statement envelope proof "
-    "results gate audit detection facts figures readings charts differences dossier mapview report outputs curation "
+    "results gate provenance audit detection facts figures readings charts differences dossier mapview report outputs curation "
     "publication card splice croissant push plot console annotations sarif junit gitlab markdown github targets formats "
     "demo cli_apply cli_benchmarks cli_policy cli_proof cli_card cli_report cli_completion cli reference"
 ).split()
 """Each module imports only modules to its left, also inside functions and for types."""
 
-TORCH = {"weights", "tokens", "proxy", "sequences", "train", "audit"}
+TORCH = {"weights", "tokens", "proxy", "sequences", "train", "hearing", "audit"}
 PRINTERS = {
     "cli",
     "cli_apply",

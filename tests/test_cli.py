@@ -218,7 +218,7 @@ def test_a_single_proxy_ends_with_a_verdict_and_every_file(carto, batch_file, ga
     assert ended.code == 0
     assert "ACCEPTED" in ended.out
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == sorted(
-        set(OUTPUTS) - {"matches.parquet", "clean_items.parquet"}
+        set(OUTPUTS) - {"matches.parquet", "clean_items.parquet", "testimony.parquet"}
     )
     verdict = json.loads((tmp_path / "out" / "verdict.json").read_text())
     assert (verdict["status"], verdict["exit_code"], verdict["complete"]) == ("accepted", 0, True)

@@ -9,6 +9,7 @@ import pytest
 
 from carto_audit.datamap import UNMAPPED
 from carto_audit.facts import joined_with_map
+from carto_audit.testimony import read_testimony
 from carto_audit.thresholds import QUADRANTS
 
 
@@ -50,5 +51,11 @@ def test_the_report_of_an_audit_joins_contamination_with_the_map(audited):
     assert (benchmark["items"], benchmark["detectable_items"], benchmark["clean_items"]) == (1, 1, 0)
     assert benchmark["detectability"] == {"embedded": 1.0}
     assert {(match["view"], match["near_variant"]) for match in facts["matches"]} == {("words", False)}
+    (voice,) = read_testimony(audited.folder / "testimony.parquet").to_pylist()
+    assert (voice["item_id"], voice["rows_trained"], voice["silence"]) == (facts["matches"][0]["item_id"], 1, "")
+    assert (
+        facts["matches"][0]["testimony"]["loss_in_question"] == voice["loss_in_question"] < voice["loss_out_question"]
+    )
+    assert (facts["testimony"]["items"], facts["testimony"]["loss_in_answer"]) == (1, voice["loss_in_answer"])
     listed = pq.read_table(audited.folder / "clean_items.parquet").to_pylist()
     assert [(row["benchmark"], row["tier"]) for row in listed] == [(benchmark["name"], "confirmed")]

@@ -2,7 +2,7 @@ import pytest
 from report_facts import make_facts
 
 from carto_audit.figures import percent
-from carto_audit.readings import glance, metric_value, power_reading, sweep_reading, weakest_by_dose
+from carto_audit.readings import glance, item_reading, metric_value, power_reading, sweep_reading, weakest_by_dose
 
 
 def with_auc(dose, auc, secrets=16):
@@ -74,3 +74,25 @@ def test_forget_events_are_called_stable_only_when_every_margin_agrees():
     assert "are stable here: from each margin to the next at least 90.0 %" in sweep_reading(steps)
     assert "are not stable" in sweep_reading([*steps, {"agreement": 0.1}])
     assert sweep_reading(steps[:1]) == ""
+
+
+def test_what_the_proxies_show_is_told_with_what_it_cannot_show():
+    testimony = make_facts()["contamination"]["testimony"]
+    heard, gained, silent, limits = item_reading(testimony)
+    assert heard.startswith("3 items were put to two proxies")
+    assert (
+        gained
+        == "Having read an item lowers the loss of its question by 0.50 and that of its answer by 1.00 nats per token."
+    )
+    assert silent.startswith("1 item was not heard: rows with it lie on both sides")
+    assert "decides nothing" in limits
+    assert "silence proves nothing" in limits
+
+
+def test_without_figures_only_the_silence_is_told():
+    testimony = make_facts()["contamination"]["testimony"]
+    testimony.update(items=0, loss_in_question=None, loss_out_question=None, loss_in_answer=None, loss_out_answer=None)
+    silent, limits = item_reading(testimony)
+    assert "not heard" in silent
+    assert "decides nothing" in limits
+    assert item_reading(None) == []

@@ -224,7 +224,7 @@ def test_an_audit_of_nothing_much_still_renders():
     facts = make_facts()
     facts.update(riskiest=[], findings=[], warnings=[], metrics={}, metric_intervals={})
     facts["batch"].update(paths=[], skipped=[], tokens=None, trained_tokens=None)
-    facts["contamination"] = {"benchmarks": [], "by_quadrant": {}, "drop_first": None, "matches": []}
+    facts["contamination"] = {"benchmarks": [], "by_quadrant": {}, "drop_first": None, "testimony": None, "matches": []}
     facts["batch"].update(held_out_samples=0, held_out_tokens=0)
     facts["detection"].update(scores={}, by_copy={}, above_line={}, ruler={}, capacity_ratio=None, warnings=[])
     facts["detection"].update(planted=0, twins=0, agreement=None, remedies=[])
@@ -275,6 +275,27 @@ def test_the_page_rendered_again_from_its_json_is_identical(tmp_path):
     render_again(tmp_path)
     assert (tmp_path / "report.html").read_bytes() == page
     assert json.loads((tmp_path / "report.json").read_text())["verdict"] == facts["verdict"]
+
+
+def test_the_proxies_testimony_stands_beside_the_matches_and_claims_nothing():
+    html = render_html(make_facts(), SVG)
+    rows = rows_of(html, "What the proxies remember of the items")
+    assert rows[1] == ["1", "2", "4.25, 4.50", "3.25, 3.75", "56.2 %, 50.0 %", "0.12", "0.0 %, 0.0 %"]
+    assert rows[2][:2] == ["8 and more", "1"]
+    text = section(html, "contamination")
+    assert "This supports a match and decides nothing" in text
+    assert "loss of the question 3.25 seen, 4.50 unseen; of the answer 2.75 seen, 3.75 unseen; 1 row trained on" in text
+    assert "The proxies: not heard, no row with it was trained on" in text
+
+
+def test_without_testimony_nothing_is_said_of_it():
+    facts = make_facts()
+    facts["contamination"]["testimony"] = None
+    for match in facts["contamination"]["matches"]:
+        match["testimony"] = None
+    assert "The proxies" not in section(render_html(facts, SVG), "contamination")
+    del facts["contamination"]["testimony"]  # of an earlier version
+    assert "What the proxies remember" not in render_html(facts, SVG)
 
 
 def test_a_lone_surrogate_in_the_facts_can_be_written(tmp_path):
