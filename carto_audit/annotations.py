@@ -104,7 +104,7 @@ _NO_RULES: Mapping[str, Any] = {
 def _annotation(finding: Mapping[str, Any], facts: Mapping[str, Any]) -> Annotation:
     rule = safe_inline(finding["rule"], 80)
     explanation = safe_inline(finding["explanation"], 300)
-    sentences = (explanation[:1].upper() + explanation[1:], _benchmarks(finding, facts), finding["reason"])
+    sentences = (explanation, _benchmarks(finding, facts), finding["reason"])
     message = " ".join(
         sentence if sentence.endswith((".", "…")) else f"{sentence}." for sentence in sentences if sentence
     )
