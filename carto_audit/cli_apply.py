@@ -25,14 +25,13 @@ def apply(audit_dir: Path, batch: tuple[str, ...], remove: tuple[str, ...], out:
 
     BATCH is what was audited; by default it is looked for where it lay then, and beside AUDIT_DIR. It is never written to.
     Every row ends in exactly one of the two parts, in its order, with its columns as they were. A rejected audit can be
-    applied; audit the curated part again before it is used.
+    applied; audit the curated part again, as any batch, before it is used.
 
     \b
     Examples:
       carto-audit apply vendor_batch-audit
       carto-audit apply audits/may shards/ --out curated/may
       carto-audit apply vendor_batch-audit --remove hotspot_memorized
-      carto-audit ingest vendor_batch-curated/curated
     """
     from carto_audit.batch import read_batch
     from carto_audit.console import RichProgress, open_console

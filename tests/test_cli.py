@@ -24,6 +24,7 @@ FLAGS = {
     "report": "--format --excerpts --open",
     "completion": "",
     "apply": "--remove --out",
+    "card": "--readme --croissant --push-to",
     "policy check": "",
     "attest": "--key --new-key",
     "verify": "--policy --key",
