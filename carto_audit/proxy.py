@@ -52,7 +52,7 @@ PRESETS = {
     ),
     "small": ProxySpec(
         name="small",
-        vocab_size=4096,
+        vocab_size=1024,
         context=512,
         hidden_size=256,
         layers=4,
