@@ -30,7 +30,7 @@ EVIDENCE = (
 """The files that a verdict rests on, in the order in which they are written."""
 
 PER_ROW = tuple(name for name in EVIDENCE if name.endswith(".parquet"))
-"""Those of them that speak of single rows: a published audit has none, one without benchmarks lacks the last two."""
+"""Those of them that speak of single rows: a published audit has none, one without benchmarks lacks the last three."""
 
 VERDICT, STATEMENT, ENVELOPE = "verdict.json", "verdict.intoto.json", "verdict.dsse.json"
 

@@ -35,7 +35,7 @@ from carto_audit.shards import expand_paths
 from carto_audit.statement import COVERED, ENVELOPE, STATEMENT, VERDICT, batch_subjects, read_statement
 
 DOCUMENT = Path(__file__).parent.parent / "docs" / "proof.md"
-FLIPPABLE = [name for name in COVERED if name not in ("matches.parquet", "clean_items.parquet")]
+FLIPPABLE = [name for name in COVERED if name not in ("matches.parquet", "clean_items.parquet", "testimony.parquet")]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -242,7 +242,7 @@ def test_a_rejected_audit_of_hostile_files_is_verified_and_stays_inert(audited, 
     ended = carto("verify", audited.folder, audited.input, "--policy", audited.cwd / "policy.yaml")
     assert ended.code == 0, ended.out
     assert "the verdict is REJECTED" in ended.out
-    assert "matches.parquet, clean_items.parquet" in ended.out
+    assert "matches.parquet, clean_items.parquet, testimony.parquet" in ended.out
     assert not set("\x1b\u202e") & set(ended.out)
     assert "::error" not in ended.out
 
