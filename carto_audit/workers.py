@@ -84,14 +84,20 @@ def _map_in_processes(
 
 @contextmanager
 def deaf_to_ctrl_c() -> Iterator[None]:
-    """Processes started here ignore Ctrl-C from their first moment, also while they load: the parent answers it."""
-    arranged = threading.current_thread() is threading.main_thread()  # no other thread may, and none is interrupted
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN) if arranged else None
+    """Processes started here never hear Ctrl-C, not even while they load: the parent answers it, after this block."""
+    if threading.current_thread() is not threading.main_thread():  # no other is interrupted, and none may arrange this
+        yield
+        return
+    heard: list[int] = []
+    before = signal.signal(signal.SIGINT, lambda number, frame: heard.append(number))
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # which children inherit
     try:
         yield
     finally:
-        if arranged:
-            signal.signal(signal.SIGINT, before)
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        signal.signal(signal.SIGINT, before)
+    if heard:
+        signal.raise_signal(signal.SIGINT)
 
 
 _task: list[Any] = []

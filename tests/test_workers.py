@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from carto_audit.errors import AuditError, UsageError
-from carto_audit.workers import map_shards, read_setting, write_setting
+from carto_audit.workers import deaf_to_ctrl_c, map_shards, read_setting, write_setting
 
 TESTS = Path(__file__).parent
 needs_proc = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks for processes in /proc")
@@ -127,6 +127,21 @@ def test_ctrl_c_ends_with_130_at_once_and_leaves_no_process(started, tmp_path):
     assert said.splitlines() == ["Interrupted. Run the same command again to continue where it stopped."]
     until(lambda: not group_of(started.pid))
     assert [path.name for path in tmp_path.iterdir()] == ["working"]
+
+
+def test_ctrl_c_while_a_process_starts_is_answered_afterwards():
+    reached = []
+    with pytest.raises(KeyboardInterrupt), deaf_to_ctrl_c():
+        os.kill(os.getpid(), signal.SIGINT)
+        child = subprocess.run(
+            [sys.executable, "-c", "import os, signal; os.kill(os.getpid(), signal.SIGINT); print('deaf')"],
+            capture_output=True,
+            encoding="utf-8",
+        )
+        reached.append(child.stdout)
+    assert reached == ["deaf\n"]
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, set())
 
 
 @needs_proc
