@@ -8,7 +8,18 @@ from numpy.typing import NDArray
 
 from carto_audit.index import BRIEF, BRIEFEST, HOT, NUM_PERM, SEED, SHINGLE, Index, band_keys
 from carto_audit.tables import Int, among
-from carto_audit.words import Hashes, Ragged, fold, inside_texts, ngram_hashes, premix, segment_minima, word_spans
+from carto_audit.words import (
+    Hashes,
+    Ragged,
+    fold,
+    inside_texts,
+    ngram_hashes,
+    premix,
+    run_places,
+    short_segment_minima,
+    spans_of_words,
+    word_spans,
+)
 
 LEAST_CONTAINMENT = 0.45
 """No rule flags a long question below this share of its shingles, so such a pair is dropped before verification."""
@@ -20,17 +31,19 @@ _BLOCK_WORDS = 200_000  # bounds the memory of the join between shingles and gro
 _PIECE = 1 << 14  # positions sketched at once: 8 MB of minima
 _HALVES = (4, 8, 16, 32, 64, 128)  # a window is three of these long and moves by one: 12 to 384 shingles
 _CLUSTER, _CLUSTER_SPAN = 4, 24  # shingles, and the two shortest halves of a window that must hold them
-_AT_ONCE = 1 << 12  # words compared at once
+_MOST_WHOLE = 8  # places of one template in one row
+_SPELLED_AT_ONCE = 1 << 20  # characters
 _LONGEST_WINDOW = 3 * _HALVES[-1]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Block:
-    """The anchored rows of a chunk. `shingle[p]` names the indexed shingle at word `p`, or is -1."""
+    """The anchored rows of a chunk. `shingle[p]` names the indexed shingle at word `p`, or is -1; `grams[p]` is any."""
 
     rows: Int  # (n,), in the chunk
     words: Ragged  # (n,)
     shingle: Int  # (words,)
+    grams: Hashes  # (words - SHINGLE + 1,), or empty
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,7 +65,8 @@ class Row:
     begin: int
     words: Hashes
     shingle: Int
-    _spans: Int | None = None
+    grams: Hashes
+    spans: Int | None = None
     _grams: tuple[int, int, Hashes] = (0, 0, np.empty(0, np.uint64))
     _every: tuple[Hashes, Hashes] | None = None
 
@@ -66,30 +80,43 @@ class Row:
             begin=begin,
             words=block.words.values[begin:end],
             shingle=block.shingle[begin:end],
+            grams=block.grams[begin : max(begin, end - SHINGLE + 1)],
         )
 
     def grams_between(self, begin: int, end: int) -> Hashes:
         """The sorted shingles of some of its words; the last answer is kept, as twins ask for the same."""
         if self._grams[:2] != (begin, end):
-            self._grams = (begin, end, np.sort(ngram_hashes(self.words[begin:end], SHINGLE)))
+            self._grams = (begin, end, np.sort(self.grams[begin : max(begin, end - SHINGLE + 1)]))
         return self._grams[2]
 
     def every(self) -> tuple[Hashes, Hashes]:
         """All its words and all its shingles, sorted."""
         if self._every is None:
-            self._every = np.sort(self.words), np.sort(ngram_hashes(self.words, SHINGLE))
+            self._every = np.sort(self.words), np.sort(self.grams)
         return self._every
 
     def characters(self, first: int, end: int) -> tuple[int, int]:
         """The span in its text of the words `first` to `end`."""
-        if self._spans is None:
-            self._spans = word_spans(self.text)
-        return int(self._spans[first, 0]), int(self._spans[end - 1, 1])
+        if self.spans is None:
+            self.spans = word_spans(self.text)
+        return int(self.spans[first, 0]), int(self.spans[end - 1, 1])
 
     def spelled(self, word: int) -> str:
         """One of its words, folded."""
         start, end = self.characters(word, word + 1)
         return fold(self.text[start:end])
+
+
+def spell_out(rows: list[Row]) -> None:
+    """Prepares `characters` of many rows at once."""
+    for is_ascii in (True, False):
+        some = [row for row in rows if row.text.isascii() == is_ascii]
+        if not some:
+            continue
+        sizes = np.cumsum([len(row.text) for row in some])
+        for part in np.split(np.arange(len(some)), np.flatnonzero(np.diff(sizes // _SPELLED_AT_ONCE)) + 1):
+            for k, spans in zip(part.tolist(), spans_of_words([some[k].text for k in part.tolist()]), strict=True):
+                some[k].spans = spans
 
 
 def find_candidates(words: Ragged, index: Index) -> Iterator[tuple[Block, Pairs]]:
@@ -130,10 +157,11 @@ def _cut(words: Ragged, rows: Int, index: Index) -> Block:
     offsets = np.concatenate(([0], np.cumsum(counts)))
     values = words.values[np.arange(offsets[-1]) + np.repeat(words.offsets[rows] - offsets[:-1], counts)]
     shingle = np.full(len(values), -1, dtype=np.int64)
-    where, place = index.shingles.table.find(ngram_hashes(values, SHINGLE))
+    grams = ngram_hashes(values, SHINGLE)
+    where, place = index.shingles.table.find(grams)
     shingle[where] = place
     shingle[: max(0, len(values) - SHINGLE + 1)][~inside_texts(offsets, SHINGLE)] = -1
-    return Block(rows=rows, words=Ragged(values=values, offsets=offsets), shingle=shingle)
+    return Block(rows=rows, words=Ragged(values=values, offsets=offsets), shingle=shingle, grams=grams)
 
 
 def _named_twice(row: Int, anchor: Int, group: Int, index: Index) -> Int:
@@ -173,7 +201,9 @@ def _clustered(known: Int) -> NDArray[np.bool_]:
 def _propose_piece(block: Block, known: Int, mixed: NDArray[np.uint32], start: int, index: Index) -> Int:
     halves, begins = np.unique(known // _HALVES[0], return_index=True)
     counts = np.diff(begins, append=len(known))
-    minima = segment_minima(mixed, begins, NUM_PERM, SEED)  # (NUM_PERM, halves): of those that hold shingles only
+    minima = short_segment_minima(
+        mixed, begins, _HALVES[0], NUM_PERM, SEED
+    )  # (NUM_PERM, halves): of those that hold shingles only
     found = [np.empty(0, np.int64)]
     for half in _HALVES:
         first, last, low, high = _windows(halves, counts, max(_CLUSTER, half // 2))
@@ -280,14 +310,17 @@ def _templates(block: Block, named: Int, index: Index) -> Pairs:
     cold = index.shingles.total_idf - index.shingles.hot_idf > 0
     whole: list[tuple[int, int, int]] = []
     edited: list[Int] = []
+    current, haystack = -1, b""
     for code in named[~cold[named % groups]].tolist():
         row, group = divmod(code, groups)
         needle = index.words[group]
         begin, end = block.words.offsets[row : row + 2].tolist()
-        starts = find_runs(block.words[row], needle)[:8] if len(needle) else np.empty(0, np.int64)
-        for start in (begin + starts).tolist():
-            whole.append((code, start, start + max(0, len(needle) - SHINGLE)))
-        if not len(starts):
+        if row != current:
+            current, haystack = row, block.words[row].tobytes()
+        starts = run_places(haystack, needle.tobytes(), _MOST_WHOLE) if len(needle) else []
+        for start in starts:
+            whole.append((code, begin + start, begin + start + max(0, len(needle) - SHINGLE)))
+        if not starts:
             shared = among(block.shingle[begin:end], index.shingles.of_group[group])
             place = begin + np.flatnonzero(shared)
             edited.append(np.stack([place, np.full_like(place, code)]))
@@ -297,18 +330,6 @@ def _templates(block: Block, named: Int, index: Index) -> Pairs:
     found = np.concatenate([exact, np.stack([owner[begins], first, last], axis=1)])
     code, first, last = found[np.argsort(found[:, 0], kind="stable")].T
     return Pairs(row=code // groups, group=code % groups, first=first, last=last)
-
-
-def find_runs(words: Hashes, needle: Hashes) -> Int:
-    """Where `needle`, not empty, stands in `words` word for word."""
-    starts: Int = (words[: max(0, len(words) - len(needle) + 1)] == needle[0]).nonzero()[0]
-    for k in range(1, len(needle)):
-        if len(starts) * len(needle) <= _AT_ONCE:
-            break
-        starts = starts[words[starts + k] == needle[k]]
-    if len(starts) and len(needle) > 1:
-        starts = starts[(words[starts[:, None] + np.arange(len(needle))] == needle).all(axis=1)]
-    return starts
 
 
 def _concatenate(a: Pairs, b: Pairs) -> Pairs:

@@ -8,8 +8,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from carto_audit.evidence import RARE
 from carto_audit.index import SHINGLE, Index
+from carto_audit.places import RARE
 from carto_audit.tables import Int
 from carto_audit.tiers import BOILERPLATE, CONFIRMED, NAMING
 from carto_audit.words import ngram_hashes, word_spans

@@ -2,29 +2,23 @@
 
 from bisect import bisect_left
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
-from itertools import pairwise
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from carto_audit.alignment import align, in_runs
-from carto_audit.candidates import Block, Pairs, Row
+from carto_audit.candidates import Block, Pairs, Row, spell_out
 from carto_audit.index import HOT, NUM_PERM, PASSAGE, SEED, SHINGLE, Index
+from carto_audit.places import MOST_ALIGNED, SURELY_FOUND, Places, find_places
 from carto_audit.support import Traces, best_supported, is_answered
 from carto_audit.tables import Float, Int, among
-from carto_audit.tiers import CLEAN, NAMING, SAME_WORDING, SUPPORTED, Evidence, judge
-from carto_audit.words import Hashes, is_number, ngram_hashes, permutations, premix, word_spans, words_span
-
-RARE = 2
-"""A shingle in at most so many groups identifies its item."""
-
-STEM = 25
-"""Words at the end of a long question, where it says what it asks."""
+from carto_audit.tiers import CLEAN, NAMING, SAME_WORDING, SUPPORTED, Evidence, Ruling, judge
+from carto_audit.words import Hashes, is_number, premix, segment_minima, word_spans, words_span
 
 _LEAST_SEEN = 0.3  # share of the question's words or shingles; no rule flags a pair with less of both
-_SURELY_FOUND = 0.95  # containment from which no question is clean, so that asking is in vain
-_MOST_ALIGNED = 400  # words; longer questions are measured by their shingles, which many edits do not exhaust
+_AT_ONCE = 1 << 18  # words of the candidates that are measured at once
+_ROUNDING = 1e-9  # sums over many candidates at once may be off by less
 _NUMBER = np.uint64(1)  # stands for every number where wordings are compared
 
 
@@ -48,21 +42,48 @@ class Match:
     view: str = "words"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Finding:
+    """What may become a match, unless a surer one stands in the same place of the row; words `first` to `end`."""
+
+    item: int
+    group: "_Group"
+    place: "_Place"
+    ruling: Ruling
+    support: float
+    containment: float
+    longest_run: int
+
+
 def verify(block: Block, pairs: Pairs, texts: list[str], index: Index) -> list[Match]:
     """Matches among the candidates of a block; `texts[r]` is its row `r`. Of overlapping ones the best stays."""
-    matches: list[Match] = []
     groups: dict[int, _Group] = {}
+    rows: dict[int, Row] = {}
+    found: dict[int, list[_Finding]] = {}
+    for piece in _pieces(pairs, index):
+        places = find_places(block, piece, index)
+        kept = _surely_kept(places).tolist()
+        for k, (at, number) in enumerate(zip(piece.row.tolist(), piece.group.tolist(), strict=True)):
+            row = rows.get(at)
+            if row is None:
+                row = rows[at] = Row.of(block, at, texts)
+            group = groups.get(number)
+            if group is None:
+                group = groups[number] = _Group.of(number, index)
+            if kept[k] or not _is_clean(row, group, places, k, index):
+                found.setdefault(at, []).extend(_examine(row, group, places, k, index))
+    spell_out([rows[at] for at, findings in found.items() if findings])
+    best = [(rows[at], finding) for at, findings in found.items() for finding in _best(findings, rows[at], index)]
+    estimates = _estimates([finding for _, finding in best], index)
+    return [_match(finding, row, estimate, index) for (row, finding), estimate in zip(best, estimates, strict=True)]
+
+
+def _pieces(pairs: Pairs, index: Index) -> Iterator[Pairs]:
+    """The candidates by row, as many at once as have _AT_ONCE words together."""
     order = np.argsort(pairs.row, kind="stable")
-    begins = np.flatnonzero(np.diff(pairs.row[order], prepend=-1))
-    for low, high in pairwise([*begins.tolist(), len(order)]):
-        row = Row.of(block, int(pairs.row[order[low]]), texts)
-        found: list[Match] = []
-        for k in order[low:high].tolist():
-            number = int(pairs.group[k])
-            group = groups.get(number) or groups.setdefault(number, _Group.of(number, index))
-            found += _examine(row, group, int(pairs.first[k]) - row.begin, int(pairs.last[k]) - row.begin, index)
-        matches += best_matches(found, index)
-    return matches
+    words = np.cumsum(np.diff(index.words.offsets)[pairs.group[order]])
+    for part in np.split(order, np.flatnonzero(np.diff(words // _AT_ONCE)) + 1) if len(order) else ():
+        yield Pairs(row=pairs.row[part], group=pairs.group[part], first=pairs.first[part], last=pairs.last[part])
 
 
 @dataclass(slots=True, kw_only=True)
@@ -75,40 +96,23 @@ class _Group:
     words: Hashes
     nats: Float  # what each word adds
     total_nats: float
-    is_number: NDArray[np.bool_] | None  # which words are; None where none is
-    ordered: Int  # its shingles in reading order
-    distinct: Int
-    idf: Float  # of the distinct shingles
-    total: float
-    rare: NDArray[np.bool_] | None  # which distinct shingles identify it; None where none does
-    is_template: bool
-    stem: Int  # the cold ones of the last shingles
+    distinct: Int  # its shingles
+    numbers: Hashes
     _traces: Traces | None = None
 
     @classmethod
     def of(cls, number: int, index: Index) -> "_Group":
-        words, distinct = index.words[number], index.shingles.of_group[number]
-        ordered = index.shingles.table.values.searchsorted(ngram_hashes(words, SHINGLE)).astype(np.int64)
-        df, idf = index.shingles.df[distinct], index.shingles.idf[distinct]
-        stem = ordered[-(STEM - SHINGLE + 1) :]
-        rare = df <= RARE
-        nats = index.nats[slice(*index.words.offsets[number : number + 2])]
-        numbers, items = index.numbers[number], index.items[number]
+        begin, end = index.words.offsets[number : number + 2].tolist()
+        nats = index.nats[begin:end]
         return cls(
             number=number,
             is_passage=bool(index.component[number] == PASSAGE),
-            items=items,
-            words=words,
+            items=index.items[number],
+            words=index.words.values[begin:end],
             nats=nats,
             total_nats=float(nats.sum()),
-            is_number=among(words, numbers) if len(numbers) else None,
-            ordered=ordered,
-            distinct=distinct,
-            idf=idf,
-            total=float(idf.sum()),
-            rare=rare if rare.any() else None,
-            is_template=not bool((df <= HOT).any()),
-            stem=stem[index.shingles.df[stem] <= HOT],
+            distinct=index.shingles.of_group[number],
+            numbers=index.numbers[number],
         )
 
     def traces(self, index: Index) -> Traces:
@@ -119,118 +123,139 @@ class _Group:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Place:
-    """Where shingles of a group stand in a row: its words `item_first` to `item_end` are the row's `first` to `end`."""
+    """Where a group stands in a row: its words `item_first` to `item_end` are the row's `first` to `end`."""
 
     first: int
     end: int
     item_first: int
     item_end: int
-    window: Int  # the row's shingles around the match, -1 where not indexed
-    present: NDArray[np.bool_]  # which of the group's distinct shingles are in the window
-    is_whole: bool  # nothing of it is left to be aligned, or it is too long for that
     low: int  # the row's words `low` to `high` are those that may be aligned
     high: int
-    evidence: Evidence  # as far as shingles tell; every word counts as aligned
+    window: Int  # the row's shingles around the match, -1 where not indexed
 
 
-def _examine(row: Row, group: _Group, first: int, last: int, index: Index) -> Iterator[Match]:
-    place = _place(row, group, first, last)
-    if _is_clean(row, group, place, index):
-        return
-    place, aligned = (place, np.ones(len(group.words), dtype=bool)) if place.is_whole else _aligned(row, group, place)
-    if max(_share(aligned), _share(place.present) if len(place.present) else 1.0) < _LEAST_SEEN:
-        return
-    evidence = _measure(row, group, place, aligned, index)
-    for item, support in best_supported(group.items, row, place.first, place.end, index):
-        ruling = judge(replace(evidence, support=support))
-        if ruling.tier == CLEAN:
-            continue
-        text = index.item_text(item, group.number)
-        yield Match(
-            row=row.number,
-            item=item,
-            group=group.number,
-            tier=ruling.tier,
-            reason=ruling.reason,
-            near_variant=ruling.near_variant,
-            supported=support >= SUPPORTED,
-            answered=is_answered(item, row, place.first, place.end, index),
-            containment=evidence.containment,
-            longest_run=_longest_run(group, place),
-            minhash_estimate=_estimate(place.window, group, index),
-            sample_span=row.characters(place.first, place.end),
-            item_span=_item_span(text, group, place),
-        )
+def _surely_kept(places: Places) -> NDArray[np.bool_]:
+    """Those that words cannot rule out: all of it is here, or enough to be a twin with other numbers."""
+    here = places.here
+    plain = here.plain_total * (SAME_WORDING - _ROUNDING)
+    may_be_twin = here.has_numbers & (places.is_whole | ((here.nats >= NAMING - _ROUNDING) & (here.plain >= plain)))
+    kept: NDArray[np.bool_] = (places.weighed.containment >= SURELY_FOUND) | may_be_twin
+    return kept
 
 
-def _place(row: Row, group: _Group, first: int, last: int) -> _Place:
-    size = len(group.words)
-    margin = size // 3
-    low, high = max(0, first - margin), min(len(row.shingle), last + 1 + margin)
-    window = row.shingle[low:high]
-    shared = among(window, group.distinct).tolist()
-    # Outwards from the dense part while shingles still match: stray common phrases farther off do not stretch the span.
-    while first > low and shared[first - 1 - low]:
-        first -= 1
-    while last + 1 < high and shared[last + 1 - low]:
-        last += 1
-    seen = np.sort(window)
-    found = among(group.ordered, seen).nonzero()[0]
-    item_first, item_last = (int(found[0]), int(found[-1])) if len(found) else (0, max(0, size - SHINGLE))
-    end, item_end = last + min(SHINGLE, size), min(item_last + SHINGLE, size)
-    slack = 2 + size // 5
-    present = among(group.distinct, seen)
-    information = float(group.idf[present].sum())
-    return _Place(
-        first=first,
-        end=end,
-        item_first=item_first,
-        item_end=item_end,
-        window=window,
-        present=present,
-        is_whole=len(found) == len(group.ordered) or size > _MOST_ALIGNED,
-        low=max(0, first - item_first - slack),
-        high=min(len(row.words), end + size - item_end + slack),
-        evidence=Evidence(
-            words=size,
-            is_passage=group.is_passage,
-            # no shingles: found word for word, or it were no candidate
-            containment=information / group.total if group.total else 1.0,
-            rare_containment=_share(present[group.rare]) if group.rare is not None else None,
-            information=information,
-            aligned=group.total_nats / max(group.total_nats, 1e-9),
-            nats=group.total_nats,
-            support=0.0,
-            number_share=None,
-            other_numbers=False,
-            wording=0.0,
-            stem_share=_share(among(group.stem, seen)) if len(group.stem) else None,
-            is_template=group.is_template,
-        ),
-    )
-
-
-def _is_clean(row: Row, group: _Group, place: _Place, index: Index) -> bool:
+def _is_clean(row: Row, group: _Group, places: Places, k: int, index: Index) -> bool:
     """Whether the pair stays clean even if all of its words that stand there stand in order: most pairs end here.
 
     `judge` never rules less for more support or more words in order, so one look at the most of both is enough.
     """
-    most = place.evidence
-    if most.containment >= _SURELY_FOUND:
-        return False
-    if not place.is_whole:
-        here = among(group.words, np.sort(row.words[place.low : place.high]))
-        nats = float(group.nats[here].sum()) + 1e-9
-        most = replace(most, aligned=nats / max(group.total_nats, 1e-9), nats=nats)
-        if group.is_number is not None and nats >= NAMING:
-            plain = np.where(group.is_number, 0.0, group.nats)
-            if plain[here].sum() >= (SAME_WORDING - 1e-9) * plain.sum():
-                return False
-    elif group.is_number is not None:
-        return False
-    if judge(most).tier != CLEAN:
-        return False
-    return judge(replace(most, support=1.0)).tier == CLEAN or not group.traces(index).are_in(row)
+    more = 1.0 + _ROUNDING
+    nats = float(places.here.nats[k]) * more + _ROUNDING
+    containment, information = float(places.weighed.containment[k]) * more, float(places.weighed.information[k]) * more
+
+    def most(support: float) -> Evidence:
+        return _evidence(group, places, k, containment=containment, information=information, nats=nats, support=support)
+
+    if judge(most(1.0)).tier == CLEAN:
+        return True
+    return judge(most(0.0)).tier == CLEAN and not group.traces(index).are_in(row)
+
+
+def _evidence(
+    group: _Group,
+    places: Places,
+    k: int,
+    *,
+    containment: float,
+    information: float,
+    nats: float,
+    support: float = 0.0,
+    number_share: float | None = None,
+    other_numbers: bool = False,
+    wording: float = 0.0,
+) -> Evidence:
+    return Evidence(
+        words=len(group.words),
+        is_passage=group.is_passage,
+        containment=containment,
+        rare_containment=_known(places.weighed.rare_share[k]),
+        information=information,
+        aligned=nats / max(group.total_nats, 1e-9),
+        nats=nats,
+        support=support,
+        number_share=number_share,
+        other_numbers=other_numbers,
+        wording=wording,
+        stem_share=_known(places.stem_share[k]),
+        is_template=bool(places.weighed.is_template[k]),
+    )
+
+
+def _known(share: np.float64) -> float | None:
+    return None if np.isnan(share) else float(share)
+
+
+def _examine(row: Row, group: _Group, places: Places, k: int, index: Index) -> Iterator[_Finding]:
+    place = _place(row, places, k)
+    present = places.present(k)
+    is_whole, is_verbatim = bool(places.is_whole[k]), bool(places.is_verbatim[k])
+    containment, information = _weight(group, present, index)
+    nats = group.total_nats
+    if not is_whole:
+        place, aligned = _aligned(row, group, place)
+        if max(_share(aligned), _share(present) if len(present) else 1.0) < _LEAST_SEEN:
+            return
+        nats = float(group.nats[aligned].sum())
+    share, others, wording = (1.0, False, 0.0) if is_verbatim else _numbers(row, group, place)
+    longest_run = -1
+    for item, support in best_supported(group.items, row, place.first, place.end, index):
+        ruling = judge(
+            _evidence(
+                group,
+                places,
+                k,
+                containment=containment,
+                information=information,
+                nats=nats,
+                support=support,
+                number_share=share if len(group.numbers) else None,
+                other_numbers=others,
+                wording=wording,
+            )
+        )
+        if ruling.tier == CLEAN:
+            continue
+        if longest_run < 0:
+            longest_run = len(group.words) if is_verbatim else _longest_run(places.ordered(k), place, is_whole)
+        yield _Finding(
+            item=item,
+            group=group,
+            place=place,
+            ruling=ruling,
+            support=support,
+            containment=containment,
+            longest_run=longest_run,
+        )
+
+
+def _place(row: Row, places: Places, k: int) -> _Place:
+    return _Place(
+        first=int(places.first[k]),
+        end=int(places.end[k]),
+        item_first=int(places.item_first[k]),
+        item_end=int(places.item_end[k]),
+        low=int(places.low[k]),
+        high=int(places.high[k]),
+        window=row.shingle[places.window_low[k] : places.window_high[k]],
+    )
+
+
+def _weight(group: _Group, present: NDArray[np.bool_], index: Index) -> tuple[float, float]:
+    """Containment and information of a group of which these shingles are here."""
+    idf = index.shingles.idf[group.distinct]
+    total = float(idf.sum())
+    information = total if present.all() else float(idf[present].sum())
+    # no shingles: found word for word, or it were no candidate
+    return (information / total if total else 1.0), information
 
 
 def _aligned(row: Row, group: _Group, place: _Place) -> tuple[_Place, NDArray[np.bool_]]:
@@ -239,30 +264,28 @@ def _aligned(row: Row, group: _Group, place: _Place) -> tuple[_Place, NDArray[np
     kept = in_runs(aligned, where)
     aligned, where = aligned[kept], where[kept]
     if len(where):
-        place = replace(
-            place,
+        place = _Place(
             first=min(place.first, place.low + int(where[0])),
             end=max(place.end, place.low + int(where[-1]) + 1),
             item_first=min(place.item_first, int(aligned[0])),
             item_end=max(place.item_end, int(aligned[-1]) + 1),
+            low=place.low,
+            high=place.high,
+            window=place.window,
         )
     is_aligned = np.zeros(len(group.words), dtype=bool)
     is_aligned[aligned] = True
     return place, is_aligned
 
 
-def _measure(row: Row, group: _Group, place: _Place, aligned: NDArray[np.bool_], index: Index) -> Evidence:
-    """All but the support, which differs between the items of a group."""
-    nats = float(group.nats[aligned].sum())
-    seen = replace(place.evidence, aligned=nats / max(group.total_nats, 1e-9), nats=nats)
-    if group.is_number is None:
-        return seen
-    numbers = index.numbers[group.number]
-    share = _share(among(numbers, np.sort(row.words[place.first : place.end])))
-    if share >= 0.5 or len(group.words) > _MOST_ALIGNED:
-        return replace(seen, number_share=share, other_numbers=share < 0.5)
-    others, wording = _wording(row, group, group.is_number, place, numbers)
-    return replace(seen, number_share=share, other_numbers=others, wording=wording)
+def _numbers(row: Row, group: _Group, place: _Place) -> tuple[float, bool, float]:
+    """The share of its numbers that are here, whether others are instead, and how much is here apart from numbers."""
+    if not len(group.numbers):
+        return 1.0, False, 0.0
+    share = _share(among(group.numbers, np.sort(row.words[place.first : place.end])))
+    if share >= 0.5 or len(group.words) > MOST_ALIGNED:
+        return share, share < 0.5, 0.0
+    return share, *_wording(row, group, among(group.words, group.numbers), place, group.numbers)
 
 
 def _wording(row: Row, group: _Group, is_own: NDArray[np.bool_], place: _Place, numbers: Hashes) -> tuple[bool, float]:
@@ -288,13 +311,13 @@ def _item_span(text: str, group: _Group, place: _Place) -> tuple[int, int]:
     return int(spans[place.item_first, 0]), int(spans[place.item_end - 1, 1])
 
 
-def _longest_run(group: _Group, place: _Place) -> int:
+def _longest_run(ordered: Int, place: _Place, is_whole: bool) -> int:
     """Words of the longest stretch that stands in both, word for word."""
-    window, ordered = place.window, group.ordered
-    if place.is_whole and len(ordered):
+    window = place.window
+    if is_whole and len(ordered):
         for start in (window == ordered[0]).nonzero()[0][:2].tolist():
             if np.array_equal(window[start : start + len(ordered)], ordered):
-                return len(group.words)
+                return len(ordered) + SHINGLE - 1
     sorter = np.argsort(window, kind="stable")
     low = np.searchsorted(window, ordered, side="left", sorter=sorter)
     high = np.searchsorted(window, ordered, side="right", sorter=sorter)
@@ -310,34 +333,63 @@ def _longest_run(group: _Group, place: _Place) -> int:
     return int(np.diff(edges).max()) + SHINGLE - 1
 
 
-def _estimate(window: Int, group: _Group, index: Index) -> float | None:
-    """MinHash estimate of the Jaccard similarity between the item and the window's indexed shingles."""
-    cold = window[window >= 0]
-    cold = cold[index.shingles.df[cold] <= HOT]
-    if not len(cold):
-        return None
-    factors, terms = permutations(NUM_PERM, SEED)
-    signature = (premix(index.shingles.table.values[cold])[:, None] * factors + terms).min(axis=0)
-    return float((signature == index.bands.signatures[:, group.number]).mean())
+def _estimates(found: list[_Finding], index: Index) -> list[float | None]:
+    """MinHash estimates of the Jaccard similarity between each item and its window's indexed shingles, if it has any."""
+    window = np.concatenate([np.empty(0, np.int64), *(finding.place.window for finding in found)])
+    owner = np.repeat(np.arange(len(found)), [len(finding.place.window) for finding in found])
+    is_cold = (window >= 0) & (index.shingles.df[window] <= HOT)
+    filled, begins = np.unique(owner[is_cold], return_index=True)
+    group = np.array([finding.group.number for finding in found], dtype=np.int64)[filled]
+    signed = segment_minima(premix(index.shingles.table.values[window[is_cold]]), begins, NUM_PERM, SEED)
+    shares = (signed == index.bands.signatures[:, group]).mean(axis=0)
+    known = dict(zip(filled.tolist(), shares.tolist(), strict=True))
+    return [known.get(k) for k in range(len(found))]
 
 
-def best_matches(found: list[Match], index: Index) -> list[Match]:
-    """Of matches with one benchmark that overlap by half, the surest: twins of an item are not found as well."""
-    kept: list[Match] = []
-    by_start: dict[int, list[Match]] = {}  # of each benchmark, those that are kept
-    longest = max((m.sample_span[1] - m.sample_span[0] for m in found), default=0)
-    for match in sorted(found, key=lambda m: (-m.tier, -m.containment, -m.longest_run, m.item)):
-        rivals = by_start.setdefault(int(index.item_benchmark[match.item]), [])
-        begin, end = match.sample_span
+def _match(finding: _Finding, row: Row, estimate: float | None, index: Index) -> Match:
+    place, group = finding.place, finding.group
+    return Match(
+        row=row.number,
+        item=finding.item,
+        group=group.number,
+        tier=finding.ruling.tier,
+        reason=finding.ruling.reason,
+        near_variant=finding.ruling.near_variant,
+        supported=finding.support >= SUPPORTED,
+        answered=is_answered(finding.item, finding.support, row, place.first, place.end, index),
+        containment=finding.containment,
+        longest_run=finding.longest_run,
+        minhash_estimate=estimate,
+        sample_span=row.characters(place.first, place.end),
+        item_span=_item_span(index.item_text(finding.item, group.number), group, place),
+    )
+
+
+def _best(found: list[_Finding], row: Row, index: Index) -> list[_Finding]:
+    """Of findings of one benchmark that overlap by half, the surest: twins of an item are not found as well."""
+    if len(found) < 2:
+        return found
+    spans = [row.characters(finding.place.first, finding.place.end) for finding in found]
+    longest = max(end - begin for begin, end in spans)
+    kept: list[tuple[tuple[int, int], int, _Finding]] = []
+    by_start: dict[int, list[tuple[int, int]]] = {}  # of each benchmark, the spans of those that are kept
+    for finding, (begin, end) in sorted(zip(found, spans, strict=True), key=_sureness):
+        rivals = by_start.setdefault(int(index.item_benchmark[finding.item]), [])
         low, high = bisect_left(rivals, begin - longest, key=_start), bisect_left(rivals, end, key=_start)
-        if not any(_overlap_share(match.sample_span, rival.sample_span) >= 0.5 for rival in rivals[low:high]):
-            kept.append(match)
-            rivals.insert(bisect_left(rivals, begin, key=_start), match)
-    return sorted(kept, key=lambda m: (m.sample_span, m.item))
+        if not any(_overlap_share((begin, end), rival) >= 0.5 for rival in rivals[low:high]):
+            kept.append(((begin, end), finding.item, finding))
+            rivals.insert(bisect_left(rivals, begin, key=_start), (begin, end))
+    return [finding for *_, finding in sorted(kept, key=lambda k: k[:2])]
 
 
-def _start(match: Match) -> int:
-    return match.sample_span[0]
+def _sureness(placed: tuple[_Finding, tuple[int, int]]) -> tuple[int, float, int, int]:
+    """The surest first."""
+    finding, _ = placed
+    return -finding.ruling.tier, -finding.containment, -finding.longest_run, finding.item
+
+
+def _start(span: tuple[int, int]) -> int:
+    return span[0]
 
 
 def _overlap_share(a: tuple[int, int], b: tuple[int, int]) -> float:

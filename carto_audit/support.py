@@ -1,15 +1,16 @@
 """Support: an item's own options or answer near the place where its question stands. It tells an item from its twins."""
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
-from carto_audit.candidates import Row, find_runs
+from carto_audit.candidates import Row
 from carto_audit.index import SHINGLE, Index
 from carto_audit.tables import Int, among
 from carto_audit.tiers import SUPPORTED
-from carto_audit.words import Hashes, ngram_hashes
+from carto_audit.words import Hashes, count_runs, ngram_hashes
 
 CONTEXT_BEFORE, CONTEXT_AFTER, CONTEXT_AFTER_FREE_FORM = 40, 60, 200
 """Words around the match that are searched for the item's own options or answer."""
@@ -19,6 +20,7 @@ ANSWER_WITHIN = 15
 
 _LEAST_CHOICE_WEIGHT = 6.0  # nats over all options: below, the options are "True" and "False" and say nothing
 _LEAST_OF_OPTION = 0.3  # below, what an edited option shares with the text may be a common phrase
+_OFTEN = 2  # times that the gold option must stand where all are listed
 _MOST_ITEMS = 64  # of one group that are looked at: the rest shares wording and options alike
 
 
@@ -32,23 +34,23 @@ class Traces:
     @classmethod
     def of(cls, items: Int, index: Index) -> "Traces":
         """The traces of a group's items."""
-        choices, own = index.choices, items[:_MOST_ITEMS]
-        owner, option = choices.of_item.expand(own)
-        heavy = np.bincount(owner, choices.weight[option], len(own)) > _LEAST_CHOICE_WEIGHT - 1e-6
-        option = option[heavy[owner]]
-        is_short = choices.shingles.offsets[option + 1] == choices.shingles.offsets[option]
-        short = option[is_short & (choices.weight[option] > 0)]
-        answers = [ngram_hashes(index.answers[item], SHINGLE) for item in own.tolist()]
-        options = [choices.shingles[k] for k in option[~is_short].tolist()]
-        return cls(
-            shingles=np.concatenate([np.empty(0, np.uint64), *options, *answers]),
-            openings=choices.words.values[choices.words.offsets[short]],
-        )
+        choices = index.choices
+        shingles, openings = [np.empty(0, np.uint64)], [np.empty(0, np.uint64)]
+        for item in items[:_MOST_ITEMS].tolist():
+            low, high = choices.of_item.offsets[item : item + 2].tolist()
+            weight, edges = choices.weight[low:high], choices.shingles.offsets[low : high + 1]
+            if low == high:
+                shingles.append(ngram_hashes(index.answers[item], SHINGLE))
+            elif weight.sum() > _LEAST_CHOICE_WEIGHT - 1e-6:
+                shingles.append(choices.shingles.values[edges[0] : edges[-1]])
+                is_short = (edges[1:] == edges[:-1]) & (weight > 0)
+                openings.append(choices.words.values[choices.words.offsets[low:high][is_short]])
+        return cls(shingles=np.concatenate(shingles), openings=np.concatenate(openings))
 
     def are_in(self, row: Row) -> bool:
         """Whether any of them stands in the row; where none does, nothing there supports an item of the group."""
         words, grams = row.every()
-        return bool(among(self.shingles, grams).any() or among(self.openings, words).any())
+        return bool(among(self.shingles, grams).any() or (len(self.openings) and among(self.openings, words).any()))
 
 
 def best_supported(items: Int, row: Row, first: int, end: int, index: Index) -> list[tuple[int, float]]:
@@ -85,29 +87,34 @@ def support_of(item: int, row: Row, first: int, end: int, index: Index) -> float
     return float((weight * _presence(row, begin, stop, low, high, index)).sum()) / total
 
 
-def is_answered(item: int, row: Row, first: int, end: int, index: Index) -> bool:
-    """Whether the gold answer follows: twice where all options are listed, else at least once and no other option."""
-    choices = index.choices.of_item[item]
+def is_answered(item: int, support: float, row: Row, first: int, end: int, index: Index) -> bool:
+    """Whether the gold answer follows: twice where all options are listed, else at least once and no other option.
+
+    `support` is what `support_of` says of the same words.
+    """
+    low, high = index.choices.of_item.offsets[item : item + 2].tolist()
     after = row.words[end : _context(row, item, first, end, index)[1]]
-    if not len(choices):
+    if low == high:
         answer = index.answers[item]
         if len(answer) >= SHINGLE:
-            return support_of(item, row, first, end, index) >= SUPPORTED
-        return len(answer) > 0 and len(find_runs(after[:ANSWER_WITHIN], answer)) > 0
-    gold = index.choices.is_gold[choices]
-    if not gold.any():
+            return support >= SUPPORTED
+        return len(answer) > 0 and count_runs(after[:ANSWER_WITHIN].tobytes(), answer.tobytes(), 1) > 0
+    is_gold = index.choices.is_gold[low:high].tolist()
+    if not any(is_gold):
         return False
-    counts = _counts(after, choices, index)
-    if (counts[~gold] > 0).any():
-        return bool((counts > 0).all() and counts[gold].max() >= 2)
-    if index.choices.weight[choices][gold].max() > 0:
-        return bool(counts[gold].max() > 0)
-    return bool(_counts(after[:ANSWER_WITHIN], choices[gold], index).max() > 0)
+    counts = _counts(after, low, high, index)
+    gold = [count for count, own in zip(counts, is_gold, strict=True) if own]
+    if any(count and not own for count, own in zip(counts, is_gold, strict=True)):
+        return all(counts) and max(gold) >= _OFTEN
+    if index.choices.weight[low:high].max(where=index.choices.is_gold[low:high], initial=0.0) > 0:
+        return max(gold) > 0
+    near = _counts(after[:ANSWER_WITHIN], low, high, index)
+    return any(count and own for count, own in zip(near, is_gold, strict=True))
 
 
 def _context(row: Row, item: int, first: int, end: int, index: Index) -> tuple[int, int]:
     """Where the item's own options or answer are looked for: words of the row."""
-    low, high = index.choices.of_item.offsets[item : item + 2]
+    low, high = index.choices.of_item.offsets[item : item + 2].tolist()
     after = CONTEXT_AFTER_FREE_FORM
     if high > low:
         after = CONTEXT_AFTER + int(index.choices.words.offsets[high] - index.choices.words.offsets[low])
@@ -117,25 +124,30 @@ def _context(row: Row, item: int, first: int, end: int, index: Index) -> tuple[i
 def _whole_options(row: Row, item: int, first: int, end: int, index: Index) -> int:
     """How many of the item's options stand near the match word for word: twins may differ in what all options share."""
     begin, stop = _context(row, item, first, end, index)
-    return int((_counts(row.words[begin:stop], index.choices.of_item[item], index) > 0).sum())
+    low, high = index.choices.of_item.offsets[item : item + 2].tolist()
+    counts = _counts(row.words[begin:stop], low, high, index)
+    return sum(count > 0 for count in counts)
 
 
 def _presence(row: Row, begin: int, end: int, first: int, last: int, index: Index) -> NDArray[np.float64]:
     """Of each option the share of its shingles in the words `begin` to `end`, if that is much; a short one is sought."""
     shingles, words = index.choices.shingles, index.choices.words
-    offsets = shingles.offsets[first : last + 1]
-    hits = among(shingles.values[offsets[0] : offsets[-1]], row.grams_between(begin, end))
-    running = np.concatenate(([0], np.cumsum(hits)))
-    sizes = offsets[1:] - offsets[:-1]
-    found = running[offsets - offsets[0]]
-    share = (found[1:] - found[:-1]) / np.maximum(sizes, 1)
-    share[share < _LEAST_OF_OPTION] = 0.0
-    for k in ((sizes == 0) & (index.choices.weight[first:last] > 0)).nonzero()[0].tolist():
-        share[k] = len(find_runs(row.words[begin:end], words[first + k])) > 0
-    return np.asarray(share, dtype=np.float64)
+    edges = shingles.offsets[first : last + 1].tolist()
+    hits = among(shingles.values[edges[0] : edges[-1]], row.grams_between(begin, end)).tolist()
+    near = row.words[begin:end].tobytes()
+    share = []
+    for option, weight in enumerate(index.choices.weight[first:last].tolist()):
+        low, high = edges[option] - edges[0], edges[option + 1] - edges[0]
+        if high > low:
+            found = sum(hits[low:high]) / (high - low)
+            share.append(found if found >= _LEAST_OF_OPTION else 0.0)
+        else:
+            share.append(float(weight > 0 and count_runs(near, words[first + option].tobytes(), 1)))
+    return np.array(share, dtype=np.float64)
 
 
-def _counts(words: Hashes, choices: Int, index: Index) -> Int:
-    """How often each option stands in `words`."""
-    needles = [index.choices.words[choice] for choice in choices.tolist()]
-    return np.array([len(find_runs(words, needle)) if len(needle) else 0 for needle in needles], dtype=np.int64)
+def _counts(words: Hashes, first: int, last: int, index: Index) -> list[int]:
+    """How often each of some options stands in `words`, where more than twice is twice."""
+    near, edges = words.tobytes(), index.choices.words.offsets[first : last + 1].tolist()
+    options = index.choices.words.values
+    return [count_runs(near, options[low:high].tobytes(), _OFTEN) if high > low else 0 for low, high in pairwise(edges)]

@@ -15,7 +15,7 @@ ORDER = (
     "errors resources text files work progress workers identifiers redact strict policy_file refusals "
     "shards records weights batch words tables rarity alignment programs skeleton duplicates tokens "
     "mappings dataset_folder benchmark hub registry "
-    "index candidates tiers support evidence views detectability index_file sources search commonplace contamination "
+    "index candidates places tiers support evidence views detectability index_file sources search commonplace contamination "
     "controls kinship folds proxy sequences trace train rewording testimony hearing "
     "thresholds baselines spans scores power datamap density reasons sight noise interventions metrics measure "
     "policy_chain policy policy_schema policy_diff policy_explain record demands waivers verdict policy_cases policy_replay "

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from carto_audit.benchmark import read_benchmark
-from carto_audit.candidates import find_candidates, find_runs
+from carto_audit.candidates import find_candidates
 from carto_audit.index import build_index
 from carto_audit.tables import hash_table
 from carto_audit.words import hash_words
@@ -85,10 +85,3 @@ def test_a_window_holds_the_item_and_little_else(index, filler):
 def test_clean_rows_and_empty_chunks_have_no_candidates(index, filler):
     assert found([" ".join(filler), "", "x"], index) == set()
     assert found([], index) == set()
-
-
-@pytest.mark.parametrize(
-    ("needle", "where"), [("a b", [0, 3]), ("b c", [1]), ("c a b", [2]), ("d", []), ("a b c a b c", [])]
-)
-def test_runs_are_found_word_for_word(needle, where):
-    assert find_runs(hash_words(["a b c a b"])[0], hash_words([needle])[0]).tolist() == where

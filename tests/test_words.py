@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from carto_audit.text import INVISIBLE
 from carto_audit.words import (
     Ragged,
+    count_runs,
     fold,
     hash_tokens,
     hash_words,
@@ -17,7 +18,11 @@ from carto_audit.words import (
     is_number,
     ngram_hashes,
     ngrams,
+    run_places,
+    segment_minima,
+    short_segment_minima,
     signatures,
+    spans_of_words,
     word_spans,
     words_span,
 )
@@ -176,3 +181,32 @@ def test_numerals_are_numbers_and_the_pronoun_is_not(word, expected):
 def test_the_words_of_a_text_span_from_the_first_to_the_last(text):
     spans = word_spans(text)
     assert words_span(text) == (spans[0, 0], spans[-1, 1])
+
+
+@pytest.mark.parametrize(
+    ("needle", "most", "where"),
+    [("a b", 9, [0, 3]), ("a b", 1, [0]), ("b c", 9, [1]), ("c a b", 9, [2]), ("d", 9, []), ("a b c a b c", 9, [])],
+)
+def test_runs_are_found_word_for_word(needle, most, where):
+    words, sought = hash_words(["a b c a b"])[0].tobytes(), hash_words([needle])[0].tobytes()
+    assert run_places(words, sought, most) == where
+    assert count_runs(words, sought, most) == len(where)
+
+
+def test_a_run_begins_with_a_word_and_not_inside_one():
+    words = np.array([0x0101010101010101] * 2 + [0x0101010101010102], dtype=np.uint64)
+    assert run_places(words.tobytes(), words[:1].tobytes(), 9) == [0, 1]
+    assert run_places(words[2:].tobytes() + words[:1].tobytes(), words[:1].tobytes(), 9) == [1]
+
+
+@given(st.lists(mixed, min_size=1, max_size=6))
+def test_the_spans_of_many_texts_are_those_of_each(several):
+    for text, spans in zip(several, spans_of_words(several), strict=True):
+        assert spans.tolist() == word_spans(text).tolist()
+
+
+@given(st.lists(st.integers(1, 4), min_size=1, max_size=30), st.integers(0, 2**32 - 1))
+def test_minima_of_short_segments_are_those_of_any(sizes, seed):
+    mixed = np.random.default_rng(seed).integers(0, 2**32, sum(sizes), dtype=np.uint32)
+    begins = np.cumsum(sizes) - sizes
+    assert np.array_equal(short_segment_minima(mixed, begins, 4, 8, 1), segment_minima(mixed, begins, 8, 1))
