@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -131,6 +132,11 @@ def run_process(*arguments, cwd, program=MAIN):
     """Runs the command in a process of its own."""
     done = subprocess.run(command(*arguments, program=program), cwd=cwd, capture_output=True, timeout=300)
     return Ended(code=done.returncode, out=done.stdout.decode(), err=done.stderr.decode())
+
+
+def hear_ctrl_c():
+    """For `preexec_fn`: a background job starts deaf to Ctrl-C, and so would all that it starts."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def run_on_terminal(*arguments, cwd):

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
-from audits import FRAGMENTS, command, run_process, sentences, snapshot, write_parquet
+from audits import FRAGMENTS, command, hear_ctrl_c, run_process, sentences, snapshot, write_parquet
 from report_facts import make_facts
 from test_report import Page
 
@@ -398,7 +398,8 @@ def start():
 
     def run(*arguments, cwd):
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-        started.append(subprocess.Popen(command(*arguments), cwd=cwd, start_new_session=True, **pipes))
+        session = {"start_new_session": True, "preexec_fn": hear_ctrl_c}
+        started.append(subprocess.Popen(command(*arguments), cwd=cwd, **session, **pipes))
         return started[-1]
 
     yield run

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from audits import hear_ctrl_c
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -90,6 +91,7 @@ def started(tmp_path):
     process = subprocess.Popen(
         [sys.executable, "-c", program, str(tmp_path)],
         start_new_session=True,
+        preexec_fn=hear_ctrl_c,
         stderr=subprocess.PIPE,
         env=environment,
     )
@@ -129,15 +131,20 @@ def test_ctrl_c_ends_with_130_at_once_and_leaves_no_process(started, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["working"]
 
 
-def test_ctrl_c_while_a_process_starts_is_answered_afterwards():
+@pytest.fixture
+def hearing():
+    """This process answers Ctrl-C as a command does that was not started in the background."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def test_ctrl_c_while_a_process_starts_is_answered_afterwards(hearing):
+    kill_yourself = "import os, signal; os.kill(os.getpid(), signal.SIGINT); print('deaf')"
     reached = []
     with pytest.raises(KeyboardInterrupt), deaf_to_ctrl_c():
         os.kill(os.getpid(), signal.SIGINT)
-        child = subprocess.run(
-            [sys.executable, "-c", "import os, signal; os.kill(os.getpid(), signal.SIGINT); print('deaf')"],
-            capture_output=True,
-            encoding="utf-8",
-        )
+        child = subprocess.run([sys.executable, "-c", kill_yourself], capture_output=True, encoding="utf-8")
         reached.append(child.stdout)
     assert reached == ["deaf\n"]
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
