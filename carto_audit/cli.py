@@ -153,6 +153,7 @@ def ingest(
         *sources,
         *([str(registry)] if registry else []),
         *([run["reference"]] if run["reference"] else []),
+        *([str(path) for path in baseline.iterdir()] if baseline else []),
     ]
     check_formats(targets, folder, [*_files(batch), *(Path(name) for name in given)])
     if excerpts == "full":

@@ -35,18 +35,19 @@ def apply(audit_dir: Path, batch: tuple[str, ...], remove: tuple[str, ...], out:
     """
     from carto_audit.batch import read_batch
     from carto_audit.console import RichProgress, open_console
-    from carto_audit.curation import curate, find_batch, read_audited, read_decisions
+    from carto_audit.curation import check_unchanged, curate, find_batch, read_audited, read_decisions
 
     audited = read_audited(audit_dir)
     if remove and audited.never_drop:
         raise UsageError("--remove: the policy of this audit never drops rows; down-weight them in the policy instead")
+    check_unchanged(audit_dir)
     paths = find_batch(audited, audit_dir, batch)
     progress = RichProgress(open_console(stderr=True))
     found = read_batch(paths, text_column=audited.text_column, id_column=audited.id_column, progress=progress)
     if found.sha256 != audited.sha256:
         raise UsageError(
             f"{safe_inline(str(paths[0]), 160)}: not the batch that this audit is about: "
-            f"its sha256 is {found.sha256[:12]}…, that of the audited batch {safe_inline(audited.sha256, 12)}…"
+            f"its sha256 is {found.sha256[:12]}…, that of the audited batch {safe_inline(audited.sha256[:12], 12)}…"
         )
     folder = out or Path(f"{audit_dir.resolve().name.removesuffix('-audit')}-curated")
     _check_free(folder, found.paths)
@@ -57,12 +58,12 @@ def apply(audit_dir: Path, batch: tuple[str, ...], remove: tuple[str, ...], out:
 
 def _check_free(folder: Path, batch: tuple[Path, ...]) -> None:
     """A folder of ours or an empty one: what a user has is not overwritten, and the batch lies outside."""
-    from carto_audit.curation import SUMMARY
+    from carto_audit.curation import is_curation
 
     where = safe_inline(str(folder), 160)
     if any(path.resolve().is_relative_to(folder.resolve()) for path in batch):
         raise UsageError(f"{where}: the batch itself lies there; choose another --out")
-    if folder.exists() and (not folder.is_dir() or (any(folder.iterdir()) and not (folder / SUMMARY).is_file())):
+    if folder.exists() and (not folder.is_dir() or (any(folder.iterdir()) and not is_curation(folder))):
         raise UsageError(f"{where}: exists and is not a curated batch; choose another --out")
 
 
@@ -71,7 +72,7 @@ def _show(summary: dict[str, Any], folder: Path) -> None:
     rows, kept, lost = summary["batch"]["rows"], summary["curated_rows"], summary["quarantined_rows"]
     click.echo(f"{rows:,} rows: {kept:,} curated, {lost:,} quarantined; every row is in exactly one part")
     for action, count in sorted(summary["actions"].items(), key=lambda pair: -pair[1]):
-        click.echo(f"  {count:>9,}  {action}")
+        click.echo(f"  {count:>9,}  {safe_inline(action, 40)}")
     for reason, count in sorted(summary["quarantine_reasons"].items(), key=lambda pair: -pair[1])[:5]:
         click.echo(f"  quarantined {count:,}: {safe_inline(reason, 120)}")
     for file in summary["files"]:

@@ -50,6 +50,8 @@ def card(audit_dir: Path, readme: Path | None, croissant: Path | None, push_to: 
 
     if readme is None and croissant is None and push_to is None:
         raise UsageError("nothing to attach the audit to: name --readme FILE, --croissant FILE or --push-to ORG/NAME")
+    for path in filter(None, (readme, croissant)):
+        _check_own(path, audit_dir)
     dataset = data_set_name(push_to) if push_to is not None else None
     publication = read_publication(audit_dir)
     facts = publication.facts
@@ -78,6 +80,21 @@ def card(audit_dir: Path, readme: Path | None, croissant: Path | None, push_to: 
         pushed = open_pull_request(dataset, edited(f"{dataset}: README.md"), assets, safe_inline(title, 100))
         click.echo(f"Pull request: {pushed.url}" if pushed.url else "The hub holds this card already; nothing to push")
     return ExitCode.ACCEPTED
+
+
+def _check_own(path: Path, audit: Path) -> None:
+    """Neither the card nor the Croissant file takes the place of a file of the audit."""
+    from carto_audit.outputs import OUTPUTS
+    from carto_audit.statement import ENVELOPE
+
+    try:
+        place = path.resolve()
+    except (OSError, RuntimeError) as error:
+        raise UsageError(f"{_shown(path)}: a link that leads nowhere; name a file") from error
+    if place in {(audit / name).resolve() for name in (*OUTPUTS, ENVELOPE)}:
+        raise UsageError(f"{_shown(path)}: is a file of the audit itself; name another")
+    if path.exists() and not path.is_file():
+        raise UsageError(f"{_shown(path)}: not a file; name one")
 
 
 def _text(path: Path) -> str | None:

@@ -56,9 +56,18 @@ def report(audit_dir: Path, targets: tuple[Target, ...], excerpts: str | None, o
         )
     from carto_audit.formats import read_facts
 
-    check_formats(targets, audit_dir, [])
-    write_formats(read_facts(audit_dir), audit_dir, targets)
+    facts = read_facts(audit_dir)
+    check_formats(targets, audit_dir, _batch_files(facts, audit_dir))
+    write_formats(facts, audit_dir, targets)
     return ExitCode.ACCEPTED
+
+
+def _batch_files(facts: Mapping[str, Any], audit: Path) -> list[Path]:
+    """Where the files of the audited batch may lie."""
+    batch = facts.get("batch")
+    names = batch.get("paths") if isinstance(batch, dict) else None
+    known = [name for name in names if isinstance(name, str)] if isinstance(names, list) else []
+    return [place / name for place in (Path(), audit, audit.resolve().parent) for name in known if "\0" not in name]
 
 
 def _render_page(audit_dir: Path, excerpts: str | None, opens: bool) -> int:
@@ -75,8 +84,9 @@ def _render_page(audit_dir: Path, excerpts: str | None, opens: bool) -> int:
 def check_formats(targets: Sequence[Target], folder: Path, inputs: Iterable[Path]) -> None:
     """Refuses targets that would overwrite an input, a file of the audit, or each other."""
     from carto_audit.outputs import OUTPUTS
+    from carto_audit.statement import ENVELOPE
 
-    check_targets(targets, folder, inputs, OUTPUTS)
+    check_targets(targets, folder, inputs, (*OUTPUTS, ENVELOPE))
 
 
 def show_audit(facts: Mapping[str, Any], folder: Path, targets: Sequence[Target], *, quiet: bool = False) -> None:

@@ -15,17 +15,30 @@ from numpy.typing import NDArray
 
 from carto_audit.batch import SKIP_REASONS, Batch
 from carto_audit.errors import AuditError, UsageError
-from carto_audit.files import atomic_path, write_json
+from carto_audit.files import atomic_folder, atomic_path, file_sha256, write_json
 from carto_audit.progress import SILENT, Progress
 from carto_audit.records import JSON_TEXT, read_records, read_schema
 from carto_audit.shards import bare_name, name_of
+from carto_audit.statement import read_statement
 from carto_audit.text import safe_inline
+from carto_audit.thresholds import QUADRANTS
 from carto_audit.weights import WEIGHT, WEIGHT_SCHEMA
 
 CURATED, QUARANTINE, WEIGHTS, SUMMARY = "curated", "quarantine", "weights.parquet", "curation.json"
 REASON = "carto_audit_reason"
 
 _MODULUS = 1 << 128
+_ACTIONS = {"keep", "downweight", "upsample", "remove"}
+_DECISION_SCHEMA = pa.schema(
+    {
+        "sample_id": pa.large_string(),
+        "row": pa.int64(),
+        "quadrant": pa.string(),
+        "action": pa.string(),
+        "weight": pa.float64(),
+        "reasons": pa.large_string(),
+    }
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,11 +99,13 @@ def read_decisions(folder: Path, batch: Batch, removed: Sequence[str] = ()) -> D
     """
     path = folder / "scores.parquet"
     try:
-        table = pq.read_table(path, columns=["sample_id", "row", "quadrant", "action", "weight", "reasons"])
-    except (OSError, pa.ArrowException) as error:
+        table = pq.read_table(path, columns=_DECISION_SCHEMA.names).cast(_DECISION_SCHEMA)
+        table.validate(full=True)
+    except (OSError, KeyError, ValueError, pa.ArrowException) as error:
         raise AuditError(
             f"{name_of(path)}: cannot read: {safe_inline(str(error), 160)}; run the audit again"
         ) from error
+    _check_decisions(path, table)
     if not np.array_equal(table["row"].to_numpy(), batch.row):
         raise AuditError(f"{name_of(path)}: its rows are not those of the batch; run the audit again")
     action = np.full(batch.rows, "unusable", dtype="<U10")
@@ -107,15 +122,28 @@ def read_decisions(folder: Path, batch: Batch, removed: Sequence[str] = ()) -> D
     return Decisions(action=action, weight=weight, reason=reason)
 
 
+def _check_decisions(path: Path, table: pa.Table) -> None:
+    weights = table["weight"].to_numpy(zero_copy_only=False)
+    known = set(table["action"].to_pylist()) <= _ACTIONS and set(table["quadrant"].to_pylist()) <= {*QUADRANTS, None}
+    if not known or not np.isfinite(weights).all() or (weights < 0).any() or table["reasons"].null_count:
+        raise AuditError(
+            f"{name_of(path)}: not what an audit decides: an action, a quadrant, a weight or a reason is unknown"
+        )
+
+
 def curate(batch: Batch, decisions: Decisions, out: Path, progress: Progress = SILENT) -> dict[str, Any]:
-    """Writes `curated/`, `quarantine/`, `weights.parquet` and, last, `curation.json`, whose content is returned.
+    """Makes the folder `out` of `curated/`, `quarantine/`, `weights.parquet` and `curation.json`, whose content is returned.
 
     One Parquet file per file of the batch and part, with its rows in order and its columns as they were; the curated
     one has `sample_weight` besides, the quarantined one the reason. What was written is read again and compared with what
-    was read, by count and digest. Raises UsageError for a column of ours that the batch has already, AuditError when a
-    file cannot be read or written.
+    was read, by count and digest. A folder that is there already is replaced as a whole, or stays as it is. Raises UsageError
+    for a column of ours that the batch has already, AuditError when a file cannot be read or written.
     """
-    (out / SUMMARY).unlink(missing_ok=True)
+    with atomic_folder(out.resolve()) as folder:
+        return _curate(batch, decisions, folder, progress)
+
+
+def _curate(batch: Batch, decisions: Decisions, out: Path, progress: Progress) -> dict[str, Any]:
     names = _names(batch.paths)
     schemas = [_checked_schema(path) for path in batch.paths]
     start, files = 0, []
@@ -134,9 +162,10 @@ def curate(batch: Batch, decisions: Decisions, out: Path, progress: Progress = S
 
 def _names(paths: Sequence[Path]) -> list[str]:
     """A file name for the parts of each file: its own, numbered in front where there are several."""
+    safe = [safe_inline(bare_name(path), 120).replace("/", "_") for path in paths]
     if len(paths) == 1:
-        return [f"{bare_name(paths[0])}.parquet"]
-    return [f"{number:05d}-{bare_name(path)}.parquet" for number, path in enumerate(paths)]
+        return [f"{safe[0]}.parquet"]
+    return [f"{number:05d}-{name}.parquet" for number, name in enumerate(safe)]
 
 
 def _checked_schema(path: Path) -> pa.Schema:
@@ -259,6 +288,26 @@ def read_audited(folder: Path) -> Audited:
         )
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise AuditError(f"{name_of(path)}: not the report of an audit; run the audit again") from error
+
+
+def check_unchanged(folder: Path) -> None:
+    """Raises AuditError when the report or the decisions are not those that the audit's statement records."""
+    recorded = read_statement(folder).files
+    for name in ("report.json", "scores.parquet"):
+        path = folder / name
+        if not path.is_file() or file_sha256(path) != recorded.get(name):
+            raise AuditError(f"{name_of(path)}: changed since the audit ended; run the audit again")
+
+
+def is_curation(folder: Path) -> bool:
+    """Whether a folder holds what `curate` wrote and nothing else, so that it may be replaced."""
+    try:
+        summary = json.loads((folder / SUMMARY).read_text(encoding="utf-8"))
+        listed = {part[name]["file"] for part in summary["files"] for name in (CURATED, QUARANTINE)}
+        found = {str(path.relative_to(folder)) for path in folder.rglob("*") if not path.is_dir() or path.is_symlink()}
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+    return found <= {*listed, WEIGHTS, SUMMARY}
 
 
 def find_batch(audited: Audited, folder: Path, given: Sequence[str | Path]) -> list[Path]:

@@ -4,6 +4,7 @@ import errno
 import hashlib
 import json
 import os
+import shutil
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -39,6 +40,24 @@ def atomic_path(path: Path) -> Iterator[Path]:
             temporary.replace(path)
         finally:
             temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def atomic_folder(path: Path) -> Iterator[Path]:
+    """Yields an empty temporary folder beside `path`; it takes the place of `path` when the block ends well, and is gone
+    when it does not. Raises AuditError in one line when the disk is full or the folder cannot be written.
+    """
+    temporary, former = (path.with_name(f".{path.name}.{os.getpid()}.{kind}") for kind in ("tmp", "old"))
+    with writing(path):
+        temporary.mkdir(parents=True)
+        try:
+            yield temporary
+            if path.exists():
+                path.rename(former)
+            temporary.rename(path)
+        finally:
+            for leftover in (temporary, former):
+                shutil.rmtree(leftover, ignore_errors=True)
 
 
 def reason(error: OSError) -> str:

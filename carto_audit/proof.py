@@ -26,6 +26,7 @@ from carto_audit.statement import (
     VERDICT,
     Statement,
     batch_subjects,
+    follows,
     read_statement,
     restated,
     why,
@@ -176,6 +177,8 @@ def _check_statement(statement: Statement, verdict: Any, report: Any) -> Iterato
         yield Check(name=VERDICT, outcome="unreadable", words="not the verdict of an audit")
         return
     wrong = [f"{key} ({VERDICT})" for key in _STATED if statement.predicate.get(key) != expected[key]]
+    if not follows(verdict):
+        wrong.append(f"what its findings amount to ({VERDICT})")
     if _at(verdict, "batch", "sha256") != statement.batch_sha256:
         wrong.append(f"the batch ({VERDICT})")
     if report is not None and not _names_agree(_at(report, "batch", "paths"), statement):
@@ -200,8 +203,11 @@ def _check_report(report: Any, verdict: Any) -> Iterator[Check]:
         for path in (("batch", "sha256"), ("policy", "sha256"), ("policy", "name"))
         if _at(report, *path) != _at(verdict, *path)
     ]
-    if _at(report, "verdict", "status") != _at(verdict, "status"):
-        wrong.append("verdict.status")
+    for key in ("status", "exit_code", "complete"):
+        if _at(report, "verdict", key) != _at(verdict, key):
+            wrong.append(f"verdict.{key}")
+    if _ruled(report) != _ruled(verdict):
+        wrong.append("findings")
     resolved = _at(report, "policy", "resolved")
     digest = resolved_sha256(resolved) if isinstance(resolved, Mapping) else ""
     if digest != _at(verdict, "policy", "sha256"):
@@ -212,6 +218,14 @@ def _check_report(report: Any, verdict: Any) -> Iterator[Check]:
         return
     words = f"the policy that {_REPORT} quotes in full is the one that was applied (sha256 {_short(digest)})"
     yield Check(name="policy", outcome="holds", words=words)
+
+
+def _ruled(document: Any) -> list[tuple[Any, ...]] | None:
+    """What a document says of each rule."""
+    findings = _at(document, "findings")
+    if not isinstance(findings, list):
+        return None
+    return [tuple(_at(finding, key) for key in ("rule", "outcome", "severity", "observed")) for finding in findings]
 
 
 def _check_policy(statement: Statement, policy: Policy) -> Check:

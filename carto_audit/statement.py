@@ -14,7 +14,7 @@ from carto_audit.batch import batch_sha256
 from carto_audit.errors import AuditError
 from carto_audit.files import json_bytes, read_regular, reason
 from carto_audit.text import safe_inline
-from carto_audit.verdict import intoto_statement
+from carto_audit.verdict import EXIT_CODES, intoto_statement, status_of
 
 EVIDENCE = (
     "scores.parquet",
@@ -149,3 +149,15 @@ def restated(verdict: Any) -> dict[str, Any] | None:
     except (AttributeError, TypeError):
         return None
     return predicate
+
+
+def follows(verdict: Any) -> bool:
+    """Whether the status, the exit code and the completeness in a `verdict.json` are those that its findings amount to."""
+    try:
+        read = json.loads(json.dumps(verdict), object_hook=lambda entry: SimpleNamespace(**entry))
+        status = status_of(read.findings)
+        return bool(
+            (read.status, read.exit_code, read.complete) == (status, EXIT_CODES[status], status != "inconclusive")
+        )
+    except (AttributeError, TypeError, ValueError):
+        return False

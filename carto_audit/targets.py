@@ -84,6 +84,10 @@ def check_targets(targets: Sequence[Target], folder: Path, inputs: Iterable[Path
         where = f"--format {target.format}: {safe_inline(str(file), 160)}"
         if file.is_dir():
             raise UsageError(f"{where}: is a folder; name a file")
+        if file.is_symlink() or (file.exists() and not file.is_file()):
+            raise UsageError(
+                f"{where}: is a link or a device, which would be replaced; name a file, or - for the output"
+            )
         if not _writable(file):
             raise AuditError(f"{where}: cannot be written there; name another file")
         if what := taken.get(file.resolve()):

@@ -1,7 +1,7 @@
 """What the policy says about the measurements. What nobody measured, or a blind audit measured, never passes."""
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import date
 from types import MappingProxyType
@@ -19,7 +19,7 @@ Status = Literal["accepted", "accepted_with_warnings", "rejected", "inconclusive
 Outcome = Literal["passed", "failed", "not_measured", "underpowered", "waived"]
 FailOn = Literal["reject", "warn", "never"]
 
-_EXIT_CODES: dict[Status, ExitCode] = {
+EXIT_CODES: dict[Status, ExitCode] = {
     "accepted": ExitCode.ACCEPTED,
     "accepted_with_warnings": ExitCode.ACCEPTED,
     "rejected": ExitCode.REJECTED,
@@ -99,10 +99,10 @@ def evaluate(
         replace(finding, outcome="waived", waived_by=owners[finding.rule]) if finding.rule in owners else finding
         for finding in judged
     )
-    status = _status(findings)
+    status = status_of(findings)
     return Verdict(
         status=status,
-        exit_code=_EXIT_CODES[status],
+        exit_code=EXIT_CODES[status],
         complete=status != "inconclusive",
         findings=findings,
         warnings=tuple(_warnings(findings, waivers, baseline)),
@@ -198,7 +198,8 @@ def _uncompared(rule: Rule, baseline: Comparison | None) -> str:
     return f" against the baseline: {change.incomparable}"
 
 
-def _status(findings: tuple[Finding, ...]) -> Status:
+def status_of(findings: Sequence[Finding]) -> Status:
+    """What findings amount to. An audit that could not see comes first: it is neither a pass nor a mere reject."""
     outcomes = {finding.outcome for finding in findings}
     if not findings or outcomes & {"not_measured", "underpowered"}:
         return "inconclusive"  # first: an audit that could not see is neither a pass nor a mere reject

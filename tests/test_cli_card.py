@@ -158,3 +158,13 @@ def test_what_the_card_publishes_can_be_verified_against_the_batch(carto, audite
     assert "the statement does not cover scores.parquet, trace.parquet, matches.parquet" in ended.out
     (tmp_path / FOLDER / "map.svg").write_text("another picture")
     assert carto("verify", tmp_path / FOLDER, audited.input).code == 1
+
+
+def test_the_card_takes_the_place_of_no_file_of_the_audit(carto, finished, tmp_path):
+    before = snapshot(finished)
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    for option, path in (("--readme", finished / "report.json"), ("--croissant", finished / "map.svg")):
+        ended = carto("card", finished, option, path)
+        assert (ended.code, len(ended.err.splitlines())) == (2, 1)
+    assert carto("card", finished, "--readme", tmp_path / "loop").code == 2
+    assert snapshot(finished) == before

@@ -1,7 +1,9 @@
 """The command as a user runs it, on the files of a real audit."""
 
 import json
+import os
 import shutil
+from pathlib import Path
 
 import cmarkgfm
 import pytest
@@ -154,3 +156,16 @@ def test_a_wrong_format_stops_before_anything_is_done(carto, batch_file, gate, t
     assert words in ended.err
     assert not (tmp_path / "out").exists()
     assert batch_file.read_bytes() == before
+
+
+def test_a_format_replaces_no_link_no_device_no_signature_and_no_batch(carto, audited, tmp_path):
+    folder = Path(shutil.copytree(audited.folder, tmp_path / "audit"))
+    (tmp_path / "link.json").symlink_to(tmp_path / "target.json")
+    os.mkfifo(tmp_path / "pipe")
+    (folder / "verdict.dsse.json").write_text("{}")
+    for name in ("link.json", "pipe", "audit/verdict.dsse.json", "audit/report.json"):
+        ended = carto("report", folder, "--format", f"sarif={tmp_path / name}")
+        assert (ended.code, len(ended.err.splitlines())) == (2, 1), name
+    assert (tmp_path / "link.json").is_symlink()
+    assert (tmp_path / "pipe").is_fifo()
+    assert (folder / "verdict.dsse.json").read_text() == "{}"

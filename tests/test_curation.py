@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -84,7 +85,7 @@ def test_rows_without_usable_text_are_quarantined_with_the_reason(tmp_path):
 
 def test_scores_of_another_batch_are_refused(tmp_path):
     batch = read_batch([write_parquet(tmp_path / "a.parquet", ["one", "two"])])
-    table = {"sample_id": ["a"], "row": [0], "quadrant": [""], "action": ["keep"], "weight": [1.0], "reasons": [""]}
+    table = {"sample_id": ["a"], "row": [0], "quadrant": [None], "action": ["keep"], "weight": [1.0], "reasons": [""]}
     pq.write_table(pa.table(table), tmp_path / "scores.parquet")
     with pytest.raises(AuditError, match="not those of the batch"):
         read_decisions(tmp_path, batch)
@@ -214,6 +215,46 @@ def test_apply_refuses_another_batch_and_a_folder_that_is_not_its_own(audited, a
     assert "is not a curated batch" in ended.err
     ended = run_process("apply", str(audited.folder), "--out", str(applied[1]), cwd=audited.cwd)
     assert ended.code == 0  # once more over its own
+
+
+def test_apply_replaces_its_own_folder_whole_and_refuses_one_that_holds_more(audited, tmp_path):
+    out = tmp_path / "out"
+    batch = read_batch([write_parquet(tmp_path / "old.parquet", ["one", "two"])])
+    curate(batch, decide(batch, [1, 0]), out)
+    ended = run_process("apply", str(audited.folder), "--out", str(out), cwd=audited.cwd)
+    assert ended.code == 0, ended.err
+    assert not (out / CURATED / "old.parquet").exists()
+    (out / CURATED / "mine.parquet").write_text("not ours")
+    ended = run_process("apply", str(audited.folder), "--out", str(out), cwd=audited.cwd)
+    assert ended.code == 2
+    assert (out / CURATED / "mine.parquet").read_text() == "not ours"
+
+
+def test_apply_refuses_decisions_that_changed_since_the_audit(audited, tmp_path):
+    folder = Path(shutil.copytree(audited.folder, tmp_path / "audit"))
+    table = pq.read_table(folder / "scores.parquet")
+    kept = pa.array(["keep"] * table.num_rows)
+    pq.write_table(table.set_column(table.schema.get_field_index("action"), "action", kept), folder / "scores.parquet")
+    ended = run_process("apply", str(folder), str(audited.input), "--out", str(tmp_path / "out"), cwd=tmp_path)
+    assert ended.code == 3
+    assert "changed since the audit ended" in ended.err
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("weight", [-1.0, float("nan"), None, float("inf")])
+def test_weights_that_no_audit_gives_are_refused(tmp_path, weight):
+    batch = read_batch([write_parquet(tmp_path / "a.parquet", ["one"])])
+    table = {
+        "sample_id": ["a"],
+        "row": [0],
+        "quadrant": [None],
+        "action": ["keep"],
+        "weight": [weight],
+        "reasons": [""],
+    }
+    pq.write_table(pa.table(table), tmp_path / "scores.parquet")
+    with pytest.raises(AuditError, match="not what an audit decides"):
+        read_decisions(tmp_path, batch)
 
 
 def test_apply_says_when_the_folder_holds_no_audit(tmp_path):
