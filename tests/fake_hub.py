@@ -18,6 +18,11 @@ _FILE = re.compile(r"/datasets/([^/]+/[^/]+)/resolve/([^/]+)/(.*)")
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
+    def end_headers(self):
+        """Every answer ends its connection, so that no client meets one that is being closed."""
+        self.send_header("Connection", "close")
+        super().end_headers()
+
     def log_message(self, *arguments):
         """Stays silent."""
 
