@@ -282,6 +282,11 @@ def _check_apart(batch: Sequence[str], folder: Path) -> None:
     from carto_audit.shards import name_of
     from carto_audit.statement import ENVELOPE
 
+    if any(Path(given).is_dir() and Path(given).resolve() == folder.resolve() for given in batch):
+        where = safe_inline(str(folder), 160)
+        raise UsageError(
+            f"{where}: the batch lies there, and the audit's files would be read as part of it; choose another --out"
+        )
     ours = {(folder / name).resolve() for name in (*OUTPUTS, ENVELOPE)}
     for path in _files(batch):
         if path.resolve() in ours:

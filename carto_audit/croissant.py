@@ -4,7 +4,9 @@ Only fields that were measured are filled; what a vendor says of collection, ann
 """
 
 import json
+import math
 from collections.abc import Mapping
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -108,8 +110,9 @@ def _new(facts: Mapping[str, Any], name: str) -> dict[str, Any]:
 
 def _parsed(text: str, shown: str) -> dict[str, Any]:
     try:
-        document = json.loads(text, object_pairs_hook=_unique, parse_constant=_refuse)
-    except (ValueError, RecursionError) as error:
+        document = json.loads(text, object_pairs_hook=_unique, parse_constant=_refuse, parse_float=_exact)
+        json.dumps(document, ensure_ascii=False).encode()
+    except (ValueError, ArithmeticError, RecursionError) as error:
         detail = safe_inline(str(error), 120) or type(error).__name__
         raise UsageError(f"{shown}: not JSON that can be kept ({detail}); mend it, or name another file") from error
     if not isinstance(document, dict):
@@ -122,6 +125,14 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(found) < len(pairs):
         raise ValueError("a key occurs twice")
     return found
+
+
+def _exact(number: str) -> float:
+    """The number, if writing it again would say the same."""
+    value = float(number)
+    if not math.isfinite(value) or Decimal(repr(value)) != Decimal(number):
+        raise ValueError(f"{number[:40]} is more than a number here can hold")
+    return value
 
 
 def _refuse(constant: str) -> Any:

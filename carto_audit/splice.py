@@ -8,7 +8,15 @@ from typing import Any
 
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
-from ruamel.yaml.events import AliasEvent, Event, MappingEndEvent, MappingStartEvent, ScalarEvent, SequenceEndEvent
+from ruamel.yaml.events import (
+    AliasEvent,
+    Event,
+    MappingEndEvent,
+    MappingStartEvent,
+    ScalarEvent,
+    SequenceEndEvent,
+    SequenceStartEvent,
+)
 
 from carto_audit.errors import UsageError
 
@@ -17,6 +25,9 @@ KEY = "carto_audit"
 
 BEGIN, END = "<!-- carto-audit:begin -->", "<!-- carto-audit:end -->"
 """What stands between belongs to this program. A marker counts where it stands alone on its line."""
+
+MOST_NESTED = 100
+"""Lists and mappings inside each other in a front matter."""
 
 _BREAK = re.compile(r"\r\n|\n|\r")
 _OPENING = re.compile(r"\s*---(?:\r\n|\n|\r)")
@@ -87,7 +98,7 @@ def _with_entry(front: str, block: str, newline: str, name: str) -> str:
 def _entries(inner: str, name: str) -> list[_Entry]:
     """The keys of a front matter in order, read as events: no value is built, so none can be too large to build."""
     try:
-        events = list(YAML(typ="safe", pure=True).parse(inner))
+        events = _events(inner, name)
     except YAMLError as error:
         spot = getattr(error, "problem_mark", None)
         line = f" in line {spot.line + 2}" if spot is not None else ""
@@ -103,6 +114,19 @@ def _entries(inner: str, name: str) -> list[_Entry]:
         value, rest = _node(rest)
         words = str(key[0].value) if isinstance(key[0], ScalarEvent) else ""
         found.append(_Entry(key=words, start=key[0].start_mark.index, value=tuple(map(_seen, (*key, *value)))))
+    return found
+
+
+def _events(inner: str, name: str) -> list[Event]:
+    """All events; nesting that no card has ends the reading, since its cost grows faster than its length."""
+    found: list[Event] = []
+    depth = 0
+    for event in YAML(typ="safe", pure=True).parse(inner):
+        found.append(event)
+        depth += isinstance(event, MappingStartEvent | SequenceStartEvent)
+        depth -= isinstance(event, MappingEndEvent | SequenceEndEvent)
+        if depth > MOST_NESTED:
+            raise UsageError(f"{name}: the front matter is nested more than {MOST_NESTED} deep; mend it first")
     return found
 
 

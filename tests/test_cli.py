@@ -417,3 +417,11 @@ def test_a_report_cannot_show_more_than_its_audit_kept(audited, carto, tmp_path)
     assert len(ended.err.splitlines()) == 1
     assert "made with redacted excerpts" in ended.err
     assert carto("report", folder, "--excerpts", "none").code == 0
+
+
+def test_an_audit_does_not_lie_among_the_files_of_its_batch(tmp_path, carto):
+    write_parquet(tmp_path / "batch" / "a.parquet", sentences(4))
+    ended = carto("ingest", tmp_path / "batch", "--policy", "exploratory", "--out", tmp_path / "batch")
+    assert ended.code == 2
+    assert "the batch lies there" in ended.err
+    assert [path.name for path in (tmp_path / "batch").iterdir()] == ["a.parquet"]

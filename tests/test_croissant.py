@@ -137,3 +137,11 @@ def test_merging_leaves_logging_alone():
     before = logging.root.handlers[:], logging.root.level
     merge(None)
     assert (logging.root.handlers, logging.root.level) == before
+
+
+@pytest.mark.parametrize(
+    "value", ["1e400", "-1e400", "1e-400", '"\\ud800"', "12345678901234567890.123456789", "1e-99999999999999999999"]
+)
+def test_a_file_whose_values_could_not_be_kept_is_refused(value):
+    with pytest.raises(UsageError, match="not JSON that can be kept"):
+        merged_croissant(f'{{"@context": {{}}, "a": {value}}}', make_facts(), name="set", shown="c.json")

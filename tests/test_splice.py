@@ -152,3 +152,9 @@ def test_an_alias_bomb_is_carried_not_built():
     lines = [f"k{i + 1}: [{', '.join([f'*a{i}'] * 9)}]".replace(": ", f": &a{i + 1} ", 1) for i in range(30)]
     front = "\n".join(["k0: &a0 x", *lines])
     assert f"{front}\n{KEY}:" in splice(f"---\n{front}\n---\n", SECTION, ENTRY, "R")
+
+
+def test_a_front_matter_nested_without_end_is_refused_at_once():
+    text = f"---\na: {'[' * 20_000}{']' * 20_000}\n---\n# Set\n"
+    with pytest.raises(UsageError, match="nested more than 100 deep"):
+        splice(text, "section", {"schema_version": 1}, "README.md")
