@@ -147,6 +147,8 @@ def _decode(sealed: memoryview, shown: str) -> IndexFile:
     line, _, _ = bytes(sealed[:20]).partition(b"\n")
     begin = len(line) + 1
     header = json.loads(bytes(sealed[begin : begin + int(line)]))
+    if not isinstance(header["setting"], dict) or not isinstance(header["made_with"], dict):
+        raise TypeError("its setting is no list of names")
     if trouble := _difference(header["setting"], header["made_with"]):
         raise AuditError(f"{shown}: {trouble}; build it again with {_REBUILD}")
     source = _Source(sealed[begin + int(line) :], header["arrays"])

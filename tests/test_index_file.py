@@ -228,6 +228,14 @@ def test_a_forged_header_is_refused_or_harmless(made, tmp_path_factory, part, pl
     read_or_refuse(path)
 
 
+@pytest.mark.parametrize("part", ["setting", "made_with"])
+@pytest.mark.parametrize("junk", [junk for junk in JUNK if not isinstance(junk, dict)], ids=repr)
+def test_a_setting_that_is_none_is_refused(made, tmp_path, part, junk):
+    header, payload = header_of(made[0])
+    header[part] = junk
+    assert "contradicts itself" in refused(with_header(tmp_path / "x.cartoindex", header, payload))
+
+
 @pytest.mark.parametrize("shape", [[2**47, 2**47], [-1], [True], "x", [1, 1, 1, 1]])
 def test_an_array_larger_than_its_file_costs_no_memory(made, tmp_path, shape):
     header, payload = header_of(made[0])
