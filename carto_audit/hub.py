@@ -128,10 +128,7 @@ def _one_line(shown: str, wanted: HubName) -> Iterator[None]:
 
 
 def _explain(error: Exception, wanted: HubName) -> str:
-    chain = causes(error)
-    names = {kind.__name__ for cause in chain for kind in type(cause).__mro__}
-    statuses = [getattr(getattr(cause, "response", None), "status_code", None) for cause in chain]
-    status = next((status for status in statuses if status), None)
+    status, names = diagnose(error)
     at = f" at revision {safe_inline(wanted.revision, 60)}" if wanted.revision else ""
     detail = safe_inline(str(error).split("\n")[0], 160) or type(error).__name__
     if "OfflineModeIsEnabled" in names:
@@ -144,12 +141,24 @@ def _explain(error: Exception, wanted: HubName) -> str:
         return f"the hub has no such data set{at} (404); check the name"
     if status is not None:
         return f"the hub answers {status}; try again later, or download the files and name them"
-    if names & {"TransportError", "ConnectionError", "TimeoutException", "TimeoutError", "LocalEntryNotFoundError"}:
+    if names & BROKEN_OFF:
         return f"the hub does not answer, or breaks off ({detail}); check the network and HF_ENDPOINT"
     return f"cannot read it: {detail}; check --config and --split"
 
 
-def causes(error: BaseException) -> list[BaseException]:
+BROKEN_OFF = {"TransportError", "ConnectionError", "TimeoutException", "TimeoutError", "LocalEntryNotFoundError"}
+"""Kinds of error by which the libraries say that the hub did not answer, or not to the end."""
+
+
+def diagnose(error: Exception) -> tuple[int | None, set[str]]:
+    """The HTTP status behind an error, where there is one, and the names of all kinds of error that led to it."""
+    chain = _causes(error)
+    names = {kind.__name__ for cause in chain for kind in type(cause).__mro__}
+    statuses = [getattr(getattr(cause, "response", None), "status_code", None) for cause in chain]
+    return next((status for status in statuses if status), None), names
+
+
+def _causes(error: BaseException) -> list[BaseException]:
     """The error and everything that led to it."""
     found: list[BaseException] = []
     current: BaseException | None = error

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from carto_audit.errors import AuditError, CartoError, UsageError
-from carto_audit.hub import COMMIT, causes, parse_hub_name
+from carto_audit.hub import BROKEN_OFF, COMMIT, diagnose, parse_hub_name
 from carto_audit.text import safe_inline
 
 README = "README.md"
@@ -111,10 +111,7 @@ def _one_line(shown: str) -> Iterator[None]:
 
 
 def _explain(error: Exception) -> str:
-    chain = causes(error)
-    names = {kind.__name__ for cause in chain for kind in type(cause).__mro__}
-    statuses = [getattr(getattr(cause, "response", None), "status_code", None) for cause in chain]
-    status = next((status for status in statuses if status), None)
+    status, names = diagnose(error)
     detail = safe_inline(" ".join(str(error).split()), 160) or type(error).__name__
     if "OfflineModeIsEnabled" in names:
         return "the hub is switched off by HF_HUB_OFFLINE; unset it"
@@ -126,6 +123,6 @@ def _explain(error: Exception) -> str:
         return f"the data set changed meanwhile ({status}); run the same command again"
     if status is not None:
         return f"the hub answers {status}; try again later"
-    if names & {"TransportError", "ConnectionError", "TimeoutException", "TimeoutError", "LocalEntryNotFoundError"}:
+    if names & BROKEN_OFF:
         return f"the hub does not answer, or breaks off ({detail}); check the network and HF_ENDPOINT"
     return f"the hub's answer makes no sense: {detail}"

@@ -9,9 +9,6 @@ from carto_audit.skeleton import SkeletonHit, find_translations
 from carto_audit.tiers import CLEAN, Ruling, judge_program, judge_translation
 from carto_audit.words import Ragged, word_spans
 
-VIEWS = ("words", "program", "skeleton")
-"""By what a match was found. A match by words says more than the same one by a view, and replaces it."""
-
 
 def find_by_views(texts: Sequence[str], words: Ragged, index: Index) -> Iterator[Match]:
     """Items found by their code under any variable names, and items that a row may translate."""
