@@ -16,8 +16,9 @@ ORDER = (
     "shards records weights batch words tables rarity alignment programs skeleton duplicates tokens "
     "mappings dataset_folder benchmark hub registry "
     "index candidates places tiers support evidence views detectability index_file sources search commonplace contamination "
-    "controls kinship folds proxy sequences trace train rewording testimony hearing "
-    "thresholds baselines spans scores power datamap density reasons sight noise interventions metrics measure "
+    "controls kinship folds proxy sequences trace train likelihood continuation rewording testimony hearing "
+    "extraction exposure "
+    "thresholds baselines spans scores power membership datamap density reasons sight noise interventions metrics measure "
     "policy_chain policy policy_schema policy_diff policy_explain record demands waivers verdict policy_cases policy_replay "
     "statement envelope proof "
     "results gate provenance audit detection facts figures readings charts differences dossier mapview report outputs curation "
@@ -26,7 +27,19 @@ ORDER = (
 ).split()
 """Each module imports only modules to its left, also inside functions and for types."""
 
-TORCH = {"weights", "tokens", "proxy", "sequences", "train", "hearing", "audit"}
+TORCH = {
+    "weights",
+    "tokens",
+    "proxy",
+    "sequences",
+    "train",
+    "likelihood",
+    "continuation",
+    "hearing",
+    "extraction",
+    "exposure",
+    "audit",
+}
 PRINTERS = {
     "cli",
     "cli_apply",
