@@ -248,7 +248,7 @@ def _redteam() -> list[Metric]:
             unit="change",
             better="lower",
             kind="mass",
-            meaning="by how much held-out perplexity rises with the policy's own interventions; 0.005 is half a percent (redteam)",
+            meaning="how much held-out perplexity rises with the policy's own interventions; 0.005 is half a percent (redteam)",
             of_treatment=True,
         ),
         Metric(
@@ -271,7 +271,7 @@ def _redteam() -> list[Metric]:
             unit="change",
             better="lower",
             kind="mass",
-            meaning="by how much held-out perplexity rises with that best treatment; 0.005 is half a percent (redteam)",
+            meaning="how much held-out perplexity rises with that best treatment; 0.005 is half a percent (redteam)",
         ),
     ]
 

@@ -14,6 +14,7 @@ from carto_audit.files import open_regular, reason
 from carto_audit.metrics import METRICS, Measurement
 from carto_audit.policy import Policy
 from carto_audit.record import Part, first_problem
+from carto_audit.strict import NotBoolean
 from carto_audit.text import safe_inline
 
 REDTEAM = "redteam.json"
@@ -61,7 +62,7 @@ class _Choice(Part):
 
 
 class _File(Part):
-    schema_version: Literal[1]
+    schema_version: Annotated[Literal[1], NotBoolean]
     batch: _Batch
     policy: _Policy
     arms: list[_Arm]
