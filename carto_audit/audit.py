@@ -31,6 +31,7 @@ from carto_audit.provenance import package_versions, work_folder
 from carto_audit.proxy import ProxySpec, count_parameters, resolve_device
 from carto_audit.reasons import heats, riskiest
 from carto_audit.record import Record
+from carto_audit.redteam_record import RedteamRecord, check_measured
 from carto_audit.registry import Registry
 from carto_audit.results import Audit, Options, Run, quote_boilerplate
 from carto_audit.rewording import count_words
@@ -96,14 +97,16 @@ def run_audit(
     registry: Registry | None = None,
     options: Options | None = None,
     baseline: Record | None = None,
+    redteam: RedteamRecord | None = None,
     progress: Progress = SILENT,
 ) -> Audit:
     """Audits a batch against a policy. `work` keeps what a killed run needs to continue; the caller removes it.
 
     `benchmarks` are files, folders, built indexes, hub names, or names that the registry lists; `baseline` is what the last
-    accepted batch left. Raises UsageError and AuditError, each with one line that says the way out.
+    accepted batch left, `redteam` what a red team measured on this one under this policy's map and interventions. Raises
+    UsageError and AuditError, each with one line that says the way out.
     """
-    return _Auditor(policy, options or Options(), work, progress, baseline).run(inputs, benchmarks, registry)
+    return _Auditor(policy, options or Options(), work, progress, baseline, redteam).run(inputs, benchmarks, registry)
 
 
 @dataclass(slots=True)
@@ -115,6 +118,7 @@ class _Auditor:
     work: Path
     progress: Progress
     baseline: Record | None
+    redteam: RedteamRecord | None
     seconds: dict[str, float] = field(default_factory=dict)
     started_at: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
 
@@ -135,6 +139,7 @@ class _Auditor:
         with self.timed("batch"):
             batch = read_batch(inputs, text_column=options.text_column, id_column=options.id_column, progress=progress)
             reference = read_batch([options.reference], progress=progress) if options.reference else None
+        check_measured(self.redteam, self.policy, batch.sha256)
         folder = work_folder(self.work, batch, reference, options)
         with self.timed("duplicates"):
             duplicates = find_duplicates(batch, folder, progress)
@@ -170,6 +175,7 @@ class _Auditor:
             actions = self.act(batch, sight, split, contamination)
         ratio = measured_ratio(sight.scores, n_tokens, corpus.spec)
         measurements = measure(batch, subjects, contamination, sight, self.policy.map.memorization.score, ratio)
+        measurements |= self.redteam.measurements if self.redteam else {}
         return Audit(
             batch=batch,
             n_tokens=n_tokens,
@@ -198,7 +204,9 @@ class _Auditor:
                 proxy=corpus.spec.name,
                 options=options,
                 baseline=self.baseline,
+                redteam=self.redteam,
             ),
+            redteam=self.redteam,
             run=self.account(corpus, split, subjects, reference, device, ratio),
         )
 

@@ -16,43 +16,19 @@ ORDER = (
     "shards records weights batch words tables rarity alignment programs skeleton duplicates tokens "
     "mappings dataset_folder benchmark hub registry "
     "index candidates places tiers support evidence views detectability index_file sources search commonplace contamination "
-    "controls kinship folds proxy sequences trace train likelihood continuation rewording testimony hearing "
-    "extraction exposure "
-    "thresholds baselines spans scores power membership datamap density reasons sight noise interventions metrics measure "
+    "secret controls kinship folds proxy sequences trace train rewording testimony likelihood hearing "
+    "thresholds baselines spans scores power datamap density reasons sight noise interventions metrics measure "
     "policy_chain policy policy_schema policy_diff policy_explain record demands waivers verdict policy_cases policy_replay "
     "statement envelope proof "
-    "results gate provenance audit detection facts figures readings charts differences dossier mapview report outputs curation "
+    "results redteam_record gate provenance outfit audit detection facts figures readings charts differences dossier mapview report outputs curation "
+    "canaries continuation extraction exposure membership arms retrain utility estimates knee recommendation "
     "publication card splice croissant push plot console annotations sarif junit gitlab markdown github targets formats "
     "demo cli_apply cli_benchmarks cli_policy cli_proof cli_card cli_report cli_completion cli reference"
 ).split()
 """Each module imports only modules to its left, also inside functions and for types."""
 
-TORCH = {
-    "weights",
-    "tokens",
-    "proxy",
-    "sequences",
-    "train",
-    "likelihood",
-    "continuation",
-    "hearing",
-    "extraction",
-    "exposure",
-    "audit",
-}
-PRINTERS = {
-    "cli",
-    "cli_apply",
-    "cli_benchmarks",
-    "cli_card",
-    "cli_completion",
-    "cli_policy",
-    "cli_proof",
-    "cli_report",
-    "console",
-    "formats",
-    "reference",
-}
+TORCH = {"weights", "tokens", "proxy", "sequences", "train", "likelihood", "hearing", "outfit", "audit", "continuation", "extraction", "exposure", "retrain"}
+PRINTERS = {"cli", "cli_apply", "cli_benchmarks", "cli_card", "cli_completion", "cli_policy", "cli_proof", "cli_report", "console", "formats", "reference"}
 
 
 def tree_of(module):

@@ -185,6 +185,7 @@ def test_only_known_metrics_are_ever_measured(measured):
         "ambiguous_hard",
         "hotspot_memorized",
         "noisy_outlier",
+        "redteam",
     }
 
 
