@@ -23,6 +23,9 @@ ORDER = (
     "results redteam_record gate provenance outfit audit detection facts figures readings charts differences dossier mapview report outputs curation "
     "canaries continuation extraction exposure membership arms retrain utility estimates knee recommendation "
     "publication card splice croissant push plot console annotations sarif junit gitlab markdown github targets formats "
+    "results gate provenance audit detection facts figures readings page charts differences dossier mapview report outputs "
+    "curation publication card splice croissant push plot console redteam_readings tradeoff redteam_page console_redteam "
+    "annotations sarif junit gitlab markdown github targets formats "
     "demo cli_apply cli_benchmarks cli_policy cli_proof cli_card cli_report cli_completion cli reference"
 ).split()
 """Each module imports only modules to its left, also inside functions and for types."""
