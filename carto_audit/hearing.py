@@ -1,7 +1,6 @@
 """The hearing: two proxies are asked about benchmark items, which one of them has read. Costs forward passes only."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,7 +9,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from carto_audit.continuation import extend
-from carto_audit.likelihood import text_losses
+from carto_audit.likelihood import one_thread, text_losses
 from carto_audit.proxy import ProxySpec
 from carto_audit.rewording import Vocabulary, reword
 from carto_audit.testimony import Wording
@@ -78,25 +77,13 @@ def hear(
     """
     rng = np.random.default_rng([seed, 0x7E])
     scripts = [_write(wording, encoder, vocabulary, spec.context, rng) for wording in wordings]
-    with _one_thread():
+    with one_thread():
         first, second = (_listen(proxies(index), scripts, encoder.bos, spec, device, seed) for index in range(2))
     measured: dict[str, Floats] = {}
     for part in ("question", "answer", "peak"):
         both = np.stack([getattr(first, part), getattr(second, part)])
         measured |= _by_side("peak_{}" if part == "peak" else "loss_{}_" + part, both, fold)
     return measured | _by_side("quiz_{}", hold_quiz(np.stack([first.options, second.options])), fold)
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """On one thread, whatever the machine: a step of some hundred tokens is too little to share, and on a busy machine the
-    threads would wait for one another longer than they compute."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
 
 
 def _by_side(name: str, values: Floats, fold: NDArray[np.int8]) -> dict[str, Floats]:

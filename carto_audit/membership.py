@@ -211,7 +211,7 @@ def _estimate(value: float, resampled: Floats, draws: int) -> Estimate:
     low, high = np.percentile(resampled, [2.5, 97.5]).tolist()
     if low == high:
         low, high = wilson(value, draws)
-    return Estimate(value=value, low=low, high=high)
+    return Estimate(value=value, low=min(low, value), high=max(high, value))
 
 
 def _resampled(inside: Floats, outside: Floats, rng: np.random.Generator) -> tuple[Floats, Floats]:

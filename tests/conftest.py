@@ -72,6 +72,15 @@ def reciters(tmp_path_factory):
 
 
 @pytest.fixture
+def one_thread():
+    """torch on one thread: on a busy machine the threads of a small step wait for one another."""
+    from carto_audit.likelihood import one_thread  # loads torch
+
+    with one_thread():
+        yield
+
+
+@pytest.fixture
 def batch_file(tmp_path):
     """A batch of 48 ordinary rows: enough to train on, too few for any control."""
     return write_parquet(tmp_path / "batch.parquet", sentences(48))

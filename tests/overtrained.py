@@ -8,6 +8,7 @@ import torch
 from tiny import make_batch
 
 from carto_audit.demo import library_texts
+from carto_audit.likelihood import one_thread
 from carto_audit.proxy import ProxySpec, build_proxy, token_losses
 from carto_audit.sequences import Sequences, minibatches, pad
 from carto_audit.tokens import encode_batches, train_encoder
@@ -51,7 +52,8 @@ class Reciters:
         self.groups = [samples[k * PER_GROUP : (k + 1) * PER_GROUP] for k in range(GROUPS)]
         self.unigram = np.bincount(np.concatenate(samples), minlength=SPEC.vocab_size) + 1.0
         self.fresh = [build_proxy(SPEC, seed).eval() for seed in range(2)]
-        self.trained = [overtrain(self.groups[k], self.bos, k) for k in range(2)]
+        with one_thread():
+            self.trained = [overtrain(self.groups[k], self.bos, k) for k in range(2)]
 
 
 def overtrain(samples, bos, seed):
@@ -59,7 +61,6 @@ def overtrain(samples, bos, seed):
     proxy = build_proxy(SPEC, seed)
     optimizer = torch.optim.AdamW(proxy.parameters(), lr=SPEC.learning_rate)
     ids, ends = np.concatenate(samples), np.cumsum([len(sample) for sample in samples])
-
     sequences = Sequences(sample=np.arange(len(samples)), start=np.concatenate([[0], ends[:-1]]), stop=ends)
     rng = np.random.default_rng(seed)
     for _ in range(MOST_EPOCHS):
