@@ -17,7 +17,6 @@ from carto_audit.benchmark import Benchmark
 from carto_audit.contamination import Contamination, check_contamination, find_matches
 from carto_audit.controls import DOSES, TOKEN_SHARE, Controls, hold_out, plant_controls
 from carto_audit.duplicates import Duplicates, find_duplicates
-from carto_audit.errors import UsageError
 from carto_audit.folds import assign_folds, sample_groups
 from carto_audit.gate import check_reference, judge, view_of
 from carto_audit.hearing import hear, sample_words
@@ -25,10 +24,11 @@ from carto_audit.interventions import Actions, decide
 from carto_audit.kinship import Kinship, find_kin
 from carto_audit.measure import measure, measured_ratio
 from carto_audit.noise import find_noise
+from carto_audit.outfit import fit_out, most_tokens
 from carto_audit.policy import Policy
 from carto_audit.progress import SILENT, Progress
 from carto_audit.provenance import package_versions, work_folder
-from carto_audit.proxy import PRESETS, ProxySpec, checkpoint_spec, choose_preset, count_parameters, resolve_device
+from carto_audit.proxy import ProxySpec, count_parameters, resolve_device
 from carto_audit.reasons import heats, riskiest
 from carto_audit.record import Record
 from carto_audit.redteam_record import RedteamRecord, check_measured
@@ -38,27 +38,17 @@ from carto_audit.rewording import count_words
 from carto_audit.sight import Sight, Subjects, look
 from carto_audit.sources import open_index
 from carto_audit.testimony import items_to_hear, tabulate, wordings
-from carto_audit.text import safe_inline
 from carto_audit.thresholds import QUADRANTS
 from carto_audit.tokens import (
     Encoder,
     TokenStore,
     encode_batches,
     extend_store,
-    load_encoder,
     locate_spans,
-    train_encoder,
     weigh_pieces,
 )
 from carto_audit.trace import TokenLosses, Trace
 from carto_audit.train import TrainConfig, cross_fit, load_proxy
-
-CPU_TOKENS = 1_000_000
-GPU_TOKENS = 100_000_000
-"""Training tokens when `max_tokens` is not given: about a quarter of an hour on two cores, and on one data-centre GPU."""
-
-BYTES_PER_TOKEN = 4
-"""Rule of thumb, to choose a preset before there is a vocabulary."""
 
 WORD_SAMPLES = 2000
 WORD_CHARACTERS = 4000
@@ -249,15 +239,16 @@ class _Auditor:
         self, batch: Batch, reference: Batch | None, duplicates: Duplicates, device: str, folder: Path
     ) -> Corpus:
         """Chooses the proxy and its vocabulary, and encodes everything but the controls."""
-        spec, encoder = self.choose_proxy(batch, duplicates, device)
+        outfit = fit_out(batch, duplicates, self.options, device, self.progress)
+        encoder = outfit.encoder
         batches = [batch] if reference is None else [batch, reference]
         store = encode_batches(batches, encoder, folder / "tokens.bin", self.progress)
         return Corpus(
-            spec=spec,
+            spec=outfit.spec,
             encoder=encoder,
             store=store,
             references=len(store) - len(batch),
-            most_tokens=self.most_tokens(device),
+            most_tokens=most_tokens(self.options, device),
         )
 
     def split(
@@ -341,24 +332,6 @@ class _Auditor:
             )
             advance(len(heard))
         return tabulate(items, measured)
-
-    def most_tokens(self, device: str) -> int:
-        """Tokens to train on, at most."""
-        return self.options.max_tokens or (CPU_TOKENS if device == "cpu" else GPU_TOKENS)
-
-    def choose_proxy(self, batch: Batch, duplicates: Duplicates, device: str) -> tuple[ProxySpec, Encoder]:
-        """The proxy's shape and the encoder that goes with it: a preset and a fresh vocabulary, or a checkpoint's own."""
-        known_bytes = min(int(batch.n_bytes.sum()), BYTES_PER_TOKEN * self.most_tokens(device))
-        name = self.options.proxy or choose_preset(known_bytes, device)
-        if name in PRESETS:
-            spec = PRESETS[name]
-            return spec, train_encoder(batch, duplicates.exact, spec.vocab_size, self.options.seed, self.progress)
-        folder = Path(name)
-        if not folder.is_dir():
-            known = ", ".join(PRESETS)
-            raise UsageError(f'--proxy "{safe_inline(name, 80)}": neither a preset ({known}) nor a checkpoint folder')
-        encoder = load_encoder(folder)
-        return checkpoint_spec(folder, encoder.vocab_size), encoder
 
     def plant(
         self, batch: Batch, corpus: Corpus, held_out: NDArray[np.bool_], trained: NDArray[np.bool_], cap: int

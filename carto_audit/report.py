@@ -1,27 +1,21 @@
 """The report: one page that opens offline, rendered from `report.json` alone: page and facts cannot disagree."""
 
-import base64
-import hashlib
 import json
-import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined, UndefinedError
-from markupsafe import Markup
+from jinja2 import UndefinedError
 
 from carto_audit import charts, figures, files, readings
 from carto_audit.charts import dose_panels, height_of
 from carto_audit.dossier import dossiers, match_pairs, point_labels
 from carto_audit.errors import AuditError, UsageError
-from carto_audit.figures import percent
 from carto_audit.mapview import VIEW_BOX, page_map
 from carto_audit.metrics import METRICS
-from carto_audit.readings import FORM_WORDS, KIND_WORDS, RECALL_WORDS, by_dose, number, score_words, times, words
-from carto_audit.resources import resource_folder
+from carto_audit.page import asset, csp_hash, page_environment, printable, storable
+from carto_audit.readings import FORM_WORDS, KIND_WORDS, RECALL_WORDS, by_dose, score_words, times, words
 from carto_audit.text import safe_inline
 
 PAGE_LIMIT = 2_000_000
@@ -30,7 +24,6 @@ PAGE_LIMIT = 2_000_000
 _MAP_LIMIT = 900_000
 # The tables are shortened until the page fits; the first entry is what the design promises.
 _TABLE_ROWS = (50, 25, 10, 0)
-_STRING_LIMIT = 400
 
 COMPARED_DOSES = (4, 16)
 """At which every score and statistic is compared; where none was planted so often, at all doses."""
@@ -63,9 +56,9 @@ _SCORE_GROUPS: Mapping[str, Mapping[str, str]] = {
 
 def render_html(facts: Mapping[str, Any], map_svg: str) -> str:
     """The page from the facts of `report.json` and the text of `map.svg`; below PAGE_LIMIT whatever the facts hold."""
-    safe = _safe(json.loads(json.dumps(_storable(facts), sort_keys=True, allow_nan=False)))
+    safe = printable(json.loads(json.dumps(storable(facts), sort_keys=True, allow_nan=False)))
     picture = map_svg if len(map_svg) <= _MAP_LIMIT else ""
-    css, script = (_asset(name) for name in ("report.css", "report.js"))
+    css, script = (asset(name) for name in ("report.css", "report.js"))
     page = ""
     for rows in _TABLE_ROWS:
         page = _template().render(
@@ -73,9 +66,9 @@ def render_html(facts: Mapping[str, Any], map_svg: str) -> str:
             view=_view(safe),
             rows=rows,
             css=css,
-            css_hash=_csp_hash(css),
+            css_hash=csp_hash(css),
             script=script,
-            script_hash=_csp_hash(script),
+            script_hash=csp_hash(script),
             picture=page_map(picture, point_labels(safe, rows)),
         )
         if len(page.encode()) < PAGE_LIMIT:
@@ -85,7 +78,7 @@ def render_html(facts: Mapping[str, Any], map_svg: str) -> str:
 
 def write_report(folder: Path, facts: Mapping[str, Any], map_svg: bytes, map_png: bytes) -> None:
     """Writes `report.json`, `map.svg`, `map.png` and `report.html` into `folder`, each whole or not at all."""
-    files.write_json(folder / "report.json", _storable(facts))
+    files.write_json(folder / "report.json", storable(facts))
     files.write_bytes(folder / "map.svg", map_svg)
     files.write_bytes(folder / "map.png", map_png)
     files.write_text(folder / "report.html", render_html(facts, map_svg.decode()))
@@ -256,54 +249,12 @@ def _amounts(aucs: Sequence[float]) -> str:
     return "sees some" if high >= readings.SEEN_WELL else "weak"
 
 
-def _sentence(text: str) -> str:
-    """With a capital first letter; the rest stays."""
-    return text[:1].upper() + text[1:]
-
-
-def _slug(name: str | None) -> str:
-    """Fit to be a CSS class."""
-    return re.sub(r"[^a-z_]+", "-", (name or "none").lower())
-
-
 def _meaning(metric: str) -> str:
     return METRICS[metric].meaning if metric in METRICS else ""
 
 
-def _whole_percent(share: float | None) -> str:
-    return "–" if share is None else f"{100 * share:.0f} %"
-
-
-def _safe(value: Any) -> Any:
-    """The facts with every string, keys included, made printable and of bounded length."""
-    if isinstance(value, str):
-        line = safe_inline(value, _STRING_LIMIT)
-        # The parts of an excerpt are read as one line, so a space at their edge stays.
-        return " " * value[:1].isspace() + line + " " * value[-1:].isspace()
-    if isinstance(value, dict):
-        return {safe_inline(key, _STRING_LIMIT): _safe(item) for key, item in value.items()}
-    return [_safe(item) for item in value] if isinstance(value, list) else value
-
-
-def _storable(value: Any) -> Any:
-    """The facts without lone surrogates, which are no text in UTF-8."""
-    if isinstance(value, str):
-        return value.encode("utf-8", "replace").decode()
-    if isinstance(value, Mapping):
-        return {_storable(str(key)): _storable(item) for key, item in value.items()}
-    return [_storable(item) for item in value] if isinstance(value, list | tuple) else value
-
-
 def _template() -> Any:
-    environment = Environment(
-        loader=FileSystemLoader(resource_folder("templates")),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters.update(percent=percent, percent0=_whole_percent, number=number, count=partial(number, digits=0))
-    environment.filters.update(words=words, slug=_slug, short=safe_inline, sentence=_sentence)
+    environment = page_environment()
     environment.globals.update(quadrants=figures.QUADRANTS, outcome_words=readings.OUTCOME_WORDS, recalls=RECALL_WORDS)
     environment.globals.update(metric_value=readings.metric_value, metric_meaning=_meaning, sight=readings.sight)
     environment.globals.update(
@@ -311,11 +262,3 @@ def _template() -> Any:
     )
     environment.globals.update(view_box=VIEW_BOX)
     return environment.get_template("report.html.j2")
-
-
-def _asset(name: str) -> Markup:
-    return Markup((resource_folder("templates") / name).read_text(encoding="utf-8"))
-
-
-def _csp_hash(content: str) -> str:
-    return "sha256-" + base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()
