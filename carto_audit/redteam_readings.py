@@ -194,7 +194,7 @@ def glance(facts: Mapping[str, Any]) -> list[tuple[str, str, str]]:
 
 def chosen(facts: Mapping[str, Any], part: str, none: str) -> tuple[str, str]:
     """The title of the arm that was chosen, or `none`; and the reason, empty where none was given."""
-    at, reason = facts[part]["arm"], facts[part].get("reason") or ""
+    at, reason = facts[part]["arm"], (facts[part].get("reason") or "").removeprefix(f"{none.lower()}: ")
     return (facts["arms"][at]["title"] if at is not None and 0 <= at < len(facts["arms"]) else none), reason
 
 
