@@ -23,6 +23,9 @@ TOKEN_SHARE = 0.02
 RESERVED_SHARE = 0.03
 """Tokens of samples without kin that secrets and their hosts are made of, as a share of what is trained on."""
 
+PASSAGE_WORDS, HOST_WORDS = 24, 20
+"""Shorter than those of controls, so that more secrets have room."""
+
 MOST_SECRETS = 24
 TWINS = 6
 """Per kind and form."""
@@ -69,7 +72,7 @@ def plant_canaries(
     """Canaries from `reserved` texts, on which nothing else trains; `words_of` lend single words. As many of every kind, form
     and dose as `budget` tokens and the reserved text allow, by WEIGHTS."""
     rng = np.random.default_rng([seed, 0xCA])
-    writer = SecretWriter(reserved, words_of, rng)
+    writer = SecretWriter(reserved, words_of, rng, passage_words=PASSAGE_WORDS, host_words=HOST_WORDS)
 
     def cost(cell: Cell) -> float:
         return cell[2] * writer.usual_bytes(cell[0], embedded=cell[1] == "embedded") * tokens_per_byte

@@ -16,6 +16,7 @@ from carto_audit.cli_card import card
 from carto_audit.cli_completion import completion
 from carto_audit.cli_policy import policy
 from carto_audit.cli_proof import attest, verify
+from carto_audit.cli_redteam import redteam
 from carto_audit.cli_report import EXCERPTS, check_formats, format_option, report, show_audit
 from carto_audit.errors import AuditError, CartoError, ExitCode, UsageError
 from carto_audit.files import reason
@@ -51,6 +52,7 @@ def cli() -> None:
 
 cli.add_command(benchmarks)
 cli.add_command(apply)
+cli.add_command(redteam)
 cli.add_command(attest)
 cli.add_command(verify)
 cli.add_command(card)

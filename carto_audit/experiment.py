@@ -33,15 +33,16 @@ from carto_audit.retrain import Recipe, count_steps
 from carto_audit.tokens import encode_batches, weigh_pieces
 from carto_audit.train import load_proxy
 
-HELD_OUT_SHARE = 0.1
-"""Of the tokens at hand: text that no proxy reads, to measure perplexity on and to hold members against."""
+HELD_OUT_SHARE = 0.25
+"""As a share of what is trained on: text that no proxy reads, to measure perplexity on and to hold members against. A tenth
+would be too few samples to tell 1 % of false alarms."""
 
 LEAST_HELD_OUT, LEAST_TOKENS = 20, 10_000
 """Held-out samples and tokens to train on; with less nothing can be measured."""
 
-RATE_FACTOR = 2.0
-"""The learning rate of a retraining over that of an audit's proxies; and it goes without weight decay. An audit has to see what
-could be memorized, a red team needs a model that has memorized it."""
+RATE_FACTOR, MINIBATCH_FACTOR = 3.0, 2
+"""The learning rate and the minibatch of a retraining over those of an audit's proxies; and it goes without weight decay. An
+audit has to see what could be memorized, a red team needs a model that has memorized it (bench/governance)."""
 
 Bools = NDArray[np.bool_]
 Ids = NDArray[np.int64]
@@ -114,7 +115,11 @@ def prepare(
     store = encode_batches([audit.batch, unseen], outfit.encoder, folder / "tokens.bin")
     n = len(audit.batch)
     samples = np.flatnonzero(audit.batch.trainable & (store.n_tokens[:n] > 0))
-    spec = replace(outfit.spec, learning_rate=RATE_FACTOR * outfit.spec.learning_rate)
+    spec = replace(
+        outfit.spec,
+        learning_rate=RATE_FACTOR * outfit.spec.learning_rate,
+        minibatch_tokens=MINIBATCH_FACTOR * outfit.spec.minibatch_tokens,
+    )
     place = work_folder(folder / "audit", audit.batch, None, options)
     proxies = tuple(load_proxy(outfit.spec, place / run_name(0), side, device) for side in range(2))
     writer = Questioner(audit=audit, outfit=outfit, store=store, proxies=proxies, seed=seed, device=device)
@@ -142,16 +147,16 @@ def divide(stock: Stock, most_tokens: int | None, seed: int) -> tuple[Bools, Boo
     """Which samples are trained on, held out, and reserved to make secrets of, each (N,): whole kinship groups, at random.
     Raises UsageError where there are too few."""
     size = stock.n_tokens * stock.usable
-    room = round(most_tokens * (1 + HELD_OUT_SHARE + RESERVED_SHARE)) if most_tokens else None
-    chosen = stock.usable & sample_groups(stock.group, size, room, seed)
-    total = float(size[chosen].sum())
+    whole = 1 + HELD_OUT_SHARE + RESERVED_SHARE
+    chosen = stock.usable & sample_groups(stock.group, size, round(whole * most_tokens) if most_tokens else None, seed)
+    total = float(size[chosen].sum()) / whole
     held_out = _take(stock.group, size * chosen, HELD_OUT_SHARE * total, seed + 1)
     spare = chosen & ~held_out & stock.alone
     reserved = _take(stock.group, size * spare, RESERVED_SHARE * total, seed + 2)
     ordinary = chosen & ~held_out & ~reserved
     if size[ordinary].sum() < LEAST_TOKENS or held_out.sum() < LEAST_HELD_OUT or not reserved.any():
         raise UsageError(
-            f"too little text to divide: {int(total):,} usable tokens give {int(held_out.sum())} held-out samples, and "
+            f"too little text to divide: {int(size[chosen].sum()):,} usable tokens give {int(held_out.sum())} held-out samples, and "
             f"a red team needs {LEAST_HELD_OUT}, and {LEAST_TOKENS:,} tokens to train on; give it more of the batch"
         )
     return ordinary, held_out, reserved

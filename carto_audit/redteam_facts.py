@@ -19,14 +19,11 @@ from carto_audit.arm_results import (
 from carto_audit.canaries import FORMS, LEAKING_DOSE, WEIGHTS
 from carto_audit.estimates import Estimate
 from carto_audit.gate import judge_redteam
-from carto_audit.knee import Choice, Point, find_knee, pick
+from carto_audit.knee import Choice, Point, find_knee, has_nothing_to_reduce, pick
 from carto_audit.metrics import Measurement
 from carto_audit.recommendation import recommended_block
 from carto_audit.redteam import RedteamRun
 from carto_audit.redteam_record import measurements_of, redteam_estimates
-
-LEAST_LEAKAGE = 0.1
-"""Of planted secrets; where an untreated proxy leaks less, there is nothing to reduce."""
 
 FEW_SECRETS = 10
 ENOUGH_LEAKAGE = 0.9
@@ -40,7 +37,7 @@ def redteam_facts(run: RedteamRun) -> dict[str, Any]:
     strongest = strongest_attack(untreated)
     arms = [arm_facts(result, results, strongest) for result in results]
     leakage = arms[0]["leakage"]
-    nothing = leakage is None or leakage["value"] < LEAST_LEAKAGE
+    nothing = has_nothing_to_reduce(Estimate(**leakage) if leakage else None)
     knee, picked = _choose(arms, run, nothing)
     treated = next(result for result in results if result.key[0] == "policy")
     removed = leakage_reduction(untreated, treated)
@@ -93,7 +90,8 @@ def _choose(arms: Sequence[Mapping[str, Any]], run: RedteamRun, nothing: bool) -
         return Choice(arm=None, reason=f"no knee: {why}"), Choice(arm=None, reason=why)
     score = run.policy.map.memorization.score
     levels = [_point(k, arm) for k, arm in enumerate(arms) if arm["arm"] == "prune" and arm["score"] == score]
-    treatments = [_point(k, arm) for k, arm in enumerate(arms) if arm["arm"] != "random"]
+    allowed = [arm["arm"] != "random" and not (run.policy.never_drop and arm["pruned_tokens"]) for arm in arms]
+    treatments = [_point(k, arm) for k, arm in enumerate(arms) if allowed[k]]
     return find_knee(levels, _point(0, arms[0])), pick(treatments, run.settings.max_perplexity_increase)
 
 

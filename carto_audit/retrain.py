@@ -12,7 +12,7 @@ from carto_audit.errors import AuditError
 from carto_audit.proxy import ProxySpec, build_proxy, token_losses
 from carto_audit.sequences import Sequences, cut_sequences, minibatches, pad
 from carto_audit.tokens import TokenStore
-from carto_audit.train import BETAS, CLIP_NORM, WEIGHT_DECAY, learning_rate
+from carto_audit.train import BETAS, CLIP_NORM, learning_rate
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,7 +50,7 @@ def retrain(
     torch.use_deterministic_algorithms(recipe.device == "cpu")
     proxy = build_proxy(recipe.spec, recipe.seed).to(recipe.device)
     optimizer = torch.optim.AdamW(
-        proxy.parameters(), lr=recipe.spec.learning_rate, betas=BETAS, weight_decay=WEIGHT_DECAY, fused=True
+        proxy.parameters(), lr=recipe.spec.learning_rate, betas=BETAS, weight_decay=0.0, fused=True
     )
     torch.manual_seed(recipe.seed)  # a checkpoint's dropout
     proxy.train()

@@ -149,8 +149,16 @@ class SecretWriter:
     """Writes secrets, their copies, and hosts around them. `texts` are such as nothing trains on, `words_of` lend single words.
     What is never to be planted is written as a `twin`, from texts of its own."""
 
-    def __init__(self, texts: Sequence[str], words_of: Sequence[str], rng: np.random.Generator) -> None:
-        self._rng = rng
+    def __init__(
+        self,
+        texts: Sequence[str],
+        words_of: Sequence[str],
+        rng: np.random.Generator,
+        *,
+        passage_words: int = PASSAGE_WORDS,
+        host_words: int = HOST_WORDS,
+    ) -> None:
+        self._rng, self._passage_words, self._host_words = rng, passage_words, host_words
         twins = round(TWIN_TEXT_SHARE * len(texts))
         self._twins, self._passages = Passages(texts[:twins]), Passages(texts[twins:])
         words = (match.group() for text in words_of for match in _WORD.finditer(text))
@@ -160,13 +168,13 @@ class SecretWriter:
     def usual_bytes(self, kind: str, *, embedded: bool) -> float:
         """About how many bytes one copy takes."""
         usual = sum(len(word.encode()) + 1 for word in self._words[:5000]) / len(self._words[:5000])
-        words = {"random": 24.0, "rare_suffix": PREFIX_WORDS + 1.5 * SUFFIX_WORDS, "natural": PASSAGE_WORDS}[kind]
-        return usual * (words + HOST_WORDS * embedded)
+        words = {"random": 24.0, "rare_suffix": PREFIX_WORDS + 1.5 * SUFFIX_WORDS, "natural": self._passage_words}[kind]
+        return usual * (words + self._host_words * embedded)
 
     def secret(self, kind: str, *, twin: bool = False) -> Secret:
         """A new secret. Raises NoTextLeftError."""
         if kind == "natural":
-            passage = self._passage(PASSAGE_WORDS, SHORTEST_PASSAGE, twin)
+            passage = self._passage(self._passage_words, SHORTEST_PASSAGE, twin)
             return Secret(kind=kind, text=passage, fixed=len(passage), free=0)
         if kind == "rare_suffix":
             suffix = _suffix(self.distinct_words, self._rng)
@@ -179,7 +187,7 @@ class SecretWriter:
 
     def embed(self, text: str, *, twin: bool = False) -> tuple[str, int]:
         """The text in the middle of a new host, and the character where it begins. Raises NoTextLeftError."""
-        host = self._passage(HOST_WORDS, SHORTEST_PASSAGE, twin)
+        host = self._passage(self._host_words, SHORTEST_PASSAGE, twin)
         words = [m.span() for m in _WORD.finditer(host)]
         middle = words[len(words) // 2][0]
         before = f"{host[:middle].rstrip()} "
