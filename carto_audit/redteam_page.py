@@ -146,14 +146,14 @@ def _cell(label: str, estimate: Estimate, show: Callable[[float | None], str] = 
 
 
 def _leak_cells(arm: Mapping[str, Any]) -> Iterator[Cell]:
-    """What is cut away, and what leaks all the same."""
-    yield Cell(label="Tokens pruned", text=percent(arm["pruned_token_share"]))
-    yield Cell(label="Planted copies pruned", text=percent(arm["pruned_canary_share"]))
+    """What leaks, and what was cut away."""
     yield _cell("Leakage", arm["leakage"])
     for form, title in spoken.FORM_WORDS.items():
         yield _cell(title, arm["leakage_by_form"].get(form))
     yield _cell("Better than random by", arm["beats_random"], signed_percent)
     yield Cell(label="Untreated at this perplexity", text=percent((arm["matched"] or {}).get("leakage")))
+    yield Cell(label="Tokens pruned", text=percent(arm["pruned_token_share"]))
+    yield Cell(label="Planted copies pruned", text=percent(arm["pruned_canary_share"]))
 
 
 def _price_cells(arm: Mapping[str, Any]) -> Iterator[Cell]:

@@ -154,8 +154,7 @@ def lead(facts: Mapping[str, Any]) -> str:
     if ended == "none" or after is None:
         return (
             f"Trained on the batch as it is, the proxy gives away {leaks} of the secrets planted at least 4 times. "
-            f"No arm leaks less at a price of at most {signed_percent(facts['run']['max_perplexity_increase'])} "
-            "perplexity."
+            "No treatment was picked."
         )
     opening = (
         f"Of the secrets planted at least 4 times, the proxy gives away {leaks} after training on the batch as it is, "

@@ -40,7 +40,7 @@ _DODGE = 7.0
 class Label:
     """A word beside a point: its place, its SVG anchor, and whether it is left out on small screens.
 
-    `leader` is the path of a thin line to the mark, empty where the label stands close to it.
+    `leader` holds the points of a thin line to the mark, empty where the label stands close to it.
     """
 
     x: float
@@ -107,15 +107,16 @@ def tradeoff(facts: Mapping[str, Any]) -> Tradeoff | None:
     score, limit = facts["run"]["score"], facts["run"]["max_perplexity_increase"]
     low, high = _span([_price(arm) or 0.0 for _, arm in drawn], limit)
     points = [_point(at, arm, low, high, facts) for at, arm in drawn]
+    limit_at = _across(limit, low, high) if limit is not None and low < limit < high else None
     looks = list(dict.fromkeys(family(arm, score) for _, arm in drawn))
     families = [look for look in FAMILY_WORDS if look in looks] + [look for look in looks if look not in FAMILY_WORDS]
     return Tradeoff(
-        points=tuple(_labelled(points, facts)),
+        points=tuple(_labelled(points, facts, _across(0.0, low, high), limit_at)),
         lines=tuple(_lines(points, facts)),
         families=tuple((look, FAMILY_WORDS.get(look, look)) for look in families),
         ticks=tuple((_across(tick, low, high), _tick_words(tick)) for tick in _ticks(low, high)),
         zero=_across(0.0, low, high),
-        limit=_across(limit, low, high) if limit is not None and low < limit < high else None,
+        limit=limit_at,
         missing=tuple(arm["title"] for arm in facts["arms"] if _price(arm) is None or _leak(arm) is None),
         description="Leakage against the change of held-out perplexity. "
         + "; ".join(point.words for point in points[:40])
@@ -212,6 +213,9 @@ def _reach(arm: Mapping[str, Any]) -> float:
 Box = tuple[float, float, float, float]
 """Left, top, right, bottom."""
 
+_NOTE = 140.0
+"""How wide the words at the limit of the price are."""
+
 _REACHES = (11.0, 16.0, 24.0, 34.0, 46.0, 60.0)
 _DIRECTIONS = (
     (1.0, 0.0, "start"),
@@ -226,12 +230,15 @@ _DIRECTIONS = (
 """Where a label may stand from its mark: across, down, SVG anchor."""
 
 
-def _labelled(points: Sequence[Point], facts: Mapping[str, Any]) -> Iterator[Point]:
+def _labelled(points: Sequence[Point], facts: Mapping[str, Any], zero: float, limit: float | None) -> Iterator[Point]:
     """The points with a label each where there is room, those that matter most first; these may lie on a whisker or line."""
     order = sorted(points, key=lambda p: (not p.role, p.look not in ("untreated", "policy"), _rank(p), p.at))
     taken = [(p.x - 7, p.y - 7, p.x + 7, p.y + 7) for p in points]
+    if limit is not None:
+        taken.append((limit, TOP - 20, limit + _NOTE, TOP - 2))
     drawn = [box for point in points for box in _whiskers(point)]
-    drawn += [box for line in _lines(points, facts) for box in _along(line)]
+    drawn += [box for line in _lines(points, facts) for box in _along(line.points)]
+    drawn += [(x - 1, TOP, x + 1, BOTTOM) for x in (zero, limit) if x is not None]
     labels: dict[int, Label] = {}
     for point in order:
         minor = not (point.role or point.look in ("untreated", "policy"))
@@ -244,7 +251,7 @@ def _labelled(points: Sequence[Point], facts: Mapping[str, Any]) -> Iterator[Poi
         clear = [(label, box) for label, box in free if not _covered(box, drawn)]
         for label, box in (clear or ([] if minor else free))[:1]:
             labels[point.at] = label
-            taken.append(box)
+            taken += [box, *_along(label.leader)]
     return (replace(point, label=labels.get(point.at)) for point in points)
 
 
@@ -260,9 +267,9 @@ def _whiskers(point: Point) -> Iterator[Box]:
         yield point.x - 3, point.high, point.x + 3, point.low
 
 
-def _along(line: Line) -> Iterator[Box]:
-    """What a line covers, in short pieces."""
-    ends = [tuple(map(float, at.split(","))) for at in line.points.split()]
+def _along(points: str) -> Iterator[Box]:
+    """What a polyline covers, in short pieces."""
+    ends = [tuple(map(float, at.split(","))) for at in points.split()]
     for (x, y), (to_x, to_y) in zip(ends, ends[1:], strict=False):
         pieces = max(round(math.hypot(to_x - x, to_y - y) / 6), 1)
         for k in range(pieces + 1):
@@ -298,7 +305,7 @@ def _places(point: Point, words: str, minor: bool) -> Iterator[tuple[Label, Box]
     """Where the label may stand, nearest first, and the room it takes; from further away a leader points at the mark."""
     size = 12.5 if minor else 15.0
     wide = 0.6 * size * len(words)
-    for reach in _REACHES:
+    for reach in _REACHES[:3] if minor else _REACHES:
         for across, down, anchor in _DIRECTIONS:
             x, y = point.x + across * reach, point.y + down * reach + size * (0.35 + 0.35 * down)
             left = x - {"start": 0.0, "end": wide, "middle": wide / 2}[anchor]
@@ -311,9 +318,9 @@ def _places(point: Point, words: str, minor: bool) -> Iterator[tuple[Label, Box]
 
 
 def _leader(point: Point, box: Box) -> str:
-    """From the mark to the nearest place of its label, as an SVG path."""
+    """From the mark to the nearest place of its label, as an SVG polyline takes it."""
     x, y = min(max(point.x, box[0]), box[2]), min(max(point.y, box[1]), box[3])
-    return f"M{point.x:.1f} {point.y:.1f}L{x:.1f} {y:.1f}"
+    return f"{point.x:.1f},{point.y:.1f} {x:.1f},{y:.1f}"
 
 
 def _touch(one: Box, other: Box) -> bool:
