@@ -145,12 +145,17 @@ def _cell(label: str, estimate: Estimate, show: Callable[[float | None], str] = 
     return Cell(label=label, text=show(known(estimate)), interval=interval_words(estimate, show))
 
 
+def _points(difference: float | None) -> str:
+    """A difference of two shares in percentage points, with its sign."""
+    return "–" if difference is None else f"{100 * difference:+.1f}".replace("-", "−")
+
+
 def _leak_cells(arm: Mapping[str, Any]) -> Iterator[Cell]:
     """What leaks, and what was cut away."""
     yield _cell("Leakage", arm["leakage"])
     for form, title in spoken.FORM_WORDS.items():
         yield _cell(title, arm["leakage_by_form"].get(form))
-    yield _cell("Better than random by", arm["beats_random"], signed_percent)
+    yield _cell("Better than random, points", arm["beats_random"], _points)
     yield Cell(label="Untreated at this perplexity", text=percent((arm["matched"] or {}).get("leakage")))
     yield Cell(label="Tokens pruned", text=percent(arm["pruned_token_share"]))
     yield Cell(label="Planted copies pruned", text=percent(arm["pruned_canary_share"]))

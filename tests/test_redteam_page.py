@@ -40,6 +40,7 @@ def test_a_cell_holds_the_number_and_its_interval():
     page = render_redteam(facts)
     leaks, members = (rows_of(page, caption) for caption in (TABLES[0], TABLES[2]))
     assert leaks[4][leaks[0].index("Leakage")] == "12.3 % 5.7 % to 23.4 %"
+    assert leaks[4][leaks[0].index("Better than random, points")] == "+87.9 +82.9 to +92.9"
     assert members[4][members[0].index("MI-AUC")] == "0.512 0.498 to 0.525"
 
 
@@ -51,7 +52,7 @@ def test_each_table_says_what_the_design_promises():
         "Inside other text",
         "In edited copies",
         "Untreated at this perplexity",
-        "Better than random by",
+        "Better than random, points",
         "Change",
         "Rare tail",
         "Distinct 2-grams",
