@@ -21,8 +21,8 @@ ORDER = (
     "policy_chain policy policy_schema policy_diff policy_explain record demands waivers verdict policy_cases policy_replay "
     "statement envelope proof "
     "results gate provenance audit detection facts figures readings page charts differences dossier mapview report outputs "
-    "curation publication card splice croissant push plot console redteam_readings tradeoff redteam_page console_redteam "
-    "annotations sarif junit gitlab markdown github targets formats "
+    "curation publication card splice croissant push plot console redteam_readings labels tradeoff redteam_page "
+    "console_redteam annotations sarif junit gitlab markdown github targets formats "
     "demo cli_apply cli_benchmarks cli_policy cli_proof cli_card cli_report cli_completion cli reference"
 ).split()
 """Each module imports only modules to its left, also inside functions and for types."""
