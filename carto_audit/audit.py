@@ -17,7 +17,6 @@ from carto_audit.benchmark import Benchmark
 from carto_audit.contamination import Contamination, check_contamination, find_matches
 from carto_audit.controls import DOSES, TOKEN_SHARE, Controls, hold_out, plant_controls
 from carto_audit.duplicates import Duplicates, find_duplicates
-from carto_audit.errors import UsageError
 from carto_audit.folds import assign_folds, sample_groups
 from carto_audit.gate import check_reference, judge, view_of
 from carto_audit.hearing import hear, sample_words
@@ -25,39 +24,31 @@ from carto_audit.interventions import Actions, decide
 from carto_audit.kinship import Kinship, find_kin
 from carto_audit.measure import measure, measured_ratio
 from carto_audit.noise import find_noise
+from carto_audit.outfit import fit_out, most_tokens
 from carto_audit.policy import Policy
 from carto_audit.progress import SILENT, Progress
 from carto_audit.provenance import package_versions, work_folder
-from carto_audit.proxy import PRESETS, ProxySpec, checkpoint_spec, choose_preset, count_parameters, resolve_device
+from carto_audit.proxy import ProxySpec, count_parameters, resolve_device
 from carto_audit.reasons import heats, riskiest
 from carto_audit.record import Record
+from carto_audit.redteam_record import RedteamRecord, check_measured
 from carto_audit.registry import Registry
 from carto_audit.results import Audit, Options, Run, quote_boilerplate
 from carto_audit.rewording import count_words
 from carto_audit.sight import Sight, Subjects, look
 from carto_audit.sources import open_index
 from carto_audit.testimony import items_to_hear, tabulate, wordings
-from carto_audit.text import safe_inline
 from carto_audit.thresholds import QUADRANTS
 from carto_audit.tokens import (
     Encoder,
     TokenStore,
     encode_batches,
     extend_store,
-    load_encoder,
     locate_spans,
-    train_encoder,
     weigh_pieces,
 )
 from carto_audit.trace import TokenLosses, Trace
 from carto_audit.train import TrainConfig, cross_fit, load_proxy
-
-CPU_TOKENS = 1_000_000
-GPU_TOKENS = 100_000_000
-"""Training tokens when `max_tokens` is not given: about a quarter of an hour on two cores, and on one data-centre GPU."""
-
-BYTES_PER_TOKEN = 4
-"""Rule of thumb, to choose a preset before there is a vocabulary."""
 
 WORD_SAMPLES = 2000
 WORD_CHARACTERS = 4000
@@ -106,14 +97,16 @@ def run_audit(
     registry: Registry | None = None,
     options: Options | None = None,
     baseline: Record | None = None,
+    redteam: RedteamRecord | None = None,
     progress: Progress = SILENT,
 ) -> Audit:
     """Audits a batch against a policy. `work` keeps what a killed run needs to continue; the caller removes it.
 
     `benchmarks` are files, folders, built indexes, hub names, or names that the registry lists; `baseline` is what the last
-    accepted batch left. Raises UsageError and AuditError, each with one line that says the way out.
+    accepted batch left, `redteam` what a red team measured on this one under this policy's map and interventions. Raises
+    UsageError and AuditError, each with one line that says the way out.
     """
-    return _Auditor(policy, options or Options(), work, progress, baseline).run(inputs, benchmarks, registry)
+    return _Auditor(policy, options or Options(), work, progress, baseline, redteam).run(inputs, benchmarks, registry)
 
 
 @dataclass(slots=True)
@@ -125,6 +118,7 @@ class _Auditor:
     work: Path
     progress: Progress
     baseline: Record | None
+    redteam: RedteamRecord | None
     seconds: dict[str, float] = field(default_factory=dict)
     started_at: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
 
@@ -145,6 +139,7 @@ class _Auditor:
         with self.timed("batch"):
             batch = read_batch(inputs, text_column=options.text_column, id_column=options.id_column, progress=progress)
             reference = read_batch([options.reference], progress=progress) if options.reference else None
+        check_measured(self.redteam, self.policy, batch.sha256)
         folder = work_folder(self.work, batch, reference, options)
         with self.timed("duplicates"):
             duplicates = find_duplicates(batch, folder, progress)
@@ -180,6 +175,7 @@ class _Auditor:
             actions = self.act(batch, sight, split, contamination)
         ratio = measured_ratio(sight.scores, n_tokens, corpus.spec)
         measurements = measure(batch, subjects, contamination, sight, self.policy.map.memorization.score, ratio)
+        measurements |= self.redteam.measurements if self.redteam else {}
         return Audit(
             batch=batch,
             n_tokens=n_tokens,
@@ -208,7 +204,9 @@ class _Auditor:
                 proxy=corpus.spec.name,
                 options=options,
                 baseline=self.baseline,
+                redteam=self.redteam,
             ),
+            redteam=self.redteam,
             run=self.account(corpus, split, subjects, reference, device, ratio),
         )
 
@@ -241,15 +239,16 @@ class _Auditor:
         self, batch: Batch, reference: Batch | None, duplicates: Duplicates, device: str, folder: Path
     ) -> Corpus:
         """Chooses the proxy and its vocabulary, and encodes everything but the controls."""
-        spec, encoder = self.choose_proxy(batch, duplicates, device)
+        outfit = fit_out(batch, duplicates, self.options, device, self.progress)
+        encoder = outfit.encoder
         batches = [batch] if reference is None else [batch, reference]
         store = encode_batches(batches, encoder, folder / "tokens.bin", self.progress)
         return Corpus(
-            spec=spec,
+            spec=outfit.spec,
             encoder=encoder,
             store=store,
             references=len(store) - len(batch),
-            most_tokens=self.most_tokens(device),
+            most_tokens=most_tokens(self.options, device),
         )
 
     def split(
@@ -333,24 +332,6 @@ class _Auditor:
             )
             advance(len(heard))
         return tabulate(items, measured)
-
-    def most_tokens(self, device: str) -> int:
-        """Tokens to train on, at most."""
-        return self.options.max_tokens or (CPU_TOKENS if device == "cpu" else GPU_TOKENS)
-
-    def choose_proxy(self, batch: Batch, duplicates: Duplicates, device: str) -> tuple[ProxySpec, Encoder]:
-        """The proxy's shape and the encoder that goes with it: a preset and a fresh vocabulary, or a checkpoint's own."""
-        known_bytes = min(int(batch.n_bytes.sum()), BYTES_PER_TOKEN * self.most_tokens(device))
-        name = self.options.proxy or choose_preset(known_bytes, device)
-        if name in PRESETS:
-            spec = PRESETS[name]
-            return spec, train_encoder(batch, duplicates.exact, spec.vocab_size, self.options.seed, self.progress)
-        folder = Path(name)
-        if not folder.is_dir():
-            known = ", ".join(PRESETS)
-            raise UsageError(f'--proxy "{safe_inline(name, 80)}": neither a preset ({known}) nor a checkpoint folder')
-        encoder = load_encoder(folder)
-        return checkpoint_spec(folder, encoder.vocab_size), encoder
 
     def plant(
         self, batch: Batch, corpus: Corpus, held_out: NDArray[np.bool_], trained: NDArray[np.bool_], cap: int

@@ -25,6 +25,7 @@ from carto_audit.text import safe_inline
 
 if TYPE_CHECKING:
     from carto_audit.record import Record
+    from carto_audit.redteam_record import RedteamRecord
     from carto_audit.registry import Registry
     from carto_audit.results import Audit
 
@@ -91,6 +92,9 @@ cli.add_command(completion)
 @click.option(
     "--baseline", type=click.Path(path_type=Path), metavar="AUDIT_DIR", help="Audit of the last accepted batch."
 )
+@click.option(
+    "--redteam", type=click.Path(path_type=Path), metavar="FILE|FOLDER", help="What a red team measured on this batch."
+)
 @click.option("--seed", type=click.IntRange(0, 2**31 - 1), default=0, show_default=True)
 @click.option("--fail-on", type=click.Choice(FAIL_ON), default="reject", show_default=True, help="What exits with 1.")
 @format_option
@@ -109,6 +113,7 @@ def ingest(
     registry: Path | None,
     out: Path | None,
     baseline: Path | None,
+    redteam: Path | None,
     fail_on: str,
     targets: tuple[Target, ...],
     excerpts: str,
@@ -135,16 +140,19 @@ def ingest(
       carto-audit ingest batch.parquet --policy ours.yaml --reference trusted.parquet --repeats 3
       carto-audit ingest batch.parquet --benchmark gsm8k --format github --format sarif=results/audit.sarif
       carto-audit ingest june.parquet --policy ours.yaml --baseline audits/may
+      carto-audit ingest june.parquet --policy ours.yaml --redteam june-redteam
     """
     from carto_audit.demands import demanded_names
     from carto_audit.policy import load_policy
     from carto_audit.record import read_baseline
+    from carto_audit.redteam_record import read_redteam, redteam_file
     from carto_audit.registry import find_registry
     from carto_audit.verdict import exit_code
 
     chosen = load_policy(policy)
     folder = out or Path(f"{_batch_name(batch[0])}-audit")
     accepted = read_baseline(baseline) if baseline else None
+    attacked = read_redteam(redteam) if redteam else None
     listed = find_registry(registry) if benchmark or registry or chosen.demanded else None
     sources = benchmark or tuple(listed.entries if listed and registry else ())
     sources = tuple(dict.fromkeys([*sources, *demanded_names(chosen, listed)]))
@@ -154,13 +162,16 @@ def ingest(
         *([str(registry)] if registry else []),
         *([run["reference"]] if run["reference"] else []),
         *([str(path) for path in baseline.iterdir()] if baseline else []),
+        *([str(redteam_file(redteam))] if redteam else []),
     ]
     check_formats(targets, folder, [*_files(batch), *(Path(name) for name in given)])
     if excerpts == "full":
         click.echo(
             "Warning: --excerpts full quotes secrets and personal data as they are; do not publish it.", err=True
         )
-    audit = _audit(batch, chosen, sources, folder, run, listed, targets, accepted, excerpts=excerpts, quiet=quiet)
+    audit = _audit(
+        batch, chosen, sources, folder, run, listed, targets, accepted, attacked, excerpts=excerpts, quiet=quiet
+    )
     return exit_code(audit.verdict, fail_on)  # type: ignore[arg-type]
 
 
@@ -210,6 +221,7 @@ def _audit(
     registry: "Registry | None" = None,
     targets: Sequence[Target] = (),
     baseline: "Record | None" = None,
+    redteam: "RedteamRecord | None" = None,
     *,
     excerpts: str = "redacted",
     quiet: bool = False,
@@ -224,7 +236,7 @@ def _audit(
     for stale in stale_files(targets, folder):
         stale.unlink(missing_ok=True)
     progress = SILENT if quiet else RichProgress(open_console(stderr=True))
-    audit, facts = _run(batch, policy, benchmark, folder, run, registry, baseline, progress, excerpts)
+    audit, facts = _run(batch, policy, benchmark, folder, run, registry, baseline, redteam, progress, excerpts)
     show_audit(facts, folder, targets, quiet=quiet)
     return audit
 
@@ -237,6 +249,7 @@ def _run(
     run: dict[str, Any],
     registry: "Registry | None",
     baseline: "Record | None",
+    redteam: "RedteamRecord | None",
     progress: Progress,
     excerpts: str,
 ) -> tuple["Audit", dict[str, Any]]:
@@ -257,6 +270,7 @@ def _run(
         registry=registry,
         options=options,
         baseline=baseline,
+        redteam=redteam,
         progress=progress,
     )
     facts = report_facts(audit, read_texts(audit.batch, wanted_texts(audit)), excerpts)  # type: ignore[arg-type]

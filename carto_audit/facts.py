@@ -74,6 +74,7 @@ def report_facts(audit: "Audit", texts: Texts, excerpts: Excerpts = "redacted") 
             "warnings": list(audit.verdict.warnings),
             "waivers": [asdict(waiver) for waiver in audit.verdict.waivers],
             "baseline": audit.verdict.baseline.facts() if audit.verdict.baseline else None,
+            "redteam": audit.redteam.facts() if audit.redteam else None,
             "verdict": {
                 "status": audit.verdict.status,
                 "exit_code": int(audit.verdict.exit_code),

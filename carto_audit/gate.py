@@ -10,6 +10,7 @@ from carto_audit.errors import UsageError
 from carto_audit.metrics import Measurement
 from carto_audit.policy import Policy
 from carto_audit.record import Record, Setting, compare
+from carto_audit.redteam_record import PREFIX, RedteamRecord
 from carto_audit.results import Options
 from carto_audit.sight import View
 from carto_audit.verdict import Verdict, evaluate
@@ -45,8 +46,12 @@ def judge(
     proxy: str,
     options: Options,
     baseline: Record | None,
+    redteam: RedteamRecord | None = None,
 ) -> Verdict:
-    """The verdict of today (UTC) on a batch that was measured with this proxy and compared with these benchmarks."""
+    """The verdict of today (UTC) on a batch that was measured with this proxy and compared with these benchmarks.
+
+    `redteam` says why some of its numbers, which `measurements` do not hold, do not count.
+    """
     beside = compare(
         baseline,
         measurements,
@@ -58,7 +63,25 @@ def judge(
         policy,
         measurements,
         datetime.now(UTC).date(),
-        batch=BatchName(names=tuple(path.name for path in batch.paths), sha256=batch.sha256),
+        batch=_named(batch),
         baseline=beside,
-        unseen=unmet(policy, [benchmark.name for benchmark in benchmarks]),
+        unseen={**unmet(policy, [benchmark.name for benchmark in benchmarks]), **(redteam.unseen if redteam else {})},
     )
+
+
+def judge_redteam(
+    policy: Policy, measurements: Mapping[str, Measurement], *, batch: Batch, unseen: Mapping[str, str]
+) -> Verdict | None:
+    """The verdict of today (UTC) by the policy's active rules on `redteam.*` alone; None where it has none.
+
+    Rules on an increase over the last accepted batch are left to `ingest`, which knows that batch.
+    """
+    rules = tuple(r for r in policy.active_rules if r.metric.startswith(PREFIX) and r.bound != "max_increase")
+    if not rules:
+        return None
+    asked = policy.model_copy(update={"rules": rules})
+    return evaluate(asked, measurements, datetime.now(UTC).date(), batch=_named(batch), unseen=unseen)
+
+
+def _named(batch: Batch) -> BatchName:
+    return BatchName(names=tuple(path.name for path in batch.paths), sha256=batch.sha256)

@@ -1,18 +1,17 @@
 """The hearing: two proxies are asked about benchmark items, which one of them has read. Costs forward passes only."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from carto_audit.proxy import ProxySpec, token_losses
+from carto_audit.continuation import extend
+from carto_audit.likelihood import one_thread, text_losses
+from carto_audit.proxy import ProxySpec
 from carto_audit.rewording import Vocabulary, reword
-from carto_audit.sequences import Sequences, minibatches, pad
 from carto_audit.testimony import Wording
 from carto_audit.tokens import Encoder, TokenStore
 
@@ -29,8 +28,8 @@ PROMPT_TOKENS, PROMPT_STEP = 48, 8
 """Prompts are the end of the question: so many tokens at most, and a multiple of PROMPT_STEP, since those of one length need no
 padding."""
 
-MINIBATCH_TOKENS, OUTPUT_MINIBATCH_TOKENS = 4096, 16384
-"""Tokens at once, of texts to score and of prompts, each as often as it is continued."""
+OUTPUT_MINIBATCH_TOKENS = 16384
+"""Tokens of prompts at once, each as often as it is continued."""
 
 VOCABULARY_SAMPLES = 2000
 """So many samples lend the quiz their words."""
@@ -78,25 +77,13 @@ def hear(
     """
     rng = np.random.default_rng([seed, 0x7E])
     scripts = [_write(wording, encoder, vocabulary, spec.context, rng) for wording in wordings]
-    with _one_thread():
+    with one_thread():
         first, second = (_listen(proxies(index), scripts, encoder.bos, spec, device, seed) for index in range(2))
     measured: dict[str, Floats] = {}
     for part in ("question", "answer", "peak"):
         both = np.stack([getattr(first, part), getattr(second, part)])
         measured |= _by_side("peak_{}" if part == "peak" else "loss_{}_" + part, both, fold)
     return measured | _by_side("quiz_{}", hold_quiz(np.stack([first.options, second.options])), fold)
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """On one thread, whatever the machine: a step of some hundred tokens is too little to share, and on a busy machine the
-    threads would wait for one another longer than they compute."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
 
 
 def _by_side(name: str, values: Floats, fold: NDArray[np.int8]) -> dict[str, Floats]:
@@ -154,7 +141,7 @@ def _write(
 def _listen(proxy: nn.Module, scripts: Sequence[_Script], bos: int, spec: ProxySpec, device: str, seed: int) -> _Voice:
     """All that one proxy shows about the items."""
     texts = [script.words for script in scripts] + [option for script in scripts for option in script.options]
-    losses = _losses(proxy, texts, bos, spec, device)
+    losses = text_losses(proxy, texts, bos, spec, device)
     options, after = np.full((len(scripts), 1 + REWORDINGS), np.nan), len(scripts)
     for k, script in enumerate(scripts):
         if script.options:
@@ -173,21 +160,6 @@ def _mean(losses: Floats) -> float:
 
 
 @torch.no_grad()
-def _losses(proxy: nn.Module, texts: Sequence[Ids], bos: int, spec: ProxySpec, device: str) -> list[Floats]:
-    """The loss of every token of every text, in nats, each text by itself."""
-    ends = np.cumsum([len(text) for text in texts])
-    starts = np.concatenate([[0], ends[:-1]])
-    sequences = Sequences(sample=np.arange(len(texts)), start=starts, stop=ends)
-    flat, ids = np.zeros(int(ends[-1])), np.concatenate(texts)
-    for chosen in minibatches(sequences, MINIBATCH_TOKENS, None):
-        inputs, targets, real = (part.to(device) for part in pad(ids, bos, sequences, chosen))
-        with torch.autocast("cuda", torch.bfloat16, enabled=device == "cuda"):
-            found = token_losses(proxy, inputs, targets, real, built_in=spec.checkpoint is None)
-        flat[np.concatenate([np.arange(starts[k], ends[k]) for k in chosen])] = found.float().cpu().numpy()
-    return np.split(flat, ends[:-1])
-
-
-@torch.no_grad()
 def _peaks(proxy: nn.Module, prompts: Sequence[Ids], bos: int, device: str, seed: int) -> Floats:
     """The share of each prompt's outputs that say nearly what the greedy one says, (n,)."""
     peaks = np.full(len(prompts), np.nan)
@@ -198,26 +170,8 @@ def _peaks(proxy: nn.Module, prompts: Sequence[Ids], bos: int, device: str, seed
         together = max(1, OUTPUT_MINIBATCH_TOKENS // (SAMPLES * size))
         for chosen in np.split(alike, range(together, len(alike), together)):
             inputs = torch.from_numpy(np.stack([prompts[k] for k in chosen])).to(device)
-            greedy = _continue(proxy, inputs, bos, 1)
-            drawn = _continue(proxy, inputs, bos, SAMPLES)
+            real = torch.ones_like(inputs)
+            greedy = extend(proxy, inputs, real, OUTPUT_TOKENS, bos)
+            drawn = extend(proxy, inputs, real, OUTPUT_TOKENS, bos, SAMPLES, TEMPERATURE)
             peaks[chosen] = ((drawn != greedy).sum(axis=-1) <= MOST_EDITS).mean(axis=-1)
     return peaks
-
-
-def _continue(proxy: nn.Module, inputs: torch.Tensor, pad_token: int, outputs: int) -> NDArray[np.int64]:
-    """What a proxy says after each prompt (B, T): its greedy output if one is asked for, else so many at TEMPERATURE,
-    (B, outputs, OUTPUT_TOKENS)."""
-    from transformers import GenerationConfig
-
-    proxy.generation_config = GenerationConfig(pad_token_id=pad_token)  # a checkpoint's own may stop or filter
-    drawn = {"do_sample": True, "temperature": TEMPERATURE, "top_k": 0, "num_return_sequences": outputs}
-    generate: Any = proxy.generate
-    said = generate(
-        inputs,
-        attention_mask=torch.ones_like(inputs),
-        max_new_tokens=OUTPUT_TOKENS,
-        use_cache=True,
-        **(drawn if outputs > 1 else {"do_sample": False}),
-    )
-    new: NDArray[np.int64] = said[:, inputs.shape[1] :].reshape(len(inputs), outputs, OUTPUT_TOKENS).cpu().numpy()
-    return new

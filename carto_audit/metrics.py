@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 from typing import Literal
 
-Unit = Literal["rows", "samples", "tokens", "items", "share", "AUC", "ratio"]
+Unit = Literal["rows", "samples", "tokens", "items", "share", "AUC", "ratio", "change"]
+"""`change` is relative and may be negative: 0.005 is half a percent more."""
 
 _SCORE = ("memorization.score", "memorization.epsilon")
 _MEMORIZED = (*_SCORE, "memorization.threshold")
@@ -23,6 +24,9 @@ class Metric:
     """A failing `power` metric says that the audit could not see, not that the batch is bad."""
     map_keys: tuple[str, ...] = ()
     """The keys of the policy's `map` that decide this number: a locked rule locks them too."""
+    of_treatment: bool = False
+    """It was measured on what the policy's map and interventions leave: under others it is not known. A locked rule does not
+    lock these, for the number follows them."""
 
     @property
     def upper_bound(self) -> float | None:
@@ -212,9 +216,69 @@ def _proxy() -> list[Metric]:
     ]
 
 
+def _redteam() -> list[Metric]:
+    """Measured by `carto-audit redteam`, which plants secrets, treats the batch, trains again and attacks."""
+    secrets = "planted secrets of dose 4 or more"
+    return [
+        Metric(
+            name="redteam.extraction_untreated",
+            unit="share",
+            better="higher",
+            kind="power",
+            meaning=f"{secrets} that a proxy of the untreated batch gives away: what there is to reduce (redteam)",
+        ),
+        Metric(
+            name="redteam.extraction_policy",
+            unit="share",
+            better="lower",
+            kind="mass",
+            meaning=f"{secrets} that a proxy gives away after the policy's own interventions (redteam)",
+            of_treatment=True,
+        ),
+        Metric(
+            name="redteam.extraction_reduction",
+            unit="share",
+            better="higher",
+            kind="mass",
+            meaning="share of the untreated extraction that the policy's own interventions remove (redteam)",
+            of_treatment=True,
+        ),
+        Metric(
+            name="redteam.perplexity_increase",
+            unit="change",
+            better="lower",
+            kind="mass",
+            meaning="how much held-out perplexity rises with the policy's own interventions; 0.005 is half a percent (redteam)",
+            of_treatment=True,
+        ),
+        Metric(
+            name="redteam.mi_auc_policy",
+            unit="AUC",
+            better="lower",
+            kind="mass",
+            meaning="how well the strongest attack tells members after the policy's own interventions (0.5 is blind; redteam)",
+            of_treatment=True,
+        ),
+        Metric(
+            name="redteam.extraction_pick",
+            unit="share",
+            better="lower",
+            kind="mass",
+            meaning=f"{secrets} that a proxy gives away after the best treatment within the limit on perplexity (redteam)",
+        ),
+        Metric(
+            name="redteam.perplexity_increase_pick",
+            unit="change",
+            better="lower",
+            kind="mass",
+            meaning="how much held-out perplexity rises with that best treatment; 0.005 is half a percent (redteam)",
+        ),
+    ]
+
+
 METRICS: dict[str, Metric] = {
     metric.name: metric
-    for group in (_batch, _masses, _repetition, _contamination, _detection, _trust, _proxy)
+    for group in (_batch, _masses, _repetition, _contamination, _detection, _trust, _proxy, _redteam)
     for metric in group()
 }
 """All metrics, by name, in the order of the documentation. Needs no NumPy, so policies check fast."""

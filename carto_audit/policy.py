@@ -144,7 +144,7 @@ class Rule(Strict):
 
 
 def _check_range(limit: float, metric: Metric) -> None:
-    if limit < 0:
+    if limit < 0 and metric.unit != "change":
         raise ValueError(f"{metric.name} is never negative, and neither is a limit on it")
     if metric.upper_bound is not None and limit > metric.upper_bound:
         raise ValueError(f"{metric.name} ends at {metric.upper_bound:g}; 5 % is written 0.05")
@@ -268,6 +268,16 @@ class Policy(Strict):
     def sha256(self) -> str:
         """Digest of the resolved policy: the same for every spelling of the same decisions."""
         return resolved_sha256(self.resolved())
+
+    @property
+    def treatment_sha256(self) -> str:
+        """Digest of what decides about the samples, whatever the rules and waivers say."""
+        return treatment_sha256(self.resolved())
+
+
+def treatment_sha256(resolved: Mapping[str, Any]) -> str:
+    """Hex sha256 of the part of a resolved policy that decides what happens to a sample."""
+    return resolved_sha256({key: resolved.get(key) for key in ("map", "interventions", "never_drop")})
 
 
 def resolved_sha256(resolved: Mapping[str, Any]) -> str:

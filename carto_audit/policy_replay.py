@@ -64,6 +64,9 @@ def replay(policy: Policy, record: Record, baseline: Record | None = None) -> Re
             unseen[metric.name] = (
                 f"the policy sets {keys} otherwise than that audit did; audit the batch again to know it"
             )
+    if policy.treatment_sha256 != record.treatment_sha256:
+        why = "the policy treats the batch otherwise than the one of that red team; run carto-audit redteam again to know it"
+        unseen |= {name: why for name in record.measurements if METRICS[name].of_treatment}
     beside = compare(baseline, record.measurements, drawn=drawn, benchmarks=record.benchmarks, setting=record.setting)
     verdict = evaluate(
         policy,

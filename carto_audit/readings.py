@@ -128,9 +128,9 @@ def sight(auc: float) -> str:
 
 
 def metric_value(metric: str, value: float | None) -> str:
-    """A metric in its declared unit: shares as percentages, AUCs and ratios as decimals, counts as whole numbers."""
+    """A metric in its declared unit: shares and changes as percentages, AUCs and ratios as decimals, counts as whole numbers."""
     unit = METRICS[metric].unit if metric in METRICS else None
-    if unit == "share":
+    if unit in ("share", "change"):
         return percent(value)
     return number(value, {"AUC": 3, "ratio": 2, None: 3}.get(unit, 0))
 

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from carto_audit.errors import AuditError, UsageError
 from carto_audit.files import reason
 from carto_audit.metrics import METRICS, Measurement, Metric
+from carto_audit.policy import treatment_sha256
 from carto_audit.text import safe_inline
 
 ACCEPTED = ("accepted", "accepted_with_warnings")
@@ -20,46 +21,46 @@ Benchmarks = frozenset[tuple[str, str]]
 """Which benchmarks an audit looked for: name and sha256 each."""
 
 
-class _Part(BaseModel):
-    """A part of a file that another version may have written: what is not known is left alone."""
+class Part(BaseModel):
+    """A part of a JSON file that another version may have written: what is not known is left alone."""
 
     model_config = ConfigDict(extra="ignore", strict=True, allow_inf_nan=False)
 
 
-class _Batch(_Part):
+class _Batch(Part):
     paths: list[str]
     sha256: str
 
 
-class _Policy(_Part):
+class _Policy(Part):
     name: str
     sha256: str
     resolved: dict[str, Any]
 
 
-class _Verdict(_Part):
+class _Verdict(Part):
     status: str
 
 
-class _Finding(_Part):
+class _Finding(Part):
     rule: str
     outcome: str
 
 
-class _Benchmark(_Part):
+class _Benchmark(Part):
     name: str
     sha256: str = ""
 
 
-class _Contamination(_Part):
+class _Contamination(Part):
     benchmarks: list[_Benchmark]
 
 
-class _Proxy(_Part):
+class _Proxy(Part):
     name: str
 
 
-class _Run(_Part):
+class _Run(Part):
     started_at: str
     proxy: _Proxy
     epochs: int
@@ -67,7 +68,7 @@ class _Run(_Part):
     repeats: int = 1
 
 
-class _Report(_Part):
+class _Report(Part):
     schema_version: Literal[1]
     batch: _Batch
     run: _Run
@@ -91,7 +92,8 @@ class Setting:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Record:
-    """A finished audit. `name` is its folder's; `map` is the resolved policy's; `outcomes` are those of its rules."""
+    """A finished audit. `name` is its folder's; `map` is the resolved policy's, and `treatment_sha256` the digest of all that
+    decides what happens to a sample; `outcomes` are those of its rules."""
 
     name: str
     batch_names: tuple[str, ...]
@@ -105,6 +107,7 @@ class Record:
     benchmarks: Benchmarks
     measurements: Mapping[str, Measurement]
     outcomes: Mapping[str, str]
+    treatment_sha256: str = ""
 
 
 def read_record(folder: Path) -> Record:
@@ -124,7 +127,9 @@ def read_record(folder: Path) -> Record:
         report = _Report.model_validate_json(data)
         day = datetime.fromisoformat(report.run.started_at).date()
     except ValidationError as error:
-        raise AuditError(f"{shown}: its report.json is not one that this version reads: {_first(error)}") from error
+        raise AuditError(
+            f"{shown}: its report.json is not one that this version reads: {first_problem(error)}"
+        ) from error
     except ValueError as error:
         raise AuditError(f"{shown}: its report.json says no date when the audit started") from error
     return _record(folder.resolve().name, report, day)
@@ -140,7 +145,8 @@ def read_baseline(folder: Path) -> Record:
     return record
 
 
-def _first(error: ValidationError) -> str:
+def first_problem(error: ValidationError) -> str:
+    """The first thing that is wrong with a document, in one line: where and what."""
     detail = error.errors(include_url=False)[0]
     where = ".".join(str(part) for part in detail["loc"])
     return safe_inline(f"{where + ': ' if where else ''}{detail['msg']}", 200)
@@ -164,6 +170,7 @@ def _record(name: str, report: _Report, day: date) -> Record:
         benchmarks=frozenset((b.name, b.sha256) for b in report.contamination.benchmarks),
         measurements={m: Measurement(value=v, low=ends[m][0], high=ends[m][1]) for m, v in known.items()},
         outcomes={finding.rule: finding.outcome for finding in report.findings},
+        treatment_sha256=treatment_sha256(report.policy.resolved),
     )
 
 

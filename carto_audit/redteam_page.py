@@ -74,6 +74,7 @@ def render_redteam(facts: Mapping[str, Any]) -> str:
         facts=safe,
         view=_view(safe),
         yaml=yaml,
+        advice=spoken.advice(yaml),
         css=css,
         css_hash=csp_hash(css),
         script=script,

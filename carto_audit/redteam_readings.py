@@ -216,6 +216,14 @@ def _controls(facts: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[tu
         yield "At matched perplexity", f"{percent(after['matched']['leakage'])} leak", why
 
 
+def advice(yaml: str) -> str:
+    """What a recommended block says where it holds nothing to paste, its comments being all there is; else nothing."""
+    lines = [line.strip() for line in yaml.splitlines() if line.strip()]
+    if any(not line.startswith("#") for line in lines):
+        return ""
+    return " ".join(line.lstrip("# ") for line in lines) or "Nothing to recommend."
+
+
 def run_words(facts: Mapping[str, Any]) -> str:
     """How much was run."""
     run = facts["run"]

@@ -18,6 +18,7 @@ from carto_audit.metrics import Measurement
 from carto_audit.policy import Policy
 from carto_audit.proxy import ProxySpec
 from carto_audit.reasons import Heat
+from carto_audit.redteam_record import RedteamRecord
 from carto_audit.sight import Sight
 from carto_audit.tokens import Encoder, TokenSpans
 from carto_audit.trace import Trace
@@ -74,7 +75,7 @@ class Quote:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Audit:
     """All that one audit found. Arrays are aligned with the batch's samples, (N,). `contamination` is None when no
-    benchmark was given, `testimony` (TESTIMONY_SCHEMA) when nothing was confirmed or suspected."""
+    benchmark was given, `testimony` (TESTIMONY_SCHEMA) when nothing was confirmed or suspected, `redteam` when none was."""
 
     batch: Batch
     n_tokens: NDArray[np.int64]
@@ -97,6 +98,7 @@ class Audit:
     policy: Policy
     verdict: Verdict
     run: Run
+    redteam: RedteamRecord | None = None
 
 
 def quote_boilerplate(batch: Batch, encoder: Encoder, found: Sequence[Boilerplate]) -> tuple[Quote, ...]:

@@ -73,6 +73,8 @@ def pad(
         ids = store_ids[sequences.start[s] : sequences.stop[s]]
         targets[b, : len(ids)] = ids
         inputs[b, 1 : len(ids)] = ids[:-1]
-        opens_sample = s == 0 or sequences.sample[s - 1] != sequences.sample[s]
+        opens_sample = (
+            s == 0 or sequences.sample[s - 1] != sequences.sample[s] or sequences.start[s - 1] >= sequences.start[s]
+        )
         inputs[b, 0] = bos if opens_sample else store_ids[sequences.start[s] - 1]
     return torch.from_numpy(inputs), torch.from_numpy(targets), torch.from_numpy(real)

@@ -66,6 +66,22 @@ class TokenLosses:
     offsets: NDArray[np.int64]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TokenStatistics:
+    """What a proxy makes of each of a text's T tokens, all (T,).
+
+    `loss` is in nats. `z` is the log probability less the mean over the vocabulary, in standard deviations (Min-K%++).
+    `right` is 1 where no other token is likelier, else 0. `log_rank` is log1p(rank) / ln(V + 1) with rank 0 for the likeliest of
+    V tokens. `margin` is the token's logit less the highest, at most 0.
+    """
+
+    loss: NDArray[np.float64]
+    z: NDArray[np.float64]
+    right: NDArray[np.float64]
+    log_rank: NDArray[np.float64]
+    margin: NDArray[np.float64]
+
+
 def running_mean(mean: NDArray[Any] | None, fresh: NDArray[Any], runs: int) -> NDArray[Any]:
     """The mean over `runs` runs, from the mean over all but the last, None before the first, and the last one's values."""
     return fresh if mean is None else mean + (fresh - mean) / runs

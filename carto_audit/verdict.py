@@ -167,6 +167,7 @@ def _outcome(rule: Rule, observed: float | None) -> Outcome:
 _HINTS = {
     "contamination.": "; name a benchmark with --benchmark",
     "repeats.": "; train more than one pair of proxies with --repeats",
+    "redteam.": "; measure it with `carto-audit redteam` and name its folder with --redteam",
 }
 _ALLOWED: Mapping[Bound, str] = {"max": "at most", "min": "at least", "max_increase": "an increase of at most"}
 

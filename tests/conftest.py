@@ -63,6 +63,23 @@ def audited(tmp_path_factory):
     )
 
 
+@pytest.fixture(scope="session")
+def reciters(tmp_path_factory):
+    """Two proxies that know their texts by heart, and one that was never trained."""
+    from overtrained import Reciters  # loads torch
+
+    return Reciters(tmp_path_factory.mktemp("reciters"))
+
+
+@pytest.fixture
+def one_thread():
+    """torch on one thread: on a busy machine the threads of a small step wait for one another."""
+    from carto_audit.likelihood import one_thread  # loads torch
+
+    with one_thread():
+        yield
+
+
 @pytest.fixture
 def batch_file(tmp_path):
     """A batch of 48 ordinary rows: enough to train on, too few for any control."""

@@ -16,31 +16,31 @@ ORDER = (
     "shards records weights batch words tables rarity alignment programs skeleton duplicates tokens "
     "mappings dataset_folder benchmark hub registry "
     "index candidates places tiers support evidence views detectability index_file sources search commonplace contamination "
-    "controls kinship folds proxy sequences trace train rewording testimony hearing "
+    "secret controls kinship folds proxy sequences trace train rewording testimony likelihood continuation hearing "
     "thresholds baselines spans scores power datamap density reasons sight noise interventions metrics measure "
     "policy_chain policy policy_schema policy_diff policy_explain record demands waivers verdict policy_cases policy_replay "
     "statement envelope proof "
-    "results gate provenance audit detection facts figures readings page charts differences dossier mapview report outputs "
-    "curation publication card splice croissant push plot console redteam_readings labels tradeoff redteam_page "
-    "console_redteam annotations sarif junit gitlab markdown github targets formats "
+    "redteam_record results gate provenance outfit audit detection facts "
+    "figures readings charts differences dossier mapview page report outputs curation "
+    "canaries extraction exposure membership arms retrain utility "
+    "estimates knee recommendation redteam_readings labels tradeoff redteam_page "
+    "publication card splice croissant push plot console console_redteam "
+    "annotations sarif junit gitlab markdown github targets formats "
     "demo cli_apply cli_benchmarks cli_policy cli_proof cli_card cli_report cli_completion cli reference"
 ).split()
 """Each module imports only modules to its left, also inside functions and for types."""
 
-TORCH = {"weights", "tokens", "proxy", "sequences", "train", "hearing", "audit"}
-PRINTERS = {
-    "cli",
-    "cli_apply",
-    "cli_benchmarks",
-    "cli_card",
-    "cli_completion",
-    "cli_policy",
-    "cli_proof",
-    "cli_report",
-    "console",
-    "formats",
-    "reference",
-}
+TORCH = set(
+    (
+        "weights tokens proxy sequences train likelihood continuation hearing outfit audit extraction exposure retrain"
+    ).split()
+)
+PRINTERS = set(
+    (
+        "cli cli_apply cli_benchmarks cli_card cli_completion cli_policy cli_proof cli_report "
+        "console console_redteam formats reference"
+    ).split()
+)
 
 
 def tree_of(module):

@@ -19,7 +19,7 @@ FLAGS = {
     "benchmarks build": "--out --registry --name --map --config --split",
     "benchmarks list": "--index --registry --items",
     "ingest": "--policy --benchmark --registry --out --text-column --id-column --proxy --device --epochs --folds --max-tokens "
-    "--repeats --reference --baseline --seed --fail-on --format --excerpts --quiet",
+    "--repeats --reference --baseline --redteam --seed --fail-on --format --excerpts --quiet",
     "demo": "--out --seed",
     "report": "--format --excerpts --open",
     "completion": "",

@@ -7,20 +7,17 @@ import pytest
 from audits import WORDS, sentences
 
 from carto_audit.controls import (
-    EDITED_SHARE,
     FORMS,
     HELD_OUT_SHARE,
-    KINDS,
     LEAST_HELD_OUT,
     MOST_HELD_OUT,
     MOST_SECRETS,
-    PASSAGE_WORDS,
-    SHORTEST_PASSAGE,
     TWINS,
     cells_of,
     hold_out,
     plant_controls,
 )
+from carto_audit.secret import EDITED_SHARE, KINDS, PASSAGE_WORDS, SHORTEST_PASSAGE
 
 PER_BYTE = 1 / 3
 DOSES = (1, 4, 16)

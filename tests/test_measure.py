@@ -8,12 +8,13 @@ from tiny import make_batch, make_controls, make_duplicates, make_losses, make_s
 
 from carto_audit.baselines import DeltaStep
 from carto_audit.contamination import MATCH_SCHEMA, BenchmarkResult, Contamination
-from carto_audit.controls import FORMS, KINDS, cells_of
+from carto_audit.controls import FORMS, cells_of
 from carto_audit.datamap import Mass
 from carto_audit.measure import measure
 from carto_audit.metrics import METRICS, Measurement
 from carto_audit.power import Power
 from carto_audit.reasons import give_reasons
+from carto_audit.secret import KINDS
 from carto_audit.sight import Sight, Subjects
 
 N = 5
@@ -184,6 +185,7 @@ def test_only_known_metrics_are_ever_measured(measured):
         "ambiguous_hard",
         "hotspot_memorized",
         "noisy_outlier",
+        "redteam",
     }
 
 

@@ -29,6 +29,13 @@ EXPECTED = {
     "kinship.severed_token_share",
     "repeats.agreement",
     "proxy.capacity_ratio",
+    "redteam.extraction_untreated",
+    "redteam.extraction_policy",
+    "redteam.extraction_reduction",
+    "redteam.perplexity_increase",
+    "redteam.mi_auc_policy",
+    "redteam.extraction_pick",
+    "redteam.perplexity_increase_pick",
 }
 
 
@@ -51,6 +58,7 @@ def test_all_measures_of_how_well_an_audit_sees_are_about_power():
         "kinship.severed_token_share",
         "repeats.agreement",
         "proxy.capacity_ratio",
+        "redteam.extraction_untreated",
     }
 
 

@@ -134,6 +134,9 @@ def test_the_block_to_paste_is_the_policy_s_yaml_line_by_line():
     block = re.search(r'<pre id="yaml" tabindex="0">(.*?)</pre>', render_redteam(redteam_facts()), flags=re.DOTALL)[1]
     assert block + "\n" == YAML
     assert "<pre" not in render_redteam(no_knee())
+    text = section(render_redteam(no_knee()), "paste")
+    assert "No arm that was measured leaks less within the limit on perplexity: nothing to recommend." in text
+    assert "Nothing to recommend." in section(render_redteam(without_estimates()), "paste")
 
 
 def test_a_block_with_markup_or_control_characters_stays_text():

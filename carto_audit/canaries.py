@@ -1,0 +1,134 @@
+"""Canaries: secrets planted in a batch as a vendor would deliver them. No audit of that batch knows of them; an attacker does."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from carto_audit.secret import KINDS, Cell, NoTextLeftError, Secret, SecretWriter, allot
+
+FORMS = ("alone", "embedded", "edited")
+"""Exact copies by themselves; exact copies inside other text; copies by themselves, all but the first with words replaced."""
+
+WEIGHTS = {4: 1.0, 1: 0.5, 16: 0.34}
+"""How many secrets of each dose are planted, relative to dose 4. Of every dose there is a secret before dose 4 has three."""
+
+LEAKING_DOSE = 4
+"""What occurs so often, or more, is to be leaked by an untreated model and by no treated one."""
+
+TOKEN_SHARE = 0.02
+"""Planted tokens as a share of what is trained on, at most."""
+
+RESERVED_SHARE = 0.03
+"""Tokens of samples without kin that secrets and their hosts are made of, as a share of what is trained on."""
+
+MOST_SECRETS = 24
+TWINS = 6
+"""Per kind and form."""
+
+ALTERNATIVES = 255
+"""Texts that could have stood in a secret's place: the secret among them has 8 bits of exposure at most."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Canary:
+    """One secret as it was planted, `dose` times; a twin, of dose 0, never was. `shown` is the text of a copy, in which the
+    secret begins at character `begin`: what an attacker knows the beginning of."""
+
+    secret: Secret
+    form: str
+    dose: int
+    shown: str
+    begin: int
+    alternatives: tuple[str, ...]
+
+    @property
+    def end(self) -> int:
+        """The character of `shown` after the secret."""
+        return self.begin + len(self.secret.text)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Canaries:
+    """All secrets, the planted ones first, then their twins; and the rows to plant: copy `k` is of secret `owner[k]`."""
+
+    secrets: tuple[Canary, ...]
+    copies: tuple[str, ...]
+    owner: NDArray[np.int64]
+
+    @property
+    def dose(self) -> NDArray[np.int64]:
+        """How often each secret is planted, (S,); 0 marks a twin."""
+        return np.array([canary.dose for canary in self.secrets], np.int64)
+
+
+def plant_canaries(
+    reserved: Sequence[str], words_of: Sequence[str], budget: float, tokens_per_byte: float, seed: int
+) -> Canaries:
+    """Canaries from `reserved` texts, on which nothing else trains; `words_of` lend single words. As many of every kind, form
+    and dose as `budget` tokens and the reserved text allow, by WEIGHTS."""
+    rng = np.random.default_rng([seed, 0xCA])
+    writer = SecretWriter(reserved, words_of, rng)
+
+    def cost(cell: Cell) -> float:
+        return cell[2] * writer.usual_bytes(cell[0], embedded=cell[1] == "embedded") * tokens_per_byte
+
+    def write(cell: Cell) -> tuple[tuple[Canary, list[str]], float]:
+        canary, copies = _write(writer, cell, rng)
+        return (canary, copies), sum(len(text.encode()) for text in copies) * tokens_per_byte
+
+    found = allot({cell: WEIGHTS[cell[2]] for cell in _cells()}, cost, write, budget, MOST_SECRETS)
+    planted = [written for cell in sorted(found) for written in found[cell]]
+    sizes = [len(copies) for _, copies in planted]
+    return Canaries(
+        secrets=(*(canary for canary, _ in planted), *_twins(writer, rng)),
+        copies=tuple(text for _, copies in planted for text in copies),
+        owner=np.repeat(np.arange(len(planted)), sizes),
+    )
+
+
+def _cells() -> list[Cell]:
+    """What can be planted. A passage that occurs once is what every ordinary sample is, and a single copy is not edited."""
+    return [
+        (kind, form, dose)
+        for dose in WEIGHTS
+        for kind in KINDS
+        for form in FORMS
+        if dose > 1 or (kind != "natural" and form != "edited")
+    ]
+
+
+def _write(writer: SecretWriter, cell: Cell, rng: np.random.Generator) -> tuple[Canary, list[str]]:
+    """One secret and its copies."""
+    kind, form, dose = cell
+    secret = writer.secret(kind)
+    copies = [(secret.text, 0)] * dose
+    if form == "embedded":
+        copies = [writer.embed(secret.text) for _ in range(dose)]
+    elif form == "edited":
+        copies = [(writer.edit(secret.text) if k else secret.text, 0) for k in range(dose)]
+    shown, begin = copies[0]
+    return _canary(writer, secret, form, dose, shown, begin, rng), [text for text, _ in copies]
+
+
+def _twins(writer: SecretWriter, rng: np.random.Generator) -> list[Canary]:
+    """Secrets of every kind and form that nobody is ever shown."""
+    twins = []
+    for kind in KINDS:
+        for form in FORMS:
+            try:
+                for _ in range(TWINS):
+                    secret = writer.secret(kind, twin=True)
+                    shown, begin = writer.embed(secret.text, twin=True) if form == "embedded" else (secret.text, 0)
+                    twins.append(_canary(writer, secret, form, 0, shown, begin, rng))
+            except NoTextLeftError:
+                continue
+    return twins
+
+
+def _canary(
+    writer: SecretWriter, secret: Secret, form: str, dose: int, shown: str, begin: int, rng: np.random.Generator
+) -> Canary:
+    others = secret.alternatives(ALTERNATIVES, writer.distinct_words, rng)
+    return Canary(secret=secret, form=form, dose=dose, shown=shown, begin=begin, alternatives=tuple(others))
