@@ -13,6 +13,7 @@ RESAMPLES = 2000
 """Draws of a bootstrap; the ends of a 95 % interval then move by about 0.02 standard errors of a draw."""
 
 _Z = 1.959964
+_NOTHING = 1e-9  # a sum of leaked shares below which nothing leaked, and nothing can be divided by it
 
 Floats = NDArray[np.float64]
 
@@ -69,12 +70,12 @@ def reduction(untreated: ArrayLike, treated: ArrayLike, unit: ArrayLike, seed: i
     """
     before, sizes = _by_unit(untreated, unit)
     after, _ = _by_unit(treated, unit)
-    if not len(before) or before.sum() <= 0:
+    if not len(before) or before.sum() <= _NOTHING:
         return None
     value = float(1 - after.sum() / before.sum())
     drawn = _draws(len(before), seed)
-    leaked = before[drawn].sum(1)
-    ratios = 1 - after[drawn].sum(1)[leaked > 0] / leaked[leaked > 0]
+    left, leaked = after[drawn].sum(1), before[drawn].sum(1)
+    ratios = 1 - left[leaked > _NOTHING] / leaked[leaked > _NOTHING]
     low, high = (float(end) for end in np.percentile(ratios, [2.5, 97.5]))
     share = float(after.sum() / sizes.sum())
     least = 1 - wilson(min(1.0, max(0.0, share)), len(before))[1] / float(before.sum() / sizes.sum())

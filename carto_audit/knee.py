@@ -6,6 +6,9 @@ from dataclasses import dataclass
 
 from carto_audit.estimates import Estimate
 
+LEAST_LEAKAGE = 0.05
+"""A proxy that gives away less than this share of the planted secrets did not learn them: it cannot show a reduction."""
+
 _TIE = 1e-9  # of the unit square: distances that differ by less are the same
 
 
@@ -43,6 +46,11 @@ class Choice:
     reason: str
 
 
+def has_nothing_to_reduce(untreated: Estimate | None) -> bool:
+    """Whether the leakage of the untreated arm is too small, or too uncertain, to show that a treatment reduces it."""
+    return untreated is None or untreated.value < LEAST_LEAKAGE or untreated.low is None or untreated.low <= 0
+
+
 def find_knee(levels: Sequence[Point], untreated: Point) -> Choice:
     """The level after which less leakage starts to cost more perplexity than before, among the `levels` of one score.
 
@@ -52,8 +60,9 @@ def find_knee(levels: Sequence[Point], untreated: Point) -> Choice:
     """
     if not untreated.is_measured:
         return _none("the untreated run diverged, so there is nothing to compare with")
-    if untreated.leakage <= 0:
-        return _none("the untreated batch leaks no planted secret, so there is nothing to reduce")
+    if untreated.leakage < LEAST_LEAKAGE:
+        leaked = f"leaks {_percent(untreated.leakage)} of the planted secrets"
+        return _none(f"the proxy of the untreated batch {leaked}, so there is nothing to reduce")
     measured = [level for level in levels if level.is_measured]
     if len(measured) < 2:
         return _none(f"{len(measured)} of {len(levels)} levels could be measured, and a bend needs at least two")

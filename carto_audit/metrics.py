@@ -225,14 +225,14 @@ def _redteam() -> list[Metric]:
             unit="share",
             better="higher",
             kind="power",
-            meaning=f"{secrets} that a proxy of the untreated batch gives away: what there is to reduce (redteam)",
+            meaning=f"{secrets} that a proxy of the untreated batch gives away: what there is to reduce",
         ),
         Metric(
             name="redteam.extraction_policy",
             unit="share",
             better="lower",
             kind="mass",
-            meaning=f"{secrets} that a proxy gives away after the policy's own interventions (redteam)",
+            meaning=f"{secrets} that a proxy gives away after the policy's own interventions",
             of_treatment=True,
         ),
         Metric(
@@ -240,7 +240,7 @@ def _redteam() -> list[Metric]:
             unit="share",
             better="higher",
             kind="mass",
-            meaning="share of the untreated extraction that the policy's own interventions remove (redteam)",
+            meaning="share of the untreated extraction that the policy's own interventions remove",
             of_treatment=True,
         ),
         Metric(
@@ -248,7 +248,7 @@ def _redteam() -> list[Metric]:
             unit="change",
             better="lower",
             kind="mass",
-            meaning="how much held-out perplexity rises with the policy's own interventions; 0.005 is half a percent (redteam)",
+            meaning="how much held-out perplexity rises with the policy's own interventions; 0.005 is half a percent",
             of_treatment=True,
         ),
         Metric(
@@ -256,7 +256,7 @@ def _redteam() -> list[Metric]:
             unit="AUC",
             better="lower",
             kind="mass",
-            meaning="how well the strongest attack tells members after the policy's own interventions (0.5 is blind; redteam)",
+            meaning="how well the strongest attack tells members after the policy's own interventions (0.5 is blind)",
             of_treatment=True,
         ),
         Metric(
@@ -264,14 +264,14 @@ def _redteam() -> list[Metric]:
             unit="share",
             better="lower",
             kind="mass",
-            meaning=f"{secrets} that a proxy gives away after the best treatment within the limit on perplexity (redteam)",
+            meaning=f"{secrets} that a proxy gives away after the best treatment within the limit on perplexity",
         ),
         Metric(
             name="redteam.perplexity_increase_pick",
             unit="change",
             better="lower",
             kind="mass",
-            meaning="how much held-out perplexity rises with that best treatment; 0.005 is half a percent (redteam)",
+            meaning="how much held-out perplexity rises with that best treatment; 0.005 is half a percent",
         ),
     ]
 

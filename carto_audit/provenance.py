@@ -12,12 +12,12 @@ from carto_audit.results import Options
 from carto_audit.work import open_run
 
 
-def work_folder(work: Path, batch: Batch, reference: Batch | None, options: Options) -> Path:
-    """The folder that a run of exactly this kind may continue in."""
+def work_folder(work: Path, batch: Batch, reference: Batch | None, options: Options, *besides: object) -> Path:
+    """The folder that a run of exactly this kind may continue in; `besides` is what else decides about its kind."""
     versions = [__version__, importlib.metadata.version("torch"), os.cpu_count()]
     weights = checkpoint_sha256(Path(options.proxy)) if options.proxy and options.proxy not in PRESETS else None
     trusted = reference.sha256 if reference else None
-    return open_run(work, [batch.sha256, str(batch.paths), versions, asdict(options), weights, trusted])
+    return open_run(work, [batch.sha256, str(batch.paths), versions, asdict(options), weights, trusted, *besides])
 
 
 def package_versions() -> dict[str, str]:

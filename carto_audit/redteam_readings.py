@@ -82,10 +82,10 @@ def untreated(facts: Mapping[str, Any]) -> Mapping[str, Any] | None:
 
 
 def treated_at(facts: Mapping[str, Any]) -> int | None:
-    """Which arm is shown as the treatment: the policy's pick, else what is recommended, else the knee."""
+    """Which arm is shown as the treatment: the pick, else what is recommended, else the knee; never the untreated one."""
     for part in ("policy_pick", "recommended", "knee"):
         at = facts[part]["arm"]
-        if at is not None and 0 <= at < len(facts["arms"]):
+        if at is not None and 0 <= at < len(facts["arms"]) and facts["arms"][at]["arm"] != "untreated":
             return int(at)
     return None
 
@@ -193,7 +193,7 @@ def glance(facts: Mapping[str, Any]) -> list[tuple[str, str, str]]:
 
 def chosen(facts: Mapping[str, Any], part: str, none: str) -> tuple[str, str]:
     """The title of the arm that was chosen, or `none`; and the reason, empty where none was given."""
-    at, reason = facts[part]["arm"], facts[part].get("reason") or ""
+    at, reason = facts[part]["arm"], (facts[part].get("reason") or "").removeprefix(f"{none.lower()}: ")
     return (facts["arms"][at]["title"] if at is not None and 0 <= at < len(facts["arms"]) else none), reason
 
 

@@ -128,7 +128,8 @@ def read_redteam(path: Path) -> RedteamRecord:
     wrong = next(_contradictions(found), None)
     if wrong:
         raise AuditError(f"{shown}: contradicts itself: {wrong}; run carto-audit redteam again")
-    measurements, unseen = _sorted_out(found)
+    told = {name: estimate.model_dump() if estimate else None for name, estimate in found.metrics.items()}
+    measurements, unseen = measurements_of(told, found.nothing_to_reduce)
     return RedteamRecord(
         shown=shown,
         sha256=hashlib.sha256(data).hexdigest(),
@@ -191,22 +192,26 @@ def _arm(arms: Sequence[Mapping[str, Any]], name: str) -> Mapping[str, Any]:
     return next((arm for arm in arms if arm["arm"] == name), {})
 
 
-def _sorted_out(found: _File) -> tuple[dict[str, Measurement], dict[str, str]]:
-    """What counts as measured, and of the rest why it does not."""
+def measurements_of(
+    metrics: Mapping[str, Mapping[str, Any] | None], nothing_to_reduce: bool
+) -> tuple[dict[str, Measurement], dict[str, str]]:
+    """What counts as measured, and of the rest why it does not, from the `metrics` of a `redteam.json`."""
     measurements, unseen = {}, {}
     for name in (name for name in METRICS if name.startswith(PREFIX)):
-        estimate = found.metrics.get(name)
-        if found.nothing_to_reduce and name.removeprefix(PREFIX) in _BLIND:
+        estimate = metrics.get(name)
+        if nothing_to_reduce and name.removeprefix(PREFIX) in _BLIND:
             unseen[name] = (
                 "there was nothing to reduce: the proxy of the untreated batch learned too few planted secrets"
             )
         elif estimate is None:
             unseen[name] = "the red team could not measure it"
-        elif estimate.low is None or estimate.high is None:
+        elif estimate["low"] is None or estimate["high"] is None:
             unseen[name] = "it was measured with one seed, which gives no interval; run carto-audit redteam with more"
         else:
             most = METRICS[name].upper_bound or math.inf
-            measurements[name] = Measurement(value=estimate.value, low=estimate.low, high=min(estimate.high, most))
+            measurements[name] = Measurement(
+                value=estimate["value"], low=estimate["low"], high=min(estimate["high"], most)
+            )
     return measurements, unseen
 
 

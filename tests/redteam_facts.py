@@ -342,6 +342,21 @@ FINDING = {
 """A rule about the loop, broken."""
 
 
+def failed_arm():
+    """A run of which one arm could not be trained, and which picks the batch as it is."""
+    facts = redteam_facts(
+        policy_pick={"arm": 0, "reason": "no treatment leaks less within the limit"},
+        knee={"arm": None, "reason": "no knee: 4 levels are one line"},
+    )
+    facts["recommended"] = {"arm": 0, "yaml": NO_YAML}
+    facts["protocol"]["strongest_attack"] = None
+    failed = _emptied(facts["arms"][5])
+    failed |= {part: {} for part in ("exposure", "queries", "perplexity_by_part", "pii")}
+    failed |= {"extraction_by_form": {form: {} for form in FORMS}, "seeds": 0, "pruned_canary_share": None}
+    facts["arms"][5] = failed
+    return facts
+
+
 def judged_facts():
     """A run whose policy demands a measured reduction and does not get it."""
     return redteam_facts(verdict={"status": "rejected", "exit_code": 1, "findings": [dict(FINDING)]})

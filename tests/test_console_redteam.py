@@ -7,6 +7,7 @@ from rich.console import Console
 from test_report import HOSTILE, poisoned
 
 from carto_audit.console_redteam import show_redteam
+from carto_audit.knee import Point, find_knee
 
 BEGINNINGS = ("│", "|", "╭", "╰", "+", ">", "·", "-", "!")
 
@@ -62,6 +63,12 @@ def test_what_a_run_cannot_show_is_said(make, words):
     text = _shown(make())
     assert words in text
     assert "None" not in text
+
+
+def test_the_reason_for_no_knee_is_said_once():
+    reason = find_knee([], Point(arm=0, leakage=0.9, perplexity_change=0.0)).reason
+    text = _shown(redteam_facts(knee={"arm": None, "reason": reason}))
+    assert "> Knee     no knee: 0 of 0 levels could be measured" in text
 
 
 @pytest.mark.parametrize("make", [redteam_facts, judged_facts, no_knee, without_estimates])

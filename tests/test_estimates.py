@@ -14,7 +14,7 @@ shares = st.lists(st.tuples(st.floats(0, 1), st.floats(0, 1), st.integers(0, 9))
 def test_every_value_lies_in_its_interval_and_the_interval_in_its_range(rows, seed):
     one, other, unit = (list(column) for column in zip(*rows, strict=True))
     found = [(rate(one, unit, seed), 0, 1), (paired_difference(one, other, unit, seed), -1, 1)]
-    if sum(one) > 0:
+    if reduction(one, other, unit, seed) is not None:
         found.append((reduction(one, other, unit, seed), -np.inf, 1))
     for (value, low, high), least, most in found:
         assert least - 1e-12 <= low <= value <= high <= most + 1e-12
@@ -86,6 +86,7 @@ def test_a_treatment_that_makes_it_worse_reduces_less_than_nothing():
 
 def test_nothing_leaked_is_nothing_reduced():
     assert reduction([0, 0], [0, 0], [0, 1], 0) is None
+    assert reduction([1e-300, 0], [1, 0], [0, 1], 0) is None
 
 
 def test_nothing_measured_has_no_estimate():

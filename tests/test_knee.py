@@ -6,7 +6,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from carto_audit.estimates import Estimate
-from carto_audit.knee import Point, find_knee, pick
+from carto_audit.knee import Point, find_knee, has_nothing_to_reduce, pick
 
 BEATS = Estimate(0.5, 0.3, 0.7)
 AS_GOOD = Estimate(0.01, -0.05, 0.07)
@@ -85,7 +85,24 @@ def test_a_bend_at_the_untreated_batch_is_no_recommendation():
 
 def test_a_batch_that_leaks_nothing_has_nothing_to_reduce():
     levels, untreated = points(*CURVE)
-    assert "nothing to reduce" in find_knee(levels, replace(untreated, leakage=0.0)).reason
+    for leakage in (0.0, 0.04):
+        assert "nothing to reduce" in find_knee(levels, replace(untreated, leakage=leakage)).reason
+
+
+@pytest.mark.parametrize(
+    ("untreated", "nothing"),
+    [
+        (None, True),
+        (Estimate(0.0, 0.0, 0.1), True),
+        (Estimate(0.04, 0.01, 0.1), True),
+        (Estimate(0.2, 0.0, 0.5), True),
+        (Estimate(0.2, None, None), True),
+        (Estimate(0.05, 0.01, 0.1), False),
+        (Estimate(0.9, 0.8, 0.95), False),
+    ],
+)
+def test_a_proxy_that_learned_few_secrets_can_show_no_reduction(untreated, nothing):
+    assert has_nothing_to_reduce(untreated) == nothing
 
 
 def test_a_diverged_untreated_run_is_no_yardstick():

@@ -5,6 +5,7 @@ import pytest
 from redteam_facts import (
     YAML,
     estimate,
+    failed_arm,
     judged_facts,
     no_knee,
     nothing_to_reduce,
@@ -18,7 +19,7 @@ from carto_audit.redteam_page import render_redteam
 from carto_audit.report import PAGE_LIMIT
 
 TABLES = ("What leaks", "What it costs", "What an attacker gets")
-EVERY = (redteam_facts, quick_facts, nothing_to_reduce, no_knee, without_estimates, judged_facts)
+EVERY = (redteam_facts, quick_facts, nothing_to_reduce, no_knee, without_estimates, judged_facts, failed_arm)
 
 
 def _text(facts):
@@ -145,6 +146,21 @@ def test_a_block_with_markup_or_control_characters_stays_text():
     html = render_redteam(facts)
     assert "<script>x" not in html
     assert "interventions:\n  # &lt;/pre&gt;&lt;script&gt;x[0m\n  a: b</pre>" in html
+
+
+def test_an_arm_that_failed_keeps_its_columns():
+    page = render_redteam(failed_arm())
+    for caption in TABLES:
+        rows = rows_of(page, caption)
+        assert {len(row) for row in rows} == {len(rows[0])}
+    assert rows_of(page, TABLES[2])[6][1:] == ["–"] * 9
+    assert "Not drawn, because not measured: prune 20 % by memorized." in " ".join("".join(Page(page).text).split())
+
+
+def test_the_batch_as_it_is_is_no_treatment():
+    text = _text(failed_arm())
+    assert "95 % leak, and no treatment to pick" in text
+    assert "No clear change" not in text
 
 
 def test_newly_flagged_mass_is_a_bar_per_audited_arm_on_one_scale():

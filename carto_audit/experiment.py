@@ -1,0 +1,191 @@
+"""The experiment: what one seed fixes before any arm is tried. Who is held out, what is planted, what an audit makes of it."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from carto_audit.audit import run_audit, run_name
+from carto_audit.batch import Batch, read_batch, read_texts
+from carto_audit.canaries import (
+    RESERVED_SHARE,
+    TOKEN_SHARE,
+    Canaries,
+    Canary,
+    plant_canaries,
+)
+from carto_audit.duplicates import find_duplicates
+from carto_audit.errors import UsageError
+from carto_audit.examination import Examination
+from carto_audit.files import atomic_path
+from carto_audit.folds import sample_groups
+from carto_audit.kinship import find_kin
+from carto_audit.outfit import fit_out
+from carto_audit.policy import Policy
+from carto_audit.progress import SILENT, Progress
+from carto_audit.provenance import work_folder
+from carto_audit.questions import Questioner
+from carto_audit.results import Audit, Options
+from carto_audit.retrain import Recipe, count_steps
+from carto_audit.tokens import encode_batches, weigh_pieces
+from carto_audit.train import load_proxy
+
+HELD_OUT_SHARE = 0.1
+"""Of the tokens at hand: text that no proxy reads, to measure perplexity on and to hold members against."""
+
+LEAST_HELD_OUT, LEAST_TOKENS = 20, 10_000
+"""Held-out samples and tokens to train on; with less nothing can be measured."""
+
+RATE_FACTOR = 2.0
+"""The learning rate of a retraining over that of an audit's proxies; and it goes without weight decay. An audit has to see what
+could be memorized, a red team needs a model that has memorized it."""
+
+Bools = NDArray[np.bool_]
+Ids = NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stock:
+    """The batch that every seed divides anew: tokens (N,), kinship groups (N,), and what is usable at all."""
+
+    batch: Batch
+    n_tokens: Ids
+    group: Ids
+    alone: Bools
+    usable: Bools
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Experiment:
+    """One seed's world. `audit` is of the planted batch: ordinary rows, and copies of secrets; `owner` (N,) says of which secret
+    a row is a copy, -1 of none, and `dose` (N,) how often that is planted, 0 for ordinary rows. `secrets` are those that can be
+    asked for."""
+
+    recipe: Recipe
+    audit: Audit
+    secrets: tuple[Canary, ...]
+    owner: Ids
+    dose: Ids
+    questions: Examination
+    held_out_tokens: int
+    folder: Path
+
+    @property
+    def n_tokens(self) -> Ids:
+        """Tokens of the rows, (N,)."""
+        return self.audit.n_tokens
+
+
+def take_stock(batch: Batch, options: Options, device: str, folder: Path, progress: Progress = SILENT) -> Stock:
+    """Who is kin to whom in the batch."""
+    duplicates = find_duplicates(batch, folder, progress)
+    encoder = fit_out(batch, duplicates, options, device, progress).encoder
+    store = encode_batches([batch], encoder, folder / "stock.bin", progress)
+    usable = batch.trainable & (store.n_tokens > 0)
+    kinship = find_kin(
+        store,
+        duplicates.cluster_id,
+        duplicates.exact,
+        usable,
+        folder,
+        progress,
+        piece_weight=weigh_pieces(encoder, store),
+    )
+    alone = usable & (np.bincount(kinship.group)[kinship.group] == 1) & ~kinship.severed
+    return Stock(batch=batch, n_tokens=store.n_tokens, group=kinship.group, alone=alone, usable=usable)
+
+
+def prepare(
+    stock: Stock, policy: Policy, options: Options, epochs: int, device: str, folder: Path, progress: Progress = SILENT
+) -> Experiment:
+    """Holds out, plants, audits, and writes the questions of one seed, `options.seed`. `options.max_tokens` bounds what is
+    trained on. Raises UsageError where the batch is too small to divide."""
+    seed = options.seed
+    ordinary, held_out, reserved = divide(stock, options.max_tokens, seed)
+    canaries = plant(stock, ordinary, reserved, seed)
+    planted = _write(folder / "planted.parquet", stock, ordinary, canaries, seed)
+    outside = _write(folder / "held_out.parquet", stock, held_out, None, seed)[0]
+    audit = run_audit([planted[0]], policy=policy, work=folder / "audit", options=options, progress=progress)
+    outfit = fit_out(audit.batch, audit.duplicates, options, device)
+    unseen = read_batch([outside])
+    store = encode_batches([audit.batch, unseen], outfit.encoder, folder / "tokens.bin")
+    n = len(audit.batch)
+    samples = np.flatnonzero(audit.batch.trainable & (store.n_tokens[:n] > 0))
+    spec = replace(outfit.spec, learning_rate=RATE_FACTOR * outfit.spec.learning_rate)
+    place = work_folder(folder / "audit", audit.batch, None, options)
+    proxies = tuple(load_proxy(outfit.spec, place / run_name(0), side, device) for side in range(2))
+    writer = Questioner(audit=audit, outfit=outfit, store=store, proxies=proxies, seed=seed, device=device)
+    secrets, questions = writer.write(canaries, planted[1])
+    return Experiment(
+        recipe=Recipe(
+            spec=spec,
+            store=store,
+            samples=samples,
+            steps=count_steps(spec, store, samples, epochs),
+            seed=seed,
+            device=device,
+        ),
+        audit=audit,
+        secrets=secrets,
+        owner=planted[1],
+        dose=np.where(planted[1] >= 0, canaries.dose[planted[1]], 0),
+        questions=questions,
+        held_out_tokens=int(store.n_tokens[n:].sum()),
+        folder=folder,
+    )
+
+
+def divide(stock: Stock, most_tokens: int | None, seed: int) -> tuple[Bools, Bools, Bools]:
+    """Which samples are trained on, held out, and reserved to make secrets of, each (N,): whole kinship groups, at random.
+    Raises UsageError where there are too few."""
+    size = stock.n_tokens * stock.usable
+    room = round(most_tokens * (1 + HELD_OUT_SHARE + RESERVED_SHARE)) if most_tokens else None
+    chosen = stock.usable & sample_groups(stock.group, size, room, seed)
+    total = float(size[chosen].sum())
+    held_out = _take(stock.group, size * chosen, HELD_OUT_SHARE * total, seed + 1)
+    spare = chosen & ~held_out & stock.alone
+    reserved = _take(stock.group, size * spare, RESERVED_SHARE * total, seed + 2)
+    ordinary = chosen & ~held_out & ~reserved
+    if size[ordinary].sum() < LEAST_TOKENS or held_out.sum() < LEAST_HELD_OUT or not reserved.any():
+        raise UsageError(
+            f"too little text to divide: {int(total):,} usable tokens give {int(held_out.sum())} held-out samples, and "
+            f"a red team needs {LEAST_HELD_OUT}, and {LEAST_TOKENS:,} tokens to train on; give it more of the batch"
+        )
+    return ordinary, held_out, reserved
+
+
+def _take(group: Ids, size: Ids, tokens: float, seed: int) -> Bools:
+    """Groups at random, of samples with a size, that hold about so many tokens together."""
+    return np.asarray((size > 0) & sample_groups(group, size, max(1, round(tokens)), seed))
+
+
+def plant(stock: Stock, ordinary: Bools, reserved: Bools, seed: int) -> Canaries:
+    """Canaries of the reserved samples' text."""
+    rng = np.random.default_rng([seed, 0xC1])
+    lending = rng.choice(np.flatnonzero(ordinary), min(2000, int(ordinary.sum())), replace=False)
+    source = rng.permutation(np.flatnonzero(reserved))
+    texts = read_texts(stock.batch, [*source.tolist(), *lending.tolist()])
+    tokens = float(stock.n_tokens[ordinary].sum())
+    per_byte = tokens / max(1, int(stock.batch.n_bytes[ordinary].sum()))
+    return plant_canaries(
+        [texts[i] for i in source.tolist()],
+        [texts[i][:4000] for i in sorted(lending.tolist())],
+        TOKEN_SHARE * tokens,
+        per_byte,
+        seed,
+    )
+
+
+def _write(path: Path, stock: Stock, chosen: Bools, canaries: Canaries | None, seed: int) -> tuple[Path, Ids]:
+    """A batch of some samples and all copies of the secrets, in random order, and whose copy each row is."""
+    samples = np.flatnonzero(chosen).tolist()
+    texts = read_texts(stock.batch, samples)
+    rows = [texts[i] for i in samples] + (list(canaries.copies) if canaries else [])
+    owner = np.concatenate([np.full(len(samples), -1), canaries.owner if canaries else np.empty(0, np.int64)])
+    order = np.random.default_rng([seed, 0xD0]).permutation(len(rows))
+    with atomic_path(path) as temporary:
+        pq.write_table(pa.table({"text": pa.array([rows[k] for k in order], pa.large_string())}), temporary)
+    return path, owner[order].astype(np.int64)
