@@ -13,6 +13,7 @@ from carto_audit.figures import percent
 from carto_audit.readings import STATUS_WORDS, judged, number
 from carto_audit.redteam_readings import (
     Estimate,
+    advice,
     bounds,
     chosen,
     headline,
@@ -43,10 +44,9 @@ def show_redteam(facts: Mapping[str, Any], folder: Path, console: Console) -> No
     _show_verdict(facts, show)
     for warning in facts["warnings"][:_SHOWN_LINES]:
         show.line(warning, "yellow", before="! ")
-    block = [line for line in str(facts["recommended"].get("yaml") or "").splitlines() if line.strip()]
-    if block:
-        show.line("into the policy, in place of its own interventions:", name="Paste")
-    for line in block[:_SHOWN_LINES]:
+    yaml = str(facts["recommended"].get("yaml") or "")
+    show.line(advice(yaml) or "into the policy, in place of the keys that it has:", name="Paste")
+    for line in [] if advice(yaml) else [line for line in yaml.splitlines() if line.strip()][:_SHOWN_LINES]:
         show.line(line, before="│ " + " " * min(len(line) - len(line.lstrip()), 16))
     show.line(str(folder / "redteam.html"), "bold", name="Report")
     show.line(str(folder / "redteam.json"), name="Facts")

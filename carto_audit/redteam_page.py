@@ -1,7 +1,7 @@
 """The page of the governance loop, rendered from `redteam.json` alone; below PAGE_LIMIT and readable without JavaScript."""
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import PurePath
@@ -74,6 +74,7 @@ def render_redteam(facts: Mapping[str, Any]) -> str:
         facts=safe,
         view=_view(safe),
         yaml=yaml,
+        advice=spoken.advice(yaml),
         css=css,
         css_hash=csp_hash(css),
         script=script,
@@ -100,8 +101,7 @@ def _view(facts: Mapping[str, Any]) -> dict[str, Any]:
         "onion": _onion(facts),
         "leaks": _rows(facts, _leak_cells),
         "prices": _rows(facts, _price_cells),
-        "members": _rows(facts, _member_cells),
-        "doses": [] if before is None else sorted(map(int, before["exposure"])),
+        "members": _rows(facts, partial(_member_cells, doses=_doses(facts))),
         "membership": _membership(before, after),
         "extraction": _extraction(before, after),
         "pii": _pii(before, after),
@@ -110,9 +110,7 @@ def _view(facts: Mapping[str, Any]) -> dict[str, Any]:
             for form in _known_first(spoken.FORM_WORDS, facts["protocol"]["secrets"])
         ],
         "secret_doses": sorted({int(dose) for doses in facts["protocol"]["secrets"].values() for dose in doses}),
-        "strongest": spoken.ATTACK_WORDS.get(
-            facts["protocol"]["strongest_attack"], words(str(facts["protocol"]["strongest_attack"]))
-        ),
+        "strongest": _strongest(facts["protocol"]["strongest_attack"]),
         "stages": sorted(facts["run"]["seconds"].items(), key=lambda item: -item[1]),
     }
 
@@ -133,7 +131,7 @@ def _onion(facts: Mapping[str, Any]) -> list[Bar]:
 
 
 def _rows(facts: Mapping[str, Any], cells: Callable[[Mapping[str, Any]], Iterator[Cell]]) -> list[Row]:
-    """Every arm, with its cells of one table."""
+    """Every arm, with its cells of one table: the same ones for every arm."""
     rows = []
     for at, arm in enumerate(facts["arms"]):
         chosen = [word for part, word in (("policy_pick", "pick"), ("knee", "knee")) if facts[part]["arm"] == at]
@@ -145,15 +143,20 @@ def _cell(label: str, estimate: Estimate, show: Callable[[float | None], str] = 
     return Cell(label=label, text=show(known(estimate)), interval=interval_words(estimate, show))
 
 
+def _points(difference: float | None) -> str:
+    """A difference of two shares in percentage points, with its sign."""
+    return "–" if difference is None else f"{100 * difference:+.1f}".replace("-", "−")
+
+
 def _leak_cells(arm: Mapping[str, Any]) -> Iterator[Cell]:
-    """What is cut away, and what leaks all the same."""
-    yield Cell(label="Tokens pruned", text=percent(arm["pruned_token_share"]))
-    yield Cell(label="Planted copies pruned", text=percent(arm["pruned_canary_share"]))
+    """What leaks, and what was cut away."""
     yield _cell("Leakage", arm["leakage"])
     for form, title in spoken.FORM_WORDS.items():
         yield _cell(title, arm["leakage_by_form"].get(form))
-    yield _cell("Better than random by", arm["beats_random"], signed_percent)
+    yield _cell("Better than random, points", arm["beats_random"], _points)
     yield Cell(label="Untreated at this perplexity", text=percent((arm["matched"] or {}).get("leakage")))
+    yield Cell(label="Tokens pruned", text=percent(arm["pruned_token_share"]))
+    yield Cell(label="Planted copies pruned", text=percent(arm["pruned_canary_share"]))
 
 
 def _price_cells(arm: Mapping[str, Any]) -> Iterator[Cell]:
@@ -169,12 +172,17 @@ def _price_cells(arm: Mapping[str, Any]) -> Iterator[Cell]:
     yield Cell(label="Newly flagged", text=percent(arm["newly_flagged"]))
 
 
-def _member_cells(arm: Mapping[str, Any]) -> Iterator[Cell]:
+def _doses(facts: Mapping[str, Any]) -> list[int]:
+    """Every dose at which some arm was attacked."""
+    return sorted({int(dose) for arm in facts["arms"] for part in ("exposure", "queries") for dose in arm[part]})
+
+
+def _member_cells(arm: Mapping[str, Any], doses: Sequence[int]) -> Iterator[Cell]:
     """How well an attacker does: exposure in bits and queries per dose, membership by the strongest attack."""
-    for dose in sorted(arm["exposure"], key=int):
-        yield _cell(f"Exposure, {readings.times(int(dose))}", arm["exposure"][dose], partial(number, digits=1))
-    for dose in sorted(arm["queries"], key=int):
-        yield Cell(label=f"Queries, {readings.times(int(dose))}", text=number(arm["queries"][dose], 0))
+    for dose in doses:
+        yield _cell(f"Exposure, {readings.times(dose)}", arm["exposure"].get(str(dose)), partial(number, digits=1))
+    for dose in doses:
+        yield Cell(label=f"Queries, {readings.times(dose)}", text=number(arm["queries"].get(str(dose)), 0))
     yield _cell("MI-AUC", arm["mi_auc"], partial(number, digits=3))
     yield _cell("TPR at 1 % FPR", arm["tpr_at_1pct_fpr"])
     yield _cell("Unprompted", arm["propensity"])
@@ -228,6 +236,11 @@ def _of(arm: Mapping[str, Any] | None, *path: str) -> Any:
     for name in path:
         found = found.get(name) if isinstance(found, Mapping) else None
     return found
+
+
+def _strongest(attack: str | None) -> str:
+    """The attack that told members best on the untreated proxy, in words."""
+    return "no attack" if attack is None else spoken.ATTACK_WORDS.get(attack, words(attack))
 
 
 def _known_first(order: Mapping[str, str], found: Mapping[str, Any]) -> list[str]:

@@ -82,10 +82,10 @@ def untreated(facts: Mapping[str, Any]) -> Mapping[str, Any] | None:
 
 
 def treated_at(facts: Mapping[str, Any]) -> int | None:
-    """Which arm is shown as the treatment: the policy's pick, else what is recommended, else the knee."""
+    """Which arm is shown as the treatment: the pick, else what is recommended, else the knee; never the untreated one."""
     for part in ("policy_pick", "recommended", "knee"):
         at = facts[part]["arm"]
-        if at is not None and 0 <= at < len(facts["arms"]):
+        if at is not None and 0 <= at < len(facts["arms"]) and facts["arms"][at]["arm"] != "untreated":
             return int(at)
     return None
 
@@ -154,8 +154,7 @@ def lead(facts: Mapping[str, Any]) -> str:
     if ended == "none" or after is None:
         return (
             f"Trained on the batch as it is, the proxy gives away {leaks} of the secrets planted at least 4 times. "
-            f"No arm leaks less at a price of at most {signed_percent(facts['run']['max_perplexity_increase'])} "
-            "perplexity."
+            "No treatment was picked."
         )
     opening = (
         f"Of the secrets planted at least 4 times, the proxy gives away {leaks} after training on the batch as it is, "
@@ -215,6 +214,14 @@ def _controls(facts: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[tu
     if after.get("matched"):
         why = "of the untreated run, stopped when it was no better a model than this arm"
         yield "At matched perplexity", f"{percent(after['matched']['leakage'])} leak", why
+
+
+def advice(yaml: str) -> str:
+    """What a recommended block says where it holds nothing to paste, its comments being all there is; else nothing."""
+    lines = [line.strip() for line in yaml.splitlines() if line.strip()]
+    if any(not line.startswith("#") for line in lines):
+        return ""
+    return " ".join(line.lstrip("# ") for line in lines) or "Nothing to recommend."
 
 
 def run_words(facts: Mapping[str, Any]) -> str:

@@ -9,6 +9,7 @@ from carto_audit.charts import LEFT as PANEL_LEFT
 from carto_audit.charts import RIGHT as PANEL_RIGHT
 from carto_audit.charts import Curve, Mark, Panel, Tick, height_of
 from carto_audit.figures import percent
+from carto_audit.labels import Box, Label, Named, along, place_labels
 from carto_audit.readings import times
 from carto_audit.redteam_readings import (
     FAMILY_WORDS,
@@ -30,25 +31,17 @@ LEFT, RIGHT, TOP, BOTTOM = 66.0, 708.0, 54.0, 430.0
 _FAR = 2.0
 """Arms that cost more than this many times the upper quartile stand at the right edge: else one would squeeze all others."""
 
+_IN_LEVELS = ("prune", "random", "downweight")
+_ALWAYS = ("untreated", "policy")
+"""Families drawn as a line through their levels, and arms that are named first whatever was chosen."""
+
+_NOTE = 140.0
+"""How wide the words at the limit of the price are."""
+
 _STEPS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
 _MOST_STEPS = 7
 _DODGE = 7.0
 """Between before and after at one dose, so that their intervals do not lie on each other."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Label:
-    """A word beside a point: its place, its SVG anchor, and whether it is left out on small screens.
-
-    `leader` is the path of a thin line to the mark, empty where the label stands close to it.
-    """
-
-    x: float
-    y: float
-    anchor: str
-    words: str
-    minor: bool
-    leader: str
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -105,17 +98,18 @@ def tradeoff(facts: Mapping[str, Any]) -> Tradeoff | None:
     if not drawn:
         return None
     score, limit = facts["run"]["score"], facts["run"]["max_perplexity_increase"]
-    low, high = _span([_price(arm) or 0.0 for _, arm in drawn], limit)
+    low, high = _span([arm for _, arm in drawn], limit)
     points = [_point(at, arm, low, high, facts) for at, arm in drawn]
+    limit_at = _across(limit, low, high) if limit is not None and low < limit < high else None
     looks = list(dict.fromkeys(family(arm, score) for _, arm in drawn))
     families = [look for look in FAMILY_WORDS if look in looks] + [look for look in looks if look not in FAMILY_WORDS]
     return Tradeoff(
-        points=tuple(_labelled(points, facts)),
+        points=tuple(_labelled(points, facts, _across(0.0, low, high), limit_at)),
         lines=tuple(_lines(points, facts)),
         families=tuple((look, FAMILY_WORDS.get(look, look)) for look in families),
         ticks=tuple((_across(tick, low, high), _tick_words(tick)) for tick in _ticks(low, high)),
         zero=_across(0.0, low, high),
-        limit=_across(limit, low, high) if limit is not None and low < limit < high else None,
+        limit=limit_at,
         missing=tuple(arm["title"] for arm in facts["arms"] if _price(arm) is None or _leak(arm) is None),
         description="Leakage against the change of held-out perplexity. "
         + "; ".join(point.words for point in points[:40])
@@ -142,15 +136,16 @@ def _finite(value: float | None) -> float | None:
     return value if value is not None and math.isfinite(value) else None
 
 
-def _span(prices: Sequence[float], limit: float | None) -> tuple[float, float]:
-    """From where to where the axis goes: all prices but those far away, zero, and the limit with some room."""
+def _span(arms: Sequence[Mapping[str, Any]], limit: float | None) -> tuple[float, float]:
+    """From where to where the axis goes: all prices but those far away with their intervals, zero, the limit with room."""
     least = 1.6 * (limit or 0.01)
-    quartile = sorted(prices)[3 * (len(prices) - 1) // 4]
-    far = max(_FAR * quartile, least)
-    high = max([price for price in prices if price <= far], default=least)
-    high = max(high, least)
-    low = max(min(0.0, min(prices)), -high)
-    room = 0.06 * (high - low)
+    prices = [_price(arm) or 0.0 for arm in arms]
+    far = max(_FAR * sorted(prices)[3 * (len(prices) - 1) // 4], least)
+    ends = [bounds(arm["perplexity_change"]) or (price, price) for arm, price in zip(arms, prices, strict=True)]
+    near = [(price, *pair) for price, pair in zip(prices, ends, strict=True) if price <= far]
+    high = max(least, *(price for price, _, _ in near), *(min(end, far) for _, _, end in near))
+    low = max(min(0.0, *(min(price, end) for price, end, _ in near)), -high)
+    room = 0.03 * (high - low)
     return low - room, high + room
 
 
@@ -197,7 +192,7 @@ def _role(at: int, facts: Mapping[str, Any]) -> str:
 def _lines(points: Sequence[Point], facts: Mapping[str, Any]) -> Iterator[Line]:
     """One line per family with a level, from the untreated arm on; arms that are far away are on none."""
     start = [point for point in points if point.look == "untreated"][:1]
-    for look in ("prune", "random", "downweight"):
+    for look in _IN_LEVELS:
         members = sorted((p for p in points if p.look == look and not p.far), key=lambda p: _reach(facts["arms"][p.at]))
         chain = [*start, *members]
         if members and len(chain) > 1:
@@ -209,47 +204,20 @@ def _reach(arm: Mapping[str, Any]) -> float:
     return 1 - arm["weight"] if arm["weight"] is not None else arm["level"] or 0.0
 
 
-Box = tuple[float, float, float, float]
-"""Left, top, right, bottom."""
-
-_REACHES = (11.0, 16.0, 24.0, 34.0, 46.0, 60.0)
-_DIRECTIONS = (
-    (1.0, 0.0, "start"),
-    (0.7, -0.7, "start"),
-    (0.7, 0.7, "start"),
-    (-1.0, 0.0, "end"),
-    (0.0, -1.0, "middle"),
-    (0.0, 1.0, "middle"),
-    (-0.7, -0.7, "end"),
-    (-0.7, 0.7, "end"),
-)
-"""Where a label may stand from its mark: across, down, SVG anchor."""
-
-
-def _labelled(points: Sequence[Point], facts: Mapping[str, Any]) -> Iterator[Point]:
-    """The points with a label each where there is room, those that matter most first; these may lie on a whisker or line."""
-    order = sorted(points, key=lambda p: (not p.role, p.look not in ("untreated", "policy"), _rank(p), p.at))
-    taken = [(p.x - 7, p.y - 7, p.x + 7, p.y + 7) for p in points]
+def _labelled(points: Sequence[Point], facts: Mapping[str, Any], zero: float, limit: float | None) -> Iterator[Point]:
+    """The points with a label each where there is room, those that matter most first."""
+    order = sorted(points, key=lambda p: (not p.role, p.look not in _ALWAYS, _rank(p), p.at))
+    named = [
+        Named(x=p.x, y=p.y, words=_label_words(p, facts["arms"][p.at]), minor=not p.role and p.look not in _ALWAYS)
+        for p in order
+    ]
     drawn = [box for point in points for box in _whiskers(point)]
-    drawn += [box for line in _lines(points, facts) for box in _along(line)]
-    labels: dict[int, Label] = {}
-    for point in order:
-        minor = not (point.role or point.look in ("untreated", "policy"))
-        places = list(_places(point, _label_words(point, facts["arms"][point.at]), minor))
-        free = [
-            (label, box)
-            for label, box in places
-            if _inside(box) and not _covered(box, taken) and (label.leader or _own(box, point, points))
-        ]
-        clear = [(label, box) for label, box in free if not _covered(box, drawn)]
-        for label, box in (clear or ([] if minor else free))[:1]:
-            labels[point.at] = label
-            taken.append(box)
-    return (replace(point, label=labels.get(point.at)) for point in points)
-
-
-def _covered(box: Box, others: Iterable[Box]) -> bool:
-    return any(_touch(box, other) for other in others)
+    drawn += [box for line in _lines(points, facts) for box in along(line.points)]
+    drawn += [(x - 1, TOP, x + 1, BOTTOM) for x in (zero, limit) if x is not None]
+    note = [] if limit is None else [(limit, TOP - 20, limit + _NOTE, TOP - 2)]
+    labels = place_labels(named, frame=(LEFT, TOP - 30, RIGHT, BOTTOM + 4), taken=note, drawn=drawn)
+    by_arm = {point.at: label for point, label in zip(order, labels, strict=True)}
+    return (replace(point, label=by_arm[point.at]) for point in points)
 
 
 def _whiskers(point: Point) -> Iterator[Box]:
@@ -260,68 +228,17 @@ def _whiskers(point: Point) -> Iterator[Box]:
         yield point.x - 3, point.high, point.x + 3, point.low
 
 
-def _along(line: Line) -> Iterator[Box]:
-    """What a line covers, in short pieces."""
-    ends = [tuple(map(float, at.split(","))) for at in line.points.split()]
-    for (x, y), (to_x, to_y) in zip(ends, ends[1:], strict=False):
-        pieces = max(round(math.hypot(to_x - x, to_y - y) / 6), 1)
-        for k in range(pieces + 1):
-            at_x, at_y = x + (to_x - x) * k / pieces, y + (to_y - y) * k / pieces
-            yield at_x - 1.5, at_y - 1.5, at_x + 1.5, at_y + 1.5
-
-
-def _own(box: Box, point: Point, points: Sequence[Point]) -> bool:
-    """Whether no other mark is nearer to the label than its own."""
-    return min(points, key=lambda other: (_away(other, box), other is not point)) is point
-
-
-def _away(point: Point, box: Box) -> float:
-    x, y = min(max(point.x, box[0]), box[2]), min(max(point.y, box[1]), box[3])
-    return math.hypot(point.x - x, point.y - y)
-
-
 def _rank(point: Point) -> int:
     """Families of one arm first, since nothing else tells them apart from a line."""
-    if point.look in ("prune", "downweight", "random"):
+    if point.look in _IN_LEVELS:
         return len(FAMILY_WORDS) + 1
     return list(FAMILY_WORDS).index(point.look) if point.look in FAMILY_WORDS else len(FAMILY_WORDS)
 
 
 def _label_words(point: Point, arm: Mapping[str, Any]) -> str:
     words = level_words(arm) or FAMILY_WORDS.get(point.look, "")
-    if point.role:
-        words = f"{point.role}: {FAMILY_WORDS.get(point.look, point.look) if words != level_words(arm) else words}"
+    words = f"{point.role}: {words}" if point.role else words
     return f"{words} → {signed_percent(_price(arm))}" if point.far else words
-
-
-def _places(point: Point, words: str, minor: bool) -> Iterator[tuple[Label, Box]]:
-    """Where the label may stand, nearest first, and the room it takes; from further away a leader points at the mark."""
-    size = 12.5 if minor else 15.0
-    wide = 0.6 * size * len(words)
-    for reach in _REACHES:
-        for across, down, anchor in _DIRECTIONS:
-            x, y = point.x + across * reach, point.y + down * reach + size * (0.35 + 0.35 * down)
-            left = x - {"start": 0.0, "end": wide, "middle": wide / 2}[anchor]
-            box = (left, y - 0.85 * size, left + wide, y + 0.25 * size)
-            far = reach > _REACHES[1]
-            yield (
-                Label(x=x, y=y, anchor=anchor, words=words, minor=minor, leader=_leader(point, box) if far else ""),
-                box,
-            )
-
-
-def _leader(point: Point, box: Box) -> str:
-    """From the mark to the nearest place of its label, as an SVG path."""
-    x, y = min(max(point.x, box[0]), box[2]), min(max(point.y, box[1]), box[3])
-    return f"M{point.x:.1f} {point.y:.1f}L{x:.1f} {y:.1f}"
-
-
-def _touch(one: Box, other: Box) -> bool:
-    return one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]
-
-
-def _inside(box: Box) -> bool:
-    return box[0] >= LEFT and box[2] <= RIGHT and box[1] >= 24 and box[3] <= BOTTOM + 4
 
 
 def before_after(facts: Mapping[str, Any]) -> tuple[Panel, ...]:

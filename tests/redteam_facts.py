@@ -10,12 +10,16 @@ ATTACKS = ("loss", "zlib", "min_k", "min_k_plus_plus", "reference", "neighbourho
 _ADVANTAGE = dict(zip(ATTACKS, (0.55, 0.62, 0.6, 0.72, 0.9, 0.68, 0.8, 1.0), strict=True))
 
 YAML = (
+    "# Paste into your policy, in place of the keys that it has; quadrants that are not named stay as they are.\n"
+    "map:\n"
+    "  memorization:\n"
+    "    score: memorized\n"
+    "    threshold: {absolute: 0.61}\n"
     "interventions:\n"
-    "  stable_easy: {action: keep}\n"
-    "  ambiguous_hard: {action: keep}\n"
     "  hotspot_memorized: {action: remove}\n"
-    "  noisy_outlier: {action: downweight, weight: 0.25}\n"
+    "  noisy_outlier: {action: remove}\n"
 )
+NO_YAML = "# No arm that was measured leaks less within the limit on perplexity: nothing to recommend.\n"
 
 
 def estimate(value, half=0.03, low=None, high=None):
@@ -247,8 +251,8 @@ def redteam_facts(**changes):
         "policy_pick": {"arm": 3, "reason": "The least leakage among arms that cost at most 1 % of perplexity."},
         "recommended": {"arm": 3, "yaml": YAML},
         "metrics": {
-            "redteam.leakage": _share(0.021),
-            "redteam.perplexity_change": estimate(0.0031, 0.0018),
+            "redteam.extraction_pick": _share(0.021),
+            "redteam.perplexity_increase_pick": estimate(0.0031, 0.0018),
         },
         "verdict": None,
         "warnings": [],
@@ -277,7 +281,7 @@ def nothing_to_reduce():
         nothing_to_reduce=True,
         knee={"arm": None, "reason": "There is nothing to reduce."},
         policy_pick={"arm": None, "reason": "There is nothing to reduce."},
-        recommended={"arm": None, "yaml": ""},
+        recommended={"arm": None, "yaml": NO_YAML},
         warnings=["The untreated proxy extracts 3 % of the secrets that occur at least 4 times: train longer."],
     )
     facts["arms"] = [
@@ -291,7 +295,7 @@ def no_knee():
     facts = redteam_facts(
         knee={"arm": None, "reason": "No level beats random pruning beyond the interval."},
         policy_pick={"arm": None, "reason": "No arm leaks less than the untreated batch at a price of at most 1 %."},
-        recommended={"arm": None, "yaml": ""},
+        recommended={"arm": None, "yaml": NO_YAML},
     )
     facts["arms"] = [
         entry | {"leakage": _share(0.94), "beats_random": estimate(0.01, 0.04) if entry["beats_random"] else None}
@@ -321,7 +325,7 @@ def _emptied(value):
 
 FINDING = {
     "rule": "measured-reduction",
-    "metric": "redteam.leakage",
+    "metric": "redteam.extraction_policy",
     "observed": 0.051,
     "limit": 0.05,
     "bound": "max",
@@ -336,6 +340,21 @@ FINDING = {
     "subject": None,
 }
 """A rule about the loop, broken."""
+
+
+def failed_arm():
+    """A run of which one arm could not be trained, and which picks the batch as it is."""
+    facts = redteam_facts(
+        policy_pick={"arm": 0, "reason": "no treatment leaks less within the limit"},
+        knee={"arm": None, "reason": "no knee: 4 levels are one line"},
+    )
+    facts["recommended"] = {"arm": 0, "yaml": NO_YAML}
+    facts["protocol"]["strongest_attack"] = None
+    failed = _emptied(facts["arms"][5])
+    failed |= {part: {} for part in ("exposure", "queries", "perplexity_by_part", "pii")}
+    failed |= {"extraction_by_form": {form: {} for form in FORMS}, "seeds": 0, "pruned_canary_share": None}
+    facts["arms"][5] = failed
+    return facts
 
 
 def judged_facts():

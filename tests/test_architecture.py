@@ -23,7 +23,7 @@ ORDER = (
     "redteam_record results gate provenance outfit audit detection facts "
     "figures readings charts differences dossier mapview page report outputs curation "
     "canaries extraction exposure membership arms retrain utility examination questions experiment "
-    "estimates knee recommendation redteam arm_results redteam_facts redteam_readings tradeoff redteam_page "
+    "estimates knee recommendation redteam arm_results redteam_facts redteam_readings labels tradeoff redteam_page "
     "publication card splice croissant push plot console console_redteam "
     "annotations sarif junit gitlab markdown github targets formats "
     "demo cli_apply cli_benchmarks cli_policy cli_proof cli_card cli_report cli_completion cli reference"

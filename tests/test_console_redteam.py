@@ -50,6 +50,10 @@ def test_the_screen_says_what_was_found_chosen_and_where_the_files_are():
     ("make", "words"),
     [
         (no_knee, "> Knee     no knee: No level beats random pruning"),
+        (
+            no_knee,
+            "> Paste    No arm that was measured leaks less within the limit on perplexity: nothing to recommend.",
+        ),
         (nothing_to_reduce, "> Nothing to reduce"),
         (quick_facts, "! One seed: "),
         (without_estimates, "> Leakage was not measured"),

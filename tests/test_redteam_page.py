@@ -5,6 +5,7 @@ import pytest
 from redteam_facts import (
     YAML,
     estimate,
+    failed_arm,
     judged_facts,
     no_knee,
     nothing_to_reduce,
@@ -18,7 +19,7 @@ from carto_audit.redteam_page import render_redteam
 from carto_audit.report import PAGE_LIMIT
 
 TABLES = ("What leaks", "What it costs", "What an attacker gets")
-EVERY = (redteam_facts, quick_facts, nothing_to_reduce, no_knee, without_estimates, judged_facts)
+EVERY = (redteam_facts, quick_facts, nothing_to_reduce, no_knee, without_estimates, judged_facts, failed_arm)
 
 
 def _text(facts):
@@ -40,6 +41,7 @@ def test_a_cell_holds_the_number_and_its_interval():
     page = render_redteam(facts)
     leaks, members = (rows_of(page, caption) for caption in (TABLES[0], TABLES[2]))
     assert leaks[4][leaks[0].index("Leakage")] == "12.3 % 5.7 % to 23.4 %"
+    assert leaks[4][leaks[0].index("Better than random, points")] == "+87.9 +82.9 to +92.9"
     assert members[4][members[0].index("MI-AUC")] == "0.512 0.498 to 0.525"
 
 
@@ -51,7 +53,7 @@ def test_each_table_says_what_the_design_promises():
         "Inside other text",
         "In edited copies",
         "Untreated at this perplexity",
-        "Better than random by",
+        "Better than random, points",
         "Change",
         "Rare tail",
         "Distinct 2-grams",
@@ -133,6 +135,9 @@ def test_the_block_to_paste_is_the_policy_s_yaml_line_by_line():
     block = re.search(r'<pre id="yaml" tabindex="0">(.*?)</pre>', render_redteam(redteam_facts()), flags=re.DOTALL)[1]
     assert block + "\n" == YAML
     assert "<pre" not in render_redteam(no_knee())
+    text = section(render_redteam(no_knee()), "paste")
+    assert "No arm that was measured leaks less within the limit on perplexity: nothing to recommend." in text
+    assert "Nothing to recommend." in section(render_redteam(without_estimates()), "paste")
 
 
 def test_a_block_with_markup_or_control_characters_stays_text():
@@ -141,6 +146,21 @@ def test_a_block_with_markup_or_control_characters_stays_text():
     html = render_redteam(facts)
     assert "<script>x" not in html
     assert "interventions:\n  # &lt;/pre&gt;&lt;script&gt;x[0m\n  a: b</pre>" in html
+
+
+def test_an_arm_that_failed_keeps_its_columns():
+    page = render_redteam(failed_arm())
+    for caption in TABLES:
+        rows = rows_of(page, caption)
+        assert {len(row) for row in rows} == {len(rows[0])}
+    assert rows_of(page, TABLES[2])[6][1:] == ["–"] * 9
+    assert "Not drawn, because not measured: prune 20 % by memorized." in " ".join("".join(Page(page).text).split())
+
+
+def test_the_batch_as_it_is_is_no_treatment():
+    text = _text(failed_arm())
+    assert "95 % leak, and no treatment to pick" in text
+    assert "No clear change" not in text
 
 
 def test_newly_flagged_mass_is_a_bar_per_audited_arm_on_one_scale():
