@@ -26,7 +26,7 @@ ORDER = (
     "estimates knee recommendation redteam arm_results redteam_facts redteam_readings labels tradeoff redteam_page "
     "publication card splice croissant push plot console console_redteam "
     "annotations sarif junit gitlab markdown github targets formats "
-    "demo cli_apply cli_benchmarks cli_policy cli_proof cli_card cli_report cli_completion cli reference"
+    "demo cli_apply cli_redteam cli_benchmarks cli_policy cli_proof cli_card cli_report cli_completion cli reference"
 ).split()
 """Each module imports only modules to its left, also inside functions and for types."""
 
@@ -39,8 +39,8 @@ TORCH = set(
 )
 PRINTERS = set(
     (
-        "cli cli_apply cli_benchmarks cli_card cli_completion cli_policy cli_proof cli_report "
-        "console console_redteam formats reference"
+        "cli cli_apply cli_benchmarks cli_card cli_completion cli_policy cli_proof cli_redteam "
+        "cli_report console console_redteam formats reference"
     ).split()
 )
 
