@@ -18,6 +18,9 @@ MOST_CLUSTERS = 64
 DIMENSIONS = 24
 """Clusters are of about so many samples on average, in a space of so many latent dimensions (truncated SVD of tf-idf)."""
 
+ITERATIONS = 50
+"""Of k-means. After 10 some starts have not settled, and a rare topic still hides in a common cluster."""
+
 LEAST_CLUSTERED = 4 * SAMPLES_PER_CLUSTER
 """Of fewer samples nobody can say what is rare."""
 
@@ -47,7 +50,10 @@ def rare_tail(store: TokenStore, samples: NDArray[np.int64], seed: int) -> NDArr
     tail = np.zeros(len(samples), dtype=bool)
     if len(samples) < LEAST_CLUSTERED:
         return tail
-    label = _cluster(_tf_idf(store, samples), min(MOST_CLUSTERS, len(samples) // SAMPLES_PER_CLUSTER), seed)
+    rows = _tf_idf(store, samples)
+    if not rows.data.any():  # they all hold the same tokens
+        return tail
+    label = _cluster(rows, min(MOST_CLUSTERS, len(samples) // SAMPLES_PER_CLUSTER), seed)
     size = np.bincount(label)
     order = np.argsort(size, kind="stable")
     small = order[np.cumsum(size[order]) <= TAIL_SHARE * len(samples)]
@@ -75,6 +81,6 @@ def _cluster(rows: csr_array, clusters: int, seed: int) -> NDArray[np.int64]:
     """A cluster per row, (n,)."""
     dimensions = min(DIMENSIONS, min(rows.shape) - 1)
     left, values, _ = svds(rows, k=dimensions, rng=np.random.default_rng([seed, 0x7A]))
-    _, label = kmeans2(left * values, clusters, minit="++", rng=np.random.default_rng([seed, 0x7B]))
+    _, label = kmeans2(left * values, clusters, ITERATIONS, minit="++", rng=np.random.default_rng([seed, 0x7B]))
     found: NDArray[np.int64] = np.asarray(label, np.int64)
     return found
