@@ -97,7 +97,9 @@ def _measure(logits: Tensor, targets: Tensor) -> Tensor:
     )
 
 
-def _padded(texts: Sequence[Ids], bos: int, device: str, budget: int) -> Iterator[tuple[NDArray[np.int64], Tensor, Tensor, Tensor]]:
+def _padded(
+    texts: Sequence[Ids], bos: int, device: str, budget: int
+) -> Iterator[tuple[NDArray[np.int64], Tensor, Tensor, Tensor]]:
     """Minibatches of texts: where their tokens stand among all, then inputs, targets and real positions as in `pad`."""
     ids, ends = np.concatenate(texts), np.cumsum([len(text) for text in texts])
     starts = np.concatenate([[0], ends[:-1]])
