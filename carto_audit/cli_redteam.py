@@ -77,7 +77,6 @@ def redteam(
       carto-audit redteam vendor_batch.parquet --quick
       carto-audit redteam shards/ --policy regulated-health --seeds 5 --out redteam/may
       carto-audit redteam batch.parquet --level 0.02 --level 0.05 --score forget_score
-      carto-audit ingest vendor_batch.parquet --policy ours.yaml --redteam vendor_batch-redteam
     """
     from carto_audit import redteam as team
     from carto_audit.arms import Plan
