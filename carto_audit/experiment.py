@@ -156,7 +156,7 @@ def divide(stock: Stock, most_tokens: int | None, seed: int) -> tuple[Bools, Boo
     ordinary = chosen & ~held_out & ~reserved
     if size[ordinary].sum() < LEAST_TOKENS or held_out.sum() < LEAST_HELD_OUT or not reserved.any():
         raise UsageError(
-            f"too little text to divide: {int(size[chosen].sum()):,} usable tokens give {int(size[ordinary].sum()):,} to train on "
+            f"too little text to divide: {int(size[chosen].sum()):,} tokens give {int(size[ordinary].sum()):,} to train on "
             f"and {int(held_out.sum())} held-out samples; a red team needs {LEAST_TOKENS:,} and {LEAST_HELD_OUT}"
         )
     return ordinary, held_out, reserved
