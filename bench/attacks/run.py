@@ -1,6 +1,6 @@
 """How well do the attacks see, and what do they cost? Two `nano` proxies on WikiText-2 paragraphs, after 2 to 16 epochs.
 
-    .venv/bin/python bench/attacks/run.py    # seven minutes of CPU time
+    .venv/bin/python bench/attacks/run.py    # six minutes of CPU time
 
 Four groups of paragraphs: the first trains one proxy, the second another, the rest none. Members of the second proxy are told
 from the fourth group; the learned attack was fitted on the first proxy, with the first and the third group.
