@@ -34,7 +34,7 @@ FILES = {"wikitext": "wikitext2.parquet", "shakespeare": "shakespeare.parquet", 
 SHORTEST = 60
 """Characters of a text, at least."""
 
-PLAN = Plan(levels=(0.05,), alphas=(0.5, 0.25, 0.1), scores=("memorized", "forget_score"))
+PLAN = Plan(levels=(0.05,), alphas=(0.5, 0.1), scores=("memorized", "forget_score"))
 BOTH = ("wikitext", "shakespeare")
 
 
