@@ -11,8 +11,9 @@ from carto_audit.secret import KINDS, Cell, NoTextLeftError, Secret, SecretWrite
 FORMS = ("alone", "embedded", "edited")
 """Exact copies by themselves; exact copies inside other text; copies by themselves, all but the first with words replaced."""
 
-WEIGHTS = {4: 1.0, 1: 0.5, 16: 0.34}
-"""How many secrets of each dose are planted, relative to dose 4. Of every dose there is a secret before dose 4 has three."""
+WEIGHTS = {8: 1.0, 4: 0.7, 1: 0.5, 16: 0.2}
+"""How many secrets of each dose are planted, relative to dose 8: where a proxy that has not yet forgotten what it learned in
+general recites most of them."""
 
 LEAKING_DOSE = 4
 """What occurs so often, or more, is to be leaked by an untreated model and by no treated one."""
@@ -23,7 +24,7 @@ TOKEN_SHARE = 0.02
 RESERVED_SHARE = 0.03
 """Tokens of samples without kin that secrets and their hosts are made of, as a share of what is trained on."""
 
-PASSAGE_WORDS, HOST_WORDS = 24, 20
+PASSAGE_WORDS, HOST_WORDS = 20, 16
 """Shorter than those of controls, so that more secrets have room."""
 
 MOST_SECRETS = 24
@@ -81,7 +82,9 @@ def plant_canaries(
         canary, copies = _write(writer, cell, rng)
         return (canary, copies), sum(len(text.encode()) for text in copies) * tokens_per_byte
 
-    found = allot({cell: WEIGHTS[cell[2]] for cell in _cells()}, cost, write, budget, MOST_SECRETS)
+    cells = _cells()
+    turns = [cells[k] for k in rng.permutation(len(cells))]  # where there is no room for all, other seeds plant others
+    found = allot({cell: WEIGHTS[cell[2]] for cell in turns}, cost, write, budget, MOST_SECRETS)
     planted = [written for cell in sorted(found) for written in found[cell]]
     sizes = [len(copies) for _, copies in planted]
     return Canaries(

@@ -46,7 +46,7 @@ WORK = ".redteam-work"
 )
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda", "mps"]), default="auto", show_default=True)
 @click.option(
-    "--epochs", type=click.IntRange(2, 1000), default=None, help="Passes of a retraining over the batch.  [default: 16]"
+    "--epochs", type=click.IntRange(2, 1000), default=None, help="Passes of a retraining over the batch.  [default: 13]"
 )
 @click.option(
     "--max-tokens", type=click.IntRange(1), help="Train on a sample of about so many tokens.  [default: by device]"
@@ -77,7 +77,6 @@ def redteam(
       carto-audit redteam vendor_batch.parquet --quick
       carto-audit redteam shards/ --policy regulated-health --seeds 5 --out redteam/may
       carto-audit redteam batch.parquet --level 0.02 --level 0.05 --score forget_score
-      carto-audit ingest vendor_batch.parquet --policy ours.yaml --redteam vendor_batch-redteam
     """
     from carto_audit import redteam as team
     from carto_audit.arms import Plan

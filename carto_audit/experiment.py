@@ -40,9 +40,10 @@ would be too few samples to tell 1 % of false alarms."""
 LEAST_HELD_OUT, LEAST_TOKENS = 20, 10_000
 """Held-out samples and tokens to train on; with less nothing can be measured."""
 
-RATE_FACTOR, MINIBATCH_FACTOR = 3.0, 2
-"""The learning rate and the minibatch of a retraining over those of an audit's proxies; and it goes without weight decay. An
-audit has to see what could be memorized, a red team needs a model that has memorized it (bench/governance)."""
+RATE_FACTOR, MINIBATCH_FACTOR, WEIGHT_DECAY = 3.0, 4, 0.05
+"""The learning rate and the minibatch of a retraining over those of an audit's proxies, and its weight decay. An audit has to see
+what could be memorized; a red team needs a model that recites what it read often, while its perplexity is still near its
+lowest, for there an arm's price is not the price of overtraining (bench/governance)."""
 
 Bools = NDArray[np.bool_]
 Ids = NDArray[np.int64]
@@ -130,6 +131,7 @@ def prepare(
             store=store,
             samples=samples,
             steps=count_steps(spec, store, samples, epochs),
+            weight_decay=WEIGHT_DECAY,
             seed=seed,
             device=device,
         ),
@@ -156,8 +158,8 @@ def divide(stock: Stock, most_tokens: int | None, seed: int) -> tuple[Bools, Boo
     ordinary = chosen & ~held_out & ~reserved
     if size[ordinary].sum() < LEAST_TOKENS or held_out.sum() < LEAST_HELD_OUT or not reserved.any():
         raise UsageError(
-            f"too little text to divide: {int(size[chosen].sum()):,} usable tokens give {int(held_out.sum())} held-out samples, and "
-            f"a red team needs {LEAST_HELD_OUT}, and {LEAST_TOKENS:,} tokens to train on; give it more of the batch"
+            f"too little text to divide: {int(size[chosen].sum()):,} tokens give {int(size[ordinary].sum()):,} to train on "
+            f"and {int(held_out.sum())} held-out samples; a red team needs {LEAST_TOKENS:,} and {LEAST_HELD_OUT}"
         )
     return ordinary, held_out, reserved
 

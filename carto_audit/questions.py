@@ -100,11 +100,14 @@ class Questioner:
         return np.where(owner >= 0, canaries.dose[owner], 0)
 
     def target(self, canary: Canary) -> Target | None:
-        """The second half of the secret, after what stands before it in the copy that is shown."""
+        """The second half of the secret, after all that stands before it in the copy that is shown: a small proxy recites from
+        the beginning of a text, and hardly from its middle."""
         encoding = self.encoder.tokenizer.encode(canary.shown, add_special_tokens=False)
         ids, offsets = np.array(encoding.ids, np.int64), np.array(encoding.offsets, np.int64).reshape(-1, 2)
         inside = np.flatnonzero((offsets[:, 1] > canary.begin) & (offsets[:, 0] < canary.end))
-        return target_of(ids[: inside[-1] + 1], int(inside[0] + (len(inside) + 1) // 2))
+        split = int(inside[0] + (len(inside) + 1) // 2)
+        target = target_of(ids[: inside[-1] + 1], split)
+        return target and Target(prompt=ids[:split], suffix=target.suffix)
 
     def bare(self, canary: Canary, target: Target) -> Target:
         """The same suffix after the secret's own beginning, without the host's text."""

@@ -20,7 +20,7 @@ from carto_audit.arms import Arm, Plan, Ranked, cut_score, plan_arms
 from carto_audit.audit import run_audit
 from carto_audit.batch import Batch, read_batch, read_texts
 from carto_audit.canaries import LEAKING_DOSE
-from carto_audit.errors import AuditError
+from carto_audit.errors import AuditError, UsageError
 from carto_audit.examination import Examination, examine, glance
 from carto_audit.experiment import Experiment, prepare, take_stock
 from carto_audit.files import atomic_path, write_json
@@ -35,15 +35,16 @@ from carto_audit.workers import map_shards
 PAUSES = (0.5, 0.6, 0.7, 0.8, 0.9)
 """Shares of the steps after which the untreated proxy is looked at, to compare arms with it at equal perplexity."""
 
-QUICK = Plan(levels=(0.05, 0.1), alphas=(0.5, 0.1), scores=())
+QUICK = Plan(levels=(0.05, 0.1), alphas=(0.1,), scores=())
 FULL = Plan(levels=(0.01, 0.02, 0.05, 0.1, 0.2), alphas=(0.75, 0.5, 0.25, 0.1), scores=())
 """Levels of pruning, and weights for what the map flags; the policy's own score ranks unless others are named."""
 
-CPU_TOKENS, GPU_TOKENS = 90_000, 10_000_000
-"""Tokens to train on when `max_tokens` is not given: an arm then takes about a minute and a half on one core."""
+CPU_TOKENS, QUICK_TOKENS, GPU_TOKENS = 140_000, 100_000, 10_000_000
+"""Tokens to train on when `max_tokens` is not given: on a CPU an arm then takes about two minutes on one core."""
 
-EPOCHS = 16
-"""Passes of a retraining over the untreated batch. With 8 a proxy hardly recites what it read 4 times (bench/governance)."""
+EPOCHS = 13
+"""Passes of a retraining over the untreated batch: on 140,000 tokens as many as a proxy needs to recite what occurs 8 times,
+and no more than its held-out perplexity bears (bench/governance)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,8 +131,8 @@ def run_redteam(
     """
     began, started_at = time.perf_counter(), datetime.now(UTC).isoformat(timespec="seconds")
     device = resolve_device(settings.options.device)
-    options = settings.options
-    options = replace(options, max_tokens=options.max_tokens or (CPU_TOKENS if device == "cpu" else GPU_TOKENS))
+    _check_thresholds(policy)
+    options = replace(settings.options, max_tokens=settings.options.max_tokens or _most_tokens(settings.mode, device))
     settings = replace(settings, options=options)
     batch = read_batch(inputs, text_column=options.text_column, id_column=options.id_column, progress=progress)
     folder = work_folder(work, batch, None, options, policy.treatment_sha256, settings.epochs)
@@ -160,6 +161,21 @@ def run_redteam(
         seconds={"total": round(time.perf_counter() - began, 1)},
         packages=package_versions(),
     )
+
+
+def _check_thresholds(policy: Policy) -> None:
+    rules = (policy.map.difficulty.threshold, policy.map.memorization.threshold)
+    if any(rule.reference_percentile is not None for rule in rules):
+        raise UsageError(
+            f'the policy "{policy.name}" cuts the map by reference_percentile, and a red team has no trusted text; '
+            "give it a policy with another threshold"
+        )
+
+
+def _most_tokens(mode: str, device: str) -> int:
+    if device != "cpu":
+        return GPU_TOKENS
+    return QUICK_TOKENS if mode == "quick" else CPU_TOKENS
 
 
 def _try_all(experiment: Experiment, policy: Policy, settings: Settings, progress: Progress) -> SeedResult:

@@ -23,6 +23,7 @@ class Recipe:
     store: TokenStore
     samples: NDArray[np.int64]
     steps: int
+    weight_decay: float
     seed: int
     device: str
 
@@ -50,7 +51,7 @@ def retrain(
     torch.use_deterministic_algorithms(recipe.device == "cpu")
     proxy = build_proxy(recipe.spec, recipe.seed).to(recipe.device)
     optimizer = torch.optim.AdamW(
-        proxy.parameters(), lr=recipe.spec.learning_rate, betas=BETAS, weight_decay=0.0, fused=True
+        proxy.parameters(), lr=recipe.spec.learning_rate, betas=BETAS, weight_decay=recipe.weight_decay, fused=True
     )
     torch.manual_seed(recipe.seed)  # a checkpoint's dropout
     proxy.train()

@@ -21,6 +21,8 @@ FLAGS = {
     "ingest": "--policy --benchmark --registry --out --text-column --id-column --proxy --device --epochs --folds --max-tokens "
     "--repeats --reference --baseline --redteam --seed --fail-on --format --excerpts --quiet",
     "demo": "--out --seed",
+    "redteam": "--policy --quick --seeds --level --score --max-perplexity-increase --out --text-column --id-column --proxy "
+    "--device --epochs --max-tokens --seed --quiet",
     "report": "--format --excerpts --open",
     "completion": "",
     "apply": "--remove --out",

@@ -1,6 +1,7 @@
 """Membership attacks: chance where nothing was learned, certainty where everything was, and honest intervals between."""
 
 import zlib
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -78,6 +79,18 @@ def test_members_of_an_overtrained_proxy_are_told(overtrained, name):
 def test_an_untrained_proxy_gives_chance(untrained, name):
     """60 against 60: the standard deviation of the AUC is 0.053."""
     assert 0.35 < auc(untrained, name).value < 0.65
+
+
+def test_the_error_shift_needs_the_mistakes_of_both(reciters, overtrained):
+    """Of the target's alone one or none is left in a text that it knows, and chance decides."""
+    second, more = reciters.groups[1], reciters.groups[3]
+    ours, theirs = (
+        read_statistics(proxy, [*second, *more], reciters.spec, reciters.bos, "cpu")
+        for proxy in reversed(reciters.trained)
+    )
+    flawless = [replace(text, right=np.ones(len(text.right))) for text in theirs]
+    alone = membership_scores(ours, flawless, np.ones(len(ours)), np.zeros(len(ours)))["ez"]
+    assert measure_membership(alone, overtrained.member, 0).auc.value < auc(overtrained, "ez").value - 0.05
 
 
 def test_there_are_no_other_attacks(overtrained):

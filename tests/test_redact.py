@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from carto_audit.redact import excerpt, heat_strip, redact
+from carto_audit.redact import excerpt, heat_strip, labelled_spans, redact
 
 PEM = "-----BEGIN RSA PRIVATE KEY-----\n" + "MIIEpAIBAAKCAQEA7bq9Xc2\n" * 30 + "-----END RSA PRIVATE KEY-----"
 
@@ -267,3 +267,20 @@ def test_invisible_characters_do_not_hide_a_secret_in_a_strip():
     cuts = list(range(len(text) + 1))
     shown = strip_text(heat_strip(text, cuts, [k % 2 for k in cuts[1:]]))
     assert shown == "mail [email] now"
+
+
+@given(st.text(alphabet=string.ascii_letters + string.digits + " @.-:", max_size=200))
+def test_labelled_spans_are_what_redaction_masks(text):
+    spans = labelled_spans(text)
+    edges = [0, *(edge for start, end, _ in spans for edge in (start, end)), len(text)]
+    assert edges == sorted(edges)
+    masked = "".join(
+        text[a:b] + label for a, b, label in zip(edges[::2], edges[1::2], [*(s[2] for s in spans), ""], strict=True)
+    )
+    assert masked == redact(text)
+
+
+def test_a_labelled_span_is_the_secret_itself():
+    text = "Write to jane@example.com, IBAN DE89 3704 0044 0532 0130 00."
+    found = [(text[start:end], label) for start, end, label in labelled_spans(text)]
+    assert found == [("jane@example.com", "[email]"), ("DE89 3704 0044 0532 0130 00", "[iban]")]
