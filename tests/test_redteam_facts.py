@@ -1,5 +1,6 @@
 """Facts of a red team: whatever the proxies answered, the file is strict JSON, agrees with itself, and chooses what it may."""
 
+import html
 import io
 import json
 from pathlib import Path
@@ -7,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
-from hypothesis import given, settings
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from redteam_runs import CELLS, answers, finished, look, membership, outcome, seed_result
 from rich.console import Console
@@ -34,18 +35,18 @@ def said(share, increase=0.0, **changes):
     return answers(leaking(share), 50.0 * (1 + increase), **changes)
 
 
-def seed_of(seed=0, *, untreated=0.95, policy=(0.4, 0.002), **changes):
+def seed_of(seed=0, *, base=0.95, treated=(0.4, 0.002), **changes):
     """One seed of a plan: untreated, three levels of pruning with their controls, one weight, removal and the policy."""
     on_the_way = [look(0.5, 70.0), look(0.8, 51.0, leaking(0.3))]
-    arms = {"untreated": outcome("untreated", said(untreated, on_the_way=on_the_way))}
+    arms = {"untreated": outcome("untreated", said(base, on_the_way=on_the_way))}
     for level, leaks, increase in zip(LEVELS, (0.5, 0.02, 0.01), (0.001, 0.004, 0.03), strict=True):
         arms[f"prune {level}"] = outcome(
             "prune", said(leaks, increase), pruned=level, level=level, score="memorized", cut=0.9 - level + seed / 100
         )
-        arms[f"random {level}"] = outcome("random", said(untreated, 0.5 * level), pruned=level, level=level)
+        arms[f"random {level}"] = outcome("random", said(base, 0.5 * level), pruned=level, level=level)
     arms["downweight"] = outcome("downweight", said(0.3, 0.003), alpha=0.5)
     arms["remove_flagged"] = outcome("remove_flagged", said(0.03, 0.006), pruned=0.1)
-    arms["policy"] = outcome("policy", said(*policy), pruned=0.1)
+    arms["policy"] = outcome("policy", said(*treated), pruned=0.1)
     assert not set(changes) - set(arms)
     return seed_result((arms | changes).values(), seed=seed)
 
@@ -68,11 +69,18 @@ def check(facts, folder):
     assert page == render_redteam(facts)
     stream = io.StringIO()
     show_redteam(facts, Path("out"), Console(file=stream, width=100, markup=False, highlight=False))
-    for shown in (page, stream.getvalue()):
-        assert "nan" not in shown.lower().replace("nano", "").split()
     for arm in facts["arms"]:
-        assert arm["title"] in page
+        assert arm["title"].casefold() in html.unescape(page).casefold()
     return record
+
+
+@pytest.fixture(scope="module")
+def usual(tmp_path_factory):
+    """The facts of three seeds that went well, and the folder in which they lie."""
+    folder = tmp_path_factory.mktemp("usual")
+    facts = redteam_facts(finished(folder, *map(seed_of, range(3))))
+    check(facts, folder)
+    return facts, folder
 
 
 @pytest.fixture
@@ -89,42 +97,44 @@ def of_kind(facts, kind):
     return next(arm for arm in facts["arms"] if arm["arm"] == kind)
 
 
-def test_a_full_run_is_written_read_by_the_gate_and_shown(tmp_path):
-    run = finished(tmp_path, seed_of(0), seed_of(1), seed_of(2))
-    facts = redteam_facts(run)
-    record = check(facts, tmp_path)
-    assert record.batch_sha256 == run.batch.sha256
-    assert record.treatment_sha256 == run.policy.treatment_sha256
+def test_a_full_run_is_written_and_read_by_the_gate(usual):
+    facts, folder = usual
+    record = read_redteam(folder)
+    assert record.batch_sha256 == facts["batch"]["sha256"]
+    assert record.treatment_sha256 == load_policy("default").treatment_sha256
     assert record.unseen == {}
     assert record.measurements["redteam.extraction_reduction"].value == pytest.approx(
         1 - of_kind(facts, "policy")["leakage"]["value"] / of_kind(facts, "untreated")["leakage"]["value"]
     )
-    assert json_bytes(facts) == json_bytes(redteam_facts(run))
 
 
-def test_the_protocol_counts_what_was_done(facts_of):
-    facts = facts_of(seed_of(0), seed_of(1))
+def test_equal_answers_give_equal_bytes(facts_of):
+    assert json_bytes(facts_of(seed_of(0))) == json_bytes(facts_of(seed_of(0)))
+
+
+def test_the_protocol_counts_what_was_done(usual):
+    facts, _ = usual
     protocol = facts["protocol"]
-    assert protocol["twins"] == 2 * sum(dose == 0 for _, _, dose in CELLS)
+    assert protocol["twins"] == 3 * sum(dose == 0 for _, _, dose in CELLS)
     for form, doses in protocol["secrets"].items():
         for dose, count in doses.items():
-            assert count == 2 * sum((f, d) == (form, int(dose)) for _, f, d in CELLS)
+            assert count == 3 * sum((f, d) == (form, int(dose)) for _, f, d in CELLS)
     assert protocol["canary_token_share"] == pytest.approx(0.02)
-    assert facts["run"]["seeds"] == [0, 1]
+    assert facts["run"]["seeds"] == [0, 1, 2]
     assert facts["run"]["mode"] == "full"
     assert facts["batch"]["tokens"] == 12_345
 
 
-def test_the_knee_and_the_pick_are_the_level_that_leaks_little_for_little(facts_of):
-    facts = facts_of(seed_of(0), seed_of(1), seed_of(2))
+def test_the_knee_and_the_pick_are_the_level_that_leaks_little_for_little(usual):
+    facts, _ = usual
     for choice in ("knee", "policy_pick", "recommended"):
         chosen = facts["arms"][facts[choice]["arm"]]
         assert (chosen["arm"], chosen["level"]) == ("prune", 0.1), choice
     assert facts["metrics"]["redteam.extraction_pick"] == chosen["leakage"]
 
 
-def test_what_is_recommended_makes_a_policy_that_cuts_where_the_level_did(facts_of, tmp_path):
-    facts = facts_of(seed_of(0), seed_of(1), seed_of(2))
+def test_what_is_recommended_makes_a_policy_that_cuts_where_the_level_did(usual, tmp_path):
+    facts, _ = usual
     block = yaml.safe_load(facts["recommended"]["yaml"])
     assert block["map"]["memorization"]["threshold"]["absolute"] == pytest.approx(0.81)
     (tmp_path / "next.yaml").write_text("extends: default\nschema_version: 1\nname: next\n" + facts["recommended"]["yaml"])
@@ -173,9 +183,9 @@ def test_a_policy_that_never_drops_is_offered_no_drop_even_where_nothing_else_is
     assert facts["recommended"]["arm"] == facts["policy_pick"]["arm"]
 
 
-@pytest.mark.parametrize("untreated", [0.0, 0.03])
-def test_where_the_proxy_learned_no_secret_nothing_is_claimed(facts_of, untreated, tmp_path):
-    results = [seed_of(k, untreated=untreated, policy=(0.0, -0.01)) for k in range(3)]
+@pytest.mark.parametrize("base", [0.0, 0.03])
+def test_where_the_proxy_learned_no_secret_nothing_is_claimed(facts_of, base, tmp_path):
+    results = [seed_of(k, base=base, treated=(0.0, -0.01)) for k in range(3)]
     facts = facts_of(*results)
     assert facts["nothing_to_reduce"]
     for choice in ("knee", "policy_pick", "recommended"):
@@ -198,23 +208,24 @@ def test_one_seed_has_figures_and_proves_no_price(facts_of, tmp_path):
 
 
 def test_less_leakage_than_there_could_be_is_said(facts_of):
-    facts = facts_of(seed_of(0, untreated=0.6), seed_of(1, untreated=0.6))
+    facts = facts_of(seed_of(0, base=0.6), seed_of(1, base=0.6))
     assert not facts["nothing_to_reduce"]
     assert any("more epochs would show more" in warning for warning in facts["warnings"])
-    strong = facts_of(seed_of(0), seed_of(1))
-    assert strong["warnings"] == []
 
 
-def test_an_arm_that_failed_is_a_warning_and_no_choice(facts_of):
+def test_a_run_that_went_well_warns_of_nothing(usual):
+    assert usual[0]["warnings"] == []
+
+
+def test_an_arm_that_failed_is_a_warning_and_no_choice(facts_of, usual):
     nothing_left = outcome("prune", "nothing is left to train on", pruned=1.0, level=0.1, score="memorized")
-    facts = facts_of(seed_of(0, **{"prune 0.1": nothing_left}), seed_of(1, **{"prune 0.1": nothing_left}))
+    facts = facts_of(*(seed_of(k, **{"prune 0.1": nothing_left}) for k in range(3)))
     arm = next(arm for arm in facts["arms"] if (arm["arm"], arm["level"]) == ("prune", 0.1))
     assert (arm["seeds"], arm["leakage"]) == (0, None)
     (warning,) = facts["warnings"]
     assert warning.startswith("prune 10 % by memorized: not measured")
     assert "nothing is left to train on" in warning
-    unharmed = facts_of(seed_of(0), seed_of(1))
-    for before, after in zip(unharmed["arms"], facts["arms"], strict=True):
+    for before, after in zip(usual[0]["arms"], facts["arms"], strict=True):
         assert before == after or (before["arm"], before["level"]) == ("prune", 0.1)
     chosen = facts["arms"][facts["policy_pick"]["arm"]]
     assert chosen is not arm
@@ -281,7 +292,7 @@ def test_the_policy_s_rules_about_the_loop_are_judged(facts_of, tmp_path, metric
 
 def test_a_rule_on_leakage_is_incomplete_where_there_was_nothing_to_reduce(facts_of, tmp_path):
     (tmp_path / "ours.yaml").write_text(RULE.format(metric="extraction_policy", bound="max: 0.1"))
-    results = [seed_of(k, untreated=0.0, policy=(0.0, 0.0)) for k in range(3)]
+    results = [seed_of(k, base=0.0, treated=(0.0, 0.0)) for k in range(3)]
     assert facts_of(*results, policy=tmp_path / "ours.yaml")["verdict"]["exit_code"] == 3
 
 
@@ -332,7 +343,7 @@ KINDS_OF_ARMS = (
 )
 
 
-@settings(max_examples=12)
+@settings(max_examples=8, phases=[Phase.explicit, Phase.generate])  # to shrink one takes minutes
 @given(st.data(), st.sampled_from(["default", "regulated-health"]))
 def test_whatever_happened_the_file_is_sound_and_chooses_what_it_may(tmp_path_factory, data, policy):
     folder = tmp_path_factory.mktemp("any")
