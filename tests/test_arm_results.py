@@ -317,14 +317,24 @@ def test_what_is_pruned_is_a_mean_over_the_seeds(measure):
     assert arm["pruned_token_share"] == arm["pruned_canary_share"] == pytest.approx(0.15)
 
 
-def test_a_reduction_is_of_the_secrets_that_both_proxies_were_asked_for(result_of):
-    failed = outcome("policy", "training diverged")
-    base, arm = result_of(
-        [untreated(), outcome("policy", answers(leaks_form("alone")))], [untreated(leaks_form("alone")), failed]
-    )
-    found = leakage_reduction(base, arm)
-    assert found.value == pytest.approx(2 / 3)
+def test_a_reduction_is_that_of_the_two_leakages(result_of, measure):
+    seeds = [
+        [untreated(), outcome("policy", answers(leaks_form("alone")))],
+        [untreated(leaks_form("alone")), outcome("policy", answers(leaks_form("alone")))],
+    ]
+    found = leakage_reduction(*result_of(*seeds))
+    before, after = (arm["leakage"]["value"] for arm in measure(*seeds))
+    assert found.value == pytest.approx(1 - after / before) == pytest.approx(0.5)
     assert found.low < found.value < found.high
+
+
+def test_an_arm_that_failed_in_a_seed_has_no_reduction(result_of):
+    """It would be of other secrets than the leakages are, and the gate would call the file contradictory."""
+    failed = outcome("policy", "training diverged")
+    whole = [untreated(), outcome("policy", answers(leaks_form("alone")))]
+    assert leakage_reduction(*result_of(whole, [untreated(leaks_form("alone")), failed])) is None
+    lost = outcome("untreated", "training diverged")
+    assert leakage_reduction(*result_of(whole, [lost, outcome("policy", answers())])) is None
 
 
 def test_without_untreated_leakage_there_is_no_reduction(result_of):
