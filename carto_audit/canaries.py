@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 from carto_audit.secret import KINDS, Cell, NoTextLeftError, Secret, SecretWriter, allot
 
 FORMS = ("alone", "embedded", "edited")
-"""Exact copies by themselves; exact copies inside other text; copies by themselves, all but the first with words replaced."""
+"""Exact copies by themselves; exact copies inside other text; copies by themselves, every second with words replaced."""
 
-WEIGHTS = {8: 1.0, 4: 0.7, 1: 0.5, 16: 0.2}
+WEIGHTS = {8: 1.0, 4: 0.5, 1: 0.5, 16: 0.2}
 """How many secrets of each dose are planted, relative to dose 8: where a proxy that has not yet forgotten what it learned in
 general recites most of them."""
 
@@ -28,11 +28,11 @@ PASSAGE_WORDS, HOST_WORDS = 20, 16
 """Shorter than those of controls, so that more secrets have room."""
 
 MOST_SECRETS = 24
-TWINS = 6
+TWINS = 3
 """Per kind and form."""
 
-ALTERNATIVES = 255
-"""Texts that could have stood in a secret's place: the secret among them has 8 bits of exposure at most."""
+ALTERNATIVES = 127
+"""Texts that could have stood in a secret's place: the secret among them has 7 bits of exposure at most."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,7 +113,7 @@ def _write(writer: SecretWriter, cell: Cell, rng: np.random.Generator) -> tuple[
     if form == "embedded":
         copies = [writer.embed(secret.text) for _ in range(dose)]
     elif form == "edited":
-        copies = [(writer.edit(secret.text) if k else secret.text, 0) for k in range(dose)]
+        copies = [(writer.edit(secret.text) if k % 2 else secret.text, 0) for k in range(dose)]
     shown, begin = copies[0]
     return _canary(writer, secret, form, dose, shown, begin, rng), [text for text, _ in copies]
 

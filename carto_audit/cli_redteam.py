@@ -46,7 +46,7 @@ WORK = ".redteam-work"
 )
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda", "mps"]), default="auto", show_default=True)
 @click.option(
-    "--epochs", type=click.IntRange(2, 1000), default=None, help="Passes of a retraining over the batch.  [default: 13]"
+    "--epochs", type=click.IntRange(2, 1000), default=None, help="Passes of a retraining over the batch.  [default: 9]"
 )
 @click.option(
     "--max-tokens", type=click.IntRange(1), help="Train on a sample of about so many tokens.  [default: by device]"

@@ -34,7 +34,7 @@ FILES = {"wikitext": "wikitext2.parquet", "shakespeare": "shakespeare.parquet", 
 SHORTEST = 60
 """Characters of a text, at least."""
 
-PLAN = Plan(levels=(0.05,), alphas=(0.5, 0.1), scores=("memorized", "forget_score"))
+PLAN = Plan(levels=(0.05,), alphas=(0.5,), scores=("memorized", "forget_score"))
 BOTH = ("wikitext", "shakespeare")
 
 
@@ -58,7 +58,7 @@ def measure(name: str, policy: str, seeds: int, work: Path, tokens: int | None) 
             plan=PLAN,
             seeds=seeds,
             epochs=EPOCHS,
-            again=True,
+            again=False,
             max_perplexity_increase=0.005,
             mode="full",
             options=Options(max_tokens=tokens, device="auto"),
