@@ -23,7 +23,7 @@ from carto_audit.arms import Plan
 from carto_audit.console import RichProgress, open_console
 from carto_audit.files import write_json, write_text
 from carto_audit.policy import load_policy
-from carto_audit.redteam import EPOCHS, Settings, run_redteam
+from carto_audit.redteam import Settings, run_redteam
 from carto_audit.redteam_facts import redteam_facts
 from carto_audit.redteam_page import render_redteam
 from carto_audit.results import Options
@@ -57,7 +57,7 @@ def measure(name: str, policy: str, seeds: int, work: Path, tokens: int | None) 
         settings=Settings(
             plan=PLAN,
             seeds=seeds,
-            epochs=EPOCHS,
+            epochs=None,
             again=False,
             max_perplexity_increase=0.005,
             mode="full",
