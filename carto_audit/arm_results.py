@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from carto_audit.arms import title_of
-from carto_audit.canaries import FORMS, LEAKING_DOSE, WEIGHTS
+from carto_audit.canaries import DOSES, FORMS, LEAKING_DOSE
 from carto_audit.estimates import Estimate, mean_interval, paired_difference, rate, reduction
 from carto_audit.extraction import propensity, queries
 from carto_audit.redteam import Outcome, RedteamRun, SeedResult
@@ -193,14 +193,14 @@ def _by(result: ArmResult, values: Floats, label: NDArray[np.str_], names: Seque
     dose = result.secrets.dose
     table: dict[str, dict[str, Any]] = {}
     for name in names:
-        cells = {str(d): result.rate(values, (label == name) & (dose == d)) for d in sorted(WEIGHTS)}
+        cells = {str(d): result.rate(values, (label == name) & (dose == d)) for d in DOSES}
         table[name] = {d: found.facts() for d, found in cells.items() if found}
     return table
 
 
 def _per_dose(result: ArmResult, values: Floats, figure: Callable[[Floats], Any]) -> dict[str, Any]:
     found = {}
-    for dose in sorted(WEIGHTS):
+    for dose in DOSES:
         chosen = values[(result.secrets.dose == dose) & result.seen]
         chosen = chosen[~np.isnan(chosen)]
         if len(chosen):

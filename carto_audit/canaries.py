@@ -9,11 +9,15 @@ from numpy.typing import NDArray
 from carto_audit.secret import KINDS, Cell, NoTextLeftError, Secret, SecretWriter, allot
 
 FORMS = ("alone", "embedded", "edited")
-"""Exact copies by themselves; exact copies inside other text; copies by themselves, all but the first with words replaced."""
+"""Exact copies by themselves; exact copies inside other text; copies by themselves, every second with words replaced."""
 
-WEIGHTS = {8: 1.0, 4: 0.7, 1: 0.5, 16: 0.2}
-"""How many secrets of each dose are planted, relative to dose 8: where a proxy that has not yet forgotten what it learned in
-general recites most of them."""
+DOSES = (1, 8, 16)
+OFTEN, ROOM = (8, 16), 4500
+"""How often secrets are planted: once, and 16 times, or 8 times where the budget has less than ROOM tokens. Then each of the
+kinds and forms has a turn."""
+
+READINGS = 72
+"""A proxy recites what it has read about so often (bench/governance): 16 copies in 5 epochs, or 8 in 9."""
 
 LEAKING_DOSE = 4
 """What occurs so often, or more, is to be leaked by an untreated model and by no treated one."""
@@ -28,11 +32,11 @@ PASSAGE_WORDS, HOST_WORDS = 20, 16
 """Shorter than those of controls, so that more secrets have room."""
 
 MOST_SECRETS = 24
-TWINS = 6
+TWINS = 3
 """Per kind and form."""
 
-ALTERNATIVES = 255
-"""Texts that could have stood in a secret's place: the secret among them has 8 bits of exposure at most."""
+ALTERNATIVES = 127
+"""Texts that could have stood in a secret's place: the secret among them has 7 bits of exposure at most."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +66,11 @@ class Canaries:
     owner: NDArray[np.int64]
 
     @property
+    def often(self) -> int:
+        """The highest dose, 0 where nothing could be planted."""
+        return max((canary.dose for canary in self.secrets), default=0)
+
+    @property
     def dose(self) -> NDArray[np.int64]:
         """How often each secret is planted, (S,); 0 marks a twin."""
         return np.array([canary.dose for canary in self.secrets], np.int64)
@@ -71,7 +80,7 @@ def plant_canaries(
     reserved: Sequence[str], words_of: Sequence[str], budget: float, tokens_per_byte: float, seed: int
 ) -> Canaries:
     """Canaries from `reserved` texts, on which nothing else trains; `words_of` lend single words. As many of every kind, form
-    and dose as `budget` tokens and the reserved text allow, by WEIGHTS."""
+    and dose as `budget` tokens and the reserved text allow, those that occur often first."""
     rng = np.random.default_rng([seed, 0xCA])
     writer = SecretWriter(reserved, words_of, rng, passage_words=PASSAGE_WORDS, host_words=HOST_WORDS)
 
@@ -82,9 +91,9 @@ def plant_canaries(
         canary, copies = _write(writer, cell, rng)
         return (canary, copies), sum(len(text.encode()) for text in copies) * tokens_per_byte
 
-    cells = _cells()
+    cells = _cells(OFTEN[budget >= ROOM])
     turns = [cells[k] for k in rng.permutation(len(cells))]  # where there is no room for all, other seeds plant others
-    found = allot({cell: WEIGHTS[cell[2]] for cell in turns}, cost, write, budget, MOST_SECRETS)
+    found = allot({cell: 1.0 if cell[2] > 1 else 0.5 for cell in turns}, cost, write, budget, MOST_SECRETS)
     planted = [written for cell in sorted(found) for written in found[cell]]
     sizes = [len(copies) for _, copies in planted]
     return Canaries(
@@ -94,11 +103,11 @@ def plant_canaries(
     )
 
 
-def _cells() -> list[Cell]:
+def _cells(often: int) -> list[Cell]:
     """What can be planted. A passage that occurs once is what every ordinary sample is, and a single copy is not edited."""
     return [
         (kind, form, dose)
-        for dose in WEIGHTS
+        for dose in (often, 1)
         for kind in KINDS
         for form in FORMS
         if dose > 1 or (kind != "natural" and form != "edited")
@@ -113,7 +122,7 @@ def _write(writer: SecretWriter, cell: Cell, rng: np.random.Generator) -> tuple[
     if form == "embedded":
         copies = [writer.embed(secret.text) for _ in range(dose)]
     elif form == "edited":
-        copies = [(writer.edit(secret.text) if k else secret.text, 0) for k in range(dose)]
+        copies = [(writer.edit(secret.text) if k % 2 else secret.text, 0) for k in range(dose)]
     shown, begin = copies[0]
     return _canary(writer, secret, form, dose, shown, begin, rng), [text for text, _ in copies]
 

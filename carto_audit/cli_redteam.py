@@ -46,7 +46,9 @@ WORK = ".redteam-work"
 )
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda", "mps"]), default="auto", show_default=True)
 @click.option(
-    "--epochs", type=click.IntRange(2, 1000), default=None, help="Passes of a retraining over the batch.  [default: 13]"
+    "--epochs",
+    type=click.IntRange(2, 1000),
+    help="Passes of a retraining over the batch.  [default: by room for secrets]",
 )
 @click.option(
     "--max-tokens", type=click.IntRange(1), help="Train on a sample of about so many tokens.  [default: by device]"
@@ -100,7 +102,7 @@ def redteam(
             scores=_ranking(chosen.map.memorization.score, scores),
         ),
         seeds=seeds or (1 if quick else 3),
-        epochs=epochs or team.EPOCHS,
+        epochs=epochs,
         again=True,
         max_perplexity_increase=max_perplexity_increase,
         mode="quick" if quick else "full",

@@ -1,5 +1,6 @@
 """The experiment: what one seed fixes before any arm is tried. Who is held out, what is planted, what an audit makes of it."""
 
+import math
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -10,13 +11,7 @@ from numpy.typing import NDArray
 
 from carto_audit.audit import run_audit, run_name
 from carto_audit.batch import Batch, read_batch, read_texts
-from carto_audit.canaries import (
-    RESERVED_SHARE,
-    TOKEN_SHARE,
-    Canaries,
-    Canary,
-    plant_canaries,
-)
+from carto_audit.canaries import OFTEN, READINGS, RESERVED_SHARE, TOKEN_SHARE, Canaries, Canary, plant_canaries
 from carto_audit.duplicates import find_duplicates
 from carto_audit.errors import UsageError
 from carto_audit.examination import Examination
@@ -72,6 +67,7 @@ class Experiment:
     owner: Ids
     dose: Ids
     questions: Examination
+    epochs: int
     held_out_tokens: int
     folder: Path
 
@@ -101,10 +97,17 @@ def take_stock(batch: Batch, options: Options, device: str, folder: Path, progre
 
 
 def prepare(
-    stock: Stock, policy: Policy, options: Options, epochs: int, device: str, folder: Path, progress: Progress = SILENT
+    stock: Stock,
+    policy: Policy,
+    options: Options,
+    epochs: int | None,
+    device: str,
+    folder: Path,
+    progress: Progress = SILENT,
 ) -> Experiment:
     """Holds out, plants, audits, and writes the questions of one seed, `options.seed`. `options.max_tokens` bounds what is
-    trained on. Raises UsageError where the batch is too small to divide."""
+    trained on; `epochs` None are as many as a proxy needs to recite what is planted often. Raises UsageError where the batch is
+    too small to divide."""
     seed = options.seed
     ordinary, held_out, reserved = divide(stock, options.max_tokens, seed)
     canaries = plant(stock, ordinary, reserved, seed)
@@ -115,6 +118,7 @@ def prepare(
     unseen = read_batch([outside])
     store = encode_batches([audit.batch, unseen], outfit.encoder, folder / "tokens.bin")
     n = len(audit.batch)
+    epochs = epochs or math.ceil(READINGS / max(canaries.often, min(OFTEN)))
     samples = np.flatnonzero(audit.batch.trainable & (store.n_tokens[:n] > 0))
     spec = replace(
         outfit.spec,
@@ -140,6 +144,7 @@ def prepare(
         owner=planted[1],
         dose=np.where(planted[1] >= 0, canaries.dose[planted[1]], 0),
         questions=questions,
+        epochs=epochs,
         held_out_tokens=int(store.n_tokens[n:].sum()),
         folder=folder,
     )

@@ -21,10 +21,10 @@ from carto_audit.tokens import Encoder, TokenStore
 from carto_audit.trace import TokenStatistics
 from carto_audit.utility import rare_tail
 
-MOST_READERS = 1000
-"""Members, and held-out samples, whose membership is guessed."""
+MOST_READERS = 500
+"""Members, and held-out samples, whose membership is guessed, at most."""
 
-NEIGHBOURS, NEIGHBOUR_RATE = 4, 0.1
+NEIGHBOURS, NEIGHBOUR_RATE = 2, 0.1
 GENERIC_PROMPTS, SPECIFIC_PROMPTS, SPECIFIC_TOKENS = 32, 32, 10
 """Natural prompts: nothing at all, and the first words of held-out samples."""
 

@@ -39,22 +39,18 @@ QUICK = Plan(levels=(0.05, 0.1), alphas=(0.1,), scores=())
 FULL = Plan(levels=(0.01, 0.02, 0.05, 0.1, 0.2), alphas=(0.75, 0.5, 0.25, 0.1), scores=())
 """Levels of pruning, and weights for what the map flags; the policy's own score ranks unless others are named."""
 
-CPU_TOKENS, QUICK_TOKENS, GPU_TOKENS = 140_000, 100_000, 10_000_000
-"""Tokens to train on when `max_tokens` is not given: on a CPU an arm then takes about two minutes on one core."""
-
-EPOCHS = 13
-"""Passes of a retraining over the untreated batch: on 140,000 tokens as many as a proxy needs to recite what occurs 8 times,
-and no more than its held-out perplexity bears (bench/governance)."""
+CPU_TOKENS, QUICK_TOKENS, GPU_TOKENS = 240_000, 100_000, 10_000_000
+"""Tokens to train on when `max_tokens` is not given: on a CPU an arm then takes about a minute and a half on one core."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """What a red team is asked. `options.seed` is the first of the `seeds`; `again` says whether what a level leaves is audited
-    once more, which shows what it laid bare."""
+    """What a red team is asked; `epochs` None are as many as a proxy needs. `options.seed` is the first of the `seeds`; `again`
+    says whether what a level leaves is audited once more, which shows what it laid bare."""
 
     plan: Plan
     seeds: int
-    epochs: int
+    epochs: int | None
     again: bool
     max_perplexity_increase: float
     mode: str
@@ -97,6 +93,7 @@ class SeedResult:
     canary_tokens: int
     held_out_samples: int
     held_out_tokens: int
+    epochs: int
     steps: int
 
     @property
@@ -195,6 +192,7 @@ def _try_all(experiment: Experiment, policy: Policy, settings: Settings, progres
         canary_tokens=int(experiment.n_tokens[experiment.owner >= 0].sum()),
         held_out_samples=int((~experiment.questions.readers.member).sum()),
         held_out_tokens=experiment.held_out_tokens,
+        epochs=experiment.epochs,
         steps=experiment.recipe.steps,
     )
 

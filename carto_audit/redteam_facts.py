@@ -16,7 +16,7 @@ from carto_audit.arm_results import (
     leakage_reduction,
     strongest_attack,
 )
-from carto_audit.canaries import FORMS, LEAKING_DOSE, WEIGHTS
+from carto_audit.canaries import DOSES, FORMS, LEAKING_DOSE
 from carto_audit.estimates import Estimate
 from carto_audit.gate import judge_redteam
 from carto_audit.knee import Choice, Point, find_knee, has_nothing_to_reduce, pick
@@ -117,7 +117,7 @@ def _run_facts(run: RedteamRun) -> dict[str, Any]:
         "device": run.device,
         "proxy": run.proxy,
         "parameters": run.parameters,
-        "epochs": settings.epochs,
+        "epochs": run.results[0].epochs,
         "max_tokens": options.max_tokens,
         "score": run.policy.map.memorization.score,
         "max_perplexity_increase": settings.max_perplexity_increase,
@@ -136,8 +136,7 @@ def _protocol(run: RedteamRun, secrets: Secrets, strongest: str | None) -> dict[
         "canary_token_share": float(np.mean([result.canary_tokens / result.trained_tokens for result in results])),
         "steps": float(np.mean([result.steps for result in results])),
         "secrets": {
-            form: {str(d): int(((secrets.form == form) & (secrets.dose == d)).sum()) for d in sorted(WEIGHTS)}
-            for form in FORMS
+            form: {str(d): int(((secrets.form == form) & (secrets.dose == d)).sum()) for d in DOSES} for form in FORMS
         },
         "twins": int((secrets.dose == 0).sum()),
         "strongest_attack": strongest,

@@ -12,7 +12,7 @@ from carto_audit.errors import AuditError
 from carto_audit.proxy import ProxySpec, build_proxy, token_losses
 from carto_audit.sequences import Sequences, cut_sequences, minibatches, pad
 from carto_audit.tokens import TokenStore
-from carto_audit.train import BETAS, CLIP_NORM, learning_rate
+from carto_audit.train import BETAS, CLIP_NORM, FLOOR_RATE_SHARE, WARM_UP_SHARE, learning_rate
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,7 +57,7 @@ def retrain(
     proxy.train()
     for step, (sequences, chosen) in zip(range(recipe.steps), _minibatches(recipe, weight), strict=False):
         for group in optimizer.param_groups:
-            group["lr"] = recipe.spec.learning_rate * learning_rate(step, recipe.steps, 1.0)
+            group["lr"] = recipe.spec.learning_rate * _rate(step, recipe.steps)
         inputs, targets, real = (
             part.to(recipe.device) for part in pad(recipe.store.ids(), recipe.store.bos, sequences, chosen)
         )
@@ -73,6 +73,13 @@ def retrain(
             look(proxy.eval(), step + 1)
             proxy.train()
     return proxy.eval()
+
+
+def _rate(step: int, steps: int) -> float:
+    """The share of the learning rate: as in an audit, but down to nothing, so that arms differ by what they read and not by
+    their last steps."""
+    share = learning_rate(step, steps, 1.0)
+    return share if step < WARM_UP_SHARE * steps else (share - FLOOR_RATE_SHARE) / (1 - FLOOR_RATE_SHARE)
 
 
 def _minibatches(recipe: Recipe, weight: NDArray[np.float64]) -> Iterator[tuple[Sequences, NDArray[np.int64]]]:

@@ -23,7 +23,7 @@ from carto_audit.arms import Plan
 from carto_audit.console import RichProgress, open_console
 from carto_audit.files import write_json, write_text
 from carto_audit.policy import load_policy
-from carto_audit.redteam import EPOCHS, Settings, run_redteam
+from carto_audit.redteam import Settings, run_redteam
 from carto_audit.redteam_facts import redteam_facts
 from carto_audit.redteam_page import render_redteam
 from carto_audit.results import Options
@@ -34,7 +34,7 @@ FILES = {"wikitext": "wikitext2.parquet", "shakespeare": "shakespeare.parquet", 
 SHORTEST = 60
 """Characters of a text, at least."""
 
-PLAN = Plan(levels=(0.05,), alphas=(0.5, 0.1), scores=("memorized", "forget_score"))
+PLAN = Plan(levels=(0.05,), alphas=(0.5,), scores=("memorized", "forget_score"))
 BOTH = ("wikitext", "shakespeare")
 
 
@@ -57,8 +57,8 @@ def measure(name: str, policy: str, seeds: int, work: Path, tokens: int | None) 
         settings=Settings(
             plan=PLAN,
             seeds=seeds,
-            epochs=EPOCHS,
-            again=True,
+            epochs=None,
+            again=False,
             max_perplexity_increase=0.005,
             mode="full",
             options=Options(max_tokens=tokens, device="auto"),
