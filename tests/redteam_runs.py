@@ -4,13 +4,12 @@ import numpy as np
 from tiny import make_batch
 
 from carto_audit.arms import Arm, Plan
-from carto_audit.canaries import FORMS, WEIGHTS
+from carto_audit.canaries import DOSES, FORMS
 from carto_audit.policy import load_policy
 from carto_audit.redteam import Outcome, RedteamRun, SeedResult, Settings
 from carto_audit.results import Options
 from carto_audit.secret import KINDS
 
-DOSES = tuple(sorted(WEIGHTS))
 OFTEN, ONCE = max(DOSES), min(DOSES)
 CELLS = tuple((kind, form, dose) for dose in (*DOSES, 0) for kind in KINDS for form in FORMS)
 """A secret of every kind, form and dose, and a twin of every kind and form."""
@@ -48,7 +47,9 @@ def answers(leaks=lambda k, cell: False, perplexity=50.0, cells=CELLS, **changes
         "run": worst,
         "natural": [False] * len(cells),
         "log_p": [-1.0 if told else -80.0 for told in worst],
-        "exposure": [None if kind == "natural" else 8.0 if told else 1.0 for (kind, *_), told in zip(cells, worst, strict=True)],
+        "exposure": [
+            None if kind == "natural" else 8.0 if told else 1.0 for (kind, *_), told in zip(cells, worst, strict=True)
+        ],
         "membership": membership(),
         "perplexity": perplexity,
         "perplexity_by_part": {"stable_easy": 30.0, "ambiguous_hard": 90.0, "rare_tail": None},
@@ -87,6 +88,7 @@ def seed_result(outcomes, seed=0, cells=CELLS, guessed=()):
         canary_tokens=200,
         held_out_samples=25,
         held_out_tokens=2500,
+        epochs=2,
         steps=40,
     )
 

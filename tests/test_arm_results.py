@@ -4,10 +4,10 @@ import math
 
 import numpy as np
 import pytest
-from redteam_runs import ATTACKS, CELLS, DOSES, OFTEN, ONCE, TOKENS, answers, finished, look, membership, outcome, seed_result
+from redteam_runs import ATTACKS, CELLS, OFTEN, ONCE, TOKENS, answers, finished, look, membership, outcome, seed_result
 
 from carto_audit.arm_results import arm_facts, arm_results, collect_secrets, leakage_reduction, strongest_attack
-from carto_audit.canaries import FORMS, LEAKING_DOSE
+from carto_audit.canaries import DOSES, FORMS, LEAKING_DOSE
 from carto_audit.secret import KINDS
 
 LEAKING = [k for k, (_, _, dose) in enumerate(CELLS) if dose >= LEAKING_DOSE]
@@ -31,9 +31,7 @@ def measure(tmp_path):
     """The facts of every arm, from the outcomes of each seed."""
 
     def measure(*seeds, guessed=()):
-        run = finished(
-            tmp_path, *(seed_result(outcomes, seed=k, guessed=guessed) for k, outcomes in enumerate(seeds))
-        )
+        run = finished(tmp_path, *(seed_result(outcomes, seed=k, guessed=guessed) for k, outcomes in enumerate(seeds)))
         results = arm_results(run, collect_secrets(run))
         return [arm_facts(result, results, strongest_attack(results[0])) for result in results]
 
@@ -90,9 +88,7 @@ def test_each_attack_has_its_own_figure(measure):
     half = [told and k % 2 == 0 for k, told in enumerate(every)]
     (arm,) = measure([untreated(exact=[False] * len(CELLS), near=half, worst=every)])
     assert arm["leakage_by_attack"]["exact"]["value"] == 0
-    assert arm["leakage_by_attack"]["near_verbatim"]["value"] == pytest.approx(
-        np.mean([k % 2 == 0 for k in LEAKING])
-    )
+    assert arm["leakage_by_attack"]["near_verbatim"]["value"] == pytest.approx(np.mean([k % 2 == 0 for k in LEAKING]))
     assert arm["leakage_by_attack"]["worst_case"]["value"] == arm["leakage"]["value"] == 1
 
 

@@ -101,8 +101,7 @@ def test_every_arm_of_a_quick_plan_was_measured(facts):
     for arm in facts["arms"]:
         assert arm["seeds"] == 1
         assert arm["heldout_perplexity"]["value"] < THIN.vocab_size
-        assert 0 <= arm["leakage"]["low"] <= arm["leakage"]["value"] <= arm["leakage"]["high"] <= 1
-        assert 0 <= arm["leakage_by_attack"]["twins"]["value"] <= 0.1
+        assert arm["leakage_by_attack"]["twins"]["value"] == 0
         assert 0.3 < arm["mi_auc"]["value"] <= 1
     assert facts["run"]["parameters"] == parameters_of(THIN)
     assert facts["warnings"]
@@ -148,9 +147,7 @@ def batch_of(undisturbed, policy="loose"):
 
 
 @needs_proc
-def test_killed_after_an_arm_and_continued_it_repeats_no_arm_and_ends_as_if_undisturbed(
-    undisturbed, facts, stoppable
-):
+def test_killed_after_an_arm_and_continued_it_repeats_no_arm_and_ends_as_if_undisturbed(undisturbed, facts, stoppable):
     """It goes on under a policy that now demands a reduction: its treatment is the same one, and its rules decide how it ends."""
     out = undisturbed.cwd / "out" / "killed"
     process = stoppable(*batch_of(undisturbed), "--out", out, cwd=undisturbed.cwd)

@@ -137,7 +137,9 @@ def test_what_is_recommended_makes_a_policy_that_cuts_where_the_level_did(usual,
     facts, _ = usual
     block = yaml.safe_load(facts["recommended"]["yaml"])
     assert block["map"]["memorization"]["threshold"]["absolute"] == pytest.approx(0.81)
-    (tmp_path / "next.yaml").write_text("extends: default\nschema_version: 1\nname: next\n" + facts["recommended"]["yaml"])
+    (tmp_path / "next.yaml").write_text(
+        "extends: default\nschema_version: 1\nname: next\n" + facts["recommended"]["yaml"]
+    )
     policy = load_policy(tmp_path / "next.yaml")
     assert policy.map.memorization.score == "memorized"
     assert policy.map.memorization.threshold.absolute == pytest.approx(0.81)
@@ -323,7 +325,13 @@ def any_seed(draw, kinds, seed):
             "exact": [False] * len(CELLS),
             "natural": [draw(st.booleans())] * len(CELLS),
         }
-        return outcome(kind, answers(leaking(told), draw(numbers), **changes), pruned=draw(st.sampled_from([0, 0.1])), cut=0.5, **arm)
+        return outcome(
+            kind,
+            answers(leaking(told), draw(numbers), **changes),
+            pruned=draw(st.sampled_from([0, 0.1])),
+            cut=0.5,
+            **arm,
+        )
 
     return seed_result(
         [any_outcome(kind, **arm) for kind, arm in kinds],
