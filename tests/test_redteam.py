@@ -1,13 +1,11 @@
 """The whole loop, on real text, as a user runs it: undisturbed, killed and continued, and with arms that cannot be trained."""
 
 import html
-import json
 import os
 import signal
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import pytest
 from audits import snapshot
 from small_redteams import (
