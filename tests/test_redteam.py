@@ -3,6 +3,7 @@
 import html
 import os
 import signal
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -165,13 +166,12 @@ def test_killed_after_an_arm_and_continued_it_repeats_no_arm_and_ends_as_if_undi
     last = {}
     while process.poll() is None:
         last = kept_arms(out) or last
-        if kept and not kept_arms(out).keys() >= kept.keys() and (out / "redteam.json").exists():
-            break
+        time.sleep(0.05)
     done = ended(process)
+    assert (done.code, done.err) == (3, "")
+    assert done.out == f"{out}/redteam.html\n"
     assert {name: last[name] for name in kept} == kept  # not written a second time
     assert len(last) == len({arm["heldout_perplexity"]["value"] for arm in facts["arms"]})
-    assert done.code == 3, done.err
-    assert done.out == f"{out}/redteam.html\n"
     found = read(out)
     (finding,) = found["verdict"]["findings"]
     assert (finding["rule"], finding["outcome"]) == ("cut", "not_measured")
@@ -183,8 +183,6 @@ def test_killed_after_an_arm_and_continued_it_repeats_no_arm_and_ends_as_if_undi
 
 def wait_for_group_to_end(process):
     """Workers notice that nobody listens."""
-    import time
-
     for _ in range(1200):
         try:
             os.killpg(process.pid, 0)
