@@ -308,5 +308,9 @@ def _beats_random(result: ArmResult, results: Sequence[ArmResult]) -> dict[str, 
 
 
 def leakage_reduction(untreated: ArmResult, treated: ArmResult) -> Estimate | None:
-    chosen = untreated.secrets.leaking & untreated.seen & treated.seen
+    """The share of the untreated leakage that a treatment removes; None where one of them failed in a seed of the other: the
+    figure would not be that of the two leakages beside it."""
+    if not np.array_equal(untreated.seen, treated.seen):
+        return None
+    chosen = untreated.secrets.leaking & untreated.seen
     return reduction(untreated.leaked[chosen], treated.leaked[chosen], untreated.secrets.unit[chosen], untreated.seed)

@@ -80,8 +80,7 @@ def plan_arms(plan: Plan, rows: Ranked, seed: int) -> list[Arm]:
             Arm(kind="prune", level=level, score=name, weight=prune(rows.n_tokens, rows.scores[name], level))
             for name in plan.scores
         ]
-        chance = np.random.default_rng([seed, 0x5A, round(1e4 * level)]).random(n)
-        arms.append(Arm(kind="random", level=level, weight=prune(rows.n_tokens, chance, level)))
+        arms.append(Arm(kind="random", level=level, weight=_prune_at_random(rows.n_tokens, level, seed)))
         arms.append(Arm(kind="deduplicate", level=level, weight=prune(rows.n_tokens, _surplus(rows.duplicates), level)))
     arms += [Arm(kind="downweight", alpha=alpha, weight=np.where(rows.flagged, alpha, 1.0)) for alpha in plan.alphas]
     arms.append(Arm(kind="remove_flagged", weight=np.where(rows.flagged, 0.0, 1.0)))
@@ -97,6 +96,17 @@ def prune(n_tokens: NDArray[np.int64], score: Floats, level: float) -> Floats:
     gone = order[np.cumsum(n_tokens[order]) <= level * n_tokens.sum()]
     weight = np.ones(len(n_tokens))
     weight[gone] = 0.0
+    return weight
+
+
+def _prune_at_random(n_tokens: NDArray[np.int64], level: float, seed: int) -> Floats:
+    """Weights (N,): 0 for rows at random while one fits. A long row that does not must not end it, or the control would prune
+    less than what it is held against."""
+    weight, room = np.ones(len(n_tokens)), level * float(n_tokens.sum())
+    for i in np.random.default_rng([seed, 0x5A, round(1e4 * level)]).permutation(len(n_tokens)).tolist():
+        if n_tokens[i] <= room:
+            weight[i] = 0.0
+            room -= float(n_tokens[i])
     return weight
 
 

@@ -112,6 +112,16 @@ def test_random_pruning_takes_as_much_as_pruning_by_score_and_looks_at_no_score(
         assert np.isnan(rows.scores["memorized"][gone(control.weight)]).any()
 
 
+def test_a_long_row_does_not_end_random_pruning():
+    """One row in five is too long for the level. Whichever comes first, the control prunes nearly as much as is allowed."""
+    tokens = np.where(np.arange(100) % 5, 10, 200)
+    for seed in range(20):
+        rows = ranked(n=100, n_tokens=tokens, duplicates=make_duplicates(range(100)))
+        arms = plan_arms(Plan(levels=(0.03,), alphas=(), scores=()), rows, seed)
+        control = next(arm for arm in arms if arm.kind == "random")
+        assert 0.9 * 0.03 < tokens[gone(control.weight)].sum() / tokens.sum() <= 0.03
+
+
 def test_random_pruning_depends_on_the_seed_alone():
     once, again, other = (plan_arms(PLAN, ranked(), seed) for seed in (1, 1, 2))
     at = next(k for k, arm in enumerate(once) if arm.kind == "random")

@@ -8,7 +8,7 @@ from audits import WORDS, sentences
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from carto_audit.canaries import ALTERNATIVES, FORMS, HOST_WORDS, MOST_SECRETS, PASSAGE_WORDS, TWINS, WEIGHTS
+from carto_audit.canaries import ALTERNATIVES, DOSES, FORMS, HOST_WORDS, MOST_SECRETS, OFTEN, PASSAGE_WORDS, ROOM, TWINS
 from carto_audit.canaries import plant_canaries as plant_in
 from carto_audit.secret import EDITED_SHARE, KINDS, SHORTEST_PASSAGE
 
@@ -62,9 +62,16 @@ def test_what_is_planted_never_exceeds_its_budget(budget, seed, texts):
 def test_every_kind_form_and_dose_is_planted_where_there_is_room(canaries):
     cells = {(canary.secret.kind, canary.form, canary.dose) for canary in canaries.secrets}
     once = {(kind, form, 1) for kind in KINDS[:2] for form in FORMS[:2]}
-    often = {(kind, form, dose) for kind in KINDS for form in FORMS for dose in WEIGHTS if dose > 1}
+    often = {(kind, form, canaries.often) for kind in KINDS for form in FORMS}
     twins = {(kind, form, 0) for kind in KINDS for form in FORMS}
     assert cells == once | often | twins
+
+
+def test_the_dose_of_what_is_planted_often_follows_the_room_there_is():
+    assert {1, *OFTEN} == set(DOSES)
+    assert plant(ROOM - 1.0).often == min(OFTEN)
+    assert plant(float(ROOM)).often == max(OFTEN)
+    assert plant(0.0).often == 0
 
 
 def test_each_secret_is_planted_as_often_as_its_dose_says(canaries):
@@ -98,12 +105,12 @@ def test_an_embedded_secret_is_verbatim_in_a_host_of_its_own_each_time(planted):
     assert len(hosts) == len(set(hosts))
 
 
-def test_of_edited_copies_only_the_first_is_exact_and_a_tenth_of_the_words_of_the_others_differ(planted):
+def test_every_second_edited_copy_is_exact_and_a_tenth_of_the_words_of_the_others_differ(planted):
     shares = []
-    for canary, (first, *others) in of_form(planted, "edited"):
-        assert first == canary.secret.text
-        original = first.split()
-        for other in others:
+    for canary, copies in of_form(planted, "edited"):
+        assert set(copies[::2]) == {canary.secret.text}
+        original = canary.secret.text.split()
+        for other in copies[1::2]:
             assert len(other.split()) == len(original)
             shares.append(np.mean([a != b for a, b in zip(original, other.split(), strict=True)]))
     assert min(shares) > 0  # the lent words are none of the reserved ones, so none is replaced by itself
@@ -147,7 +154,7 @@ def test_alternatives_keep_the_beginning_and_the_end_and_differ_between(canaries
         fixed, tail = secret.text[: secret.fixed], secret.text[secret.fixed + secret.free :]
         assert fixed
         assert len(canary.alternatives) == ALTERNATIVES
-        assert len(set(canary.alternatives)) > 0.98 * ALTERNATIVES
+        assert len(set(canary.alternatives)) > 0.95 * ALTERNATIVES
         for text in canary.alternatives:
             assert text.startswith(fixed)
             assert text.endswith(tail)
@@ -200,7 +207,7 @@ def test_a_large_batch_stops_at_enough_secrets():
             cell = (canary.secret.kind, canary.form, canary.dose)
             sizes[cell] = sizes.get(cell, 0) + 1
     assert max(sizes.values()) == MOST_SECRETS
-    assert sizes["random", "alone", 16] == MOST_SECRETS
+    assert sizes["random", "alone", found.often] == MOST_SECRETS
 
 
 def test_more_room_means_more_secrets():

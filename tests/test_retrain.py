@@ -27,6 +27,7 @@ def recipe(folder, samples, steps=20, **changes):
         "store": store,
         "samples": np.arange(len(samples)),
         "steps": steps,
+        "weight_decay": 0.0,
         "seed": 0,
         "device": "cpu",
     }
