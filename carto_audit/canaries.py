@@ -19,7 +19,7 @@ kinds and forms has a turn."""
 READINGS = 96
 """A proxy recites what it has read about so often (bench/governance): 16 copies in 6 epochs, or 8 in 12."""
 
-LEAKING_DOSE = 4
+LEAKING_DOSE = 8
 """What occurs so often, or more, is to be leaked by an untreated model and by no treated one."""
 
 TOKEN_SHARE = 0.02

@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from carto_audit.arms import Arm, Plan, Ranked, cut_score, plan_arms
+from carto_audit.arms import Arm, Plan, Ranked, cut_score, plan_arms, without_repeats
 from carto_audit.audit import run_audit
 from carto_audit.batch import Batch, read_batch, read_texts
 from carto_audit.canaries import LEAKING_DOSE
@@ -231,7 +231,7 @@ def try_arms(
 ) -> dict[str, dict[str, Any]]:
     """What the proxy of each arm answers, by the arm's digest; side by side on the cores of a CPU, one by one elsewhere."""
     trial = Trial(recipe=experiment.recipe, questions=experiment.questions, folder=experiment.folder)
-    distinct = list({arm.digest: arm for arm in reversed(arms)}.values())[::-1]
+    distinct = without_repeats(arms)
     waiting = [arm for arm in distinct if _kept(trial.folder, arm) is None]
     workers = max(1, min(os.cpu_count() or 1, len(waiting))) if experiment.recipe.device == "cpu" else 1
     with progress.task(label, len(distinct), "arms") as advance:
