@@ -35,7 +35,7 @@ from carto_audit.workers import map_shards
 PAUSES = (0.5, 0.6, 0.7, 0.8, 0.9)
 """Shares of the steps after which the untreated proxy is looked at, to compare arms with it at equal perplexity."""
 
-QUICK = Plan(levels=(0.05, 0.1), alphas=(0.1,), scores=())
+QUICK = Plan(levels=(0.05, 0.1), alphas=(), scores=())
 FULL = Plan(levels=(0.01, 0.02, 0.05, 0.1, 0.2), alphas=(0.75, 0.5, 0.25, 0.1), scores=())
 """Levels of pruning, and weights for what the map flags; the policy's own score ranks unless others are named."""
 
