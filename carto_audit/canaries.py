@@ -12,14 +12,14 @@ FORMS = ("alone", "embedded", "edited")
 """Exact copies by themselves; exact copies inside other text; copies by themselves, every second with words replaced."""
 
 DOSES = (1, 8, 16)
-OFTEN, ROOM = (8, 16), 4500
+OFTEN, ROOM = (8, 16), 3000
 """How often secrets are planted: once, and 16 times, or 8 times where the budget has less than ROOM tokens. Then each of the
 kinds and forms has a turn."""
 
-READINGS = 72
-"""A proxy recites what it has read about so often (bench/governance): 16 copies in 5 epochs, or 8 in 9."""
+READINGS = 96
+"""A proxy recites what it has read about so often (bench/governance): 16 copies in 6 epochs, or 8 in 12."""
 
-LEAKING_DOSE = 4
+LEAKING_DOSE = 8
 """What occurs so often, or more, is to be leaked by an untreated model and by no treated one."""
 
 TOKEN_SHARE = 0.02

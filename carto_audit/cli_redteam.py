@@ -103,7 +103,7 @@ def redteam(
         ),
         seeds=seeds or (1 if quick else 3),
         epochs=epochs,
-        again=True,
+        again=not quick,
         max_perplexity_increase=max_perplexity_increase,
         mode="quick" if quick else "full",
         options=Options(**{name: value for name, value in run.items() if value is not None}),

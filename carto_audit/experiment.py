@@ -35,10 +35,11 @@ would be too few samples to tell 1 % of false alarms."""
 LEAST_HELD_OUT, LEAST_TOKENS = 20, 10_000
 """Held-out samples and tokens to train on; with less nothing can be measured."""
 
-RATE_FACTOR, MINIBATCH_FACTOR, WEIGHT_DECAY = 3.0, 4, 0.05
+RATE_FACTOR, MINIBATCH_FACTOR, WEIGHT_DECAY = 2.0, 2, 0.05
 """The learning rate and the minibatch of a retraining over those of an audit's proxies, and its weight decay. An audit has to see
 what could be memorized; a red team needs a model that recites what it read often, while its perplexity is still near its
-lowest, for there an arm's price is not the price of overtraining (bench/governance)."""
+lowest, for there an arm's price is not the price of overtraining. At three times the rate single runs go astray, by a quarter
+of the perplexity (bench/governance)."""
 
 Bools = NDArray[np.bool_]
 Ids = NDArray[np.int64]

@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from carto_audit.arms import Arm, Plan, Ranked, cut_score, plan_arms
+from carto_audit.arms import Arm, Plan, Ranked, cut_score, plan_arms, without_repeats
 from carto_audit.audit import run_audit
 from carto_audit.batch import Batch, read_batch, read_texts
 from carto_audit.canaries import LEAKING_DOSE
@@ -35,11 +35,11 @@ from carto_audit.workers import map_shards
 PAUSES = (0.5, 0.6, 0.7, 0.8, 0.9)
 """Shares of the steps after which the untreated proxy is looked at, to compare arms with it at equal perplexity."""
 
-QUICK = Plan(levels=(0.05, 0.1), alphas=(0.1,), scores=())
+QUICK = Plan(levels=(0.05, 0.1), alphas=(), scores=())
 FULL = Plan(levels=(0.01, 0.02, 0.05, 0.1, 0.2), alphas=(0.75, 0.5, 0.25, 0.1), scores=())
 """Levels of pruning, and weights for what the map flags; the policy's own score ranks unless others are named."""
 
-CPU_TOKENS, QUICK_TOKENS, GPU_TOKENS = 240_000, 100_000, 10_000_000
+CPU_TOKENS, QUICK_TOKENS, GPU_TOKENS = 180_000, 80_000, 10_000_000
 """Tokens to train on when `max_tokens` is not given: on a CPU an arm then takes about a minute and a half on one core."""
 
 
@@ -231,7 +231,7 @@ def try_arms(
 ) -> dict[str, dict[str, Any]]:
     """What the proxy of each arm answers, by the arm's digest; side by side on the cores of a CPU, one by one elsewhere."""
     trial = Trial(recipe=experiment.recipe, questions=experiment.questions, folder=experiment.folder)
-    distinct = list({arm.digest: arm for arm in reversed(arms)}.values())[::-1]
+    distinct = without_repeats(arms)
     waiting = [arm for arm in distinct if _kept(trial.folder, arm) is None]
     workers = max(1, min(os.cpu_count() or 1, len(waiting))) if experiment.recipe.device == "cpu" else 1
     with progress.task(label, len(distinct), "arms") as advance:

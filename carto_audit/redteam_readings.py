@@ -148,16 +148,16 @@ def lead(facts: Mapping[str, Any]) -> str:
     leaks = _with_interval(before["leakage"])
     if ended == "nothing":
         return (
-            f"Trained on the batch as it is, the proxy gives away {leaks} of the secrets planted at least 4 times. "
+            f"Trained on the batch as it is, the proxy gives away {leaks} of the secrets planted at least 8 times. "
             "Too few were learned for a treatment to show what it can do. This is no evidence that the batch is safe."
         )
     if ended == "none" or after is None:
         return (
-            f"Trained on the batch as it is, the proxy gives away {leaks} of the secrets planted at least 4 times. "
+            f"Trained on the batch as it is, the proxy gives away {leaks} of the secrets planted at least 8 times. "
             "No treatment was picked."
         )
     opening = (
-        f"Of the secrets planted at least 4 times, the proxy gives away {leaks} after training on the batch as it is, "
+        f"Of the secrets planted at least 8 times, the proxy gives away {leaks} after training on the batch as it is, "
         f"and {_with_interval(after['leakage'])} after “{after['title']}”."
     )
     if ended == "unclear":
