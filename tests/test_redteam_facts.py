@@ -3,6 +3,7 @@
 import html
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -35,17 +36,17 @@ def said(share, increase=0.0, **changes):
     return answers(leaking(share), 50.0 * (1 + increase), **changes)
 
 
-def seed_of(seed=0, *, base=0.95, treated=(0.4, 0.002), **changes):
+def seed_of(seed=0, *, base=0.95, treated=(0.7, 0.003), **changes):
     """One seed of a plan: untreated, three levels of pruning with their controls, one weight, removal and the policy."""
     on_the_way = [look(0.5, 70.0), look(0.8, 51.0, leaking(0.3))]
     arms = {"untreated": outcome("untreated", said(base, on_the_way=on_the_way))}
-    for level, leaks, increase in zip(LEVELS, (0.5, 0.02, 0.01), (0.001, 0.004, 0.03), strict=True):
+    for level, leaks, increase in zip(LEVELS, (0.6, 0.15, 0.0), (0.001, 0.004, 0.03), strict=True):
         arms[f"prune {level}"] = outcome(
             "prune", said(leaks, increase), pruned=level, level=level, score="memorized", cut=0.9 - level + seed / 100
         )
         arms[f"random {level}"] = outcome("random", said(base, 0.5 * level), pruned=level, level=level)
     arms["downweight"] = outcome("downweight", said(0.3, 0.003), alpha=0.5)
-    arms["remove_flagged"] = outcome("remove_flagged", said(0.03, 0.006), pruned=0.1)
+    arms["remove_flagged"] = outcome("remove_flagged", said(0.3, 0.006), pruned=0.1)
     arms["policy"] = outcome("policy", said(*treated), pruned=0.1)
     assert not set(changes) - set(arms)
     return seed_result((arms | changes).values(), seed=seed)
@@ -267,6 +268,18 @@ def test_a_batch_without_room_for_a_secret_has_nothing_to_reduce(facts_of):
         assert facts["nothing_to_reduce"]
         assert facts["protocol"]["twins"] == 2 * len(cells)
         assert facts["arms"][0]["leakage"] is None
+
+
+def test_hostile_names_of_files_stay_names(tmp_path):
+    name = "::error::[bold]{{ 7*7 }}<img src=x onerror=alert(1)>\x1b[31m\u202e.parquet"
+    run = finished(tmp_path, seed_of(0))
+    path = run.batch.paths[0].with_name(name)
+    facts = redteam_facts(replace(run, batch=replace(run.batch, paths=(path,))))
+    check(facts, tmp_path)
+    assert facts["batch"]["paths"] == [name]
+    page = render_redteam(facts)
+    assert "<img src=x" not in page
+    assert not set(page) & set("\x1b\u202e")
 
 
 RULE = (
