@@ -113,7 +113,9 @@ def test_pruning_and_its_control_take_what_the_level_allows(facts):
     prune, chance = (next(arm for arm in facts["arms"] if arm["arm"] == kind) for kind in ("prune", "random"))
     assert prune["pruned_token_share"] > 0
     assert chance["pruned_token_share"] > 0
-    assert 0 <= prune["newly_flagged"] <= 1
+    assert (
+        prune["newly_flagged"] is None or 0 <= prune["newly_flagged"] <= 1
+    )  # a quick run may leave the second audit out
     assert chance["newly_flagged"] is None
 
 
