@@ -278,7 +278,8 @@ def _matched(result: ArmResult, untreated: ArmResult) -> dict[str, float] | None
 
 
 def _crossing(untreated: Mapping[str, Any], wanted: float, seed: SeedResult) -> tuple[float, float, float] | None:
-    """Where the untreated run last had that perplexity: share of steps, perplexity, leakage, between two looks."""
+    """Where the untreated run first had that perplexity: share of steps, perplexity, leakage, between two looks. A run that
+    learns too long has it twice, and leaks less the first time. None where it never had it, or before anyone looked."""
     if not seed.leaking.any():
         return None
     looks = [look for look in [*untreated["on_the_way"], {"steps_share": 1.0, **untreated}] if look["perplexity"]]
@@ -286,10 +287,12 @@ def _crossing(untreated: Mapping[str, Any], wanted: float, seed: SeedResult) -> 
         (look["steps_share"], look["perplexity"], (np.array(look["worst"]) & ~seed.guessed)[seed.leaking].mean())
         for look in looks
     ]
-    for before, after in reversed(list(zip(places, places[1:], strict=False))):
+    if not places or places[0][1] < wanted:
+        return None
+    for before, after in zip(places, places[1:], strict=False):
         low, high = sorted((before[1], after[1]))
         if low <= wanted <= high:
-            part = (wanted - before[1]) / (after[1] - before[1]) if after[1] != before[1] else 1.0
+            part = (wanted - before[1]) / (after[1] - before[1]) if after[1] != before[1] else 0.0
             steps, _, leaked = (float(a + part * (b - a)) for a, b in zip(before, after, strict=True))
             return steps, wanted, leaked
     return None

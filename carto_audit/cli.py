@@ -149,10 +149,11 @@ def ingest(
     from carto_audit.record import read_baseline
     from carto_audit.redteam_record import read_redteam, redteam_file
     from carto_audit.registry import find_registry
+    from carto_audit.shards import batch_name
     from carto_audit.verdict import exit_code
 
     chosen = load_policy(policy)
-    folder = out or Path(f"{_batch_name(batch[0])}-audit")
+    folder = out or Path(f"{batch_name(batch[0])}-audit")
     accepted = read_baseline(baseline) if baseline else None
     attacked = read_redteam(redteam) if redteam else None
     listed = find_registry(registry) if benchmark or registry or chosen.demanded else None
@@ -201,17 +202,6 @@ def demo(out: Path, seed: int) -> int:
     audit = _audit([str(path)], load_policy("default"), [str(out / scenario.BENCHMARK)], folder, {"seed": seed})
     _show_planted(out, folder)
     return ExitCode.ACCEPTED if audit.verdict.status == "rejected" else int(audit.verdict.exit_code)
-
-
-def _batch_name(first: str) -> str:
-    """The folder's name without suffixes; a glob is named by its folder."""
-    from carto_audit import shards
-
-    path = Path(first)
-    if any(c in path.name for c in "*?[") and not path.exists():
-        path = path.parent
-    name = path.resolve().name if path.is_dir() else shards.bare_name(path)
-    return name.lstrip(".") or "batch"
 
 
 def _audit(

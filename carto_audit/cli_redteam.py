@@ -90,7 +90,7 @@ def redteam(
     from carto_audit.redteam_facts import redteam_facts
     from carto_audit.redteam_page import render_redteam
     from carto_audit.results import Options
-    from carto_audit.shards import bare_name
+    from carto_audit.shards import batch_name
     from carto_audit.work import remove_runs
 
     chosen = load_policy(policy)
@@ -108,7 +108,7 @@ def redteam(
         mode="quick" if quick else "full",
         options=Options(**{name: value for name, value in run.items() if value is not None}),
     )
-    folder = out or Path(f"{bare_name(Path(batch[0]).resolve())}-redteam")
+    folder = out or Path(f"{batch_name(batch[0])}-redteam")
     _open(folder, batch)
     console = open_console(stderr=True)
     found = team.run_redteam(
@@ -146,9 +146,11 @@ def _open(folder: Path, batch: tuple[str, ...]) -> None:
 
     where = safe_inline(str(folder), 160)
     ours = {(folder / name).resolve() for name in REDTEAM_FILES}
-    for path in expand_paths(batch):
-        if path.resolve() in ours or (Path(batch[0]).is_dir() and folder.resolve() == Path(batch[0]).resolve()):
-            raise UsageError(f"{where}: the batch lies there; choose another --out")
+    inside = any(Path(given).is_dir() and folder.resolve().is_relative_to(Path(given).resolve()) for given in batch)
+    if inside or any(path.resolve() in ours for path in expand_paths(batch)):
+        raise UsageError(
+            f"{where}: the batch lies there, and the result would be read as part of it; choose another --out"
+        )
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:

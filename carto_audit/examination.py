@@ -52,6 +52,11 @@ class Readers:
     fold: NDArray[np.int8]
     attacks: tuple[Attack | None, Attack | None]
 
+    @property
+    def held_out(self) -> list[Ids]:
+        """What perplexity is measured on: of each held-out sample what fits the context."""
+        return [text for text, inside in zip(self.texts, self.member, strict=True) if not inside]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Examination:
@@ -114,11 +119,9 @@ def glance(questions: Examination, proxy: nn.Module) -> dict[str, Any]:
     """What tells how far a training is: held-out `perplexity`, and the secrets extracted in the `worst` case, in their order."""
     secrets, spec, bos, device = questions.secrets, questions.spec, questions.bos, questions.device
     found = extract(proxy, [*secrets.targets, *secrets.bare], spec, bos, device, questions.seed)
-    held_out = [
-        text for text, inside in zip(questions.readers.texts, questions.readers.member, strict=True) if not inside
-    ]
+    read = read_statistics(proxy, questions.readers.held_out, spec, bos, device)
     return {
-        "perplexity": perplexity([text.loss for text in read_statistics(proxy, held_out, spec, bos, device)]),
+        "perplexity": perplexity([text.loss for text in read]),
         "worst": worst_case(found, len(secrets.targets), secrets.owner).tolist(),
     }
 

@@ -41,6 +41,10 @@ what could be memorized; a red team needs a model that recites what it read ofte
 lowest, for there an arm's price is not the price of overtraining. At three times the rate single runs go astray, by a quarter
 of the perplexity (bench/governance)."""
 
+AUDIT_ROOM = 2
+"""The audit of the planted batch may read so many times what is trained on, hence all of it: copies of secrets come on top, and
+a row that was left out for want of room would have no score, and be pruned by none."""
+
 Bools = NDArray[np.bool_]
 Ids = NDArray[np.int64]
 
@@ -69,7 +73,6 @@ class Experiment:
     dose: Ids
     questions: Examination
     epochs: int
-    held_out_tokens: int
     folder: Path
 
     @property
@@ -111,6 +114,7 @@ def prepare(
     too small to divide."""
     seed = options.seed
     ordinary, held_out, reserved = divide(stock, options.max_tokens, seed)
+    options = replace(options, max_tokens=options.max_tokens and AUDIT_ROOM * options.max_tokens)
     canaries = plant(stock, ordinary, reserved, seed)
     planted = _write(folder / "planted.parquet", stock, ordinary, canaries, seed)
     outside = _write(folder / "held_out.parquet", stock, held_out, None, seed)[0]
@@ -146,7 +150,6 @@ def prepare(
         dose=np.where(planted[1] >= 0, canaries.dose[planted[1]], 0),
         questions=questions,
         epochs=epochs,
-        held_out_tokens=int(store.n_tokens[n:].sum()),
         folder=folder,
     )
 

@@ -30,6 +30,7 @@ from carto_audit.provenance import package_versions, work_folder
 from carto_audit.proxy import count_parameters, resolve_device
 from carto_audit.results import Options
 from carto_audit.retrain import Recipe, retrain
+from carto_audit.text import safe_inline
 from carto_audit.workers import map_shards
 
 PAUSES = (0.5, 0.6, 0.7, 0.8, 0.9)
@@ -181,7 +182,7 @@ def _try_all(experiment: Experiment, policy: Policy, settings: Settings, progres
     seed = settings.options.seed
     arms = plan_arms(settings.plan, rows, seed)
     answers = try_arms(experiment, arms, progress, f"Seed {seed}: retraining for each arm")
-    again = _audit_again(experiment, arms, policy, settings, progress) if settings.again else {}
+    again = _audit_again(experiment, arms, policy, progress) if settings.again else {}
     doses = np.array([canary.dose for canary in experiment.secrets], np.int64)
     return SeedResult(
         seed=seed,
@@ -190,8 +191,8 @@ def _try_all(experiment: Experiment, policy: Policy, settings: Settings, progres
         outcomes=tuple(_outcome(experiment, rows, arm, answers[arm.digest], again.get(arm.digest)) for arm in arms),
         trained_tokens=int(experiment.n_tokens[experiment.recipe.samples].sum()),
         canary_tokens=int(experiment.n_tokens[experiment.owner >= 0].sum()),
-        held_out_samples=int((~experiment.questions.readers.member).sum()),
-        held_out_tokens=experiment.held_out_tokens,
+        held_out_samples=len(experiment.questions.readers.held_out),
+        held_out_tokens=sum(map(len, experiment.questions.readers.held_out)),
         epochs=experiment.epochs,
         steps=experiment.recipe.steps,
     )
@@ -238,7 +239,14 @@ def try_arms(
         advance(len(distinct) - len(waiting))
         for _ in map_shards(try_arm, trial, waiting, workers, experiment.folder):
             advance(1)
-    return {arm.digest: _kept(trial.folder, arm) or {} for arm in distinct}
+    found = {arm.digest: _kept(trial.folder, arm) for arm in distinct}
+    lost = next((arm for arm in distinct if found[arm.digest] is None), None)
+    if lost is not None:
+        raise AuditError(
+            f"{safe_inline(str(_path(trial.folder, lost)), 160)}: this result is gone (does another run use the folder?); run "
+            "the same command again to continue"
+        )
+    return {digest: said for digest, said in found.items() if said is not None}
 
 
 def try_arm(trial: Trial, arm: Arm) -> None:
@@ -277,20 +285,18 @@ def _kept(folder: Path, arm: Arm) -> dict[str, Any] | None:
     return found
 
 
-def _audit_again(
-    experiment: Experiment, arms: Sequence[Arm], policy: Policy, settings: Settings, progress: Progress
-) -> dict[str, float]:
+def _audit_again(experiment: Experiment, arms: Sequence[Arm], policy: Policy, progress: Progress) -> dict[str, float]:
     """For each level by the policy's score the share of the kept tokens that a second audit flags and the first did not: what
     lay hidden behind what was pruned (Carlini et al. 2022, "The Privacy Onion Effect", arXiv 2206.10469)."""
     found: dict[str, float] = {}
     score = policy.map.memorization.score
     for arm in arms:
         if arm.kind == "prune" and arm.score == score and (arm.weight > 0).any():
-            found[arm.digest] = _newly_flagged(experiment, arm, policy, settings.options, progress)
+            found[arm.digest] = _newly_flagged(experiment, arm, policy, progress)
     return found
 
 
-def _newly_flagged(experiment: Experiment, arm: Arm, policy: Policy, options: Options, progress: Progress) -> float:
+def _newly_flagged(experiment: Experiment, arm: Arm, policy: Policy, progress: Progress) -> float:
     folder = experiment.folder / f"again-{arm.digest}"
     folder.mkdir(exist_ok=True)
     kept = np.flatnonzero(arm.weight > 0)
@@ -298,6 +304,7 @@ def _newly_flagged(experiment: Experiment, arm: Arm, policy: Policy, options: Op
     path = folder / "kept.parquet"
     with atomic_path(path) as temporary:
         pq.write_table(pa.table({"text": pa.array([texts[i] for i in kept.tolist()], pa.large_string())}), temporary)
+    options = experiment.audit.run.options
     second = run_audit([path], policy=policy, work=folder / "audit", options=options, progress=progress)
     before = experiment.audit.sight.quadrant[kept] >= 2
     fresh = (second.sight.quadrant >= 2) & ~before

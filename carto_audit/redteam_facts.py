@@ -164,10 +164,11 @@ def _warnings(run: RedteamRun, arms: Sequence[Mapping[str, Any]], secrets: Secre
         )
     leakage = arms[0]["leakage"]
     if nothing:
-        seen = f"{100 * leakage['value']:.0f} %" if leakage else "none"
         yield (
-            f"nothing to reduce: the untreated proxy recites {seen} of the planted secrets; more epochs or a larger proxy "
-            "would learn them"
+            f"nothing to reduce: the untreated proxy recites {100 * leakage['value']:.0f} % of the planted secrets; more "
+            "epochs or a larger proxy would learn them"
+            if leakage
+            else "nothing to reduce: no leakage was measured on the untreated batch"
         )
     elif leakage["value"] < ENOUGH_LEAKAGE:
         yield (

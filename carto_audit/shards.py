@@ -73,6 +73,15 @@ def bare_name(path: Path) -> str:
     return name
 
 
+def batch_name(first: str) -> str:
+    """What to call a batch after the first of its inputs: a file without suffixes, or a folder; a glob is named by its folder."""
+    path = Path(first)
+    if any(c in path.name for c in "*?[") and not path.exists():
+        path = path.parent
+    name = path.resolve().name if path.is_dir() else bare_name(path)
+    return name.lstrip(".") or "batch"
+
+
 def expand_paths(inputs: Sequence[str | Path]) -> tuple[Path, ...]:
     """Files behind files, directories and globs: sorted inside each input, each file once.
 

@@ -178,11 +178,11 @@ def test_the_untreated_run_is_stopped_where_its_perplexity_was_the_arm_s(measure
     }
 
 
-def test_matching_takes_the_last_crossing_and_the_mean_over_seeds(measure):
+def test_matching_takes_the_first_crossing_and_the_mean_over_seeds(measure):
     falls_and_rises = on_the_way(look(0.5, 60.0), look(0.75, 40.0, leaks_form("alone")))
     falls = on_the_way(look(0.5, 40.0), look(0.9, 40.0, leaks_all))
     _, arm = measure([falls_and_rises, pruned(perplexity=45.0)], [falls, pruned(perplexity=40.0)])
-    first, second = (0.875, (1 / 3 + 1) / 2), (0.9, 1.0)
+    first, second = (0.5 + 0.75 * 0.25, 0.75 / 3), (0.5, 0.0)
     assert arm["matched"]["steps_share"] == pytest.approx((first[0] + second[0]) / 2)
     assert arm["matched"]["leakage"] == pytest.approx((first[1] + second[1]) / 2)
     assert arm["matched"]["perplexity"] == pytest.approx(42.5)
@@ -193,6 +193,8 @@ def test_without_a_crossing_in_every_seed_there_is_no_match(measure):
     for perplexity in (49.0, 61.0):
         _, arm = measure([base, pruned(perplexity=55.0)], [base, pruned(perplexity=perplexity)])
         assert arm["matched"] is None
+    _, arm = measure([on_the_way(look(0.5, 40.0)), pruned(perplexity=45.0)])
+    assert arm["matched"] is None  # it was as bad a model before the first look, and is again while it learns too long
     unmatched, _ = measure([base, pruned(perplexity=55.0)])
     assert unmatched["matched"] is None  # of the untreated run with itself
 

@@ -11,9 +11,9 @@ from audits import run_on_terminal, run_process, sentences, write_parquet
 from quizzes import BELL, ITEMS, write_quiz
 
 from carto_audit import __version__, cli
-from carto_audit.cli import _batch_name
 from carto_audit.errors import AuditError, UsageError
 from carto_audit.outputs import OUTPUTS
+from carto_audit.shards import batch_name
 
 FLAGS = {
     "benchmarks build": "--out --registry --name --map --config --split",
@@ -199,13 +199,13 @@ def test_the_audit_is_named_after_the_batch(tmp_path, monkeypatch, given_path, n
     monkeypatch.chdir(tmp_path)
     (tmp_path / "shards").mkdir()
     (tmp_path / "a[1].parquet").touch()
-    assert _batch_name(given_path) == name
+    assert batch_name(given_path) == name
 
 
 def test_a_folder_given_as_a_dot_is_named_after_itself(tmp_path, monkeypatch):
     (tmp_path / "shards").mkdir()
     monkeypatch.chdir(tmp_path / "shards")
-    assert _batch_name(".") == "shards"
+    assert batch_name(".") == "shards"
 
 
 def test_valid_and_invalid_policies_are_checked_in_one_call(carto, gate, tmp_path):

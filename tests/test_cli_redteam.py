@@ -81,6 +81,22 @@ def test_the_folder_of_the_batch_is_no_place_for_the_result(carto, small, given)
     assert {path: after for path, after in snapshot(small.parent).items() if path in before} == before
 
 
+@pytest.mark.parametrize("place", ["second", "second/below"])
+def test_no_folder_of_the_batch_holds_the_result(carto, small, tmp_path, place):
+    """`redteam.json` would be read as a shard of the batch the next time."""
+    write_batch(tmp_path / "second" / "more.parquet", rows=5)
+    before = snapshot(tmp_path)
+    ended = carto("redteam", small, tmp_path / "second", "--out", tmp_path / place, *QUICK)
+    assert_one_line(ended, 2, "the batch lies there", "choose another --out")
+    assert snapshot(tmp_path) == before
+
+
+def test_a_result_without_a_place_is_named_after_the_batch_as_an_audit_is(carto, small, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    carto("redteam", f"{small.parent}/*.parquet", *QUICK)
+    assert [path.name for path in tmp_path.glob("*-redteam")] == ["in-redteam"]
+
+
 @pytest.mark.parametrize("name", ["redteam.json", "redteam.html"])
 def test_a_batch_with_the_name_of_a_result_is_never_written_over(carto, small, tmp_path, name):
     path = tmp_path / "out" / name

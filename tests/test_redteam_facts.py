@@ -268,6 +268,7 @@ def test_a_batch_without_room_for_a_secret_has_nothing_to_reduce(facts_of):
         assert facts["nothing_to_reduce"]
         assert facts["protocol"]["twins"] == 2 * len(cells)
         assert facts["arms"][0]["leakage"] is None
+        assert not any("would learn them" in warning for warning in facts["warnings"])  # there was nothing to learn
 
 
 def test_hostile_names_of_files_stay_names(tmp_path):
