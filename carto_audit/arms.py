@@ -80,7 +80,11 @@ def plan_arms(plan: Plan, rows: Ranked, seed: int) -> list[Arm]:
             Arm(kind="prune", level=level, score=name, weight=prune(rows.n_tokens, rows.scores[name], level))
             for name in plan.scores
         ]
-        arms.append(Arm(kind="random", level=level, weight=_prune_at_random(rows.n_tokens, level, seed)))
+        arms.append(
+            Arm(
+                kind="random", level=level, weight=prune(rows.n_tokens, _chance(len(rows.n_tokens), level, seed), level)
+            )
+        )
         arms.append(Arm(kind="deduplicate", level=level, weight=prune(rows.n_tokens, _surplus(rows.duplicates), level)))
     arms += [Arm(kind="downweight", alpha=alpha, weight=np.where(rows.flagged, alpha, 1.0)) for alpha in plan.alphas]
     arms.append(Arm(kind="remove_flagged", weight=np.where(rows.flagged, 0.0, 1.0)))
@@ -90,20 +94,11 @@ def plan_arms(plan: Plan, rows: Ranked, seed: int) -> list[Arm]:
 
 def prune(n_tokens: NDArray[np.int64], score: Floats, level: float) -> Floats:
     """Weights (N,): 0 for the rows of highest score that together hold at most `level` of the tokens, 1 for the rest. A row
-    without a score (NaN) stays."""
+    without a score (NaN) stays, and so does one that no longer fits; what follows it may still go, or one long row would
+    spare all others, and random pruning take more than what it is held against."""
     order = np.argsort(-np.where(np.isfinite(score), score, -np.inf), kind="stable")
-    order = order[np.isfinite(score[order])]
-    gone = order[np.cumsum(n_tokens[order]) <= level * n_tokens.sum()]
-    weight = np.ones(len(n_tokens))
-    weight[gone] = 0.0
-    return weight
-
-
-def _prune_at_random(n_tokens: NDArray[np.int64], level: float, seed: int) -> Floats:
-    """Weights (N,): 0 for rows at random while one fits. A long row that does not must not end it, or the control would prune
-    less than what it is held against."""
     weight, room = np.ones(len(n_tokens)), level * float(n_tokens.sum())
-    for i in np.random.default_rng([seed, 0x5A, round(1e4 * level)]).permutation(len(n_tokens)).tolist():
+    for i in order[np.isfinite(score[order])].tolist():
         if n_tokens[i] <= room:
             weight[i] = 0.0
             room -= float(n_tokens[i])
@@ -111,9 +106,13 @@ def _prune_at_random(n_tokens: NDArray[np.int64], level: float, seed: int) -> Fl
 
 
 def cut_score(score: Floats, weight: Floats) -> float | None:
-    """The lowest score of a pruned row: above it everything went. None where nothing was pruned."""
+    """The next number below the score of every pruned row: a threshold that flags them. None where nothing was pruned."""
     gone = score[(weight == 0) & np.isfinite(score)]
-    return float(gone.min()) if len(gone) else None
+    return float(np.nextafter(gone.min(), -np.inf)) if len(gone) else None
+
+
+def _chance(n: int, level: float, seed: int) -> Floats:
+    return np.random.default_rng([seed, 0x5A, round(1e4 * level)]).random(n)
 
 
 def _surplus(duplicates: Duplicates) -> Floats:

@@ -23,7 +23,7 @@ LEAKING_DOSE = 8
 """What occurs so often, or more, is to be leaked by an untreated model and by no treated one."""
 
 TOKEN_SHARE = 0.02
-"""Planted tokens as a share of what is trained on, at most."""
+"""Planted tokens as a share of what is trained on, about: the budget is counted in bytes."""
 
 RESERVED_SHARE = 0.03
 """Tokens of samples without kin that secrets and their hosts are made of, as a share of what is trained on."""

@@ -165,10 +165,14 @@ def divide(stock: Stock, most_tokens: int | None, seed: int) -> tuple[Bools, Boo
     spare = chosen & ~held_out & stock.alone
     reserved = _take(stock.group, size * spare, RESERVED_SHARE * total, seed + 2)
     ordinary = chosen & ~held_out & ~reserved
-    if size[ordinary].sum() < LEAST_TOKENS or held_out.sum() < LEAST_HELD_OUT or not reserved.any():
+    if size[ordinary].sum() < LEAST_TOKENS or held_out.sum() < LEAST_HELD_OUT:
         raise UsageError(
             f"too little text to divide: {int(size[chosen].sum()):,} tokens give {int(size[ordinary].sum()):,} to train on "
             f"and {int(held_out.sum())} held-out samples; a red team needs {LEAST_TOKENS:,} and {LEAST_HELD_OUT}"
+        )
+    if not reserved.any():
+        raise UsageError(
+            "every text of this batch has kin in it, and secrets are made of text without: give it more text"
         )
     return ordinary, held_out, reserved
 

@@ -182,7 +182,7 @@ def _member_cells(arm: Mapping[str, Any], doses: Sequence[int]) -> Iterator[Cell
     for dose in doses:
         yield _cell(f"Exposure, {readings.times(dose)}", arm["exposure"].get(str(dose)), partial(number, digits=1))
     for dose in doses:
-        yield Cell(label=f"Queries, {readings.times(dose)}", text=number(arm["queries"].get(str(dose)), 0))
+        yield Cell(label=f"Queries, {readings.times(dose)}", text=spoken.draws(arm["queries"].get(str(dose))))
     yield _cell("MI-AUC", arm["mi_auc"], partial(number, digits=3))
     yield _cell("TPR at 1 % FPR", arm["tpr_at_1pct_fpr"])
     yield _cell("Unprompted", arm["propensity"])

@@ -1,5 +1,6 @@
 """What the governance loop found in plain words, for its page and the terminal alike. They claim no more than was measured."""
 
+import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -8,6 +9,8 @@ from carto_audit.readings import number, plural
 
 Estimate = Mapping[str, float | None] | None
 """A measured value with its 95 % interval, or None where it cannot be measured."""
+
+MOST_COUNTED = 1_000_000
 
 FORM_WORDS: Mapping[str, str] = {
     "alone": "standing alone",
@@ -254,3 +257,10 @@ def arm_words(arm: Mapping[str, Any]) -> str:
     return f"{arm['title']}: {_with_interval(arm['leakage'])} of the secrets leak, perplexity {change}" + (
         f" ({ranged})" if ranged else ""
     )
+
+
+def draws(count: float | None) -> str:
+    """How often one must draw: a number up to a million, a power of ten beyond."""
+    if count is None or not math.isfinite(count):
+        return "–"
+    return number(count, 0) if count < MOST_COUNTED else f"10^{math.log10(count):.0f}"

@@ -50,32 +50,32 @@ def test_pruning_stays_below_its_level_and_leaves_rows_without_a_score(rows):
 
 
 @given(scored_rows())
-def test_pruning_takes_the_highest_scores_and_as_many_as_the_level_holds(rows):
+def test_pruning_goes_from_the_highest_score_down_and_spares_only_what_does_not_fit(rows):
     tokens, score, level = rows
     weight = prune(tokens, score, level)
-    left = score[(weight > 0) & np.isfinite(score)]
-    if len(gone(weight)) and len(left):
-        assert score[gone(weight)].min() >= left.max()
-    if len(left):
-        following = tokens[(weight > 0) & (score == left.max())]
-        assert tokens[gone(weight)].sum() + following.max() > level * tokens.sum()
+    assert_the_kept_do_not_fit(np.flatnonzero((weight > 0) & np.isfinite(score)), tokens, score, level, weight)
 
 
 @given(scored_rows())
-def test_a_higher_level_prunes_what_a_lower_one_does_and_perhaps_more(rows):
-    tokens, score, level = rows
-    assert set(gone(prune(tokens, score, level / 2))) <= set(gone(prune(tokens, score, level)))
-
-
-@given(scored_rows())
-def test_everything_above_the_cut_was_pruned(rows):
+def test_the_cut_lies_below_all_that_was_pruned_and_above_what_comes_next(rows):
     tokens, score, level = rows
     weight = prune(tokens, score, level)
     cut = cut_score(score, weight)
     assert (cut is None) == (not len(gone(weight)))
     if cut is not None:
-        assert (weight[score > cut] == 0).all()
-        assert (score[gone(weight)] >= cut).all()
+        assert (score[gone(weight)] > cut).all()
+        assert_the_kept_do_not_fit(np.flatnonzero((weight > 0) & (score > cut)), tokens, score, level, weight)
+
+
+def assert_the_kept_do_not_fit(kept, tokens, score, level, weight):
+    for i in kept:
+        before = (weight == 0) & ((score > score[i]) | ((score == score[i]) & (np.arange(len(score)) < i)))
+        assert tokens[before].sum() + tokens[i] > level * tokens.sum() - 1e-6
+
+
+def test_one_long_row_does_not_spare_the_others():
+    weight = prune(np.array([900, 20, 20, 60]), np.array([0.9, 0.8, 0.7, 0.1]), 0.05)
+    assert gone(weight).tolist() == [1, 2]
 
 
 def test_scores_that_are_infinite_rank_nothing():

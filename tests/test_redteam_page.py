@@ -16,6 +16,7 @@ from redteam_facts import (
 from test_report import HOSTILE, Page, poisoned, rows_of, section
 
 from carto_audit.redteam_page import render_redteam
+from carto_audit.redteam_readings import draws
 from carto_audit.report import PAGE_LIMIT
 
 TABLES = ("What leaks", "What it costs", "What an attacker gets")
@@ -206,3 +207,9 @@ def test_the_same_facts_make_the_same_page():
     stored = json.loads(json.dumps(facts))
     assert render_redteam(facts) == render_redteam(stored)
     assert facts == redteam_facts()
+
+
+def test_queries_beyond_a_million_are_powers_of_ten():
+    assert draws(12_345.0) == "12,345"
+    assert draws(6.0e38) == "10^39"
+    assert draws(None) == draws(float("inf")) == "–"
