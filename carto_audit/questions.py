@@ -136,7 +136,7 @@ class Questioner:
             owner=whose,
             free_prompt=tuple(prompt for prompt, _ in free),
             free=tuple(choices for _, choices in free),
-            guessed=np.where(side == 0, knows[0], knows[1]) if n else np.zeros(0, bool),
+            guessed=(side == 0) & knows[0] | (side == 1) & knows[1],
         )
 
     def choices(self, canary: Canary) -> tuple[Ids, ...]:
@@ -149,9 +149,10 @@ class Questioner:
         return tuple(np.array(e.ids, np.int64) for e in encoded)
 
     def unseen_side(self, number: int, owner: Ids) -> int:
-        """The proxy that read fewer copies of a secret: kin share a fold, so as a rule it read none."""
-        sides = self.audit.fold[owner == number]
-        return round(float(sides.mean())) if len(sides) else 0
+        """The proxy that read no copy of a secret: kin share a fold. -1 where they do not, and both have read some; of a twin
+        either has read none."""
+        sides = np.unique(self.audit.fold[owner == number])
+        return int(sides[0]) if len(sides) == 1 else -1 if len(sides) else 0
 
     def readers(self, owner: Ids, held_out: Ids, rng: np.random.Generator) -> tuple[Readers, Ids]:
         """Members and held-out samples, and where they stand in the store. What lent its text to the audit's own controls is
