@@ -40,7 +40,7 @@ QUICK = Plan(levels=(0.05, 0.1), alphas=(), scores=())
 FULL = Plan(levels=(0.01, 0.02, 0.05, 0.1, 0.2), alphas=(0.75, 0.5, 0.25, 0.1), scores=())
 """Levels of pruning, and weights for what the map flags; the policy's own score ranks unless others are named."""
 
-CPU_TOKENS, QUICK_TOKENS, GPU_TOKENS = 180_000, 80_000, 10_000_000
+CPU_TOKENS, QUICK_TOKENS, GPU_TOKENS = 180_000, 110_000, 10_000_000
 """Tokens to train on when `max_tokens` is not given: on a CPU an arm then takes about a minute and a half on one core."""
 
 
