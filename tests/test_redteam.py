@@ -147,13 +147,13 @@ def batch_of(undisturbed, policy="loose"):
     return ("redteam", "batch.parquet", "--policy", f"{policy}.yaml", *QUICK)
 
 
-@needs_proc
 def test_held_out_text_is_counted_as_far_as_it_is_read(facts):
     """Every row of the batch is longer than the thin proxy's context."""
     protocol = facts["protocol"]
     assert 0 < protocol["held_out_tokens"] <= THIN.context * protocol["held_out_samples"]
 
 
+@needs_proc
 def test_killed_after_an_arm_and_continued_it_repeats_no_arm_and_ends_as_if_undisturbed(undisturbed, facts, stoppable):
     """It goes on under a policy that now demands a reduction: its treatment is the same one, and its rules decide how it ends."""
     out = undisturbed.cwd / "out" / "killed"
@@ -173,7 +173,7 @@ def test_killed_after_an_arm_and_continued_it_repeats_no_arm_and_ends_as_if_undi
     process = stoppable(*batch_of(undisturbed, "demanding"), "--out", out, "--quiet", cwd=undisturbed.cwd)
     last = {}
     while process.poll() is None:
-        last = kept_arms(out) or last
+        last |= kept_arms(out)  # what is there no more was removed when all was done
         time.sleep(0.05)
     done = ended(process)
     assert (done.code, done.err) == (3, "")
