@@ -1,6 +1,6 @@
 """Does acting on the map make a model leak less, and at what price? Two corpora, three seeds, every arm with its controls.
 
-    .venv/bin/python bench/governance/run.py                       # both corpora, three seeds, about an hour and a half
+    .venv/bin/python bench/governance/run.py                       # both corpora, three seeds, an hour
     .venv/bin/python bench/governance/run.py --corpus wikitext --seeds 1
     .venv/bin/python bench/governance/run.py --only table          # the table of the results at hand
 
