@@ -73,6 +73,7 @@ class ArmResult:
 
 
 def collect_secrets(run: RedteamRun) -> Secrets:
+    """The secrets of all seeds, in the order of their answers."""
     cells = [cell for result in run.results for cell in result.cells]
     kind, form, dose = (np.array([cell[k] for cell in cells]) for k in range(3))
     return Secrets(
@@ -125,6 +126,7 @@ def _over_seeds(result: ArmResult, attack: str, figure: str) -> Estimate | None:
 
 
 def arm_facts(result: ArmResult, results: Sequence[ArmResult], strongest: str | None) -> dict[str, Any]:
+    """One entry of `arms` in `redteam.json`; `results` hold its controls, the untreated arm first."""
     kind, level, alpha, score = result.key
     secrets, leaked, untreated = result.secrets, result.leaked, results[0]
     change = _changes(result, untreated, lambda answers: answers["perplexity"])

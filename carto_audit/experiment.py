@@ -1,6 +1,7 @@
 """The experiment: what one seed fixes before any arm is tried. Who is held out, what is planted, what an audit makes of it."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -199,6 +200,12 @@ def plant(stock: Stock, ordinary: Bools, reserved: Bools, seed: int) -> Canaries
     )
 
 
+def write_texts(path: Path, texts: Sequence[str]) -> None:
+    """Writes a batch that holds nothing but texts."""
+    with atomic_path(path) as temporary:
+        pq.write_table(pa.table({"text": pa.array(texts, pa.large_string())}), temporary)
+
+
 def _write(path: Path, stock: Stock, chosen: Bools, canaries: Canaries | None, seed: int) -> tuple[Path, Ids]:
     """A batch of some samples and all copies of the secrets, in random order, and whose copy each row is."""
     samples = np.flatnonzero(chosen).tolist()
@@ -206,6 +213,5 @@ def _write(path: Path, stock: Stock, chosen: Bools, canaries: Canaries | None, s
     rows = [texts[i] for i in samples] + (list(canaries.copies) if canaries else [])
     owner = np.concatenate([np.full(len(samples), -1), canaries.owner if canaries else np.empty(0, np.int64)])
     order = np.random.default_rng([seed, 0xD0]).permutation(len(rows))
-    with atomic_path(path) as temporary:
-        pq.write_table(pa.table({"text": pa.array([rows[k] for k in order], pa.large_string())}), temporary)
+    write_texts(path, [rows[k] for k in order])
     return path, owner[order].astype(np.int64)

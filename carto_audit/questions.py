@@ -115,6 +115,7 @@ class Questioner:
         return Target(prompt=own[: max(1, len(own) - len(target.suffix))][-PROMPT_TOKENS:], suffix=target.suffix)
 
     def secrets(self, asked: Sequence[tuple[Canary, Target, int]], owner: Ids) -> Secrets:
+        """What is asked of each secret: canary, target, and its number among all that were planted or are twins."""
         targets = tuple(target for _, target, _ in asked)
         embedded = [k for k, (canary, _, _) in enumerate(asked) if canary.form == "embedded"]
         bare = tuple(self.bare(asked[k][0], targets[k]) for k in embedded)

@@ -10,8 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 import torch
 from numpy.typing import NDArray
 from torch import nn
@@ -22,8 +20,8 @@ from carto_audit.batch import Batch, read_batch, read_texts
 from carto_audit.canaries import LEAKING_DOSE
 from carto_audit.errors import AuditError, UsageError
 from carto_audit.examination import Examination, examine, glance
-from carto_audit.experiment import Experiment, prepare, take_stock
-from carto_audit.files import atomic_path, write_json
+from carto_audit.experiment import Experiment, prepare, take_stock, write_texts
+from carto_audit.files import write_json
 from carto_audit.policy import Policy
 from carto_audit.progress import SILENT, Progress
 from carto_audit.provenance import package_versions, work_folder
@@ -302,8 +300,7 @@ def _newly_flagged(experiment: Experiment, arm: Arm, policy: Policy, progress: P
     kept = np.flatnonzero(arm.weight > 0)
     texts = read_texts(experiment.audit.batch, kept.tolist())
     path = folder / "kept.parquet"
-    with atomic_path(path) as temporary:
-        pq.write_table(pa.table({"text": pa.array([texts[i] for i in kept.tolist()], pa.large_string())}), temporary)
+    write_texts(path, [texts[i] for i in kept.tolist()])
     options = experiment.audit.run.options
     second = run_audit([path], policy=policy, work=folder / "audit", options=options, progress=progress)
     before = experiment.audit.sight.quadrant[kept] >= 2
