@@ -28,7 +28,7 @@ bench-detection: $(VENV)/.dev  ## does the audit see what leaks? A reduced table
 	$(BIN)/python bench/detection/run.py --quick
 
 docs/commands.md: $(VENV)/.installed carto_audit/cli*.py  ## the reference of commands, made of their own help
-	$(BIN)/python -m carto_audit.reference $@
+	$(BIN)/python -m carto_audit.cli.reference $@
 
 wheel: $(VENV)/.installed
 	$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir dist .

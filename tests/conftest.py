@@ -4,7 +4,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from audits import (
+from hypothesis import settings
+
+from carto_audit.cli import main as cli
+from tests.support.audits import (
     GATE,
     NO_ITEMS,
     Ended,
@@ -15,9 +18,6 @@ from audits import (
     write_hostile_folder,
     write_parquet,
 )
-from hypothesis import settings
-
-from carto_audit import cli
 
 settings.register_profile("carto", deadline=None)  # a busy machine is no defect
 settings.load_profile("carto")
@@ -66,7 +66,7 @@ def audited(tmp_path_factory):
 @pytest.fixture(scope="session")
 def reciters(tmp_path_factory):
     """Two proxies that know their texts by heart, and one that was never trained."""
-    from overtrained import Reciters  # loads torch
+    from tests.support.overtrained import Reciters  # loads torch
 
     return Reciters(tmp_path_factory.mktemp("reciters"))
 
@@ -74,7 +74,7 @@ def reciters(tmp_path_factory):
 @pytest.fixture
 def one_thread():
     """torch on one thread: on a busy machine the threads of a small step wait for one another."""
-    from carto_audit.likelihood import one_thread  # loads torch
+    from carto_audit.proxies.likelihood import one_thread  # loads torch
 
     with one_thread():
         yield

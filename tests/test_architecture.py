@@ -105,7 +105,7 @@ def test_a_module_says_in_its_first_line_what_it_is_and_stays_readable(module):
 def loaded_after(*arguments, cwd):
     """Heavy modules that are loaded once the command has run in a process of its own."""
     program = (
-        "import sys; from carto_audit import cli; "
+        "import sys; from carto_audit.cli import main as cli; "
         "code = cli.run(lambda: cli.cli.main(sys.argv[1:], 'carto-audit', standalone_mode=False)); "
         "heavy = sorted({'torch', 'transformers', 'tokenizers', 'matplotlib.pyplot'} & set(sys.modules)); "
         "sys.stderr.write(f'{code} {heavy}')"
@@ -158,7 +158,7 @@ def test_a_card_loads_no_torch(audited, tmp_path):
 def test_importing_the_package_has_no_effect():
     program = (
         "import os, sys, logging; before = dict(os.environ), list(sys.path), logging.root.handlers[:]; "
-        "import carto_audit.batch, carto_audit.report, carto_audit.policy, carto_audit.console; "
+        "import carto_audit.data.batch, carto_audit.report.html, carto_audit.policy.model, carto_audit.report.formats.terminal; "
         "assert before == (dict(os.environ), list(sys.path), logging.root.handlers[:])"
     )
     done = subprocess.run(

@@ -21,11 +21,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from torch import nn
 
-from carto_audit.batch import read_batch
-from carto_audit.exposure import candidate_losses
-from carto_audit.extraction import extract, target_of
-from carto_audit.likelihood import neighbour_losses, one_thread, read_statistics
-from carto_audit.membership import (
+from carto_audit.data.batch import read_batch
+from carto_audit.governance.attacks.exposure import candidate_losses
+from carto_audit.governance.attacks.extraction import extract, target_of
+from carto_audit.governance.attacks.membership import (
     Membership,
     fit_attack,
     learned_features,
@@ -33,9 +32,10 @@ from carto_audit.membership import (
     membership_scores,
     neighbours,
 )
-from carto_audit.proxy import PRESETS, build_proxy
-from carto_audit.tokens import encode_batches, train_encoder
-from carto_audit.train import FoldJob, TrainConfig, load_proxy, train_fold
+from carto_audit.proxies.cross_fit import FoldJob, TrainConfig, load_proxy, train_fold
+from carto_audit.proxies.likelihood import neighbour_losses, one_thread, read_statistics
+from carto_audit.proxies.model import PRESETS, build_proxy
+from carto_audit.proxies.tokens import encode_batches, train_encoder
 
 DATA = Path(__file__).resolve().parents[3] / "shared/data/corpora/wikitext2.parquet"
 PER_GROUP, TOKENS, NEIGHBOURS = 300, 100, 5

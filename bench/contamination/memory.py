@@ -10,8 +10,8 @@ from pathlib import Path
 import pyarrow.parquet as pq
 from run import read
 
-from carto_audit.contamination import find_matches
-from carto_audit.index import build_index
+from carto_audit.benchmarks.index import build_index
+from carto_audit.contamination.check import find_matches
 
 ITEMS, ROWS = 20_000, 2000
 

@@ -15,11 +15,11 @@ import pyarrow.parquet as pq
 import texts
 from texts import Item
 
-from carto_audit.benchmark import Benchmark, read_benchmark
-from carto_audit.contamination import find_matches
-from carto_audit.evidence import Match
-from carto_audit.index import Index, build_index
-from carto_audit.tiers import CONFIRMED, SUSPECTED
+from carto_audit.benchmarks.index import Index, build_index
+from carto_audit.benchmarks.items import Benchmark, read_benchmark
+from carto_audit.contamination.check import find_matches
+from carto_audit.contamination.exact_match import Match
+from carto_audit.contamination.tiers import CONFIRMED, SUSPECTED
 
 CHUNK = 2000
 

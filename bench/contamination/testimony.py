@@ -18,11 +18,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from carto_audit import audit as auditing
-from carto_audit.benchmark import read_benchmark
-from carto_audit.policy import load_policy
-from carto_audit.results import Audit, Options
-from carto_audit.testimony import MEASURED, Item, Summary, summarize, wordings
+from carto_audit.benchmarks.items import read_benchmark
+from carto_audit.pipeline import run as auditing
+from carto_audit.pipeline.item_recall_table import MEASURED, Item, Summary, summarize, wordings
+from carto_audit.pipeline.result import Audit, Options
+from carto_audit.policy.model import load_policy
 
 DATA = Path(__file__).resolve().parents[3] / "shared/data"
 BENCHMARK = DATA / "benchmarks/gsm8k_test.parquet"

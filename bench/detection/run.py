@@ -23,12 +23,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from canaries import CORPORA, FORMS, KINDS, NAMES, TUNED_ON, Row, is_at_hand, ordinary, plant
 
-from carto_audit import audit as auditing
-from carto_audit.controls import Controls
-from carto_audit.policy import load_policy
-from carto_audit.power import Power, measure_detection
-from carto_audit.results import Audit, Options
-from carto_audit.thresholds import QUADRANTS
+from carto_audit.cartography.detection_power import Power, measure_detection
+from carto_audit.cartography.thresholds import QUADRANTS
+from carto_audit.controls.controls import Controls
+from carto_audit.pipeline import run as auditing
+from carto_audit.pipeline.result import Audit, Options
+from carto_audit.policy.model import load_policy
 
 HERE = Path(__file__).resolve().parent
 BENCHMARK = CORPORA.parent / "benchmarks/gsm8k_test.parquet"

@@ -19,14 +19,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from carto_audit.arms import Plan
-from carto_audit.console import RichProgress, open_console
-from carto_audit.files import write_json, write_text
-from carto_audit.policy import load_policy
-from carto_audit.redteam import Settings, run_redteam
-from carto_audit.redteam_facts import redteam_facts
-from carto_audit.redteam_page import render_redteam
-from carto_audit.results import Options
+from carto_audit.governance.arms import Plan
+from carto_audit.governance.facts import redteam_facts
+from carto_audit.governance.report.page import render_redteam
+from carto_audit.governance.run import Settings, run_redteam
+from carto_audit.pipeline.result import Options
+from carto_audit.policy.model import load_policy
+from carto_audit.report.formats.terminal import RichProgress, open_console
+from carto_audit.runtime.files import write_json, write_text
 
 HERE = Path(__file__).resolve().parent
 CORPORA = HERE.parents[2] / "shared/data/corpora"

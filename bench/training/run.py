@@ -21,14 +21,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 
-from carto_audit.batch import read_batch
-from carto_audit.demo import library_texts
-from carto_audit.folds import assign_folds
-from carto_audit.progress import Progress
-from carto_audit.proxy import PRESETS, build_proxy
-from carto_audit.sequences import cut_sequences, pad
-from carto_audit.tokens import TokenStore, encode_batch, train_encoder
-from carto_audit.train import TrainConfig, cross_fit
+from carto_audit.data.batch import read_batch
+from carto_audit.data.demo_batch import library_texts
+from carto_audit.proxies.cross_fit import TrainConfig, cross_fit
+from carto_audit.proxies.folds import assign_folds
+from carto_audit.proxies.minibatches import cut_sequences, pad
+from carto_audit.proxies.model import PRESETS, build_proxy
+from carto_audit.proxies.tokens import TokenStore, encode_batch, train_encoder
+from carto_audit.runtime.progress import Progress
 
 CORPUS = Path(__file__).resolve().parents[3] / "shared/data/corpora/wikitext2.parquet"
 SPEC = PRESETS["nano"]

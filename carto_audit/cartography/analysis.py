@@ -1,0 +1,186 @@
+"""Sight: what the losses of one or several runs show. Scores, how well they see, the map, and why samples are flagged."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from carto_audit.cartography.baselines import DeltaStep, copy_baselines, delta_sweep, trace_baselines
+from carto_audit.cartography.datamap import UNMAPPED, DataMap, Mass, draw_map, masses
+from carto_audit.cartography.detection_power import Ordinary, Power, PowerTable, detection_power, measure_detection
+from carto_audit.cartography.reasons import Reasons, control_ruler, give_reasons
+from carto_audit.cartography.scores import Scores, add_run, burn_in_epochs, score, with_spans_of
+from carto_audit.cartography.thresholds import Epsilon, Threshold
+from carto_audit.controls.controls import Controls
+from carto_audit.data.duplicates import Duplicates, copy_counts
+from carto_audit.traces.trace import TokenLosses, Trace, add_losses, add_trace, running_mean
+
+LEAST_REPEATED = 4
+"""Dose from which exact and edited copies are compared."""
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class View:
+    """What a policy decides about looking: the score of the memorization axis, epsilon, the burn-in, and both rules."""
+
+    score: str
+    epsilon: Epsilon
+    burn_in_share: float
+    thresholds: tuple[Threshold, Threshold]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Subjects:
+    """Who was trained on, in the order of the trace: the batch's N samples, `references` trusted ones, the controls.
+    The arrays (N,) are the batch's; `group` is kinship, `severed_tokens` are known to both sides of the split."""
+
+    n_tokens: NDArray[np.int64]
+    group: NDArray[np.int64]
+    usable: NDArray[np.bool_]
+    severed_tokens: NDArray[np.int64]
+    duplicates: Duplicates
+    references: int
+    controls: Controls
+
+    def parts(self, scores: Scores) -> tuple[Scores, Scores, Scores]:
+        """The scores of the batch, of the reference and of the controls."""
+        n = len(self.n_tokens)
+        ends = (0, n, n + self.references, None)
+        batch, reference, planted = (scores.select(slice(ends[k], ends[k + 1])) for k in range(3))
+        return batch, reference, planted
+
+    def without_reference(self, values: Floats) -> Floats:
+        """The values of the batch and of the controls."""
+        n = len(self.n_tokens)
+        return np.concatenate([values[:n], values[n + self.references :]])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sight:
+    """What the losses show. `statistics` holds every score and baseline of the batch, (N,), by name. `power` is by score,
+    kind, form and dose; `by_copy` compares exact with edited copies of controls. The map is None when a threshold could
+    not be set. `agreement` is the mean Jaccard similarity of the sets that the runs flag, None for a single run."""
+
+    scores: Scores
+    control_scores: Scores
+    statistics: dict[str, Floats]
+    power: PowerTable
+    by_copy: dict[str, Power]
+    datamap: DataMap | None
+    masses: dict[str, Mass]
+    reasons: Reasons
+    sweep: tuple[DeltaStep, ...]
+    agreement: float | None
+    trace: Trace
+    token_losses: TokenLosses
+
+    @property
+    def quadrant(self) -> NDArray[np.int8]:
+        """Quadrant codes, (N,); UNMAPPED everywhere when there is no map."""
+        return _quadrant(self.datamap, len(self.scores.difficulty))
+
+
+def look(runs: Iterable[tuple[Trace, TokenLosses]], subjects: Subjects, view: View, seed: int) -> Sight:
+    """Scores everything, averaged over the `runs`, measures how well that tells controls from samples without kin, and
+    draws the map. Only one run's losses and their mean are held at a time."""
+    scores: Scores | None = None
+    trace: Trace | None = None
+    tokens: TokenLosses | None = None
+    baselines: dict[str, Floats] = {}
+    flagged: list[NDArray[np.bool_]] = []
+    sweep: tuple[DeltaStep, ...] = ()
+    for number, (fresh_trace, fresh_tokens) in enumerate(runs, start=1):
+        fresh = score(fresh_trace, fresh_tokens, view.epsilon, view.burn_in_share)
+        burn_in = burn_in_epochs(fresh_trace.epochs, view.burn_in_share)
+        found = trace_baselines(fresh_trace, burn_in)
+        flagged.append(_flagged(_draw(fresh, subjects, view), len(subjects.n_tokens)))
+        sweep = sweep or delta_sweep(fresh_trace)
+        baselines = {name: running_mean(baselines.get(name), values, number) for name, values in found.items()}
+        scores = add_run(scores, fresh, number)
+        trace, tokens = add_trace(trace, fresh_trace, number), add_losses(tokens, fresh_tokens, number)
+    assert scores is not None  # there is always a run
+    assert trace is not None
+    assert tokens is not None
+    if len(flagged) > 1:
+        scores = with_spans_of(scores, tokens)
+    batch, _, planted = subjects.parts(scores)
+    datamap = _draw(scores, subjects, view)
+    quadrant = _quadrant(datamap, len(subjects.n_tokens))
+    mappable = int(subjects.n_tokens[subjects.usable].sum())
+    ruler = control_ruler(planted.memorization(view.score), subjects.controls)
+    judged = {name: subjects.without_reference(x) for name, x in {**scores.selectable(), **baselines}.items()}
+    counts = _counts(subjects, trained=np.isfinite(batch.difficulty))
+    return Sight(
+        scores=batch,
+        control_scores=planted,
+        statistics={name: values[: len(quadrant)] for name, values in {**judged, **counts}.items()},
+        power=_power(judged, counts, subjects),
+        by_copy=_by_copy(batch, planted, view.score, subjects),
+        datamap=datamap,
+        masses=masses(quadrant, subjects.n_tokens, subjects.group, mappable, seed) if datamap else {},
+        reasons=give_reasons(batch, view.score, quadrant >= 2, subjects.duplicates.cluster_size, ruler),
+        sweep=sweep,
+        agreement=_agreement(flagged),
+        trace=trace,
+        token_losses=tokens,
+    )
+
+
+def _quadrant(datamap: DataMap | None, n: int) -> NDArray[np.int8]:
+    return datamap.quadrant if datamap else np.full(n, UNMAPPED, np.int8)
+
+
+def _draw(scores: Scores, subjects: Subjects, view: View) -> DataMap | None:
+    batch, reference, planted = subjects.parts(scores)
+    return draw_map(batch, subjects.n_tokens, view.score, view.thresholds, planted, subjects.controls, reference)
+
+
+def _flagged(datamap: DataMap | None, n: int) -> NDArray[np.bool_]:
+    return _quadrant(datamap, n) >= 2
+
+
+def _agreement(flagged: Sequence[NDArray[np.bool_]]) -> float | None:
+    pairs = [(int((a & b).sum()), int((a | b).sum())) for a, b in combinations(flagged, 2)]
+    return float(np.mean([both / either if either else 1.0 for both, either in pairs])) if pairs else None
+
+
+def _single(subjects: Subjects) -> NDArray[np.bool_]:
+    """Samples without kin: what recurs is no ordinary text."""
+    alone: NDArray[np.bool_] = (np.bincount(subjects.group)[subjects.group] == 1) & (subjects.severed_tokens == 0)
+    return alone
+
+
+def _counts(subjects: Subjects, trained: NDArray[np.bool_]) -> dict[str, Floats]:
+    """Counts of copies of the batch's samples, then of the controls; NaN for samples that were not `trained` on."""
+    duplicates, controls = subjects.duplicates, subjects.controls
+    exact, near = copy_counts(controls.texts, controls.secret)
+    counts = copy_baselines(np.concatenate([duplicates.copies, exact]), np.concatenate([duplicates.cluster_size, near]))
+    known = np.concatenate([trained, np.ones(len(controls), dtype=bool)])
+    return {name: np.where(known, count, np.nan) for name, count in counts.items()}
+
+
+def _power(judged: dict[str, Floats], counts: dict[str, Floats], subjects: Subjects) -> PowerTable:
+    """Counts of copies are judged against every sample, the rest against samples without kin, of which none has copies."""
+    single = _single(subjects)
+    everyone = np.ones(len(single), dtype=bool)
+    return {
+        **measure_detection(judged, subjects.n_tokens, single, subjects.controls),
+        **measure_detection(counts, subjects.n_tokens, everyone, subjects.controls),
+    }
+
+
+def _by_copy(batch: Scores, planted: Scores, name: str, subjects: Subjects) -> dict[str, Power]:
+    """The power of the score in use for exact and for edited copies of controls planted LEAST_REPEATED times or more."""
+    single, controls = _single(subjects), subjects.controls
+    ordinary = Ordinary.of(batch.memorization(name)[single], subjects.n_tokens[single])
+    if ordinary is None:
+        return {}
+    found = {}
+    for copy, chosen in (("exact", ~controls.edited), ("edited", controls.edited)):
+        repeated = chosen & (controls.dose >= LEAST_REPEATED)
+        found[copy] = detection_power(ordinary, planted.memorization(name)[repeated], controls.secret[repeated])
+    return {copy: power for copy, power in found.items() if power is not None}

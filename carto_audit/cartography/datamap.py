@@ -1,0 +1,230 @@
+"""The map: two axes, two thresholds, four quadrants, and the mass in each. A sample on a threshold is below it."""
+
+import math
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from carto_audit.cartography.detection_power import wilson
+from carto_audit.cartography.scores import Scores
+from carto_audit.cartography.thresholds import QUADRANTS, Threshold
+from carto_audit.controls.controls import Controls
+
+UNMAPPED = -1
+
+_NULL_PERCENTILE = 99
+_NONE = np.empty(0)
+_RESAMPLES = 1000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cut:
+    """One way to set a threshold: its value on the axis, what set it in words, and the share of tokens above it.
+    `fixed_share` says that this share is the same for every batch, by construction."""
+
+    way: str
+    value: float
+    words: str
+    flagged_share: float
+    fixed_share: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Line:
+    """A threshold as drawn: the strictest of its `cuts`."""
+
+    cuts: tuple[Cut, ...]
+
+    @property
+    def drawn(self) -> Cut:
+        """The cut that holds."""
+        return min(self.cuts, key=lambda cut: cut.value)
+
+    @property
+    def value(self) -> float:
+        """Where the line lies on its axis."""
+        return self.drawn.value
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DataMap:
+    """`quadrant` (N,) holds codes into QUADRANTS, UNMAPPED where a sample was not trained on. `memorization` names the
+    score of the vertical axis."""
+
+    score: str
+    quadrant: NDArray[np.int8]
+    difficulty: Line
+    memorization: Line
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mass:
+    """What lies in one part of the map: rows and tokens, their shares, and the 95 % interval of the shares when the map
+    was estimated from a part of the batch (equal to the share when it was not)."""
+
+    rows: int
+    tokens: int
+    row_share: float
+    token_share: float
+    row_interval: tuple[float, float]
+    token_interval: tuple[float, float]
+
+
+def draw_map(
+    scores: Scores,
+    n_tokens: NDArray[np.int64],
+    score: str,
+    rules: tuple[Threshold, Threshold],
+    planted: Scores,
+    controls: Controls,
+    reference: Scores | None = None,
+) -> DataMap | None:
+    """Sets the thresholds of difficulty and memorization by their `rules`, and partitions the samples.
+
+    None when a threshold cannot be set: the score was not measured, or no control of the demanded dose was planted.
+    """
+    hard, memorized = scores.difficulty, scores.memorization(score)
+    trusted = (reference.difficulty, reference.memorization(score)) if reference else (_NONE, _NONE)
+    values = planted.memorization(score)
+    known = controls.dose == (rules[1].control_dose or -1)
+    d_line = _line(rules[0], hard, n_tokens, Yardstick(reference=trusted[0]))
+    yardstick = Yardstick(dose=values[known], null=values[controls.dose == 0], reference=trusted[1])
+    m_line = _line(rules[1], memorized, n_tokens, yardstick)
+    if d_line is None or m_line is None:
+        return None
+    quadrant = partition(hard, memorized, d_line.value, m_line.value)
+    return DataMap(score=score, quadrant=quadrant, difficulty=d_line, memorization=m_line)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Yardstick:
+    """What thresholds are set by, beside the batch: the scores of controls planted as often as the rule says (`dose`), of
+    never-planted ones (`null`), and of a trusted slice (`reference`)."""
+
+    dose: NDArray[np.float64] = field(default_factory=lambda: _NONE)
+    null: NDArray[np.float64] = field(default_factory=lambda: _NONE)
+    reference: NDArray[np.float64] = field(default_factory=lambda: _NONE)
+
+
+def cut(rule: Threshold, way: str, values: NDArray[np.float64], by: Yardstick) -> tuple[float, str] | None:
+    """The threshold on an axis by one of a rule's ways, and in words what set it. None when nothing was measured to set it
+    by.
+
+    `control_dose`: the median of the controls planted so often, or the 99th percentile of the never-planted ones where
+    that is higher.
+    """
+    given = getattr(rule, way)
+    if way == "absolute":
+        return given, "fixed by the policy"
+    if way == "control_dose":
+        return _control_cut(given, _finite(by.dose), _finite(by.null))
+    own = way == "percentile"
+    measured = _finite(values if own else by.reference)
+    words = f"percentile {given:g} of {'this batch, so a fixed share lies above' if own else 'the trusted reference'}"
+    return (float(np.percentile(measured, given)), words) if len(measured) else None
+
+
+def _control_cut(dose: int, planted: NDArray[np.float64], null: NDArray[np.float64]) -> tuple[float, str] | None:
+    if not len(planted) or not len(null):
+        return None
+    median, highest_null = float(np.median(planted)), float(np.percentile(null, _NULL_PERCENTILE))
+    times = "once" if dose == 1 else f"{dose} times"
+    if median >= highest_null:
+        return median, f"median of secrets planted {times}"
+    return highest_null, f"99th percentile of never-planted secrets; those planted {times} lie lower"
+
+
+def _finite(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    finite: NDArray[np.float64] = values[np.isfinite(values)]
+    return finite
+
+
+def partition(
+    difficulty: NDArray[np.float64], memorization: NDArray[np.float64], tau_d: float, tau_m: float
+) -> NDArray[np.int8]:
+    """Codes into QUADRANTS, (N,), by the paper's rules: d > tau_d is hard (bit 0), m > tau_m is memorized (bit 1)."""
+    codes = (difficulty > tau_d).astype(np.int8) + 2 * (memorization > tau_m).astype(np.int8)
+    known = np.isfinite(difficulty) & np.isfinite(memorization)
+    return np.where(known, codes, UNMAPPED).astype(np.int8)
+
+
+def _line(rule: Threshold, values: NDArray[np.float64], n_tokens: NDArray[np.int64], by: Yardstick) -> Line | None:
+    known = np.isfinite(values)
+    found = [(way, cut(rule, way, values, by)) for way in rule.ways]
+    if not known.any() or any(place is None for _, place in found):
+        return None
+    total = max(1, n_tokens[known].sum())
+    cuts = tuple(
+        Cut(
+            way=way,
+            value=place[0],
+            words=place[1],
+            flagged_share=float(n_tokens[known & (values > place[0])].sum() / total),
+            fixed_share=way == "percentile",
+        )
+        for way, place in found
+        if place is not None
+    )
+    return Line(cuts=cuts)
+
+
+def masses(
+    quadrant: NDArray[np.int8], n_tokens: NDArray[np.int64], group: NDArray[np.int64], mappable: int, seed: int
+) -> dict[str, Mass]:
+    """The mass of each quadrant, and of `memorized` (both above the memorization threshold).
+
+    Shares are of the mapped samples. Where these hold fewer tokens than the `mappable` ones of the batch, intervals come
+    from resampling kinship groups, narrowed as the sample nears the whole (finite population correction).
+    """
+    codes = {name: (code,) for code, name in enumerate(QUADRANTS)} | {"memorized": (2, 3)}
+    mapped = quadrant != UNMAPPED
+    tokens, kin = n_tokens[mapped], np.unique(group[mapped], return_inverse=True)[1]
+    unseen = max(0.0, 1 - float(tokens.sum()) / max(1, mappable))
+    return {name: _mass(np.isin(quadrant[mapped], wanted), tokens, kin, unseen, seed) for name, wanted in codes.items()}
+
+
+def _mass(
+    inside: NDArray[np.bool_], n_tokens: NDArray[np.int64], group: NDArray[np.int64], unseen: float, seed: int
+) -> Mass:
+    rows, tokens = int(inside.sum()), int(n_tokens[inside].sum())
+    row_share, token_share = rows / max(1, len(inside)), tokens / max(1, int(n_tokens.sum()))
+    ones = np.ones(len(inside), np.int64)
+    return Mass(
+        rows=rows,
+        tokens=tokens,
+        row_share=row_share,
+        token_share=token_share,
+        row_interval=_interval(row_share, inside, ones, group, unseen, seed),
+        token_interval=_interval(token_share, inside, n_tokens, group, unseen, seed),
+    )
+
+
+def _interval(
+    share: float,
+    inside: NDArray[np.bool_],
+    weight: NDArray[np.int64],
+    group: NDArray[np.int64],
+    unseen: float,
+    seed: int,
+) -> tuple[float, float]:
+    """95 % interval of a weighted share, of which a part `unseen`, 0..1, of the whole was not looked at.
+
+    Whole groups resampled (Poisson bootstrap), but never narrower than Wilson's for as many independent draws as the
+    groups are worth, so that nothing seen is not nothing there; both ends drawn towards the share by the root of `unseen`
+    (finite population correction), and never beyond what would hold if none or all of the unseen part were inside.
+    """
+    if not unseen:
+        return share, share
+    hit, total = np.bincount(group, weight * inside), np.bincount(group, weight)
+    if not total.sum():
+        return 0.0, 1.0
+    rng = np.random.default_rng([seed, 0xB0])
+    times = (rng.poisson(1.0, len(total)) for _ in range(_RESAMPLES))
+    shares = [float(t @ hit) / max(1.0, float(t @ total)) for t in times]
+    low, high = np.percentile(shares, [2.5, 97.5])
+    draws = float(total.sum()) ** 2 / float((total.astype(np.float64) ** 2).sum())
+    wide = wilson(share, draws)
+    low, high = min(float(low), wide[0]), max(float(high), wide[1])
+    width, least = math.sqrt(unseen), share * (1 - unseen)
+    return max(least, share - width * (share - low)), min(least + unseen, share + width * (high - share))

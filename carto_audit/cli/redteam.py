@@ -1,0 +1,157 @@
+"""The command that measures whether acting on the map helps. In the manner of `cli`, which adds it."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from carto_audit.runtime.errors import AuditError, ExitCode, UsageError
+from carto_audit.text.untrusted import safe_inline
+
+REDTEAM_FILES = ("redteam.json", "redteam.html")
+WORK = ".redteam-work"
+
+
+@click.command()
+@click.argument("batch", nargs=-1, required=True, metavar="BATCH...")
+@click.option("--policy", default="default", show_default=True, metavar="NAME|FILE", help="Whose interventions to try.")
+@click.option("--quick", is_flag=True, help="One seed and fewer arms: a quarter of an hour on two cores.")
+@click.option("--seeds", type=click.IntRange(1, 20), help="How often to repeat it all.  [default: 3; quick: 1]")
+@click.option(
+    "--level",
+    "levels",
+    multiple=True,
+    type=click.FloatRange(0, 1, min_open=True, max_open=True),
+    help="Share of the tokens to prune; may be repeated.  [default: 0.01 0.02 0.05 0.1 0.2; quick: 0.05 0.1]",
+)
+@click.option(
+    "--score",
+    "scores",
+    multiple=True,
+    metavar="NAME",
+    help="What ranks the rows, besides the policy's score; may be repeated: forget_score, memorized_share, …",
+)
+@click.option(
+    "--max-perplexity-increase",
+    type=click.FloatRange(0, 1),
+    default=0.01,
+    show_default=True,
+    help="What the pick may cost.",
+)
+@click.option("--out", type=click.Path(path_type=Path), help="Where the result goes.  [default: ./<batch>-redteam]")
+@click.option("--text-column", metavar="NAME", help="Column with the text.  [default: text, content, …]")
+@click.option("--id-column", metavar="NAME", help="Column with unique ids.  [default: file and row number]")
+@click.option(
+    "--proxy", metavar="NAME|FOLDER", help="nano, small, base, or a transformers checkpoint.  [default: by size]"
+)
+@click.option("--device", type=click.Choice(["auto", "cpu", "cuda", "mps"]), default="auto", show_default=True)
+@click.option(
+    "--epochs",
+    type=click.IntRange(2, 1000),
+    help="Passes of a retraining over the batch.  [default: by room for secrets]",
+)
+@click.option(
+    "--max-tokens", type=click.IntRange(1), help="Train on a sample of about so many tokens.  [default: by device]"
+)
+@click.option("--seed", type=click.IntRange(0, 2**31 - 1), default=0, show_default=True)
+@click.option("--quiet", is_flag=True, help="No progress; the result's path.")
+def redteam(
+    batch: tuple[str, ...],
+    policy: str,
+    quick: bool,
+    seeds: int | None,
+    levels: tuple[float, ...],
+    scores: tuple[str, ...],
+    max_perplexity_increase: float,
+    out: Path | None,
+    epochs: int | None,
+    quiet: bool,
+    **run: Any,
+) -> int:
+    """Measure whether acting on the map makes a model leak less, and what that costs.
+
+    Secrets are planted in the batch, which is then audited, treated in several ways, and trained on from scratch, once per way:
+    pruned by the map, at random, by deduplication, down-weighted, and as the policy says. Every model is attacked, and its
+    perplexity measured on text that none of them read. The audit does not know what was planted.
+
+    \b
+    Examples:
+      carto-audit redteam vendor_batch.parquet --quick
+      carto-audit redteam shards/ --policy regulated-health --seeds 5 --out redteam/may
+      carto-audit redteam batch.parquet --level 0.02 --level 0.05 --score forget_score
+    """
+    from carto_audit.data.readers import batch_name
+    from carto_audit.governance import run as team
+    from carto_audit.governance.arms import Plan
+    from carto_audit.governance.facts import redteam_facts
+    from carto_audit.governance.report.page import render_redteam
+    from carto_audit.governance.report.summary import show_redteam
+    from carto_audit.pipeline.result import Options
+    from carto_audit.policy.model import load_policy
+    from carto_audit.report.formats.terminal import RichProgress, open_console
+    from carto_audit.runtime.files import write_json, write_text
+    from carto_audit.runtime.progress import SILENT
+    from carto_audit.runtime.resume import remove_runs
+
+    chosen = load_policy(policy)
+    usual = team.QUICK if quick else team.FULL
+    settings = team.Settings(
+        plan=Plan(
+            levels=tuple(sorted(set(levels))) or usual.levels,
+            alphas=usual.alphas,
+            scores=_ranking(chosen.map.memorization.score, scores),
+        ),
+        seeds=seeds or (1 if quick else 3),
+        epochs=epochs,
+        again=not quick,
+        max_perplexity_increase=max_perplexity_increase,
+        mode="quick" if quick else "full",
+        options=Options(**{name: value for name, value in run.items() if value is not None}),
+    )
+    folder = out or Path(f"{batch_name(batch[0])}-redteam")
+    _open(folder, batch)
+    console = open_console(stderr=True)
+    found = team.run_redteam(
+        batch,
+        policy=chosen,
+        work=folder / WORK,
+        settings=settings,
+        progress=SILENT if quiet else RichProgress(console),
+    )
+    facts = redteam_facts(found)
+    write_text(folder / "redteam.html", render_redteam(facts))
+    write_json(folder / "redteam.json", facts)
+    remove_runs(folder / WORK)
+    if quiet:
+        click.echo(safe_inline(str(folder / "redteam.html"), 400))
+    else:
+        show_redteam(facts, folder, open_console())
+    return facts["verdict"]["exit_code"] if facts["verdict"] else ExitCode.ACCEPTED
+
+
+def _ranking(policy_score: str, others: tuple[str, ...]) -> tuple[str, ...]:
+    """The policy's score, then the others that were asked for. Raises UsageError for one that ranks nothing."""
+    from carto_audit.cartography.scores import SCORES
+
+    for name in others:
+        if name not in SCORES:
+            raise UsageError(f'--score "{safe_inline(name, 40)}": no such score; there are: {", ".join(SCORES)}')
+    return tuple(dict.fromkeys([policy_score, *others]))
+
+
+def _open(folder: Path, batch: tuple[str, ...]) -> None:
+    """Makes the folder; neither the batch nor anything of somebody else's is written over."""
+    from carto_audit.data.readers import expand_paths
+    from carto_audit.runtime.files import reason
+
+    where = safe_inline(str(folder), 160)
+    ours = {(folder / name).resolve() for name in REDTEAM_FILES}
+    inside = any(Path(given).is_dir() and folder.resolve().is_relative_to(Path(given).resolve()) for given in batch)
+    if inside or any(path.resolve() in ours for path in expand_paths(batch)):
+        raise UsageError(
+            f"{where}: the batch lies there, and the result would be read as part of it; choose another --out"
+        )
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise AuditError(f"{where}: cannot be written: {reason(error)}; choose another --out") from error

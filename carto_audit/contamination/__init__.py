@@ -1,0 +1,1 @@
+"""Contamination: benchmark items in a batch. MinHash proposes, exact comparison decides: `open_index`, `check_contamination`."""

@@ -1,0 +1,161 @@
+"""Search: every sample compared with the index, shard by shard, on all cores. Memory is the index, and some shards per core.
+
+A shard is a run of samples of about 8 MB, cut the same whatever the number of workers, so what is found is the same too.
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from carto_audit.benchmarks.index import Index
+from carto_audit.contamination.exact_match import Match
+from carto_audit.contamination.index_file import current_setting
+from carto_audit.data.batch import Batch, TextChunk, iter_texts
+from carto_audit.runtime.engine import map_shards
+from carto_audit.runtime.files import atomic_path
+from carto_audit.runtime.progress import SILENT, Advance, Progress
+
+PARALLEL_BYTES = 32 << 20
+"""A smaller batch is done before workers have started: each takes 0.7 s of CPU to load, one core reads 8 to 40 MB/s."""
+
+MOST_WORKERS = 16
+"""The batch is read by one process, at some 200 MB/s of text: it cannot keep more of them busy."""
+
+FOUND_SCHEMA = pa.schema(
+    {
+        "sample": pa.int64(),
+        "item": pa.int64(),
+        "group": pa.int64(),
+        "tier": pa.int64(),
+        "reason": pa.string(),
+        "answered": pa.bool_(),
+        "supported": pa.bool_(),
+        "near_variant": pa.bool_(),
+        "view": pa.string(),
+        "containment": pa.float64(),
+        "longest_run": pa.int64(),
+        "minhash_estimate": pa.float64(),
+        "sample_start": pa.int64(),
+        "sample_end": pa.int64(),
+        "item_start": pa.int64(),
+        "item_end": pa.int64(),
+    }
+)
+"""A row per match: see `Match`. Items, groups and tiers are numbers of the index, samples those of the batch."""
+
+Find = Callable[[list[str], Index], list[Match]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Search:
+    """What every shard needs: the index, how it is searched, and where what was found is kept; None keeps nothing."""
+
+    index: Index
+    find: Find
+    folder: Path | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Findings:
+    """What one shard holds: its first sample, how many there are, and the matches (FOUND_SCHEMA)."""
+
+    start: int
+    samples: int
+    matches: pa.Table
+
+
+def search_batch(
+    batch: Batch,
+    index: Index,
+    find: Find,
+    *,
+    folder: Path | None = None,
+    workers: int | None = None,
+    progress: Progress = SILENT,
+) -> pa.Table:
+    """All matches of a batch (FOUND_SCHEMA), in its order, whatever the number of workers; None chooses it by the size.
+
+    In `folder` every finished shard is kept, and one that is there already is not searched again. Raises AuditError when
+    a worker dies.
+    """
+    place = folder / f"matches-{_identity(index)}" if folder else None
+    search = Search(index=index, find=find, folder=place)
+    count = workers or choose_workers(int(batch.n_bytes.sum()))
+    parts: dict[int, pa.Table] = {}
+    with progress.task("Looking for benchmark items", len(batch), "samples") as advance:
+        shards = _unfinished(batch, place, parts, advance)
+        with closing(map_shards(search_shard, search, shards, count, folder)) as results:
+            for found in results:
+                parts[found.start] = found.matches
+                advance(found.samples)
+    return pa.concat_tables([FOUND_SCHEMA.empty_table(), *(parts[start] for start in sorted(parts))])
+
+
+def choose_workers(n_bytes: int) -> int:
+    """One process for a batch that is done in a second or two, else one per core, as far as they can be fed."""
+    return 1 if n_bytes < PARALLEL_BYTES else min(os.cpu_count() or 1, MOST_WORKERS)
+
+
+def search_shard(search: Search, shard: TextChunk) -> Findings:
+    """Looks for every item in one shard, and keeps what was found, whole or not at all."""
+    matches = found_table(search.find(shard.texts, search.index), shard.start)
+    if search.folder:
+        with atomic_path(_kept_path(search.folder, shard)) as temporary:
+            pq.write_table(matches, temporary)
+    return Findings(start=shard.start, samples=len(shard.texts), matches=matches)
+
+
+def found_table(matches: list[Match], start: int) -> pa.Table:
+    """Matches as a table (FOUND_SCHEMA), where `Match.row` counts from sample `start`."""
+    spans = ("sample_start", "sample_end", "item_start", "item_end")
+    plain = [name for name in FOUND_SCHEMA.names if name not in ("sample", *spans)]
+    places = [(*match.sample_span, *match.item_span) for match in matches]
+    columns = {
+        "sample": [start + match.row for match in matches],
+        **{name: [getattr(match, name) for match in matches] for name in plain},
+        **{name: [place[k] for place in places] for k, name in enumerate(spans)},
+    }
+    return pa.table({name: columns[name] for name in FOUND_SCHEMA.names}, schema=FOUND_SCHEMA)
+
+
+def _unfinished(batch: Batch, folder: Path | None, parts: dict[int, pa.Table], advance: Advance) -> Iterator[TextChunk]:
+    """The shards that are still to be searched; what an earlier run found in the others goes into `parts`."""
+    for shard in iter_texts(batch):
+        kept = _read_kept(_kept_path(folder, shard)) if folder else None
+        if kept is None:
+            yield shard
+        else:
+            parts[shard.start] = kept
+            advance(len(shard.texts))
+
+
+def _kept_path(folder: Path, shard: TextChunk) -> Path:
+    return folder / f"samples-{shard.start}-{shard.start + len(shard.texts)}.parquet"
+
+
+def _read_kept(path: Path) -> pa.Table | None:
+    """What an earlier run found in a shard; None when it did not come so far, or left what cannot be read."""
+    try:
+        table = pq.read_table(path)
+    except (OSError, pa.ArrowException):
+        return None
+    return table if table.schema.equals(FOUND_SCHEMA) else None
+
+
+def _identity(index: Index) -> str:
+    """Names the index by all that it is made of, so that nothing is continued that another one began."""
+    digest = hashlib.sha256(json.dumps(current_setting(), sort_keys=True).encode())
+    for benchmark in index.benchmarks:
+        digest.update(json.dumps([benchmark.name, benchmark.sha256, benchmark.code]).encode())
+        sink = pa.BufferOutputStream()
+        with pa.ipc.new_stream(sink, benchmark.items.schema) as stream:
+            stream.write_table(benchmark.items.combine_chunks())
+        digest.update(sink.getvalue())
+    return digest.hexdigest()[:16]

@@ -1,0 +1,1 @@
+"""Controls: secrets that we plant ourselves, so that an audit knows how well it sees: `hold_out`, `plant_controls`."""

@@ -1,0 +1,57 @@
+"""Weights: how often a trainer should draw each row, as `apply` writes them."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.dataset as pads
+from numpy.typing import NDArray
+
+from carto_audit.runtime.errors import AuditError
+from carto_audit.text.untrusted import safe_inline
+
+if TYPE_CHECKING:
+    from torch.utils.data import WeightedRandomSampler
+
+WEIGHT = "sample_weight"
+WEIGHT_SCHEMA = pa.schema({"sample_id": pa.large_string(), "row": pa.int64(), WEIGHT: pa.float64()})
+"""`weights.parquet`: every row of the batch in order; weight 0 where it is quarantined, no id where it is unusable."""
+
+
+def read_weights(path: str | Path) -> NDArray[np.float64]:
+    """The weights in `weights.parquet`, in a curated file, or in a folder of those in the order of their names: (rows,).
+
+    Raises AuditError when there are none, or when one is negative or not a number.
+    """
+    where = safe_inline(str(path), 160)
+    try:
+        parts = [pads.dataset(file, format="parquet").to_table(columns=[WEIGHT])[WEIGHT] for file in _files(Path(path))]
+        weights = np.concatenate([part.to_numpy() for part in parts]).astype(np.float64)
+    except (OSError, pa.ArrowException, ValueError) as error:
+        raise AuditError(f"{where}: no weights here: {safe_inline(str(error), 160)}") from error
+    if not np.isfinite(weights).all() or (weights < 0).any():
+        raise AuditError(f"{where}: a weight is negative or not a number; run carto-audit apply again")
+    return weights
+
+
+def _files(path: Path) -> Iterator[Path]:
+    yield from sorted(path.glob("*.parquet")) if path.is_dir() else [path]
+
+
+def sampler(path: str | Path, num_samples: int | None = None, seed: int = 0) -> "WeightedRandomSampler":
+    """Draws rows as often as their weights say, with replacement: for `torch.utils.data.DataLoader(sampler=…)`.
+
+    `path` as for `read_weights`; the data set must have the same rows in the same order. `num_samples` per epoch is the
+    number of rows with any weight unless given. Raises AuditError when no row has a weight above 0.
+    """
+    import torch
+    from torch.utils.data import WeightedRandomSampler
+
+    weights = read_weights(path)
+    drawable = int((weights > 0).sum())
+    if not drawable:
+        raise AuditError(f"{safe_inline(str(path), 160)}: every weight is 0, so there is nothing to draw")
+    generator = torch.Generator().manual_seed(seed)
+    return WeightedRandomSampler(weights.tolist(), num_samples or drawable, replacement=True, generator=generator)

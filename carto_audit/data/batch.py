@@ -1,0 +1,318 @@
+"""A batch: one vendor delivery. Reading it costs one streaming pass; every row ends as a sample or as a named skip."""
+
+import hashlib
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from carto_audit.data import readers as shards
+from carto_audit.runtime.errors import AuditError, UsageError
+from carto_audit.runtime.files import file_sha256
+from carto_audit.runtime.progress import SILENT, Progress
+from carto_audit.text.untrusted import safe_inline
+
+TEXT_COLUMNS = ("text", "content", "body", "document", "raw_content", "passage", "sentence", "completion")
+"""Names under which vendors deliver text, in the order in which they are tried."""
+
+LONGEST_SAMPLE = 1_000_000
+"""Bytes. A longer row would be hundreds of contexts of one voice; it is compared with everything, but not trained on."""
+
+CHUNK_BYTES = 8 << 20
+
+SKIP_REASONS = {
+    "null": "the text is missing",
+    "empty": "the text has no characters",
+    "whitespace": "the text is only whitespace",
+    "undecodable": "the text is not valid UTF-8",
+    "over_long": f"the text is longer than {LONGEST_SAMPLE:,} bytes: checked for duplicates and contamination, not mapped",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Skipped:
+    """Rows that a stage could not use, and why. `rows` are row numbers in the batch, counted from 0."""
+
+    reason: str
+    explanation: str
+    rows: NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Batch:
+    """What a delivery holds. Arrays are aligned with `sample_id`: one entry per row with usable text, in file order.
+
+    `trainable` is False for over-long samples, which duplicates and contamination still see. `file_names` are relative to
+    the folder that all files share, `file_rows` how many rows each has.
+    """
+
+    paths: tuple[Path, ...]
+    digests: tuple[str, ...]
+    """Hex sha256 of each file, aligned with `paths`."""
+    file_names: tuple[str, ...]
+    file_rows: tuple[int, ...]
+    sha256: str
+    """Of the whole batch: see `batch_sha256`."""
+    text_column: str
+    id_column: str | None
+    rows: int
+    sample_id: pa.LargeStringArray
+    row: NDArray[np.int64]
+    n_bytes: NDArray[np.int64]
+    trainable: NDArray[np.bool_]
+    skipped: tuple[Skipped, ...]
+
+    def __len__(self) -> int:
+        return len(self.row)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TextChunk:
+    """Consecutive samples: `texts[k]` belongs to sample `start + k`."""
+
+    start: int
+    texts: list[str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Rows:
+    ids: pa.LargeStringArray | None
+    reason: NDArray[np.int8]  # index into SKIP_REASONS + 1; 0 = usable
+    n_bytes: NDArray[np.int64]
+
+
+_REASONS = tuple(SKIP_REASONS)
+_OVER_LONG = _REASONS.index("over_long") + 1
+
+
+def read_batch(
+    inputs: Sequence[str | Path],
+    *,
+    text_column: str | None = None,
+    id_column: str | None = None,
+    progress: Progress = SILENT,
+) -> Batch:
+    """Reads files, folders and globs of shards once, and says of every row whether its text can be used.
+
+    Raises UsageError for a path or column that does not exist, AuditError for unreadable files, repeated ids and
+    batches without a single usable text.
+    """
+    paths = shards.expand_paths(inputs)
+    text_column, id_column = _find_columns(paths, text_column, id_column)
+    parts: list[_Rows] = []
+    counts: list[int] = []
+    with progress.task("Reading the batch", unit="rows") as advance:
+        for path in paths:
+            counts.append(0)
+            for rows in shards.read_rows(path, text_column, id_column):
+                parts.append(_examine(rows))
+                counts[-1] += len(rows.text)
+                advance(len(rows.text))
+    if sum(counts) == 0:
+        raise AuditError(f"{_describe(paths)}: zero rows: nothing to audit")
+    reason = np.concatenate([part.reason for part in parts])
+    usable = (reason == 0) | (reason == _OVER_LONG)
+    if not (reason == 0).any():
+        raise AuditError(f"{_describe(paths)}: no usable text in {len(reason)} rows: {_count_reasons(reason)}")
+    row = np.flatnonzero(usable).astype(np.int64)
+    digests = tuple(file_sha256(path) for path in paths)
+    names = _names(paths)
+    ids = _given_ids(parts) if id_column else _made_ids(names, counts)
+    if id_column:
+        _check_ids(ids, id_column)
+    return Batch(
+        paths=paths,
+        digests=digests,
+        sha256=batch_sha256(digests),
+        file_names=names,
+        file_rows=tuple(counts),
+        text_column=text_column,
+        id_column=id_column,
+        rows=len(reason),
+        sample_id=ids.take(pa.array(row)),
+        row=row,
+        n_bytes=np.concatenate([part.n_bytes for part in parts])[usable],
+        trainable=reason[usable] == 0,
+        skipped=_skipped(reason),
+    )
+
+
+def iter_texts(batch: Batch, progress: Progress = SILENT, label: str = "Reading texts") -> Iterator[TextChunk]:
+    """Streams the samples' texts in order, in chunks of at most about 8 MB (or one sample).
+
+    Raises AuditError when the files changed since `read_batch`.
+    """
+    row, sample = 0, 0
+    pending: list[str] = []
+    n_bytes = 0
+    with progress.task(label, len(batch), "samples") as advance:
+        for path in batch.paths:
+            for rows in shards.read_rows(path, batch.text_column, None):
+                for value in rows.text:
+                    if sample < len(batch) and batch.row[sample] == row:
+                        pending.append(_decode(value, path))
+                        n_bytes += int(batch.n_bytes[sample])
+                        sample += 1
+                        if n_bytes >= CHUNK_BYTES:
+                            yield TextChunk(start=sample - len(pending), texts=pending)
+                            advance(len(pending))
+                            pending, n_bytes = [], 0
+                    row += 1
+        if pending:
+            yield TextChunk(start=sample - len(pending), texts=pending)
+            advance(len(pending))
+    if row != batch.rows or sample != len(batch):
+        raise AuditError(f"{_describe(batch.paths)}: the files changed while they were audited; run again")
+
+
+def read_texts(batch: Batch, indices: Sequence[int]) -> dict[int, str]:
+    """The texts of a few samples, by sample index. Costs one streaming pass."""
+    wanted = set(indices)
+    found: dict[int, str] = {}
+    for chunk in iter_texts(batch) if wanted else ():
+        for index in wanted.intersection(range(chunk.start, chunk.start + len(chunk.texts))):
+            found[index] = chunk.texts[index - chunk.start]
+    return found
+
+
+def _decode(value: pa.Scalar, path: Path) -> str:
+    try:
+        return bytes(value.as_buffer()).decode("utf-8")
+    except (UnicodeDecodeError, TypeError) as error:
+        raise AuditError(f"{shards.name_of(path)}: the file changed while it was audited; run again") from error
+
+
+def _describe(paths: tuple[Path, ...]) -> str:
+    return shards.name_of(paths[0]) if len(paths) == 1 else f"{shards.name_of(paths[0])} and {len(paths) - 1} more"
+
+
+def _find_columns(paths: tuple[Path, ...], text: str | None, ids: str | None) -> tuple[str, str | None]:
+    """The text and id column, the same in every shard."""
+    first = shards.column_types(paths[0])
+    if not first:
+        raise AuditError(f"{shards.name_of(paths[0])}: zero rows or no columns: nothing to audit")
+    text = text or _guess_text_column(paths[0], first)
+    for path in paths:
+        columns = first if path == paths[0] else shards.column_types(path)
+        for name in filter(None, (text, ids)):
+            if name not in columns:
+                known = ", ".join(safe_inline(c, 40) for c in list(columns)[:12])
+                raise UsageError(f'{shards.name_of(path)}: no column "{safe_inline(name, 40)}"; it has: {known}')
+        if not _holds_text(columns[text]):
+            raise UsageError(f'{shards.name_of(path)}: column "{safe_inline(text, 40)}" is {columns[text]}, not text')
+    return text, ids
+
+
+def _guess_text_column(path: Path, columns: dict[str, pa.DataType]) -> str:
+    textual = [name for name, kind in columns.items() if _holds_text(kind)]
+    for name in TEXT_COLUMNS:
+        if name in textual:
+            return name
+    if len(textual) == 1:
+        return textual[0]
+    known = ", ".join(safe_inline(c, 40) for c in list(columns)[:12])
+    raise UsageError(f"{shards.name_of(path)}: no text column found; name one with --text-column; it has: {known}")
+
+
+def _holds_text(kind: pa.DataType) -> bool:
+    if pa.types.is_dictionary(kind):
+        kind = kind.value_type
+    tests = (
+        pa.types.is_string,
+        pa.types.is_large_string,
+        pa.types.is_string_view,
+        pa.types.is_binary,
+        pa.types.is_large_binary,
+        pa.types.is_binary_view,
+        pa.types.is_null,
+    )
+    return any(test(kind) for test in tests)
+
+
+def _examine(rows: shards.ShardRows) -> _Rows:
+    """The skip reason of each row, or 0. Costs no Python object per row unless some row is not UTF-8."""
+    valid = _valid_utf8(rows.text)
+    n_bytes = pc.fill_null(pc.binary_length(rows.text), 0).to_numpy(zero_copy_only=False).astype(np.int64)
+    null = rows.text.is_null().to_numpy(zero_copy_only=False)
+    decoded = pc.if_else(pa.array(valid), rows.text, pa.scalar(b"", pa.large_binary())).cast(pa.large_string())
+    stripped = pc.utf8_length(pc.utf8_trim_whitespace(decoded))
+    blank = pc.fill_null(stripped, 0).to_numpy(zero_copy_only=False) == 0
+    conditions = (null, n_bytes == 0, ~valid, blank, n_bytes > LONGEST_SAMPLE)
+    names = ("null", "empty", "undecodable", "whitespace", "over_long")
+    codes = [_REASONS.index(name) + 1 for name in names]
+    return _Rows(ids=rows.ids, reason=np.select(conditions, codes, 0).astype(np.int8), n_bytes=n_bytes)
+
+
+def _valid_utf8(text: pa.LargeBinaryArray) -> NDArray[np.bool_]:
+    try:
+        text.cast(pa.large_string())
+    except pa.ArrowInvalid:
+        return np.array([value is None or _is_utf8(value) for value in text.to_pylist()])
+    return np.ones(len(text), dtype=bool)
+
+
+def _is_utf8(value: bytes) -> bool:
+    try:
+        value.decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _count_reasons(reason: NDArray[np.int8]) -> str:
+    return ", ".join(
+        f"{int((reason == i + 1).sum())} {name}" for i, name in enumerate(_REASONS) if (reason == i + 1).any()
+    )
+
+
+def _skipped(reason: NDArray[np.int8]) -> tuple[Skipped, ...]:
+    rows = {name: np.flatnonzero(reason == i + 1).astype(np.int64) for i, name in enumerate(_REASONS)}
+    return tuple(Skipped(reason=n, explanation=SKIP_REASONS[n], rows=r) for n, r in rows.items() if len(r))
+
+
+def _given_ids(parts: list[_Rows]) -> pa.LargeStringArray:
+    return pa.chunked_array([part.ids for part in parts], pa.large_string()).combine_chunks()
+
+
+def _check_ids(ids: pa.LargeStringArray, column: str) -> None:
+    if ids.null_count:
+        raise AuditError(
+            f'column "{safe_inline(column, 40)}": {ids.null_count} rows have no id; drop --id-column or fill them'
+        )
+    if pc.count_distinct(ids).as_py() != len(ids):
+        counted = pc.value_counts(ids)
+        repeated = counted.filter(pc.greater(counted.field("counts"), 1))
+        example = safe_inline(str(repeated.field("values")[0]), 60)
+        raise AuditError(
+            f'column "{safe_inline(column, 40)}": {len(repeated)} ids repeat, for example "{example}"; '
+            "an id must name one row; drop --id-column to number the rows"
+        )
+
+
+def _names(paths: tuple[Path, ...]) -> tuple[str, ...]:
+    """Each file's name relative to the folder that all files share."""
+    folder = Path(os.path.commonpath([p.absolute().parent for p in paths]))
+    return tuple(str(path.absolute().relative_to(folder)).encode("utf-8", "replace").decode() for path in paths)
+
+
+def _made_ids(names: tuple[str, ...], counts: list[int]) -> pa.LargeStringArray:
+    """`<file>:<row in file>`."""
+    made = []
+    for name, count in zip(names, counts, strict=True):
+        numbers = pa.array(np.arange(count)).cast(pa.large_string())
+        made.append(
+            pc.binary_join_element_wise(
+                pa.scalar(name + ":", pa.large_string()), numbers, pa.scalar("", pa.large_string())
+            )
+        )
+    return pa.chunked_array(made, pa.large_string()).combine_chunks()
+
+
+def batch_sha256(digests: Sequence[str]) -> str:
+    """One file: its own sha256. Several: the sha256 of their hex digests, one per line, in order."""
+    return digests[0] if len(digests) == 1 else hashlib.sha256("\n".join(digests).encode()).hexdigest()

@@ -1,0 +1,38 @@
+"""Demands: the benchmarks that a policy wants every batch compared with. A demand that is not met is never a pass."""
+
+from collections.abc import Collection
+from typing import TYPE_CHECKING
+
+from carto_audit.policy.metrics import METRICS
+from carto_audit.policy.model import Policy
+from carto_audit.runtime.errors import UsageError
+from carto_audit.runtime.strict_model import nearest
+from carto_audit.text.untrusted import safe_inline
+
+if TYPE_CHECKING:
+    from carto_audit.benchmarks.registry import Registry
+
+
+def demanded_names(policy: Policy, registry: "Registry | None") -> tuple[str, ...]:
+    """The benchmarks that the policy demands, all of them listed. Raises UsageError in one line where one is not."""
+    for name in policy.demanded:
+        place = policy.place("benchmarks", name)
+        where = f"{place.file}:{place.line}:{place.column}: " if place else ""
+        wanted = f'{where}the policy "{policy.name}" demands the benchmark "{name}"'
+        if registry is None:
+            raise UsageError(
+                f"{wanted}, and there is no benchmarks.yaml here; list it there, or say where with --registry"
+            )
+        if name not in registry.entries:
+            shown, known = safe_inline(str(registry.path), 160), nearest(name, registry.entries)
+            raise UsageError(f"{wanted}, which {shown} does not list{known}; add it there under benchmarks:")
+    return policy.demanded
+
+
+def unmet(policy: Policy, looked_for: Collection[str]) -> dict[str, str]:
+    """The metrics that do not count because the audit did not look for all that the policy demands, with the reason."""
+    missing = [name for name in policy.demanded if name not in looked_for]
+    if not missing:
+        return {}
+    why = f"the policy demands {', '.join(missing)}, which this audit did not look for"
+    return {metric: why for metric in METRICS if metric.startswith("contamination.")}

@@ -1,0 +1,1 @@
+"""Governance: does acting on the map help? `run_redteam` plants, treats, retrains, attacks, and picks the knee."""

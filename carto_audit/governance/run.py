@@ -1,0 +1,308 @@
+"""The red team: a batch is planted, audited, treated in every way of a plan, retrained on, and attacked, seed by seed."""
+
+import json
+import os
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from carto_audit.data.batch import Batch, read_batch, read_texts
+from carto_audit.governance.arms import Arm, Plan, Ranked, cut_score, plan_arms, without_repeats
+from carto_audit.governance.attacks.suite import Examination, examine, glance
+from carto_audit.governance.canaries import LEAKING_DOSE
+from carto_audit.governance.experiment import Experiment, prepare, take_stock, write_texts
+from carto_audit.governance.retrain import Recipe, retrain
+from carto_audit.pipeline.provenance import package_versions, work_folder
+from carto_audit.pipeline.result import Options
+from carto_audit.pipeline.run import run_audit
+from carto_audit.policy.model import Policy
+from carto_audit.proxies.model import count_parameters, resolve_device
+from carto_audit.runtime.engine import map_shards
+from carto_audit.runtime.errors import AuditError, UsageError
+from carto_audit.runtime.files import write_json
+from carto_audit.runtime.progress import SILENT, Progress
+from carto_audit.text.untrusted import safe_inline
+
+PAUSES = (0.5, 0.6, 0.7, 0.8, 0.9)
+"""Shares of the steps after which the untreated proxy is looked at, to compare arms with it at equal perplexity."""
+
+QUICK = Plan(levels=(0.05, 0.1), alphas=(), scores=())
+FULL = Plan(levels=(0.01, 0.02, 0.05, 0.1, 0.2), alphas=(0.75, 0.5, 0.25, 0.1), scores=())
+"""Levels of pruning, and weights for what the map flags; the policy's own score ranks unless others are named."""
+
+CPU_TOKENS, QUICK_TOKENS, GPU_TOKENS = 180_000, 110_000, 10_000_000
+"""Tokens to train on when `max_tokens` is not given: on a CPU an arm then takes about a minute and a half on one core."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """What a red team is asked; `epochs` None are as many as a proxy needs. `options.seed` is the first of the `seeds`; `again`
+    says whether what a level leaves is audited once more, which shows what it laid bare."""
+
+    plan: Plan
+    seeds: int
+    epochs: int | None
+    again: bool
+    max_perplexity_increase: float
+    mode: str
+    options: Options
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trial:
+    """What retraining and asking one proxy takes; pickles small. Outcomes are kept in `folder`."""
+
+    recipe: Recipe
+    questions: Examination
+    folder: Path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """One arm of one seed: what it pruned, the score at which it cut, and the proxy's `answers`, None where nothing was left
+    or training diverged (`failure` says which)."""
+
+    arm: Arm
+    row_tokens: int
+    pruned_tokens: int
+    pruned_canary_share: float | None
+    cut: float | None
+    answers: Mapping[str, Any] | None
+    failure: str | None
+    newly_flagged: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SeedResult:
+    """One seed: its planted secrets and twins as (kind, form, dose), whether an unseen proxy guessed each, and every arm."""
+
+    seed: int
+    cells: tuple[tuple[str, str, int], ...]
+    guessed: NDArray[np.bool_]
+    outcomes: tuple[Outcome, ...]
+    trained_tokens: int
+    canary_tokens: int
+    held_out_samples: int
+    held_out_tokens: int
+    epochs: int
+    steps: int
+
+    @property
+    def leaking(self) -> NDArray[np.bool_]:
+        """Which of the secrets are planted so often that an untreated proxy should leak them."""
+        return np.array([dose >= LEAKING_DOSE for _, _, dose in self.cells], bool)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RedteamRun:
+    """All seeds, and how it was done. `tokens` are those of the whole batch."""
+
+    batch: Batch
+    tokens: int
+    policy: Policy
+    settings: Settings
+    device: str
+    proxy: str
+    parameters: int
+    results: tuple[SeedResult, ...]
+    started_at: str
+    seconds: dict[str, float]
+    packages: dict[str, str]
+
+
+def run_redteam(
+    inputs: Sequence[str | Path], *, policy: Policy, work: Path, settings: Settings, progress: Progress = SILENT
+) -> RedteamRun:
+    """The whole governance loop. `work` keeps every finished arm, so that a killed run goes on where it stopped.
+
+    Raises UsageError and AuditError, each with one line that says the way out.
+    """
+    began, started_at = time.perf_counter(), datetime.now(UTC).isoformat(timespec="seconds")
+    device = resolve_device(settings.options.device)
+    _check_thresholds(policy)
+    options = replace(settings.options, max_tokens=settings.options.max_tokens or _most_tokens(settings.mode, device))
+    settings = replace(settings, options=options)
+    batch = read_batch(inputs, text_column=options.text_column, id_column=options.id_column, progress=progress)
+    folder = work_folder(work, batch, None, options, policy.treatment_sha256, settings.epochs)
+    stock = take_stock(batch, options, device, folder, progress)
+    results: list[SeedResult] = []
+    experiment: Experiment | None = None
+    for number in range(settings.seeds):
+        progress.note(f"seed {number + 1} of {settings.seeds}")
+        seed = options.seed + number
+        place = folder / f"seed-{seed}"
+        place.mkdir(exist_ok=True)
+        ours = replace(options, seed=seed, text_column=None, id_column=None)
+        experiment = prepare(stock, policy, ours, settings.epochs, device, place, progress)
+        results.append(_try_all(experiment, policy, replace(settings, options=ours), progress))
+    assert experiment is not None  # there is always a seed
+    return RedteamRun(
+        batch=batch,
+        tokens=int(stock.n_tokens.sum()),
+        policy=policy,
+        settings=settings,
+        device=device,
+        proxy=experiment.recipe.spec.name,
+        parameters=count_parameters(experiment.recipe.spec),
+        results=tuple(results),
+        started_at=started_at,
+        seconds={"total": round(time.perf_counter() - began, 1)},
+        packages=package_versions(),
+    )
+
+
+def _check_thresholds(policy: Policy) -> None:
+    rules = (policy.map.difficulty.threshold, policy.map.memorization.threshold)
+    if any(rule.reference_percentile is not None for rule in rules):
+        raise UsageError(
+            f'the policy "{policy.name}" cuts the map by reference_percentile, and a red team has no trusted text; '
+            "give it a policy with another threshold"
+        )
+
+
+def _most_tokens(mode: str, device: str) -> int:
+    if device != "cpu":
+        return GPU_TOKENS
+    return QUICK_TOKENS if mode == "quick" else CPU_TOKENS
+
+
+def _try_all(experiment: Experiment, policy: Policy, settings: Settings, progress: Progress) -> SeedResult:
+    """Every arm of one seed. Arms of equal weights are retrained once."""
+    rows = rank(experiment, policy, settings.plan)
+    seed = settings.options.seed
+    arms = plan_arms(settings.plan, rows, seed)
+    answers = try_arms(experiment, arms, progress, f"Seed {seed}: retraining for each arm")
+    again = _audit_again(experiment, arms, policy, progress) if settings.again else {}
+    doses = np.array([canary.dose for canary in experiment.secrets], np.int64)
+    return SeedResult(
+        seed=seed,
+        cells=tuple((canary.secret.kind, canary.form, canary.dose) for canary in experiment.secrets),
+        guessed=experiment.questions.secrets.guessed & (doses > 0),
+        outcomes=tuple(_outcome(experiment, rows, arm, answers[arm.digest], again.get(arm.digest)) for arm in arms),
+        trained_tokens=int(experiment.n_tokens[experiment.recipe.samples].sum()),
+        canary_tokens=int(experiment.n_tokens[experiment.owner >= 0].sum()),
+        held_out_samples=len(experiment.questions.readers.held_out),
+        held_out_tokens=sum(map(len, experiment.questions.readers.held_out)),
+        epochs=experiment.epochs,
+        steps=experiment.recipe.steps,
+    )
+
+
+def rank(experiment: Experiment, policy: Policy, plan: Plan) -> Ranked:
+    """What the audit of the planted batch says of its rows."""
+    sight, actions = experiment.audit.sight, experiment.audit.actions
+    return Ranked(
+        n_tokens=experiment.n_tokens,
+        scores={name: sight.statistics[name] for name in plan.scores or (policy.map.memorization.score,)},
+        flagged=sight.quadrant >= 2,
+        policy_weight=actions.weight,
+        duplicates=experiment.audit.duplicates,
+    )
+
+
+def _outcome(
+    experiment: Experiment, rows: Ranked, arm: Arm, answered: Mapping[str, Any], newly_flagged: float | None
+) -> Outcome:
+    copies = experiment.dose >= LEAKING_DOSE
+    gone = arm.weight == 0
+    return Outcome(
+        arm=arm,
+        row_tokens=int(rows.n_tokens.sum()),
+        pruned_tokens=int(rows.n_tokens[gone].sum()),
+        pruned_canary_share=float(gone[copies].mean()) if copies.any() else None,
+        cut=cut_score(rows.scores[arm.score], arm.weight) if arm.kind == "prune" and arm.score else None,
+        answers=answered.get("answers"),
+        failure=answered.get("failure"),
+        newly_flagged=newly_flagged,
+    )
+
+
+def try_arms(
+    experiment: Experiment, arms: Sequence[Arm], progress: Progress = SILENT, label: str = "Retraining"
+) -> dict[str, dict[str, Any]]:
+    """What the proxy of each arm answers, by the arm's digest; side by side on the cores of a CPU, one by one elsewhere."""
+    trial = Trial(recipe=experiment.recipe, questions=experiment.questions, folder=experiment.folder)
+    distinct = without_repeats(arms)
+    waiting = [arm for arm in distinct if _kept(trial.folder, arm) is None]
+    workers = max(1, min(os.cpu_count() or 1, len(waiting))) if experiment.recipe.device == "cpu" else 1
+    with progress.task(label, len(distinct), "arms") as advance:
+        advance(len(distinct) - len(waiting))
+        for _ in map_shards(try_arm, trial, waiting, workers, experiment.folder):
+            advance(1)
+    found = {arm.digest: _kept(trial.folder, arm) for arm in distinct}
+    lost = next((arm for arm in distinct if found[arm.digest] is None), None)
+    if lost is not None:
+        raise AuditError(
+            f"{safe_inline(str(_path(trial.folder, lost)), 160)}: this result is gone (does another run use the folder?); run "
+            "the same command again to continue"
+        )
+    return {digest: said for digest, said in found.items() if said is not None}
+
+
+def try_arm(trial: Trial, arm: Arm) -> None:
+    """Retrains one proxy, asks it everything, and leaves the answers in the trial's folder."""
+    recipe, questions = trial.recipe, trial.questions
+    weight = arm.weight[recipe.samples]
+    seen: list[dict[str, Any]] = []
+
+    def look(proxy: nn.Module, step: int) -> None:
+        seen.append({"steps_share": step / recipe.steps, **glance(questions, proxy)})
+
+    pauses = [round(share * recipe.steps) for share in PAUSES] if arm.kind == "untreated" else []
+    threads = torch.get_num_threads()
+    if recipe.device == "cpu":
+        torch.set_num_threads(1)
+    try:
+        proxy = retrain(recipe, weight, pauses=pauses, look=look)
+        found: dict[str, Any] = {"answers": {**examine(questions, proxy), "on_the_way": seen}}
+    except AuditError as error:
+        found = {"failure": str(error)}
+    finally:
+        torch.set_num_threads(threads)
+    write_json(_path(trial.folder, arm), found)
+
+
+def _path(folder: Path, arm: Arm) -> Path:
+    return folder / f"arm-{arm.digest}.json"
+
+
+def _kept(folder: Path, arm: Arm) -> dict[str, Any] | None:
+    """What is left of an arm that was tried before; None where nothing is, or nothing that can be read."""
+    try:
+        found: dict[str, Any] = json.loads(_path(folder, arm).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return found
+
+
+def _audit_again(experiment: Experiment, arms: Sequence[Arm], policy: Policy, progress: Progress) -> dict[str, float]:
+    """For each level by the policy's score the share of the kept tokens that a second audit flags and the first did not: what
+    lay hidden behind what was pruned (Carlini et al. 2022, "The Privacy Onion Effect", arXiv 2206.10469)."""
+    found: dict[str, float] = {}
+    score = policy.map.memorization.score
+    for arm in arms:
+        if arm.kind == "prune" and arm.score == score and (arm.weight > 0).any():
+            found[arm.digest] = _newly_flagged(experiment, arm, policy, progress)
+    return found
+
+
+def _newly_flagged(experiment: Experiment, arm: Arm, policy: Policy, progress: Progress) -> float:
+    folder = experiment.folder / f"again-{arm.digest}"
+    folder.mkdir(exist_ok=True)
+    kept = np.flatnonzero(arm.weight > 0)
+    texts = read_texts(experiment.audit.batch, kept.tolist())
+    path = folder / "kept.parquet"
+    write_texts(path, [texts[i] for i in kept.tolist()])
+    options = experiment.audit.run.options
+    second = run_audit([path], policy=policy, work=folder / "audit", options=options, progress=progress)
+    before = experiment.audit.sight.quadrant[kept] >= 2
+    fresh = (second.sight.quadrant >= 2) & ~before
+    return float(second.n_tokens[fresh].sum() / max(1, second.n_tokens.sum()))

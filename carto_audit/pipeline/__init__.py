@@ -1,0 +1,1 @@
+"""Pipeline: the order of the stages, from a batch to a verdict and its files: `run_audit`, `write_outputs`."""

@@ -1,0 +1,177 @@
+"""The hearing: two proxies are asked about benchmark items, which one of them has read. Costs forward passes only."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from carto_audit.pipeline.item_recall_table import Wording
+from carto_audit.proxies.generation import extend
+from carto_audit.proxies.likelihood import one_thread, text_losses
+from carto_audit.proxies.model import ProxySpec
+from carto_audit.proxies.tokens import Encoder, TokenStore
+from carto_audit.text.perturbation import Vocabulary, reword
+
+REWORDINGS, OPTIONS = 9, 3
+"""Of so many rewordings of a question, so many become the wrong options of its quiz: those that both proxies together find
+likeliest. Taken as they come, a proxy that never read the question tells it from nearly all, and nothing is left to gain."""
+
+SAMPLES, TEMPERATURE = 12, 0.8
+OUTPUT_TOKENS, MOST_EDITS = 20, 1
+"""CDD (Dong et al. 2024, arXiv 2402.15938): outputs drawn at temperature 0.8 within an edit distance of 5 % of the greedy
+one; there 50 of up to 100 tokens, here fewer and shorter. Of two outputs of one length, a single edit is a substitution."""
+
+PROMPT_TOKENS, PROMPT_STEP = 48, 8
+"""Prompts are the end of the question: so many tokens at most, and a multiple of PROMPT_STEP, since those of one length need no
+padding."""
+
+OUTPUT_MINIBATCH_TOKENS = 16384
+"""Tokens of prompts at once, each as often as it is continued."""
+
+VOCABULARY_SAMPLES = 2000
+"""So many samples lend the quiz their words."""
+
+Floats = NDArray[np.float64]
+Ids = NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Script:
+    """What a proxy is asked about one item, as tokens. `words` is the question, then its answer, cut to the context; `asked`
+    and `answered` mark the tokens of each. `options` are the question and its rewordings, none where it has none."""
+
+    words: Ids
+    asked: NDArray[np.bool_]
+    answered: NDArray[np.bool_]
+    options: list[Ids]
+    prompt: Ids
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Voice:
+    """What one proxy shows about each of n items: losses in nats per token, those of all options of the quiz in nats,
+    (n, 1 + REWORDINGS), and the peak of its outputs, a share. NaN where there is nothing to measure."""
+
+    question: Floats
+    answer: Floats
+    options: Floats
+    peak: Floats
+
+
+def hear(
+    wordings: Sequence[Wording],
+    fold: NDArray[np.int8],
+    proxies: Callable[[int], nn.Module],
+    encoder: Encoder,
+    vocabulary: Vocabulary,
+    spec: ProxySpec,
+    device: str,
+    seed: int,
+) -> Mapping[str, Floats]:
+    """Losses, quiz and peak of each item, an array (n,) by name as in `testimony.MEASURED`.
+
+    `fold` (n,) is the side where an item's rows lie: proxy 1 - fold trained on them. `proxies` gives one at a time.
+    """
+    rng = np.random.default_rng([seed, 0x7E])
+    scripts = [_write(wording, encoder, vocabulary, spec.context, rng) for wording in wordings]
+    with one_thread():
+        first, second = (_listen(proxies(index), scripts, encoder.bos, spec, device, seed) for index in range(2))
+    measured: dict[str, Floats] = {}
+    for part in ("question", "answer", "peak"):
+        both = np.stack([getattr(first, part), getattr(second, part)])
+        measured |= _by_side("peak_{}" if part == "peak" else "loss_{}_" + part, both, fold)
+    return measured | _by_side("quiz_{}", hold_quiz(np.stack([first.options, second.options])), fold)
+
+
+def _by_side(name: str, values: Floats, fold: NDArray[np.int8]) -> dict[str, Floats]:
+    """The values (2, n) of both proxies, as those of the one which read each item and of the other."""
+    items = np.arange(len(fold))
+    return {name.format("in"): values[1 - fold, items], name.format("out"): values[fold, items]}
+
+
+def hold_quiz(losses: Floats) -> Floats:
+    """Whether each proxy finds the original likelier than the OPTIONS hardest rewordings: 1, 0 or NaN, (2, n).
+
+    `losses` are (2, n, 1 + REWORDINGS), the original first. The hardest are chosen by both proxies alike, so that chance
+    favours neither (F33: the contamination quiz by likelihood, Golchin and Surdeanu 2023, arXiv 2311.06233).
+    """
+    original, others = losses[:, :, 0], losses[:, :, 1:]
+    hardest = np.argsort(others.mean(axis=0), axis=-1, kind="stable")[None, :, :OPTIONS]  # (1, n, OPTIONS)
+    rivals = np.take_along_axis(others, np.repeat(hardest, 2, axis=0), axis=-1).min(axis=-1)  # (2, n)
+    return np.where(np.isnan(original) | np.isnan(rivals), np.nan, original < rivals)
+
+
+def sample_words(store: TokenStore, encoder: Encoder, learned: NDArray[np.bool_], seed: int) -> Iterator[str]:
+    """Texts of some samples that were trained on, read back from the token store. `learned` is (N,)."""
+    rng, ids = np.random.default_rng([seed, 0x7F]), store.ids()
+    candidates = np.flatnonzero(learned)
+    for i in sorted(rng.choice(candidates, min(VOCABULARY_SAMPLES, len(candidates)), replace=False).tolist()):
+        yield encoder.tokenizer.decode(ids[store.offsets[i] : store.offsets[i + 1]].tolist())
+
+
+def _write(
+    wording: Wording, encoder: Encoder, vocabulary: Vocabulary, context: int, rng: np.random.Generator
+) -> _Script:
+    """One item as tokens. Where it is longer than the context, half of that is the answer's at most, and the question loses
+    its beginning."""
+    options = reword(wording.question, vocabulary, REWORDINGS, rng)
+    texts = [f"{wording.prefix} {wording.answer}", *([wording.question, *options] if options else [])]
+    whole, *others = encoder.tokenizer.encode_batch(texts, add_special_tokens=False)
+    offsets = np.array(whole.offsets, np.int64).reshape(-1, 2)
+    answered = offsets[:, 1] > len(wording.prefix) + 1
+    begin = int((~answered).sum())
+    stop = min(len(offsets), begin + context // 2)
+    kept = slice(max(0, stop - context), stop)
+    words = np.array(whole.ids, np.int64)
+    opened = np.concatenate([[encoder.bos], words[:begin]])
+    room = max(0, min(PROMPT_TOKENS, context - OUTPUT_TOKENS))
+    opened = opened[max(0, len(opened) - room) :]
+    return _Script(
+        words=words[kept],
+        asked=(offsets[:, 0] < len(wording.question))[kept],
+        answered=answered[kept],
+        options=[np.array(option.ids[:context], np.int64) for option in others],
+        prompt=opened[len(opened) % PROMPT_STEP if len(opened) > PROMPT_STEP else 0 :],
+    )
+
+
+def _listen(proxy: nn.Module, scripts: Sequence[_Script], bos: int, spec: ProxySpec, device: str, seed: int) -> _Voice:
+    """All that one proxy shows about the items."""
+    texts = [script.words for script in scripts] + [option for script in scripts for option in script.options]
+    losses = text_losses(proxy, texts, bos, spec, device)
+    options, after = np.full((len(scripts), 1 + REWORDINGS), np.nan), len(scripts)
+    for k, script in enumerate(scripts):
+        if script.options:
+            options[k] = [part.sum() for part in losses[after : after + len(script.options)]]
+            after += len(script.options)
+    return _Voice(
+        question=np.array([_mean(part[s.asked]) for part, s in zip(losses, scripts, strict=False)]),
+        answer=np.array([_mean(part[s.answered]) for part, s in zip(losses, scripts, strict=False)]),
+        options=options,
+        peak=_peaks(proxy, [script.prompt for script in scripts], bos, device, seed),
+    )
+
+
+def _mean(losses: Floats) -> float:
+    return float(losses.mean()) if len(losses) else np.nan
+
+
+@torch.no_grad()
+def _peaks(proxy: nn.Module, prompts: Sequence[Ids], bos: int, device: str, seed: int) -> Floats:
+    """The share of each prompt's outputs that say nearly what the greedy one says, (n,)."""
+    peaks = np.full(len(prompts), np.nan)
+    length = np.array([len(prompt) for prompt in prompts])
+    torch.manual_seed(seed)
+    for size in np.unique(length[length > 0]).tolist():
+        alike = np.flatnonzero(length == size)
+        together = max(1, OUTPUT_MINIBATCH_TOKENS // (SAMPLES * size))
+        for chosen in np.split(alike, range(together, len(alike), together)):
+            inputs = torch.from_numpy(np.stack([prompts[k] for k in chosen])).to(device)
+            real = torch.ones_like(inputs)
+            greedy = extend(proxy, inputs, real, OUTPUT_TOKENS, bos)
+            drawn = extend(proxy, inputs, real, OUTPUT_TOKENS, bos, SAMPLES, TEMPERATURE)
+            peaks[chosen] = ((drawn != greedy).sum(axis=-1) <= MOST_EDITS).mean(axis=-1)
+    return peaks

@@ -1,0 +1,87 @@
+"""The gate: how a policy looks at an audit, and the audit's numbers held against the policy of the day."""
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+
+from carto_audit.artifacts.audit_record import Record, Setting, compare
+from carto_audit.artifacts.redteam_record import PREFIX, RedteamRecord
+from carto_audit.benchmarks.items import Benchmark
+from carto_audit.cartography.analysis import View
+from carto_audit.data.batch import Batch
+from carto_audit.gate.required_benchmarks import unmet
+from carto_audit.gate.verdict import Verdict, evaluate
+from carto_audit.gate.waivers import BatchName
+from carto_audit.pipeline.result import Options
+from carto_audit.policy.metrics import Measurement
+from carto_audit.policy.model import Policy
+from carto_audit.runtime.errors import UsageError
+
+
+def check_reference(policy: Policy, options: Options) -> None:
+    """A threshold by a reference needs one; the message comes before the training, not after it. Raises UsageError."""
+    rules = (policy.map.difficulty.threshold, policy.map.memorization.threshold)
+    if any(rule.reference_percentile is not None for rule in rules) and not options.reference:
+        raise UsageError(
+            f'the policy "{policy.name}" cuts the map by reference_percentile: give the trusted slice with --reference'
+        )
+
+
+def view_of(policy: Policy) -> View:
+    """How the policy looks at the losses."""
+    difficulty, memorization = policy.map.difficulty, policy.map.memorization
+    return View(
+        score=memorization.score,
+        epsilon=memorization.epsilon,
+        burn_in_share=difficulty.burn_in_share,
+        thresholds=(difficulty.threshold, memorization.threshold),
+    )
+
+
+def judge(
+    policy: Policy,
+    measurements: Mapping[str, Measurement],
+    *,
+    batch: Batch,
+    benchmarks: Sequence[Benchmark],
+    proxy: str,
+    options: Options,
+    baseline: Record | None,
+    redteam: RedteamRecord | None = None,
+) -> Verdict:
+    """The verdict of today (UTC) on a batch that was measured with this proxy and compared with these benchmarks.
+
+    `redteam` says why some of its numbers, which `measurements` do not hold, do not count.
+    """
+    beside = compare(
+        baseline,
+        measurements,
+        drawn=policy.resolved()["map"],
+        benchmarks=frozenset((benchmark.name, benchmark.sha256) for benchmark in benchmarks),
+        setting=Setting(proxy=proxy, epochs=options.epochs, folds=options.folds, repeats=options.repeats),
+    )
+    return evaluate(
+        policy,
+        measurements,
+        datetime.now(UTC).date(),
+        batch=_named(batch),
+        baseline=beside,
+        unseen={**unmet(policy, [benchmark.name for benchmark in benchmarks]), **(redteam.unseen if redteam else {})},
+    )
+
+
+def judge_redteam(
+    policy: Policy, measurements: Mapping[str, Measurement], *, batch: Batch, unseen: Mapping[str, str]
+) -> Verdict | None:
+    """The verdict of today (UTC) by the policy's active rules on `redteam.*` alone; None where it has none.
+
+    Rules on an increase over the last accepted batch are left to `ingest`, which knows that batch.
+    """
+    rules = tuple(r for r in policy.active_rules if r.metric.startswith(PREFIX) and r.bound != "max_increase")
+    if not rules:
+        return None
+    asked = policy.model_copy(update={"rules": rules})
+    return evaluate(asked, measurements, datetime.now(UTC).date(), batch=_named(batch), unseen=unseen)
+
+
+def _named(batch: Batch) -> BatchName:
+    return BatchName(names=tuple(path.name for path in batch.paths), sha256=batch.sha256)

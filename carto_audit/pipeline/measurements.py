@@ -1,0 +1,105 @@
+"""Measurements: the numbers that rules may limit. What an audit could not measure is absent, and no rule on it passes."""
+
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from carto_audit.cartography.analysis import Sight, Subjects
+from carto_audit.cartography.detection_power import Power
+from carto_audit.cartography.scores import Scores
+from carto_audit.contamination.check import Contamination
+from carto_audit.controls.controls import cells_of
+from carto_audit.data.batch import Batch
+from carto_audit.policy.metrics import Measurement
+from carto_audit.proxies.model import ProxySpec, bits, capacity_ratio, count_parameters
+
+
+def measure(
+    batch: Batch,
+    subjects: Subjects,
+    contamination: Contamination | None,
+    sight: Sight,
+    score: str,
+    ratio: float | None,
+) -> dict[str, Measurement]:
+    """Every metric that this audit could measure. `score` is the policy's, whose power counts."""
+    n_tokens, duplicates = subjects.n_tokens, subjects.duplicates
+    total, rows = max(1, int(n_tokens.sum())), len(batch)
+    found: dict[str, float | None] = {
+        "batch.rows": batch.rows,
+        "batch.samples": rows,
+        "batch.tokens": int(n_tokens.sum()),
+        "batch.skipped_row_share": sum(len(s.rows) for s in batch.skipped) / batch.rows,
+        "batch.unmapped_token_share": n_tokens[~batch.trainable].sum() / total,
+        "duplicates.exact_row_share": duplicates.exact.sum() / rows,
+        "duplicates.near_row_share": duplicates.near.sum() / rows,
+        "duplicates.token_share": n_tokens[duplicates.exact | duplicates.near].sum() / total,
+        "kinship.severed_token_share": subjects.severed_tokens[subjects.usable].sum() / total,
+        "repeats.agreement": sight.agreement,
+        "proxy.capacity_ratio": ratio,
+        **_forget_metrics(sight.scores),
+        **_contamination_metrics(contamination, n_tokens),
+        **_power_metrics(sight.power.get(score, {})),
+    }
+    measured = {name: Measurement.exact(float(value)) for name, value in found.items() if value is not None}
+    for part, m in sight.masses.items():
+        low, high = m.row_interval
+        measured[f"{part}.row_share"] = Measurement(value=m.row_share, low=low, high=high)
+        low, high = m.token_interval
+        measured[f"{part}.token_share"] = Measurement(value=m.token_share, low=low, high=high)
+    return measured
+
+
+def _forget_metrics(scores: Scores) -> dict[str, float | None]:
+    known = np.isfinite(scores.forget_score)
+    if not known.any():
+        return {}
+    _, counts = np.unique(scores.forget_score[known], return_counts=True)
+    return {
+        "forget.tie_share": float(counts.max() / known.sum()),
+        "forget.never_learned_share": float(scores.never_learned[known].mean()),
+    }
+
+
+def _contamination_metrics(contamination: Contamination | None, n_tokens: NDArray[np.int64]) -> dict[str, float | None]:
+    if contamination is None:
+        return {}
+    confirmed = contamination.is_tier("confirmed")
+    return {
+        "contamination.confirmed_items": sum(b.confirmed_items for b in contamination.benchmarks),
+        "contamination.suspected_items": sum(b.suspected_items for b in contamination.benchmarks),
+        "contamination.confirmed_rows": int(confirmed.sum()),
+        "contamination.suspected_rows": int(contamination.is_tier("suspected").sum()),
+        "contamination.confirmed_token_share": float(n_tokens[confirmed].sum() / max(1, n_tokens.sum())),
+        "contamination.min_detectability": min(b.detectable_items / b.items for b in contamination.benchmarks),
+    }
+
+
+def _power_metrics(kinds: Mapping[str, Mapping[str, Mapping[str, Power]]]) -> dict[str, float | None]:
+    """Power at each dose: the lowest over kinds and forms, for a chain is as strong as its weakest link. Where a dose was
+    too dear to plant, the next lower one that repeats at all stands in, since what occurs more often is seen better."""
+    found: dict[str, float | None] = {}
+    for dose in (1, 4, 16):
+        powers = [_at(kinds.get(kind, {}).get(form, {}), dose) for kind, form in cells_of(dose)]
+        seen = [power for power in powers if power is not None]
+        if len(seen) == len(powers):
+            found[f"detection.auc_at_dose_{dose}"] = min(power.auc for power in seen)
+            if dose != 1:
+                found[f"detection.recall_at_5pct_dose_{dose}"] = min(power.recall_at_5pct for power in seen)
+    return found
+
+
+def _at(doses: Mapping[str, Power], dose: int) -> Power | None:
+    planted = [int(d) for d in doses if (2 <= int(d) <= dose) or int(d) == dose]
+    return doses[str(max(planted))] if planted else None
+
+
+def measured_ratio(scores: Scores, n_tokens: NDArray[np.int64], spec: ProxySpec) -> float | None:
+    """The capacity ratio, from the bits per token that an unseen reader needs. None when that was not measured."""
+    known = np.isfinite(scores.loss_out)
+    if not known.any():
+        return None
+    tokens = n_tokens[known]
+    nats = float(np.average(scores.loss_out[known], weights=tokens))
+    return capacity_ratio(float(tokens.sum()), bits(nats), count_parameters(spec))

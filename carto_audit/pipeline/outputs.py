@@ -1,0 +1,120 @@
+"""What an audit leaves behind: every file whole or absent, and `verdict.json` last, so its presence means completeness."""
+
+import hashlib
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from carto_audit.attestation.statement import ENVELOPE, EVIDENCE, STATEMENT, VERDICT, batch_subjects
+from carto_audit.cartography.reasons import NO_RECALL, RECALLS
+from carto_audit.cartography.thresholds import QUADRANTS
+from carto_audit.contamination.check import write_clean, write_matches
+from carto_audit.gate.verdict import intoto_statement, verdict_document
+from carto_audit.pipeline.item_recall_table import write_testimony
+from carto_audit.report.html import write_report
+from carto_audit.report.map_figure import figure_png, figure_svg, map_figure
+from carto_audit.runtime.files import atomic_path, file_sha256, json_bytes, write_bytes, write_json
+from carto_audit.traces.trace import write_trace
+
+if TYPE_CHECKING:
+    from carto_audit.pipeline.result import Audit
+
+OUTPUTS = (*EVIDENCE, STATEMENT, VERDICT)
+"""Every file of an audit, in the order in which they are written."""
+
+
+def open_folder(folder: Path) -> None:
+    """Makes a folder ready for a new audit: no earlier verdict, and nothing that a killed run had half written."""
+    clear_verdict(folder)
+    for name in OUTPUTS:
+        for unfinished in folder.glob(f".{name}.*.tmp"):
+            unfinished.unlink()
+
+
+def clear_verdict(folder: Path) -> None:
+    """Removes the verdict of an earlier audit, which says nothing about this one."""
+    for name in (VERDICT, STATEMENT, ENVELOPE):
+        (folder / name).unlink(missing_ok=True)
+
+
+def write_outputs(audit: "Audit", facts: dict[str, Any], folder: Path) -> None:
+    """Writes all files of an audit into `folder`, the verdict last."""
+    clear_verdict(folder)
+    with atomic_path(folder / "scores.parquet") as temporary:
+        pq.write_table(scores_table(audit), temporary, compression="zstd")
+    write_trace(folder / "trace.parquet", audit.batch.sample_id, audit.fold, audit.trace)
+    if audit.contamination is not None:
+        write_matches(folder / "matches.parquet", audit.contamination.matches)
+        write_clean(folder / "clean_items.parquet", audit.benchmarks, audit.contamination)
+    else:
+        for name in ("matches.parquet", "clean_items.parquet"):
+            (folder / name).unlink(missing_ok=True)
+    if audit.testimony is not None:
+        write_testimony(folder / "testimony.parquet", audit.testimony)
+    else:
+        (folder / "testimony.parquet").unlink(missing_ok=True)
+    figure = map_figure(
+        difficulty=audit.sight.scores.difficulty,
+        memorization=audit.sight.scores.memorization(audit.policy.map.memorization.score),
+        n_tokens=audit.n_tokens,
+        facts=facts,
+        control_scores=audit.sight.reasons.ruler,
+        confirmed=audit.contamination.is_tier("confirmed") if audit.contamination else None,
+    )
+    write_report(folder, facts, figure_svg(figure), figure_png(figure))
+    verdict = json_bytes(verdict_document(audit.verdict, audit.policy, audit.batch.sha256))
+    subjects = {
+        **batch_subjects([path.name for path in audit.batch.paths], audit.batch.digests),
+        **{name: file_sha256(folder / name) for name in EVIDENCE if (folder / name).exists()},
+        VERDICT: hashlib.sha256(verdict).hexdigest(),
+    }
+    write_json(folder / STATEMENT, intoto_statement(audit.verdict, audit.policy, subjects))
+    write_bytes(folder / VERDICT, verdict)
+
+
+def scores_table(audit: "Audit") -> pa.Table:
+    """`scores.parquet`: a row per sample. Scores and quadrant are null where a sample was not trained on."""
+    scores, duplicates, actions = audit.sight.scores, audit.duplicates, audit.actions
+    reasons = audit.sight.reasons
+    names = [*QUADRANTS, None]
+    quadrant = audit.sight.quadrant
+    tiers = audit.contamination.tier_names() if audit.contamination else np.full(len(audit.batch), "")
+    return pa.table(
+        {
+            "sample_id": audit.batch.sample_id,
+            "row": audit.batch.row,
+            "n_tokens": audit.n_tokens,
+            "difficulty": _nullable(scores.difficulty),
+            "memorization": _nullable(scores.memorization(audit.policy.map.memorization.score)),
+            "forget_score": _nullable(scores.forget_score),
+            "memorized_share": _nullable(scores.memorized_share),
+            "memorized_span_share": _nullable(scores.memorized_span_share),
+            "memorized": _nullable(scores.memorized),
+            "span_start": pa.array(audit.spans.start, mask=audit.spans.start < 0),
+            "span_end": pa.array(audit.spans.end, mask=audit.spans.end < 0),
+            "copies": pa.array(reasons.copies, mask=scores.span_copies < 0),
+            "recall": pa.DictionaryArray.from_arrays(
+                pa.array(reasons.recall, pa.int8(), mask=reasons.recall == NO_RECALL), pa.array(RECALLS)
+            ).cast(pa.string()),
+            "equivalent_dose": _nullable(reasons.equivalent_dose),
+            "loss_in": _nullable(scores.loss_in),
+            "loss_out": _nullable(scores.loss_out),
+            "quadrant": pa.DictionaryArray.from_arrays(
+                pa.array(quadrant, pa.int8(), mask=quadrant < 0), pa.array(names[:-1])
+            ).cast(pa.string()),
+            "cluster_id": duplicates.cluster_id,
+            "cluster_size": duplicates.cluster_size,
+            "contamination_tier": pa.array(tiers.tolist(), pa.string()),
+            "action": pa.array(actions.action.tolist(), pa.string()),
+            "weight": actions.weight,
+            "reasons": pa.array(actions.reasons.tolist(), pa.string()),
+        }
+    )
+
+
+def _nullable(values: NDArray[np.float64]) -> pa.Array:
+    return pa.array(values, pa.float64(), from_pandas=True)

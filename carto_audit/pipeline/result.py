@@ -1,0 +1,113 @@
+"""Results: what an audit is asked, and all that it found, as one frozen value."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from carto_audit.artifacts.redteam_record import RedteamRecord
+from carto_audit.benchmarks.items import Benchmark
+from carto_audit.cartography.analysis import Sight
+from carto_audit.cartography.reasons import Heat
+from carto_audit.contamination.check import Contamination
+from carto_audit.controls.controls import Controls
+from carto_audit.data.batch import Batch, read_texts
+from carto_audit.data.duplicates import Duplicates
+from carto_audit.gate.verdict import Verdict
+from carto_audit.policy.interventions import Actions
+from carto_audit.policy.metrics import Measurement
+from carto_audit.policy.model import Policy
+from carto_audit.proxies.kinship import Boilerplate, Kinship
+from carto_audit.proxies.model import ProxySpec
+from carto_audit.proxies.tokens import Encoder, TokenSpans
+from carto_audit.traces.trace import Trace
+
+DEFAULT_EPOCHS = 8
+"""At 8, secrets planted 4 times inside other text stand out with AUC 0.98 on 220,000 tokens (bench/detection)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """What a run decides; what a team decides once stands in the policy. `proxy` is a preset, a checkpoint folder or None."""
+
+    text_column: str | None = None
+    id_column: str | None = None
+    proxy: str | None = None
+    device: str = "auto"
+    epochs: int = DEFAULT_EPOCHS
+    folds: int = 2
+    max_tokens: int | None = None
+    seed: int = 0
+    repeats: int = 1
+    reference: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """How the audit was done: enough to repeat it. `seconds` is wall time per stage."""
+
+    options: Options
+    device: str
+    spec: ProxySpec
+    parameters: int
+    capacity_ratio: float | None
+    max_tokens: int | None
+    kinship: Kinship
+    references: int
+    reference_sha256: str | None
+    packages: dict[str, str]
+    started_at: str
+    seconds: dict[str, float]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Quote:
+    """A stretch of boilerplate: characters [start, end) of a sample, and how many samples it occurs in."""
+
+    sample: int
+    start: int
+    end: int
+    samples: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Audit:
+    """All that one audit found. Arrays are aligned with the batch's samples, (N,). `contamination` is None when no
+    benchmark was given, `testimony` (TESTIMONY_SCHEMA) when nothing was confirmed or suspected, `redteam` when none was."""
+
+    batch: Batch
+    n_tokens: NDArray[np.int64]
+    trained: NDArray[np.bool_]
+    held_out: NDArray[np.bool_]
+    fold: NDArray[np.int8]
+    duplicates: Duplicates
+    benchmarks: tuple[Benchmark, ...]
+    contamination: Contamination | None
+    testimony: pa.Table | None
+    trace: Trace
+    sight: Sight
+    controls: Controls
+    spans: TokenSpans
+    boilerplate: tuple[Quote, ...]
+    riskiest: list[int]
+    heats: dict[int, Heat]
+    actions: Actions
+    measurements: dict[str, Measurement]
+    policy: Policy
+    verdict: Verdict
+    run: Run
+    redteam: RedteamRecord | None = None
+
+
+def quote_boilerplate(batch: Batch, encoder: Encoder, found: Sequence[Boilerplate]) -> tuple[Quote, ...]:
+    """Where in the texts the examples of boilerplate stand; those in the trusted reference are left out."""
+    wanted = [example for example in found if example.sample < len(batch)]
+    texts = read_texts(batch, [example.sample for example in wanted])
+    quotes = []
+    for example in wanted:
+        offsets = encoder.tokenizer.encode(texts[example.sample], add_special_tokens=False).offsets
+        start, end = offsets[example.first][0], offsets[example.last][1]
+        quotes.append(Quote(sample=example.sample, start=start, end=end, samples=example.samples))
+    return tuple(quotes)

@@ -1,0 +1,365 @@
+"""Cross-fit training: one proxy per fold, each blind to its fold, so every sample gets a loss from a proxy that never saw it."""
+
+import io
+import math
+import multiprocessing
+import os
+import pickle
+import signal
+from collections.abc import Callable
+from dataclasses import dataclass
+from multiprocessing.connection import Connection, wait
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from carto_audit.proxies.minibatches import Sequences, cut_sequences, minibatches, pad
+from carto_audit.proxies.model import ProxySpec, build_proxy, token_losses
+from carto_audit.proxies.tokens import TokenStore
+from carto_audit.runtime.engine import deaf_to_ctrl_c
+from carto_audit.runtime.errors import AuditError, CartoError
+from carto_audit.runtime.files import write_bytes
+from carto_audit.runtime.progress import SILENT, Progress
+from carto_audit.traces.trace import LATE_EPOCHS, TokenLosses, Trace
+
+WARM_UP_SHARE = 0.1
+FLOOR_RATE_SHARE = 0.1
+WEIGHT_DECAY = 0.1
+BETAS = (0.9, 0.95)
+CLIP_NORM = 1.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainConfig:
+    """What a run decides about training. `folds` 1 is the paper's single proxy, which has no out-of-fold losses."""
+
+    epochs: int
+    folds: int
+    seed: int
+    device: str
+    threads: int
+
+    @property
+    def logged(self) -> tuple[int, ...]:
+        """The epochs, counted from 1, after which losses are evaluated: the late ones, and two on the way there."""
+        early = {max(1, self.epochs // 4), max(1, self.epochs // 2)}
+        return tuple(sorted({*early, *self.late}))
+
+    @property
+    def late(self) -> tuple[int, ...]:
+        """The logged epochs that scores average over."""
+        return tuple(range(max(1, self.epochs - LATE_EPOCHS + 1), self.epochs + 1))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FoldJob:
+    """All that one proxy's training needs. `learned` and `scored` are sample indices into the store. Pickles small."""
+
+    index: int
+    spec: ProxySpec
+    config: TrainConfig
+    store: TokenStore
+    learned: NDArray[np.int64]
+    scored: NDArray[np.int64]
+    folder: Path
+
+
+def learning_rate(step: int, steps: int, peak: float) -> float:
+    """Linear warm-up, then a cosine down to a tenth of the peak."""
+    warm_up = max(1, int(WARM_UP_SHARE * steps))
+    if step < warm_up:
+        return peak * (step + 1) / warm_up
+    progress = (step - warm_up) / max(1, steps - warm_up)
+    return peak * (FLOOR_RATE_SHARE + (1 - FLOOR_RATE_SHARE) * 0.5 * (1 + math.cos(math.pi * progress)))
+
+
+class FoldRun:
+    """One proxy's training: the model, its optimizer, and the losses logged so far. Saves and resumes after any epoch."""
+
+    def __init__(self, job: FoldJob, tell: Callable[[int], None]) -> None:
+        self.job, self.tell = job, tell
+        self.device = torch.device(job.config.device)
+        self.model = build_proxy(job.spec, job.config.seed + job.index).to(self.device)
+        self.optimizer = torch.optim.AdamW(
+            self.model.parameters(), lr=job.spec.learning_rate, betas=BETAS, weight_decay=WEIGHT_DECAY, fused=True
+        )
+        self.ids = job.store.ids()
+        self.learned = cut_sequences(job.store, job.learned, job.spec.context)
+        self.scored = cut_sequences(job.store, job.scored, job.spec.context)
+        self.n_tokens = job.store.n_tokens
+        self.epoch = 0
+        self.train_loss = np.zeros((job.config.epochs, len(job.store)), np.float32)
+        self.scored_loss = np.zeros((len(job.config.logged), len(job.store)), np.float32)
+        self.token_offsets = scored_offsets(job.store, job.scored)
+        self.token_loss = np.zeros(int(self.token_offsets[-1]), np.float32)
+
+    def losses(self, sequences: Sequences, chosen: NDArray[np.int64]) -> tuple[Tensor, NDArray[np.int64]]:
+        """Token losses (n_real,) of some sequences, and how many belong to each, (B,)."""
+        inputs, targets, real = (x.to(self.device) for x in pad(self.ids, self.job.store.bos, sequences, chosen))
+        with torch.autocast("cuda", torch.bfloat16, enabled=self.device.type == "cuda"):
+            losses = token_losses(self.model, inputs, targets, real, built_in=self.job.spec.checkpoint is None)
+        return losses, sequences.stop[chosen] - sequences.start[chosen]
+
+    def train_epoch(self) -> None:
+        """One pass over what this proxy may learn; the losses logged are those of the training steps themselves."""
+        budget = self.job.spec.minibatch_tokens
+        rng = np.random.default_rng([self.job.config.seed, self.job.index, self.epoch])
+        plan = list(minibatches(self.learned, budget, rng))
+        sums = np.zeros(len(self.job.store), np.float64)
+        self.model.train()
+        torch.manual_seed(int(rng.integers(2**62)))  # a checkpoint's dropout draws the same after a resumption
+        for k, chosen in enumerate(plan):
+            progress = self.epoch + k / len(plan)
+            self._set_rate(learning_rate(round(progress * len(plan)), self.job.config.epochs * len(plan), 1.0))
+            losses, counts = self.losses(self.learned, chosen)
+            loss = losses.mean()
+            if not torch.isfinite(loss):
+                raise AuditError(
+                    f"proxy {self.job.index + 1}: the loss is {loss.item()} in epoch {self.epoch + 1}, step {k + 1}: "
+                    "training diverged; try another --proxy or --seed"
+                )
+            self.optimizer.zero_grad(set_to_none=True)
+            torch.autograd.backward(loss)
+            nn.utils.clip_grad_norm_(self.model.parameters(), CLIP_NORM)
+            self.optimizer.step()
+            self._add(sums, self.learned, chosen, losses, counts)
+            self.tell(int(counts.sum()))
+        learned = self.job.learned
+        self.train_loss[self.epoch, learned] = sums[learned] / self.n_tokens[learned]
+        self.epoch += 1
+
+    @torch.no_grad()
+    def evaluate(self) -> None:
+        """Losses of every scored sample, in fold and out of it, after the current epoch."""
+        sums = np.zeros(len(self.job.store), np.float64)
+        self.model.eval()
+        for chosen in minibatches(self.scored, 2 * self.job.spec.minibatch_tokens, None):
+            losses, counts = self.losses(self.scored, chosen)
+            self._add(sums, self.scored, chosen, losses, counts)
+            self.tell(int(counts.sum()) // 3)
+            if self.epoch not in self.job.config.late:
+                continue
+            flat = losses.float().cpu().numpy() / len(self.job.config.late)
+            sample = self.scored.sample[chosen]
+            begins = self.token_offsets[sample] + self.scored.start[chosen] - self.job.store.offsets[sample]
+            for begin, part in zip(begins, np.split(flat, np.cumsum(counts)[:-1]), strict=True):
+                self.token_loss[begin : begin + len(part)] += part
+        scored, row = self.job.scored, self.job.config.logged.index(self.epoch)
+        self.scored_loss[row, scored] = sums[scored] / self.n_tokens[scored]
+
+    def _set_rate(self, share: float) -> None:
+        for group in self.optimizer.param_groups:
+            group["lr"] = share * self.job.spec.learning_rate
+
+    def _add(
+        self,
+        sums: NDArray[np.float64],
+        sequences: Sequences,
+        chosen: NDArray[np.int64],
+        losses: Tensor,
+        counts: NDArray[np.int64],
+    ) -> None:
+        flat = losses.detach().float().cpu().numpy().astype(np.float64)
+        per_sequence = np.add.reduceat(flat, np.cumsum(counts) - counts)
+        np.add.at(sums, sequences.sample[chosen], per_sequence)
+
+    def save(self, path: Path) -> None:
+        """Writes the whole state, so that a killed run loses at most the epoch it was in."""
+        state = {
+            "epoch": self.epoch,
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "arrays": [torch.from_numpy(a) for a in (self.train_loss, self.scored_loss, self.token_loss)],
+        }
+        buffer = io.BytesIO()  # torch reports a full disk as RuntimeError; a plain write says OSError
+        torch.save(state, buffer)
+        write_bytes(path, buffer.getvalue())
+
+    def resume(self, path: Path) -> None:
+        """Continues from a saved state, if there is one. A state that cannot be read is removed: training starts anew."""
+        try:
+            state = torch.load(path, map_location=self.device, weights_only=True)
+        except FileNotFoundError:
+            return
+        except (RuntimeError, EOFError, ValueError, KeyError, pickle.UnpicklingError):
+            path.unlink()
+            return
+        self.epoch = state["epoch"]
+        self.model.load_state_dict(state["model"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.train_loss, self.scored_loss, self.token_loss = (a.cpu().numpy() for a in state["arrays"])
+
+
+def train_fold(job: FoldJob, tell: Callable[[int], None]) -> None:
+    """Trains one proxy and leaves its losses in the job's folder. `tell` receives trained tokens, a third per scored one."""
+    torch.set_num_threads(job.config.threads)
+    torch.use_deterministic_algorithms(job.config.device == "cpu")
+    run = FoldRun(job, tell)
+    saved = job.folder / f"proxy-{job.index}.pt"
+    run.resume(saved)
+    tell(work_of(job, run.epoch))
+    while run.epoch < job.config.epochs:
+        run.train_epoch()
+        if run.epoch in job.config.logged:
+            run.evaluate()
+        run.save(saved)
+
+
+def load_proxy(spec: ProxySpec, folder: Path, index: int, device: str) -> nn.Module:
+    """The proxy of one fold as its training left it in `folder`, ready to be asked."""
+    proxy = build_proxy(spec, seed=0).to(device)
+    state = torch.load(folder / f"proxy-{index}.pt", map_location=device, weights_only=True)
+    proxy.load_state_dict(state["model"])
+    return proxy.eval()
+
+
+def scored_offsets(store: TokenStore, scored: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Where each sample's token losses begin, (N + 1,), when only the scored samples have any. A batch may hold a
+    thousand times the tokens that are trained on."""
+    counts = np.zeros(len(store), np.int64)
+    counts[scored] = store.n_tokens[scored]
+    return np.concatenate([[0], np.cumsum(counts)])
+
+
+def work_of(job: FoldJob, epochs: int) -> int:
+    """Tokens of work in the first `epochs` epochs: trained ones, and a third of each scored one."""
+    n_tokens = job.store.n_tokens
+    scored = sum(e <= epochs for e in job.config.logged)
+    return int(epochs * n_tokens[job.learned].sum() + scored * (n_tokens[job.scored].sum() // 3))
+
+
+def cross_fit(
+    spec: ProxySpec,
+    config: TrainConfig,
+    store: TokenStore,
+    fold: NDArray[np.int8],
+    learnable: NDArray[np.bool_],
+    scored: NDArray[np.bool_],
+    folder: Path,
+    progress: Progress = SILENT,
+) -> tuple[Trace, TokenLosses]:
+    """Trains a proxy per fold and returns every scored sample's losses.
+
+    A proxy learns the learnable samples outside its fold (with one fold, all of them). On a CPU the proxies train side
+    by side, a process each. Raises AuditError when a loss is not finite or a process dies.
+    """
+    for index in range(config.folds):
+        if not (learnable & ((fold != index) | (config.folds == 1))).any():
+            raise AuditError(
+                "too little text to train on both sides of a split: it is one group of kin, or --max-tokens is too low; "
+                "add text, raise --max-tokens or use --folds 1"
+            )
+    jobs = [
+        FoldJob(
+            index=index,
+            spec=spec,
+            config=config,
+            store=store,
+            learned=np.flatnonzero(learnable & ((fold != index) | (config.folds == 1))),
+            scored=np.flatnonzero(scored),
+            folder=folder,
+        )
+        for index in range(config.folds)
+    ]
+    total = sum(work_of(job, config.epochs) for job in jobs)
+    label = f"Training {len(jobs)} proxies" if len(jobs) > 1 else "Training the proxy"
+    with progress.task(label, total, "tokens") as advance:
+        if config.device == "cpu" and len(jobs) > 1:
+            _train_side_by_side(jobs, advance)
+        else:
+            for job in jobs:
+                train_fold(job, advance)
+    return _collect(jobs, fold, learnable, scored)
+
+
+def _train_side_by_side(jobs: list[FoldJob], advance: Callable[[float], None]) -> None:
+    context = multiprocessing.get_context("spawn")
+    workers: dict[Connection, Any] = {}
+    with deaf_to_ctrl_c():
+        for job in jobs:
+            ours, theirs = context.Pipe(duplex=False)
+            workers[ours] = context.Process(target=_work, args=(job, theirs), daemon=True)
+            workers[ours].start()
+            theirs.close()
+    try:
+        open_ends = set(workers)
+        while open_ends:
+            for end in wait(list(open_ends)):
+                if isinstance(end, Connection) and not _hear(end, workers[end], advance):
+                    open_ends.remove(end)
+    finally:
+        for worker in workers.values():
+            worker.terminate()
+            worker.join()
+        for unfinished in jobs[0].folder.glob(".proxy-*.tmp"):  # of a worker that was stopped while it saved
+            unfinished.unlink(missing_ok=True)
+
+
+def _hear(end: Connection, worker: Any, advance: Callable[[float], None]) -> bool:
+    """One message from a worker; False when it is done. Its errors are raised here."""
+    try:
+        message = end.recv()
+    except EOFError:
+        worker.join()
+        raise AuditError(
+            f"a training process ended with exit code {worker.exitcode} (out of memory?); run the same command again to "
+            "continue where it stopped"
+        ) from None
+    if isinstance(message, CartoError):
+        raise message
+    if message is None:
+        return False
+    advance(message)
+    return True
+
+
+def _work(job: FoldJob, end: Connection) -> None:
+    """A worker process. Ctrl-C is the parent's business; when the parent is gone, so is the pipe, and work stops."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        train_fold(job, end.send)
+        end.send(None)
+    except CartoError as error:
+        end.send(error)
+    except BrokenPipeError:
+        os._exit(1)
+
+
+def _collect(
+    jobs: list[FoldJob], fold: NDArray[np.int8], learnable: NDArray[np.bool_], scored: NDArray[np.bool_]
+) -> tuple[Trace, TokenLosses]:
+    """Puts the proxies' losses together: a sample's `in` loss is from a proxy that may learn it, `out` from the other."""
+    states = [torch.load(job.folder / f"proxy-{job.index}.pt", weights_only=True)["arrays"] for job in jobs]
+    train, late, per_token = (np.stack([state[k].numpy() for state in states]) for k in range(3))  # (folds, ...)
+    store, config = jobs[0].store, jobs[0].config
+    samples = np.arange(len(store))
+    inside = (fold + 1) % config.folds
+    offsets = scored_offsets(store, jobs[0].scored)
+    token_fold = np.repeat(fold, np.diff(offsets))
+    tokens = np.arange(per_token.shape[1])
+    crossed = config.folds > 1
+    unknown = np.float32(np.nan)
+    loss_in = np.where(scored, late[inside, :, samples].T, unknown)
+    loss_out = np.where(scored, late[fold, :, samples].T, unknown) if crossed else np.full_like(loss_in, unknown)
+    token_in = per_token[(token_fold + 1) % config.folds, tokens]
+    token_out = per_token[token_fold, tokens] if crossed else np.full_like(token_in, unknown)
+    trace = Trace(
+        train=np.where(learnable, train[inside, :, samples].T, unknown),
+        loss_in=loss_in,
+        loss_out=loss_out,
+        logged=config.logged,
+    )
+    ids = _scored_ids(store, jobs[0].scored, offsets)
+    return trace, TokenLosses(ids=ids, loss_in=token_in, loss_out=token_out, offsets=offsets)
+
+
+def _scored_ids(store: TokenStore, scored: NDArray[np.int64], offsets: NDArray[np.int64]) -> NDArray[np.integer]:
+    """The ids of the scored samples' tokens, at the places that `offsets` gives them."""
+    every, ids = store.ids(), np.empty(int(offsets[-1]), store.dtype)
+    for i in scored.tolist():
+        ids[offsets[i] : offsets[i + 1]] = every[store.offsets[i] : store.offsets[i + 1]]
+    return ids

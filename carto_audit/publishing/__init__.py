@@ -1,0 +1,1 @@
+"""Publishing: what of an audit may be public: the dataset card, Croissant, a pull request on the hub."""

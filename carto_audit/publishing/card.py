@@ -1,0 +1,139 @@
+"""The card: an audit as a section of a README and one entry of its front matter, both from public facts alone."""
+
+import re
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from carto_audit.publishing.public_report import FOLDER
+from carto_audit.report import narrative as readings
+from carto_audit.report.map_figure import QUADRANTS, percent
+from carto_audit.report.narrative import DECISIVE, OUTCOME_WORDS, number, plural, score_words, times, words
+from carto_audit.runtime.resources import resource_folder
+from carto_audit.text.untrusted import safe_inline
+
+MOST_NAMES = 5
+"""File names that the card lists."""
+
+MOST_ROWS = 40
+"""Rows of a table; the report holds all."""
+
+_MARKUP = re.compile(r"[\\`*_{}\[\]<>|~$&^!#@]")
+_LEADING = re.compile(r"^(\d{0,9})([-+=:.)](?=\s|$))")
+_SIGNS: Mapping[str, str] = {
+    "accepted": "✅",
+    "accepted_with_warnings": "⚠️",
+    "rejected": "⛔",
+    "inconclusive": "❔",
+}
+_BAR = 10
+
+
+class Markdown(str):
+    """Text that is Markdown already; all else is escaped on its way into the card."""
+
+    __slots__ = ()
+
+
+def card_entry(facts: Mapping[str, Any]) -> dict[str, str | int | bool]:
+    """What stands under `carto_audit:` in the front matter."""
+    return {
+        "schema_version": 1,
+        "verdict": safe_inline(facts["verdict"]["status"], 40),
+        "complete": bool(facts["verdict"]["complete"]),
+        "policy": safe_inline(facts["policy"]["name"], 120),
+        "policy_sha256": safe_inline(facts["policy"]["sha256"], 64),
+        "batch_sha256": safe_inline(facts["batch"]["sha256"], 64),
+        "audited_at": safe_inline(facts["run"]["started_at"], 40),
+        "tool_version": safe_inline(facts["tool"]["version"], 40),
+        "report": f"{FOLDER}/report.json",
+    }
+
+
+def card_section(facts: Mapping[str, Any]) -> str:
+    """The section in Markdown, from public facts. Names of files, benchmarks and rules stand in it as code, inert."""
+    section: str = _template().render(
+        facts=facts,
+        folder=FOLDER,
+        sign=_SIGNS.get(facts["verdict"]["status"], _SIGNS["inconclusive"]),
+        status=readings.STATUS_WORDS.get(facts["verdict"]["status"], "Inconclusive"),
+        sentence=readings.verdict_sentence(facts),
+        decisive=readings.decisive(facts)[:MOST_ROWS],
+        glance=readings.glance(facts),
+        paths=[Path(path).name for path in facts["batch"]["paths"][:MOST_NAMES]],
+        skipped=sum(entry["rows"] for entry in facts["batch"]["skipped"]),
+        interventions=facts["policy"]["resolved"].get("interventions", {}),
+        intervals={name: _interval(facts, name) for name in facts["map"]["quadrants"]},
+        weakest=readings.weakest_by_dose(facts),
+        reading=readings.power_reading(facts),
+        benchmarks=facts["contamination"]["benchmarks"][:MOST_ROWS],
+        found=[_least_found(benchmark) for benchmark in facts["contamination"]["benchmarks"][:MOST_ROWS]],
+    )
+    return section
+
+
+def inert(text: object) -> str:
+    """Any value as words of a line of Markdown: nothing in it marks, links, embeds, or begins a block."""
+    if isinstance(text, Markdown):
+        return text
+    line = _MARKUP.sub(lambda found: f"\\{found[0]}", safe_inline(str(text), 600))
+    return _LEADING.sub(r"\1\\\2", line)
+
+
+def code(text: object, limit: int = 120) -> Markdown:
+    """A name as code, which no renderer looks into; a backtick or bar would end it early, so both are replaced."""
+    shown = safe_inline(str(text), limit).replace("`", "ˋ").replace("|", "¦")
+    return Markdown(f"`{shown}`" if shown.strip() else "–")
+
+
+def bar(share: float | None) -> Markdown:
+    """A share in 0..1 as a bar of characters, rounded to tenths."""
+    filled = round(_BAR * min(share or 0.0, 1.0))
+    return Markdown("▰" * filled + "▱" * (_BAR - filled))
+
+
+def interval_words(interval: Sequence[float] | None) -> Markdown:
+    """A share's interval, on one line."""
+    if interval is None:
+        return Markdown("–")
+    low, high = (percent(end) for end in interval)
+    return Markdown(f"{low.removesuffix(' %')} – {high}".replace(" ", "\u00a0"))
+
+
+def outcome(finding: Mapping[str, Any]) -> str:
+    """A finding in a sign and a word."""
+    signs = {"passed": "✅", "waived": "➖", "failed": "⚠️" if finding["severity"] == "warn" else "⛔"}
+    said = OUTCOME_WORDS.get(finding["outcome"], words(finding["outcome"]))
+    if finding["outcome"] == "failed":
+        said = "warns" if finding["severity"] == "warn" else "rejects"
+    return f"{signs.get(finding['outcome'], '❔')} {said}"
+
+
+def _interval(facts: Mapping[str, Any], quadrant: str) -> list[float] | None:
+    known: list[float] | None = facts["metric_intervals"].get(f"{quadrant}.token_share")
+    return facts["map"]["quadrants"][quadrant]["token_share_interval"] or known
+
+
+def _least_found(benchmark: Mapping[str, Any]) -> float | None:
+    """The share of planted items that were found again, in the form that hides them best."""
+    return min((share for form, share in benchmark["detectability"].items() if form != "with_options"), default=None)
+
+
+def _template() -> Any:
+    environment = Environment(
+        loader=FileSystemLoader(resource_folder("templates")),
+        autoescape=False,  # this is no HTML; `finalize` escapes every value for Markdown
+        finalize=inert,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(percent=percent, number=number, count=partial(number, digits=0), words=words)
+    environment.filters.update(code=code, bar=bar, times=times, score=score_words, interval=interval_words)
+    environment.globals.update(quadrants=QUADRANTS, outcome=outcome, judged=readings.judged, sight=readings.sight)
+    environment.globals.update(plural=plural, decisive_outcomes=DECISIVE, bound=readings.bound)
+    environment.globals.update(metric_value=readings.metric_value)
+    return environment.get_template("card.md.j2")

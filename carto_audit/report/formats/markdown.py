@@ -1,0 +1,116 @@
+"""The audit as Markdown for a step summary or a merge request. Nobody's text becomes a link, markup, a mention or a table."""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from carto_audit.report.formats.annotations import batch_name, remarks
+from carto_audit.report.map_figure import QUADRANTS, percent
+from carto_audit.report.narrative import (
+    OUTCOME_WORDS,
+    STATUS_WORDS,
+    bound,
+    decisive,
+    glance,
+    metric_value,
+    verdict_sentence,
+)
+from carto_audit.text.untrusted import safe_inline
+
+MOST_RULES = 100
+"""Rows of the table of rules."""
+
+MOST_REMARKS = 20
+
+_SIGNS: Mapping[str, str] = {
+    "accepted": "✅",
+    "accepted_with_warnings": "⚠️",
+    "rejected": "❌",
+    "inconclusive": "❓",
+}
+
+_PLAIN = re.compile(r"[\w .,:;()%…–“”×≤≥\"'-]*")
+_CALLS = re.compile(r":(?! )|www\.|__|%\w|\bGH-\d|\b[0-9a-f]{7,64}\b|^\d+[.)]|^[^\w“\"'(]|_\b|\b_", re.IGNORECASE)
+"""Plain characters that some viewer yet makes something of: emoji, addresses, emphasis, milestones, issues, commits, lists."""
+
+
+def render_markdown(facts: Mapping[str, Any]) -> str:
+    """Verdict, rules worst first, quadrants and warnings as GitHub-flavoured Markdown of at most about 200 KB."""
+    parts = [headline(facts), _rules(facts), _quadrants(facts), _glance(facts), _remarks(facts), _origin(facts)]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def headline(facts: Mapping[str, Any]) -> str:
+    """The verdict in a heading and a sentence."""
+    status = facts["verdict"]["status"]
+    sign, words = _SIGNS.get(status, _SIGNS["inconclusive"]), STATUS_WORDS.get(status, STATUS_WORDS["inconclusive"])
+    return f"## {sign} {words}: {inert(batch_name(facts))}\n\n{inert(verdict_sentence(facts))}"
+
+
+def inert(text: str, limit: int = 240) -> str:
+    """Text that Markdown shows as it is: plain words stand bare, anything else in a code span, where nothing is a link,
+    a mention, an image or HTML. Fit for a table cell: a bar, which would end one even there, becomes ¦."""
+    line = safe_inline(text, limit)
+    if _PLAIN.fullmatch(line) and not _CALLS.search(line):
+        return line
+    fence = "`" * (1 + max((len(run) for run in re.findall("`+", line)), default=0))
+    return f"{fence} {line.replace('|', '¦')} {fence}"
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _rules(facts: Mapping[str, Any]) -> str:
+    held = [[f for f in facts["findings"] if f["outcome"] == outcome] for outcome in ("waived", "passed")]
+    found = [*decisive(facts), *held[0], *held[1]]
+    rows = [_rule(finding) for finding in found[:MOST_RULES]]
+    if not rows:
+        return "The policy has no active rule."
+    more = f"\n\nand {len(found) - MOST_RULES:,} more in `report.json`" if len(found) > MOST_RULES else ""
+    return _table(("Rule", "Outcome", "Observed", "Limit", "Why"), rows) + more
+
+
+def _rule(finding: Mapping[str, Any]) -> tuple[str, ...]:
+    metric, outcome = finding["metric"], OUTCOME_WORDS[finding["outcome"]]
+    if finding["outcome"] == "failed":
+        outcome = "**rejects**" if finding["severity"] == "reject" else "**warns**"
+    elif finding["outcome"] == "waived":
+        outcome = f"waived by {inert(finding['waived_by'] or 'nobody', 80)}"
+    limit = f"{bound(finding)} {metric_value(metric, finding['limit'])}"
+    cells = (finding["rule"], metric_value(metric, finding["observed"]), limit, finding["reason"])
+    rule, observed, allowed, why = (inert(cell) for cell in cells)
+    return rule, outcome, observed, allowed, why
+
+
+def _quadrants(facts: Mapping[str, Any]) -> str:
+    masses = facts["map"]["quadrants"]
+    rows = [
+        (words.title, f"{masses[name]['rows']:,}", f"{masses[name]['tokens']:,}", percent(masses[name]["token_share"]))
+        for name, words in QUADRANTS.items()
+        if name in masses
+    ]
+    return _table(("Quadrant", "Rows", "Tokens", "Share"), rows)
+
+
+def _glance(facts: Mapping[str, Any]) -> str:
+    return "\n".join(f"- **{name.capitalize()}**: {inert(line)}" for name, line in glance(facts).items())
+
+
+def _remarks(facts: Mapping[str, Any]) -> str:
+    said = remarks(facts)
+    lines = [f"- {remark.level}: {inert(remark.message, 400)}" for remark in said[:MOST_REMARKS]]
+    if len(said) > MOST_REMARKS:
+        lines.append(f"- and {len(said) - MOST_REMARKS:,} more in `report.json`")
+    return "\n".join(lines)
+
+
+def _origin(facts: Mapping[str, Any]) -> str:
+    return "  \n".join(_digests(facts))
+
+
+def _digests(facts: Mapping[str, Any]) -> Iterator[str]:
+    yield f"Batch sha256 {inert(facts['batch']['sha256'], 64)}"
+    yield f"Policy {inert(facts['policy']['name'], 120)}, sha256 {inert(facts['policy']['sha256'], 64)}"
+    yield f"{inert(facts['tool']['name'], 40)} {inert(facts['tool']['version'], 40)}"

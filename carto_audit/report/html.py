@@ -1,0 +1,267 @@
+"""The report: one page that opens offline, rendered from `report.json` alone: page and facts cannot disagree."""
+
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from jinja2 import UndefinedError
+
+from carto_audit.policy.metrics import METRICS
+from carto_audit.report import charts
+from carto_audit.report import map_figure as figures
+from carto_audit.report import narrative as readings
+from carto_audit.report.charts import dose_panels, height_of
+from carto_audit.report.map_svg import VIEW_BOX, page_map
+from carto_audit.report.narrative import FORM_WORDS, KIND_WORDS, RECALL_WORDS, by_dose, score_words, times, words
+from carto_audit.report.page import asset, csp_hash, page_environment, printable, storable
+from carto_audit.report.sample_details import dossiers, match_pairs, point_labels
+from carto_audit.runtime import files
+from carto_audit.runtime.errors import AuditError, UsageError
+from carto_audit.text.untrusted import safe_inline
+
+PAGE_LIMIT = 2_000_000
+"""Bytes. A page is mailed, attached to a ticket and opened on a phone; the full tables are in the Parquet files."""
+
+_MAP_LIMIT = 900_000
+# The tables are shortened until the page fits; the first entry is what the design promises.
+_TABLE_ROWS = (50, 25, 10, 0)
+
+COMPARED_DOSES = (4, 16)
+"""At which every score and statistic is compared; where none was planted so often, at all doses."""
+
+_SCORE_GROUPS: Mapping[str, Mapping[str, str]] = {
+    "Two proxies, of which one never saw the sample": {
+        "memorized": "",
+        "memorized_span_share": "",
+        "memorized_share": "",
+    },
+    "Published statistics of the losses of one proxy": {
+        "forget_score": "GenDataCarto 2025",
+        "forget_absolute": "GenDataCarto 2025",
+        "forget_relative": "GenDataCarto 2025",
+        "forget_held_out": "GenDataCarto 2025",
+        "lt_iqr": "Pollock et al. 2024",
+        "learn_time": "Ravikumar et al. 2025",
+        "cumulative_loss": "Ravikumar et al. 2025",
+        "drop": "",
+        "rebound": "",
+        "low_final_loss": "",
+    },
+    "Counts of copies, judged against all rows: they find copies, not memorization": {
+        "near_duplicate_count": "",
+        "mosaic_count": "Mosaic Memory 2024",
+    },
+}
+"""Every score and statistic by what it is read from, with its source."""
+
+
+def render_html(facts: Mapping[str, Any], map_svg: str) -> str:
+    """The page from the facts of `report.json` and the text of `map.svg`; below PAGE_LIMIT whatever the facts hold."""
+    safe = printable(json.loads(json.dumps(storable(facts), sort_keys=True, allow_nan=False)))
+    picture = map_svg if len(map_svg) <= _MAP_LIMIT else ""
+    css, script = (asset(name) for name in ("report.css", "report.js"))
+    page = ""
+    for rows in _TABLE_ROWS:
+        page = _template().render(
+            facts=safe,
+            view=_view(safe),
+            rows=rows,
+            css=css,
+            css_hash=csp_hash(css),
+            script=script,
+            script_hash=csp_hash(script),
+            picture=page_map(picture, point_labels(safe, rows)),
+        )
+        if len(page.encode()) < PAGE_LIMIT:
+            break
+    return page
+
+
+def write_report(folder: Path, facts: Mapping[str, Any], map_svg: bytes, map_png: bytes) -> None:
+    """Writes `report.json`, `map.svg`, `map.png` and `report.html` into `folder`, each whole or not at all."""
+    files.write_json(folder / "report.json", storable(facts))
+    files.write_bytes(folder / "map.svg", map_svg)
+    files.write_bytes(folder / "map.png", map_png)
+    files.write_text(folder / "report.html", render_html(facts, map_svg.decode()))
+
+
+def render_again(folder: Path, excerpts: str | None = None) -> None:
+    """Renders `report.html` from the `report.json` and `map.svg` of a finished audit. AuditError if it cannot.
+
+    `excerpts` may be what the audit was made with, or "none", which every page can be made of; UsageError otherwise,
+    since neither masks nor secrets can be had from excerpts. `report.json` stays as it was attested.
+    """
+    try:
+        facts = json.loads((folder / "report.json").read_text(encoding="utf-8"))
+        if excerpts not in (None, "none", facts["excerpts"]):
+            raise UsageError(
+                f"--excerpts {excerpts}: the audit was made with {safe_inline(str(facts['excerpts']), 20)} excerpts; "
+                f"only `none` can be made of it, or run `carto-audit ingest` with --excerpts {excerpts}"
+            )
+        page = render_html(
+            _without_excerpts(facts) if excerpts == "none" else facts, (folder / "map.svg").read_text(encoding="utf-8")
+        )
+    except OSError as error:
+        where = safe_inline(str(error.filename), 160)
+        raise AuditError(f"{where}: cannot read: {error.strerror}; run the audit again") from error
+    except (ValueError, KeyError, TypeError, AttributeError, UndefinedError) as error:
+        where = safe_inline(str(folder / "report.json"), 160)
+        raise AuditError(f"{where}: not the report of an audit; run the audit again") from error
+    files.write_text(folder / "report.html", page)
+
+
+def _without_excerpts(facts: Mapping[str, Any]) -> dict[str, Any]:
+    """The facts as an audit with `--excerpts none` would have left them."""
+    empty = {"before": "", "span": "", "after": ""}
+    kinship, contamination = facts["run"]["kinship"], facts["contamination"]
+    quotes = [{**quote, "excerpt": empty} for quote in kinship["boilerplate"]]
+    matches = [{**match, "excerpt_sample": empty, "excerpt_item": empty} for match in contamination["matches"]]
+    return {
+        **facts,
+        "excerpts": "none",
+        "run": {**facts["run"], "kinship": {**kinship, "boilerplate": quotes}},
+        "contamination": {**contamination, "matches": matches},
+        "riskiest": [{**sample, "excerpt": empty, "heat": []} for sample in facts["riskiest"]],
+    }
+
+
+def _view(facts: Mapping[str, Any]) -> dict[str, Any]:
+    """What the template shows beyond the facts themselves."""
+    panels, shown = dose_panels(facts), facts["riskiest"][: _TABLE_ROWS[0]]
+    pairs = match_pairs(facts["contamination"]["matches"][: _TABLE_ROWS[0]])
+    return {
+        "status": readings.STATUS_WORDS.get(facts["verdict"]["status"], "Inconclusive"),
+        "sentence": readings.verdict_sentence(facts),
+        "decisive": readings.decisive(facts),
+        "glance": readings.glance(facts),
+        "name": safe_inline(Path(next(iter(facts["batch"]["paths"]), "batch")).name, 120) or "batch",
+        "score": score_words(facts["map"]["score"]),
+        "interventions": facts["policy"]["resolved"].get("interventions", {}),
+        "intervals": {name: _interval(facts, name, mass) for name, mass in facts["map"]["quadrants"].items()},
+        "panels": panels,
+        "compared": max((panel.compared for panel in panels), key=len, default=()),
+        "kinds": [(f"k{place}", kind) for place, kind in enumerate(KIND_WORDS.values())],
+        "powers": _power_groups(facts),
+        "statistics": _statistics(facts),
+        "compared_doses": _compared_doses(facts),
+        "reading": readings.power_reading(facts),
+        "sweep_reading": readings.sweep_reading(facts["map"]["forget"]["sweep"]),
+        "dossiers": dossiers(facts, pairs, len(shown)),
+        "pairs": pairs,
+        "excerpt_words": readings.EXCERPT_WORDS.get(facts["excerpts"], ""),
+        "risky_in": Counter(sample["quadrant"] for sample in shown),
+        "risky_quadrants": {sample["quadrant"] for sample in shown},
+        "risky_recalls": {sample["recall"] for sample in shown},
+        "planted": [_least_found(benchmark) for benchmark in facts["contamination"]["benchmarks"]],
+        "shards": _dirtiest_first(facts["contamination"].get("shards", [])),
+        "testimony": readings.item_reading(facts["contamination"].get("testimony")),
+        "skipped_rows": sum(entry["rows"] for entry in facts["batch"]["skipped"]),
+        "policy_json": json.dumps(facts["policy"]["resolved"], indent=2, ensure_ascii=False)[:20_000],
+        "stages": sorted(facts["run"]["seconds"].items(), key=lambda item: -item[1]),
+    }
+
+
+def _dirtiest_first(shards: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Input files by confirmed, then by suspected rows; one alone is the batch, and needs no table."""
+    ordered = sorted(shards, key=lambda s: (-s["counts"]["confirmed_rows"], -s["counts"]["suspected_rows"], s["name"]))
+    return ordered if len(shards) > 1 else []
+
+
+def _least_found(benchmark: Mapping[str, Any]) -> tuple[float, str] | None:
+    """The form in which the fewest items were found again when their question alone was planted, and their share."""
+    shares = {form: share for form, share in benchmark["detectability"].items() if form != "with_options"}
+    form = min(shares, key=lambda form: shares[form], default=None)
+    return None if form is None else (shares[form], form)
+
+
+def _interval(facts: Mapping[str, Any], quadrant: str, mass: Mapping[str, Any]) -> list[float] | None:
+    """The interval of a quadrant's token share, on whose unfavourable end rules are judged."""
+    known: list[float] | None = facts["metric_intervals"].get(f"{quadrant}.token_share")
+    return mass["token_share_interval"] or known
+
+
+def _power_groups(facts: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The score in use as groups of table rows: a group per kind and form, a row per dose, never planted first; then
+    exact and edited copies of all kinds."""
+    groups = []
+    kinds = facts["detection"]["scores"].get(facts["map"]["score"], {})
+    for kind in sorted(
+        kinds, key=lambda kind: (kind not in KIND_WORDS, list(KIND_WORDS).index(kind) if kind in KIND_WORDS else 0)
+    ):
+        for form, doses in sorted(kinds[kind].items()):
+            rows = [
+                ("never" if dose == 0 else times(dose), dose == 0, cell)
+                for dose, cell in by_dose(doses)
+                if cell["auc"] is not None
+            ]
+            if rows:
+                title = KIND_WORDS[kind].title if kind in KIND_WORDS else words(kind)
+                groups.append({"title": title, "form": FORM_WORDS.get(form, words(form)), "rows": rows})
+    copies = [(f"{words(copy)} copies", False, cell) for copy, cell in facts["detection"]["by_copy"].items()]
+    if groups and copies:
+        groups.append({"title": "All kinds", "form": "planted at least 4 times", "rows": copies[::-1]})
+    return groups
+
+
+def _compared_doses(facts: Mapping[str, Any]) -> list[int]:
+    """The doses at which scores are compared."""
+    scores = facts["detection"]["scores"]
+    planted = {dose for kinds in scores.values() for dose, _ in _aucs(kinds)}
+    return sorted(planted & set(COMPARED_DOSES)) or sorted(planted)[:4]
+
+
+def _aucs(kinds: Mapping[str, Any]) -> list[tuple[int, float]]:
+    """Every dose and AUC of one score, over all kinds and forms."""
+    cells = [by_dose(doses) for forms in kinds.values() for doses in forms.values()]
+    return [(dose, cell["auc"]) for row in cells for dose, cell in row if dose > 0 and cell["auc"] is not None]
+
+
+def _statistics(facts: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Every score and published statistic in one row: mean and lowest AUC over kinds and forms, in groups by source."""
+    scores, doses = facts["detection"]["scores"], _compared_doses(facts)
+    unknown = {"Other": {name: "" for name in scores if not any(name in known for known in _SCORE_GROUPS.values())}}
+    groups = []
+    for title, names in (*_SCORE_GROUPS.items(), *unknown.items()):
+        rows = []
+        for name in (name for name in names if name in scores):
+            found = {dose: [auc for planted, auc in _aucs(scores[name]) if planted == dose] for dose in doses}
+            cells = {dose: {"mean": sum(aucs) / len(aucs), "least": min(aucs)} for dose, aucs in found.items() if aucs}
+            every = [auc for aucs in found.values() for auc in aucs]
+            row = {"name": name, "words": score_words(name), "source": names[name], "cells": cells, "aucs": every[:48]}
+            rows.append({**row, "used": name == facts["map"]["score"], "amounts": _amounts(every)})
+        if rows:
+            groups.append({"title": title, "rows": rows})
+    return groups
+
+
+def _amounts(aucs: Sequence[float]) -> str:
+    """What a row of AUCs amounts to, over all kinds and forms of secret."""
+    if not aucs:
+        return ""
+    low, high, mean = min(aucs), max(aucs), sum(aucs) / len(aucs)
+    if low >= readings.SEEN_WELL:
+        return "sees all"
+    if low >= 0.4 and high <= 0.6:
+        return "blind"
+    if mean < 0.4:
+        return "reversed"
+    if low >= 0.75:
+        return "sees most"
+    return "sees some" if high >= readings.SEEN_WELL else "weak"
+
+
+def _meaning(metric: str) -> str:
+    return METRICS[metric].meaning if metric in METRICS else ""
+
+
+def _template() -> Any:
+    environment = page_environment()
+    environment.globals.update(quadrants=figures.QUADRANTS, outcome_words=readings.OUTCOME_WORDS, recalls=RECALL_WORDS)
+    environment.globals.update(metric_value=readings.metric_value, metric_meaning=_meaning, sight=readings.sight)
+    environment.globals.update(
+        bound=readings.bound, judged=readings.judged, estimated=readings.estimated, height_of=height_of, chart=charts
+    )
+    environment.globals.update(view_box=VIEW_BOX)
+    return environment.get_template("report.html.j2")

@@ -1,0 +1,350 @@
+"""Readings: what the facts mean in plain words, for the page and the terminal alike. They claim no more than was measured."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from carto_audit.policy.metrics import METRICS
+from carto_audit.report.map_figure import SCORE_WORDS, percent
+
+STATUS_WORDS: Mapping[str, str] = {
+    "accepted": "Accepted",
+    "accepted_with_warnings": "Accepted with warnings",
+    "rejected": "Rejected",
+    "inconclusive": "Inconclusive",
+}
+DECISIVE = ("failed", "not_measured", "underpowered")
+OUTCOME_WORDS: Mapping[str, str] = {
+    "passed": "passed",
+    "failed": "failed",
+    "not_measured": "not measured",
+    "underpowered": "too little power",
+    "waived": "waived",
+}
+
+EXCERPT_WORDS: Mapping[str, str] = {
+    "redacted": "Secrets and personal data are masked, and so is every number and code around the memorized passage.",
+    "full": "Nothing is masked in these excerpts: do not publish this page.",
+    "none": "This page was made without excerpts.",
+}
+"""What a page says of its excerpts, by how they were made."""
+
+SEEN_WELL = 0.9
+"""AUC from which a dose counts as seen; the words for less are in `sight`."""
+
+WIDE = 0.75
+"""An interval that reaches below this AUC leaves open whether the secrets were seen or luckily hit."""
+
+STABLE = 0.8
+"""Agreement from which a set of flagged samples is called stable."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class KindWords:
+    """How one kind of planted secret is called, in a table and in a sentence, and what it is."""
+
+    title: str
+    plural: str
+    meaning: str
+
+
+KIND_WORDS: Mapping[str, KindWords] = {
+    "random": KindWords(
+        title="Random secret", plural="random secrets", meaning="an invented name with twelve random digits"
+    ),
+    "rare_suffix": KindWords(
+        title="Rare ending",
+        plural="texts with a rare ending",
+        meaning="a beginning from the batch that goes on with rare words",
+    ),
+    "natural": KindWords(
+        title="Natural passage",
+        plural="natural passages",
+        meaning="a passage of the batch itself; planted once it would be ordinary text",
+    ),
+}
+FORM_WORDS: Mapping[str, str] = {"alone": "standing alone", "embedded": "inside other text"}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RecallWords:
+    """How one kind of recall is called, and what it is."""
+
+    title: str
+    meaning: str
+
+
+RECALL_WORDS: Mapping[str, RecallWords] = {
+    "recite": RecallWords(
+        title="Recited",
+        meaning="more than five samples hold the passage, so a model learns it by heart; fewer copies are the cure",
+    ),
+    "reconstruct": RecallWords(
+        title="Reconstructed",
+        meaning="a template that even a proxy without it nearly knows, such as a form or a list; seldom a secret",
+    ),
+    "recollect": RecallWords(
+        title="Recollected",
+        meaning="rare, not to be guessed, and memorized all the same: the place to look for secrets first",
+    ),
+}
+
+
+def number(value: float | None, digits: int = 2) -> str:
+    """A measurement with `digits` decimals and thousands separators, or a dash for unknown."""
+    if value is None:
+        return "–"
+    return f"{value:,.{digits}f}"
+
+
+def plural(count: int, noun: str) -> str:
+    """`1 rule`, `1,200 rules`."""
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+
+
+def times(dose: int) -> str:
+    """How often a secret was planted."""
+    return "once" if dose == 1 else f"{dose} times"
+
+
+def words(name: str) -> str:
+    """A name of the program as words."""
+    return name.replace("_", " ")
+
+
+def score_words(score: str) -> str:
+    """What a score or statistic is called."""
+    return SCORE_WORDS.get(score, words(score))
+
+
+def by_dose(doses: Mapping[str, Any]) -> list[tuple[int, Mapping[str, Any]]]:
+    """The powers of one kind and form by rising dose; dose 0 is never planted."""
+    return sorted(((int(dose), cell) for dose, cell in doses.items()), key=lambda item: item[0])
+
+
+def sight(auc: float) -> str:
+    """What an AUC amounts to, in a word."""
+    return "sees" if auc >= SEEN_WELL else "partly" if auc >= 0.75 else "weak" if auc >= 0.6 else "blind"
+
+
+def metric_value(metric: str, value: float | None) -> str:
+    """A metric in its declared unit: shares and changes as percentages, AUCs and ratios as decimals, counts as whole numbers."""
+    unit = METRICS[metric].unit if metric in METRICS else None
+    if unit in ("share", "change"):
+        return percent(value)
+    return number(value, {"AUC": 3, "ratio": 2, None: 3}.get(unit, 0))
+
+
+def bound(finding: Mapping[str, Any]) -> str:
+    """Whether the finding's limit is the most, the least, or the most that may have been added."""
+    return {"min": "at least", "max_increase": "an increase of at most"}.get(finding["bound"], "at most")
+
+
+def judged(finding: Mapping[str, Any]) -> str:
+    """Observed against limit, as a rule is read: `8.2 %, at most 2.0 %`."""
+    metric, observed = finding["metric"], finding["observed"]
+    seen = "not measured" if observed is None else metric_value(metric, observed)
+    return f"{seen}, {bound(finding)} {metric_value(metric, finding['limit'])}"
+
+
+def estimated(finding: Mapping[str, Any], facts: Mapping[str, Any]) -> str:
+    """Why the number that a rule was judged on is not the one on the map; empty where it is."""
+    measured, interval = facts["metrics"].get(finding["metric"]), facts["metric_intervals"].get(finding["metric"])
+    if measured is None or interval is None or finding["observed"] in (None, measured):
+        return ""
+    low, high, best = (metric_value(finding["metric"], value) for value in (*interval, measured))
+    return f"Estimated as {best}, between {low} and {high}: judged on the unfavourable end."
+
+
+def decisive(facts: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """The findings that made the verdict, worst first; empty when every rule holds."""
+    order = {name: rank for rank, name in enumerate(("not_measured", "underpowered", "failed"))}
+    chosen = [f for f in facts["findings"] if f["outcome"] in DECISIVE]
+    return sorted(chosen, key=lambda f: (f["severity"] != "reject", order[f["outcome"]]))
+
+
+def verdict_sentence(facts: Mapping[str, Any]) -> str:
+    """What the verdict means, in one sentence that claims no more than was measured."""
+    findings = facts["findings"]
+    failed = sum(f["severity"] == "reject" for f in decisive(facts))
+    policy = f"the policy “{facts['policy']['name']}”"
+    match facts["verdict"]["status"]:
+        case "accepted":
+            return (
+                f"All {len(findings)} rules of {policy} hold." if len(findings) > 1 else f"The rule of {policy} holds."
+            )
+        case "accepted_with_warnings":
+            return f"No rule of {policy} rejects the batch; {plural(len(decisive(facts)), 'rule')} to look at."
+        case "rejected":
+            return f"{plural(failed, 'rule')} of {policy} {'rejects' if failed == 1 else 'reject'} the batch."
+        case _:
+            return "The audit could not see well enough to decide. This is not a pass."
+
+
+def glance(facts: Mapping[str, Any]) -> dict[str, str]:
+    """Detection, contamination and duplicates in one line each, for the first screen of the page and the terminal."""
+    return {"detection": _power_line(facts), "contamination": _match_line(facts), "duplicates": _copy_line(facts)}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Weakest:
+    """The kind and form of secret that the score in use sees worst at one dose."""
+
+    dose: int
+    what: str
+    auc: float
+    low: float | None
+    high: float | None
+    secrets: int
+
+    @property
+    def words(self) -> str:
+        """The AUC with its interval."""
+        return f"AUC {number(self.auc)} ({number(self.low)} to {number(self.high)})"
+
+
+def weakest_by_dose(facts: Mapping[str, Any]) -> list[Weakest]:
+    """What the score in use sees worst, by rising dose; an audit is as good as that."""
+    found: dict[int, Weakest] = {}
+    for kind, form, dose, cell in _measured(facts["detection"]["scores"].get(facts["map"]["score"], {})):
+        if dose > 0 and (dose not in found or cell["auc"] < found[dose].auc):
+            low, high = cell["ci"] or (None, None)
+            name = KIND_WORDS[kind].plural if kind in KIND_WORDS else words(kind)
+            what = f"{name} {FORM_WORDS.get(form, words(form))}"
+            found[dose] = Weakest(dose=dose, what=what, auc=cell["auc"], low=low, high=high, secrets=cell["secrets"])
+    return [found[dose] for dose in sorted(found)]
+
+
+def _measured(kinds: Mapping[str, Any]) -> Iterator[tuple[str, str, int, Mapping[str, Any]]]:
+    for kind, forms in kinds.items():
+        for form, doses in forms.items():
+            yield from ((kind, form, dose, cell) for dose, cell in by_dose(doses) if cell["auc"] is not None)
+
+
+def _least_seen(weakest: list[Weakest]) -> Weakest | None:
+    """The smallest dose from which on every kind of secret is seen well."""
+    seen = None
+    for cell in reversed(weakest):
+        if cell.auc < SEEN_WELL:
+            break
+        seen = cell
+    return seen
+
+
+def _power_line(facts: Mapping[str, Any]) -> str:
+    weakest = weakest_by_dose(facts)
+    if not weakest:
+        return "not measured: no control was planted that the score in use could judge"
+    seen = _least_seen(weakest)
+    if seen:
+        return f"sees every kind of secret that occurs {times(seen.dose)}, weakest {seen.words}"
+    worst = weakest[-1]
+    verb = {"partly": "only partly sees", "weak": "hardly sees"}.get(sight(worst.auc), "does not see")
+    return f"{verb} some secrets that occur {times(worst.dose)}, weakest {worst.words}"
+
+
+def _match_line(facts: Mapping[str, Any]) -> str:
+    benchmarks = facts["contamination"]["benchmarks"]
+    if not benchmarks:
+        return "not checked: no benchmark was given"
+    confirmed, suspected, known = (
+        sum(benchmark[key] for benchmark in benchmarks)
+        for key in ("confirmed_items", "suspected_items", "detectable_items")
+    )
+    where = plural(len(benchmarks), "benchmark")
+    return f"{confirmed:,} confirmed and {suspected:,} suspected of {known:,} detectable items in {where}"
+
+
+def _copy_line(facts: Mapping[str, Any]) -> str:
+    found = facts["duplicates"]
+    copies = f"{found['exact_rows']:,} exact and {found['near_rows']:,} near copies"
+    return f"{copies}, {percent(found['token_share'])} of the tokens"
+
+
+def power_reading(facts: Mapping[str, Any]) -> list[str]:
+    """What the planted secrets prove about this audit: the weakest kind, what that means, and how sure it is."""
+    weakest = weakest_by_dose(facts)
+    if not weakest:
+        return []
+    seen = _least_seen(weakest)
+    named = seen or weakest[-1]
+    proof = f"{named.what}, with {named.words} on {plural(named.secrets, 'secret')}"
+    if seen:
+        sentences = [
+            f"Every kind of planted secret stands out from ordinary text once it occurs {times(seen.dose)}; "
+            f"hardest to see are {proof}."
+        ]
+        sentences += _below(weakest[: weakest.index(seen)])
+    else:
+        sentences = [
+            f"Even at {times(named.dose)}, the most that was planted, not every kind of secret stands out from ordinary "
+            f"text; hardest to see are {proof}.",
+            "Text like that may be in this batch and not among the flagged samples: take what is flagged as the least "
+            "that is there.",
+        ]
+    if named.low is not None and named.low < min(WIDE, named.auc):
+        sentences.append(
+            "The interval is wide because few secrets had room in the batch: the true value may be far lower."
+        )
+    found = sorted((int(dose), share) for dose, share in facts["detection"]["above_line"].items())
+    if found:
+        shares = ", ".join(f"{percent(share)} of those planted {times(dose)}" for dose, share in found)
+        sentences.append(f"Above the line that the map draws lie {shares}.")
+    return sentences
+
+
+def _below(missed: list[Weakest]) -> list[str]:
+    """What the audit cannot promise about rarer secrets."""
+    if not missed:
+        return []
+    worst = missed[-1]
+    return [
+        f"A secret that occurs only {times(worst.dose)} can pass unseen ({worst.what}: AUC {number(worst.auc)}), so no "
+        "verdict rules it out."
+    ]
+
+
+def item_reading(testimony: Mapping[str, Any] | None) -> list[str]:
+    """What the proxies show about the items that were found, and what they cannot show; empty where there are none."""
+    if testimony is None:
+        return []
+    heard = testimony["items"]
+    silent = [
+        f"{plural(count, 'item')} {'was' if count == 1 else 'were'} not heard: {reason}"
+        for reason, count in testimony["silent"].items()
+    ]
+    sentences = []
+    if heard:
+        sentences.append(
+            f"{plural(heard, 'item')} {'was' if heard == 1 else 'were'} put to two proxies: one trained on rows with the "
+            "item, the other never read it."
+        )
+        gains = [
+            f"its {part} by {number(unseen - seen)}"
+            for part, seen, unseen in (
+                (part, testimony[f"loss_in_{part}"], testimony[f"loss_out_{part}"]) for part in ("question", "answer")
+            )
+            if seen is not None and unseen is not None
+        ]
+        if gains:
+            sentences.append(f"Having read an item lowers the loss of {' and that of '.join(gains)} nats per token.")
+    sentences += [f"{reason}." for reason in silent]
+    return [
+        *sentences,
+        "This supports a match and decides nothing. A small proxy that read an item once among much other text may not "
+        "remember it, so silence proves nothing; and the thresholds that were published for these tests belong to large models.",
+    ]
+
+
+def sweep_reading(sweep: list[Mapping[str, Any]]) -> str:
+    """How far forget events depend on the margin that defines them; empty where there are none to speak of."""
+    known = [step["agreement"] for step in sweep if step["agreement"] is not None]
+    if not known:
+        return ""
+    least = min(known)
+    if least >= STABLE:
+        return f"Forget events are stable here: from each margin to the next at least {percent(least)} of the samples stay."
+    return (
+        f"Forget events are not stable here: from one margin to the next as little as {percent(least)} of the samples that "
+        "forget are the same, so such a score says more about the margin than about the text."
+    )

@@ -1,0 +1,148 @@
+"""Workers: processes that share out the shards of a batch. What all of them need is in memory once: a file that they map.
+
+`map_shards` is the whole seam. An engine that runs on many machines takes its place by doing the same with the same four
+things: `function`, `setting` and each shard pickle, a call depends on nothing else, and results come back in the order
+of the shards.
+"""
+
+import mmap
+import multiprocessing
+import os
+import pickle
+import signal
+import tempfile
+import threading
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from multiprocessing import resource_tracker
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any, TypeVar
+
+from carto_audit.runtime.errors import AuditError
+from carto_audit.runtime.files import writing
+
+AHEAD = 2
+"""Shards in hand for each worker: one that it works on, and the next."""
+
+_ALIGNED = 64  # bytes, so that arrays in the file begin where processors like it
+
+Setting = TypeVar("Setting")
+Shard = TypeVar("Shard")
+Result = TypeVar("Result")
+
+
+def map_shards(
+    function: Callable[[Setting, Shard], Result],
+    setting: Setting,
+    shards: Iterable[Shard],
+    workers: int,
+    folder: Path | None = None,
+) -> Generator[Result, None, None]:
+    """`function(setting, shard)` of every shard, in their order, from so many processes; one works in this process.
+
+    `setting` lies in a file in `folder` while it is needed. Shards are drawn as they are worked on, so that an endless
+    stream of them fits. Raises AuditError when a worker dies, and whatever `function` raises; nothing keeps running.
+    """
+    if workers == 1:
+        yield from (function(setting, shard) for shard in shards)
+        return
+    with tempfile.TemporaryDirectory(dir=folder, prefix="setting-") as place:
+        path = Path(place) / "setting"
+        write_setting(path, setting)
+        yield from _map_in_processes(function, path, shards, workers)
+
+
+def _map_in_processes(
+    function: Callable[[Setting, Shard], Result], path: Path, shards: Iterable[Shard], workers: int
+) -> Generator[Result, None, None]:
+    context = multiprocessing.get_context("spawn")
+    lifeline, ours = context.Pipe(duplex=False)
+    pool = ProcessPoolExecutor(workers, context, _begin, (function, path, lifeline))
+    waiting: deque[Future[Result]] = deque()
+    try:
+        for shard in shards:
+            with deaf_to_ctrl_c():  # a worker may start here
+                waiting.append(pool.submit(_work, shard))
+            if len(waiting) == AHEAD * workers:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+        pool.shutdown()
+    except BrokenProcessPool as error:
+        raise AuditError(
+            "a worker process ended before its work was done (out of memory?); run the same command again to continue "
+            "where it stopped"
+        ) from error
+    finally:
+        ours.close()  # whatever a worker is doing, it stops
+        pool.shutdown(cancel_futures=True)
+        lifeline.close()
+
+
+@contextmanager
+def deaf_to_ctrl_c() -> Iterator[None]:
+    """Processes started here never hear Ctrl-C, not even while they load: the parent answers it, after this block."""
+    if threading.current_thread() is not threading.main_thread():  # no other is interrupted, and none may arrange this
+        yield
+        return
+    resource_tracker.ensure_running()  # which every process needs, and whose start would lift the mask
+    heard: list[int] = []
+    before = signal.signal(signal.SIGINT, lambda number, frame: heard.append(number))
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # which children inherit
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        signal.signal(signal.SIGINT, before)
+    if heard:
+        signal.raise_signal(signal.SIGINT)
+
+
+_task: list[Any] = []
+
+
+def _begin(function: Callable[[Any, Any], Any], path: Path, lifeline: Connection) -> None:
+    """A worker's first act. Ctrl-C is the parent's business; when the parent is gone, or done, its pipe closes."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with, args=(lifeline,), daemon=True).start()
+    _task[:] = function, read_setting(path)
+
+
+def _end_with(lifeline: Connection) -> None:
+    lifeline.poll(None)
+    os._exit(1)
+
+
+def _work(shard: Any) -> Any:
+    function, setting = _task
+    return function(setting, shard)
+
+
+def write_setting(path: Path, setting: Any) -> None:
+    """Pickles any value, its arrays behind it where they can be mapped. Raises AuditError on a full disk."""
+    buffers: list[pickle.PickleBuffer] = []
+    head = pickle.dumps(setting, protocol=5, buffer_callback=buffers.append)
+    arrays = [buffer.raw() for buffer in buffers]
+    with writing(path), path.open("wb") as stream:
+        pickle.dump((head, [array.nbytes for array in arrays]), stream)
+        for array in arrays:
+            stream.write(bytes(-stream.tell() % _ALIGNED))
+            stream.write(array)
+
+
+def read_setting(path: Path) -> Any:
+    """What `write_setting` wrote in this run; its arrays cannot be written to, and all readers share their memory."""
+    with path.open("rb") as stream:
+        head, sizes = pickle.load(stream)
+        place = stream.tell()
+        mapped = memoryview(mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ))
+    arrays = []
+    for size in sizes:
+        place += -place % _ALIGNED
+        arrays.append(mapped[place : place + size])
+        place += size
+    return pickle.loads(head, buffers=arrays)

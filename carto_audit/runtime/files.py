@@ -1,0 +1,120 @@
+"""Whole files or none: everything is written under a temporary name and renamed, so a file that exists is complete."""
+
+import errno
+import hashlib
+import json
+import os
+import shutil
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from io import BufferedReader
+from pathlib import Path
+from typing import Any
+
+from carto_audit.runtime.errors import AuditError
+from carto_audit.text.untrusted import safe_inline
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Turns an OSError of the block into an AuditError of one line: a full disk, a folder that cannot be written."""
+    try:
+        yield
+    except OSError as error:
+        where = safe_inline(str(path), 160)
+        raise AuditError(f"{where}: cannot write: {reason(error)}; free some space or choose another --out") from error
+
+
+@contextmanager
+def atomic_path(path: Path) -> Iterator[Path]:
+    """Yields a temporary path beside `path`; renames it when the block ends well, deletes it when it does not.
+
+    Raises AuditError in one line when the disk is full or the folder cannot be written.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            yield temporary
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def atomic_folder(path: Path) -> Iterator[Path]:
+    """Yields an empty temporary folder beside `path`; it takes the place of `path` when the block ends well, and is gone
+    when it does not. Raises AuditError in one line when the disk is full or the folder cannot be written.
+    """
+    temporary, former = (path.with_name(f".{path.name}.{os.getpid()}.{kind}") for kind in ("tmp", "old"))
+    with writing(path):
+        temporary.mkdir(parents=True)
+        try:
+            yield temporary
+            if path.exists():
+                path.rename(former)
+            temporary.rename(path)
+        finally:
+            for leftover in (temporary, former):
+                shutil.rmtree(leftover, ignore_errors=True)
+
+
+def reason(error: OSError) -> str:
+    """Why the system refused, in its own words: libraries wrap them in their own, or lose them."""
+    return os.strerror(error.errno) if error.errno else safe_inline(str(error), 160) or type(error).__name__
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Writes `data` to `path`, whole or not at all."""
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(data)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes `text` as UTF-8, whole or not at all."""
+    write_bytes(path, text.encode("utf-8"))
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Writes strict JSON (NaN is a bug, not a number) with sorted keys, so equal values give equal bytes."""
+    write_bytes(path, json_bytes(value))
+
+
+def json_bytes(value: Any) -> bytes:
+    """The bytes that `write_json` writes. Raises ValueError for what strict JSON in UTF-8 cannot hold."""
+    return (json.dumps(value, indent=2, sort_keys=True, allow_nan=False, ensure_ascii=False) + "\n").encode("utf-8")
+
+
+def file_sha256(path: Path) -> str:
+    """Hex sha256 of a file's bytes, read in blocks."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def open_regular(path: Path, *, follow: bool) -> BufferedReader:
+    """Opens a regular file for reading: never a pipe, which would wait, and no symbolic link unless `follow`.
+
+    Raises OSError, with `errno.ELOOP` for a link.
+    """
+
+    def opener(name: str, flags: int) -> int:
+        links = 0 if follow else getattr(os, "O_NOFOLLOW", 0)
+        return os.open(name, flags | links | getattr(os, "O_NONBLOCK", 0))
+
+    if not follow and path.is_symlink():
+        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(path))
+    stream = open(path, "rb", opener=opener)  # noqa: SIM115 (the caller closes it)
+    if not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
+        stream.close()
+        raise OSError("not a regular file")
+    return stream
+
+
+def read_regular(path: Path, limit: int) -> bytes:
+    """The bytes of a regular file that is no link. Raises OSError, also for a file of more than `limit` bytes."""
+    with open_regular(path, follow=False) as stream:
+        data = stream.read(limit + 1)
+    if len(data) > limit:
+        raise OSError(f"larger than {limit >> 20} MB")
+    return data

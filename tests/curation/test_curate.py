@@ -1,0 +1,306 @@
+"""The batch divided: real files of every format, and the command on a finished audit."""
+
+import json
+import re
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.ipc as pa_ipc
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from carto_audit.curation.curate import CURATED, QUARANTINE, Decisions, curate, read_decisions
+from carto_audit.curation.sample_weights import read_weights, sampler
+from carto_audit.data.batch import read_batch
+from carto_audit.data.records import read_records, read_schema
+from carto_audit.runtime.errors import AuditError, UsageError
+from tests.support.audits import run_process, snapshot, strings_of_bytes, write_parquet
+from tests.support.repository import ROOT
+
+DOCUMENT = ROOT / "docs" / "curation.md"
+
+
+def decide(batch, weights):
+    """Decisions with these weights; rows without usable text are quarantined whatever they say."""
+    weight = np.array(weights, dtype=float)
+    usable = np.zeros(batch.rows, dtype=bool)
+    usable[batch.row] = True
+    weight[~usable] = 0
+    action = np.where(usable, np.where(weight > 0, "keep", "remove"), "unusable")
+    reason = np.where(weight > 0, "", "because").astype(object)
+    return Decisions(action=action, weight=weight, reason=reason)
+
+
+def parts_of(out):
+    return [
+        pa.concat_tables([pq.read_table(f) for f in sorted((out / name).iterdir())]) for name in (CURATED, QUARANTINE)
+    ]
+
+
+def test_rows_keep_their_order_columns_and_schema_and_get_a_weight(tmp_path):
+    columns = {
+        "note": pa.array(["a", None, "c", "d"]).dictionary_encode(),
+        "when": pa.array([1, 2, 3, None], pa.timestamp("us", tz="UTC")),
+        "nested": pa.array([{"x": [1, 2]}, None, {"x": []}, {"x": [3]}]),
+        "real": pa.array([np.nan, 1.5, -0.0, None]),
+    }
+    path = write_parquet(tmp_path / "a.parquet", ["one", "two", "three", "four"], **columns)
+    given_table = pq.read_table(path)
+    batch = read_batch([path])
+    summary = curate(batch, decide(batch, [1, 0, 0.5, 2]), tmp_path / "out")
+    curated, quarantine = parts_of(tmp_path / "out")
+    assert curated.schema.remove(len(curated.schema) - 1) == given_table.schema
+    assert curated.drop_columns("sample_weight").take([1, 2]).equals(given_table.take([2, 3]))  # NaN equals nothing
+    assert curated["text"].to_pylist() == ["one", "three", "four"]
+    assert curated["sample_weight"].to_pylist() == [1, 0.5, 2]
+    assert quarantine["text"].to_pylist() == ["two"]
+    assert quarantine["carto_audit_reason"].to_pylist() == ["because"]
+    assert (summary["curated_rows"], summary["quarantined_rows"], summary["weight_sum"]) == (3, 1, 3.5)
+    assert read_weights(tmp_path / "out" / "weights.parquet").tolist() == [1, 0, 0.5, 2]
+
+
+def test_rows_without_usable_text_are_quarantined_with_the_reason(tmp_path):
+    path = write_parquet(tmp_path / "a.parquet", strings_of_bytes([b"fine", b"\xff\xfe", b"", b"good"]), n=[1, 2, 3, 4])
+    batch = read_batch([path])
+    table = {
+        "sample_id": batch.sample_id,
+        "row": batch.row,
+        "quadrant": ["stable_easy", "hotspot_memorized"],
+        "action": ["keep", "downweight"],
+        "weight": [1.0, 0.5],
+        "reasons": ["easy", "memorized; recited"],
+    }
+    pq.write_table(pa.table(table), tmp_path / "scores.parquet")
+    decisions = read_decisions(tmp_path, batch)
+    assert decisions.reason.tolist() == ["", "the text is not valid UTF-8", "the text has no characters", ""]
+    curate(batch, decisions, tmp_path / "out")
+    curated, quarantine = parts_of(tmp_path / "out")
+    assert (curated["n"].to_pylist(), quarantine["n"].to_pylist()) == ([1, 4], [2, 3])
+    removed = read_decisions(tmp_path, batch, ["hotspot_memorized"])
+    assert (removed.weight.tolist(), removed.reason[3]) == ([1, 0, 0, 0], "memorized; recited")
+
+
+def test_scores_of_another_batch_are_refused(tmp_path):
+    batch = read_batch([write_parquet(tmp_path / "a.parquet", ["one", "two"])])
+    table = {"sample_id": ["a"], "row": [0], "quadrant": [None], "action": ["keep"], "weight": [1.0], "reasons": [""]}
+    pq.write_table(pa.table(table), tmp_path / "scores.parquet")
+    with pytest.raises(AuditError, match="not those of the batch"):
+        read_decisions(tmp_path, batch)
+
+
+def write_shards(folder):
+    folder.mkdir()
+    write_parquet(folder / "a.parquet", ["parquet one", "parquet two"], n=[1, 2])
+    (folder / "b.jsonl").write_bytes(
+        b'{"text": "json one", "mixed": 1, "deep": {"k": [1, {"v": null}]}, "flat": {"k": [1]}, "none": {}}\n'
+        b'{"text": "json two", "mixed": "1", "late": 12345678901234567890123}\n'
+        b'{"text": "lone \\ud800", "mixed": [1]}\n'
+    )
+    (folder / "c.csv").write_bytes(b'text,zip,odd\ncsv one,007,\xff\n"csv\ntwo",,x\n')
+    table = pa.table({"text": ["arrow one"], "blob": pa.array([b"\x00\xff"])})
+    with pa_ipc.new_file(folder / "d.arrow", table.schema) as file:
+        file.write_table(table)
+    return folder
+
+
+def test_every_format_keeps_its_values_and_every_row_ends_in_one_part(tmp_path):
+    folder = write_shards(tmp_path / "shards")
+    before = snapshot(folder)
+    batch = read_batch([folder])
+    summary = curate(batch, decide(batch, [1, 0, 1, 1, 1, 0, 1, 1]), tmp_path / "out")
+    assert snapshot(folder) == before
+    assert [f["rows"] for f in summary["files"]] == [2, 3, 2, 1]
+    assert (summary["curated_rows"], summary["quarantined_rows"]) == (5, 3)
+    assert summary["files"][1]["json_columns"] == ["text", "mixed", "deep", "none", "late"]
+    json_rows = pq.read_table(tmp_path / "out" / "curated" / "00001-b.parquet").to_pylist()
+    assert [json.loads(row["mixed"]) for row in json_rows] == [1, "1"]
+    assert json.loads(json_rows[1]["late"]) == 12345678901234567890123
+    assert json.loads(json_rows[0]["deep"]) == {"k": [1, {"v": None}]}
+    assert json_rows[0]["flat"] == {"k": [1]}
+    csv_rows = pq.read_table(tmp_path / "out" / "curated" / "00002-c.parquet").to_pylist()
+    assert csv_rows == [{"text": "csv\ntwo", "zip": "", "odd": b"x", "sample_weight": 1.0}]
+
+
+CELLS = st.none() | st.integers(-(2**63), 2**63 - 1) | st.text(max_size=20)
+
+
+@settings(max_examples=60)
+@given(
+    rows=st.lists(st.tuples(st.text(max_size=8), CELLS, st.lists(CELLS, max_size=3)), min_size=1, max_size=30),
+    weights=st.lists(st.sampled_from([0.0, 0.5, 1.0]), min_size=30, max_size=30),
+)
+def test_whatever_the_rows_hold_the_parts_together_are_the_batch(tmp_path_factory, rows, weights):
+    folder = tmp_path_factory.mktemp("any")
+    lines = [json.dumps({"text": f"a{text}", "cell": cell, "cells": cells}) for text, cell, cells in rows]
+    path = folder / "a.jsonl"
+    path.write_text("\n".join(lines))
+    batch = read_batch([path])
+    chosen = decide(batch, weights[: batch.rows])
+    curate(batch, chosen, folder / "out")
+    curated, quarantine = parts_of(folder / "out")
+    merged = [None] * batch.rows
+    for part, places in (
+        (curated, np.flatnonzero(chosen.weight > 0)),
+        (quarantine, np.flatnonzero(chosen.weight == 0)),
+    ):
+        for place, row in zip(places, part.to_pylist(), strict=True):
+            row.popitem()
+            merged[place] = row
+    schema = read_schema(path)
+    assert merged == [row for records in read_records(path, schema) for row in records.to_pylist()]
+    assert [row["text"] for row in merged if not schema.field("text").metadata] in (
+        [],
+        [f"a{text}" for text, *_ in rows],
+    )
+
+
+def test_a_weight_column_that_is_there_already_is_named(tmp_path):
+    batch = read_batch([write_parquet(tmp_path / "a.parquet", ["one"], sample_weight=[1])])
+    with pytest.raises(UsageError, match='has a column "sample_weight" already'):
+        curate(batch, decide(batch, [1]), tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_rows_that_change_while_they_are_read_leave_nothing(tmp_path):
+    path = write_parquet(tmp_path / "a.parquet", ["one", "two"])
+    batch = read_batch([path])
+    write_parquet(path, ["one", "two", "three"])
+    with pytest.raises(AuditError, match="the files changed"):
+        curate(batch, decide(batch, [1, 0]), tmp_path / "out")
+    assert not (tmp_path / "out" / "curation.json").exists()
+
+
+def read_column(folder, name):
+    return [
+        value for file in sorted(folder.iterdir()) for value in pq.read_table(file, columns=[name])[name].to_pylist()
+    ]
+
+
+@pytest.fixture(scope="module")
+def applied(audited, tmp_path_factory):
+    """The hostile audit of conftest, applied."""
+    out = tmp_path_factory.mktemp("applied") / "out"
+    return run_process("apply", str(audited.folder), "--out", str(out), cwd=audited.cwd), out
+
+
+def test_apply_accounts_for_every_row_of_a_hostile_batch(audited, applied):
+    ended, out = applied
+    assert ended.code == 0, ended.err
+    summary = json.loads((out / "curation.json").read_text())
+    report = json.loads((audited.folder / "report.json").read_text())
+    curated = read_column(out / CURATED, "sample_weight")
+    quarantine = read_column(out / QUARANTINE, "carto_audit_reason")
+    assert len(curated) + len(quarantine) == report["batch"]["rows"] == summary["batch"]["rows"]
+    assert all(quarantine)
+    unusable = sum(skipped["rows"] for skipped in report["batch"]["skipped"] if skipped["reason"] != "over_long")
+    assert summary["actions"].get("unusable", 0) == unusable > 0
+    scores = pq.read_table(audited.folder / "scores.parquet")
+    assert sorted(curated) == sorted(w for w in scores["weight"].to_pylist() if w > 0)
+    assert "\x1b" not in ended.out
+    assert not any(line.startswith(("::", "##[")) for line in ended.out.splitlines())
+
+
+def test_apply_refuses_another_batch_and_a_folder_that_is_not_its_own(audited, applied, tmp_path):
+    other = write_parquet(tmp_path / "other.parquet", ["something else"])
+    ended = run_process("apply", str(audited.folder), str(other), cwd=tmp_path)
+    assert (ended.code, ended.err.count("\n")) == (2, 2)  # one line of progress, one of error
+    assert "not the batch that this audit is about" in ended.err
+    (tmp_path / "taken").mkdir()
+    (tmp_path / "taken" / "thesis.txt").write_text("mine")
+    ended = run_process("apply", str(audited.folder), "--out", str(tmp_path / "taken"), cwd=audited.cwd)
+    assert ended.code == 2
+    assert "is not a curated batch" in ended.err
+    ended = run_process("apply", str(audited.folder), "--out", str(applied[1]), cwd=audited.cwd)
+    assert ended.code == 0  # once more over its own
+
+
+def test_apply_replaces_its_own_folder_whole_and_refuses_one_that_holds_more(audited, tmp_path):
+    out = tmp_path / "out"
+    batch = read_batch([write_parquet(tmp_path / "old.parquet", ["one", "two"])])
+    curate(batch, decide(batch, [1, 0]), out)
+    ended = run_process("apply", str(audited.folder), "--out", str(out), cwd=audited.cwd)
+    assert ended.code == 0, ended.err
+    assert not (out / CURATED / "old.parquet").exists()
+    (out / CURATED / "mine.parquet").write_text("not ours")
+    ended = run_process("apply", str(audited.folder), "--out", str(out), cwd=audited.cwd)
+    assert ended.code == 2
+    assert (out / CURATED / "mine.parquet").read_text() == "not ours"
+
+
+def test_apply_refuses_decisions_that_changed_since_the_audit(audited, tmp_path):
+    folder = Path(shutil.copytree(audited.folder, tmp_path / "audit"))
+    table = pq.read_table(folder / "scores.parquet")
+    kept = pa.array(["keep"] * table.num_rows)
+    pq.write_table(table.set_column(table.schema.get_field_index("action"), "action", kept), folder / "scores.parquet")
+    ended = run_process("apply", str(folder), str(audited.input), "--out", str(tmp_path / "out"), cwd=tmp_path)
+    assert ended.code == 3
+    assert "changed since the audit ended" in ended.err
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("weight", [-1.0, float("nan"), None, float("inf")])
+def test_weights_that_no_audit_gives_are_refused(tmp_path, weight):
+    batch = read_batch([write_parquet(tmp_path / "a.parquet", ["one"])])
+    table = {
+        "sample_id": ["a"],
+        "row": [0],
+        "quadrant": [None],
+        "action": ["keep"],
+        "weight": [weight],
+        "reasons": [""],
+    }
+    pq.write_table(pa.table(table), tmp_path / "scores.parquet")
+    with pytest.raises(AuditError, match="not what an audit decides"):
+        read_decisions(tmp_path, batch)
+
+
+def test_apply_says_when_the_folder_holds_no_audit(tmp_path):
+    ended = run_process("apply", str(tmp_path), cwd=tmp_path)
+    assert ended.code == 3
+    assert ended.err.splitlines() == [f"Error: {tmp_path}/report.json: not the report of an audit; run the audit again"]
+
+
+def test_a_policy_that_never_drops_refuses_remove(audited, tmp_path):
+    facts = json.loads((audited.folder / "report.json").read_text())
+    facts["policy"]["resolved"]["never_drop"] = True
+    (tmp_path / "report.json").write_text(json.dumps(facts))
+    ended = run_process("apply", str(tmp_path), "--remove", "hotspot_memorized", cwd=tmp_path)
+    assert ended.code == 2
+    assert "never drops rows" in ended.err
+
+
+def test_the_sampler_draws_as_often_as_the_weights_say(tmp_path):
+    weight = np.repeat([0.0, 0.5, 1.0], 100)
+    columns = {"sample_id": [str(k) for k in range(300)], "row": np.arange(300), "sample_weight": weight}
+    path = tmp_path / "weights.parquet"
+    pq.write_table(pa.table(columns), path)
+    drawn = np.bincount(list(sampler(path, num_samples=30_000, seed=1)), minlength=300)
+    assert drawn[:100].sum() == 0
+    assert drawn[200:].sum() / drawn[100:200].sum() == pytest.approx(2, rel=0.1)
+    assert len(sampler(path)) == 200
+    assert list(sampler(path, seed=3)) == list(sampler(path, seed=3))
+
+
+@pytest.mark.parametrize("weights", [[-1.0], [float("nan")], [0.0]], ids=["negative", "nan", "nothing"])
+def test_weights_that_nobody_can_draw_by_are_one_line(tmp_path, weights):
+    pq.write_table(pa.table({"sample_weight": weights}), tmp_path / "w.parquet")
+    with pytest.raises(AuditError, match=r"w\.parquet"):
+        sampler(tmp_path / "w.parquet")
+    with pytest.raises(AuditError, match="no weights here"):
+        read_weights(tmp_path / "absent.parquet")
+
+
+def test_the_training_example_of_the_document_runs(tmp_path, monkeypatch):
+    (example,) = re.findall(r"```python\n(.*?)```", DOCUMENT.read_text(encoding="utf-8"), flags=re.DOTALL)
+    assert len(example.splitlines()) <= 12
+    names = {}
+    texts = tmp_path / "vendor_batch-curated" / "curated"
+    texts.mkdir(parents=True)
+    pq.write_table(pa.table({"text": ["one", "two"] * 8, "sample_weight": [1.0, 0.5] * 8}), texts / "a.parquet")
+    monkeypatch.chdir(tmp_path)
+    exec(example, names)
+    assert names["loss"].item() > 0

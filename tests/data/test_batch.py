@@ -1,0 +1,255 @@
+import hashlib
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.ipc as pa_ipc
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from carto_audit.data.batch import CHUNK_BYTES, LONGEST_SAMPLE, SKIP_REASONS, iter_texts, read_batch, read_texts
+from carto_audit.runtime.errors import AuditError, UsageError
+from tests.support.audits import strings_of_bytes, write_parquet
+
+NOT_UTF8 = [b"fine", b"stray \xff byte", b"lone \xed\xa0\x80 surrogate", b"cut \xe6\x9d"]
+
+
+def texts_of(batch):
+    return [text for chunk in iter_texts(batch) for text in chunk.texts]
+
+
+def test_every_row_is_a_sample_or_a_skip_with_a_reason(tmp_path):
+    texts = ["one", None, "two", "", " \t\n\u2003", "x" * (LONGEST_SAMPLE + 1), "nul \x00 inside"]
+    batch = read_batch([write_parquet(tmp_path / "a.parquet", texts)])
+    assert batch.rows == 7
+    assert batch.row.tolist() == [0, 2, 5, 6]
+    assert batch.trainable.tolist() == [True, True, False, True]
+    assert {s.reason: s.rows.tolist() for s in batch.skipped} == {
+        "null": [1],
+        "empty": [3],
+        "whitespace": [4],
+        "over_long": [5],
+    }
+    assert all(s.explanation == SKIP_REASONS[s.reason] for s in batch.skipped)
+    assert texts_of(batch) == [texts[k] for k in batch.row]
+    assert batch.n_bytes.tolist() == [3, 3, LONGEST_SAMPLE + 1, 12]
+
+
+@pytest.mark.parametrize("suffix", ["parquet", "arrow"])
+def test_bytes_that_are_not_utf8_in_a_string_column_are_skipped_and_counted(tmp_path, suffix):
+    column, path = strings_of_bytes(NOT_UTF8), tmp_path / f"a.{suffix}"
+    if suffix == "parquet":
+        pq.write_table(pa.table({"text": column}), path)
+    else:
+        with pa_ipc.new_file(path, pa.schema({"text": pa.string()})) as writer:
+            writer.write(pa.record_batch({"text": column}))
+    batch = read_batch([path])
+    assert texts_of(batch) == ["fine"]
+    assert [(s.reason, s.rows.tolist()) for s in batch.skipped] == [("undecodable", [1, 2, 3])]
+
+
+def test_lone_surrogates_in_json_are_skipped_and_counted(tmp_path):
+    path = tmp_path / "a.jsonl"
+    path.write_bytes(
+        b'{"text": "fine"}\n{"text": "lone \\ud800 one"}\n{"text": "stray \xff"}\n{"text": "\\ud83d\\ude00"}\n'
+    )
+    batch = read_batch([path])
+    assert texts_of(batch) == ["fine", "😀"]
+    assert [(s.reason, s.rows.tolist()) for s in batch.skipped] == [("undecodable", [1, 2])]
+
+
+@settings(max_examples=30)
+@given(
+    st.lists(st.one_of(st.none(), st.text(max_size=30).map(lambda t: t.encode("utf-8", "surrogatepass"))), min_size=1)
+)
+def test_rows_are_never_lost(tmp_path_factory, values):
+    path = tmp_path_factory.mktemp("any") / "a.parquet"
+    pq.write_table(pa.table({"text": pa.array([b"words", *values], pa.binary())}), path)
+    batch = read_batch([path])
+    dropped = [s.rows for s in batch.skipped if s.reason != "over_long"]
+    assert sorted([*batch.row.tolist(), *(int(r) for rows in dropped for r in rows)]) == list(range(batch.rows))
+    assert [text.encode() for text in texts_of(batch)] == [[b"words", *values][k] for k in batch.row]
+
+
+@pytest.mark.parametrize(
+    ("columns", "found"),
+    [
+        ({"url": ["u"], "text": ["t"]}, "text"),
+        ({"url": ["u"], "content": ["c"], "body": ["b"]}, "content"),
+        ({"whatever": ["w"], "n": [1]}, "whatever"),
+        ({"text": [1], "story": ["s"]}, "story"),
+    ],
+)
+def test_the_text_column_is_found(tmp_path, columns, found):
+    path = tmp_path / "a.parquet"
+    pq.write_table(pa.table(columns), path)
+    assert read_batch([path]).text_column == found
+
+
+def test_a_named_text_column_wins_over_a_found_one(tmp_path):
+    path = write_parquet(tmp_path / "a.parquet", ["one"], prompt=["two"], **{"meta.text": ["three"]})
+    assert texts_of(read_batch([path], text_column="prompt")) == ["two"]
+    assert texts_of(read_batch([path], text_column="meta.text")) == ["three"]
+
+
+@pytest.mark.parametrize(
+    ("columns", "options", "complaint"),
+    [
+        ({"a": ["x"], "b": ["y"]}, {}, "no text column found; name one with --text-column; it has: a, b"),
+        ({"n": [1]}, {}, "no text column found"),
+        ({"text": ["x"]}, {"text_column": "txt"}, 'no column "txt"; it has: text'),
+        ({"text": ["x"]}, {"id_column": "id"}, 'no column "id"; it has: text'),
+        ({"text": ["x"], "n": [1]}, {"text_column": "n"}, 'column "n" is int64, not text'),
+        ({"\x1b[31m\n": ["x"], "b": ["y"]}, {}, r"it has: \[31m, b"),
+    ],
+)
+def test_a_column_that_is_not_there_or_not_text_is_a_usage_error(tmp_path, columns, options, complaint):
+    path = tmp_path / "a.parquet"
+    pq.write_table(pa.table(columns), path)
+    with pytest.raises(UsageError, match=complaint) as caught:
+        read_batch([path], **options)
+    assert not set("\x1b\n") & set(str(caught.value))
+
+
+def test_a_column_missing_in_a_later_shard_is_found_before_reading(tmp_path):
+    write_parquet(tmp_path / "a.parquet", ["one"])
+    pq.write_table(pa.table({"content": ["two"]}), tmp_path / "b.parquet")
+    with pytest.raises(UsageError, match=r'b\.parquet: no column "text"'):
+        read_batch([tmp_path])
+
+
+@pytest.mark.parametrize(
+    ("texts", "complaint"),
+    [
+        ([], "zero rows"),
+        ([None, None, None], "no usable text in 3 rows: 3 null"),
+        (["", " ", None], "1 null, 1 empty, 1 whitespace"),
+        (["x" * (LONGEST_SAMPLE + 1)], "1 over_long"),
+    ],
+    ids=["zero", "nulls", "blanks", "long"],
+)
+def test_a_batch_without_usable_text_is_an_error_that_counts_why(tmp_path, texts, complaint):
+    path = write_parquet(tmp_path / "a.parquet", pa.array(texts, pa.string()))
+    with pytest.raises(AuditError, match=complaint):
+        read_batch([path])
+
+
+def test_a_column_of_nothing_but_null_type_is_all_null(tmp_path):
+    path = write_parquet(tmp_path / "a.parquet", pa.nulls(3))
+    with pytest.raises(AuditError, match="3 null"):
+        read_batch([path])
+
+
+@pytest.mark.parametrize("name", ["a.parquet", "a.csv", "a.jsonl", "a.arrow", "a.jsonl.gz"])
+def test_an_empty_file_is_one_clear_line(tmp_path, name):
+    (tmp_path / name).write_bytes(b"")
+    with pytest.raises(AuditError, match=rf"{name}: ") as caught:
+        read_batch([tmp_path / name])
+    assert "\n" not in str(caught.value)
+
+
+def test_empty_shards_among_others_do_no_harm(tmp_path):
+    write_parquet(tmp_path / "a.parquet", pa.array([], pa.string()))
+    write_parquet(tmp_path / "b.parquet", ["one"])
+    batch = read_batch([tmp_path])
+    assert batch.sample_id.to_pylist() == ["b.parquet:0"]
+
+
+def test_given_ids_are_kept_and_follow_their_rows(tmp_path):
+    path = write_parquet(tmp_path / "a.parquet", ["one", None, "two"], key=["x", "y", "z"])
+    batch = read_batch([path], id_column="key")
+    assert batch.sample_id.to_pylist() == ["x", "z"]
+
+
+@pytest.mark.parametrize(
+    ("keys", "complaint"),
+    [
+        (["a", "b", "a", "b"], '2 ids repeat, for example "[ab]"'),
+        (["a", None, "c", None], "2 rows have no id"),
+        (["\x1b[31m\n", "b", "\x1b[31m\n", "d"], r'1 ids repeat, for example "\[31m"'),
+    ],
+)
+def test_ids_that_repeat_or_are_missing_are_refused(tmp_path, keys, complaint):
+    path = write_parquet(tmp_path / "a.parquet", ["one", "two", "three", "four"], key=keys)
+    with pytest.raises(AuditError, match=complaint) as caught:
+        read_batch([path], id_column="key")
+    assert "--id-column" in str(caught.value)
+
+
+def test_ids_may_not_repeat_across_shards(tmp_path):
+    for name in ("a.parquet", "b.parquet"):
+        write_parquet(tmp_path / name, ["one", "two"], key=["x", name])
+    with pytest.raises(AuditError, match='1 ids repeat, for example "x"'):
+        read_batch([tmp_path], id_column="key")
+
+
+def test_made_ids_name_file_and_row_and_do_not_depend_on_where_the_folder_lies(tmp_path):
+    for root in ("here", "there/deeper"):
+        write_parquet(tmp_path / root / "a.parquet", ["one", "two"])
+        write_parquet(tmp_path / root / "sub" / "a.parquet", [None, "three"])
+    here, there = (read_batch([tmp_path / root]) for root in ("here", "there/deeper"))
+    assert here.sample_id.to_pylist() == ["a.parquet:0", "a.parquet:1", "sub/a.parquet:1"]
+    assert here.sample_id == there.sample_id
+    assert here.sha256 == there.sha256
+
+
+def test_shards_of_different_formats_types_and_dictionaries_are_one_batch(tmp_path):
+    pq.write_table(pa.table({"text": pa.array(["a b", "c d", "a b"]).dictionary_encode()}), tmp_path / "a.parquet")
+    pq.write_table(pa.table({"text": pa.array(["e f", None]).dictionary_encode()}), tmp_path / "b.parquet")
+    pq.write_table(pa.table({"text": pa.array(["g h"], pa.large_string()), "more": [1]}), tmp_path / "c.parquet")
+    (tmp_path / "d.jsonl").write_text('{"text": "i j"}\n')
+    (tmp_path / "e.csv").write_text("n,text\n1,k l\n")
+    batch = read_batch([tmp_path])
+    assert texts_of(batch) == ["a b", "c d", "a b", "e f", "g h", "i j", "k l"]
+    assert batch.row.tolist() == [0, 1, 2, 3, 5, 6, 7]
+
+
+def test_a_dictionary_that_grows_from_batch_to_batch_of_a_stream_is_followed(tmp_path):
+    path, kind = tmp_path / "a.arrow", pa.dictionary(pa.int32(), pa.string())
+    with pa_ipc.new_stream(path, pa.schema({"text": kind})) as writer:
+        for values in (["a", "b"], ["c"], ["b", "d"]):
+            writer.write(pa.record_batch({"text": pa.array(values).dictionary_encode()}))
+    assert texts_of(read_batch([path])) == ["a", "b", "c", "b", "d"]
+
+
+def test_the_digest_is_that_of_the_file_or_of_the_list_of_digests(tmp_path):
+    files = [write_parquet(tmp_path / name, [name]) for name in ("a.parquet", "b.parquet")]
+    digests = [hashlib.sha256(path.read_bytes()).hexdigest() for path in files]
+    assert read_batch(files[:1]).sha256 == digests[0]
+    assert read_batch(files).sha256 == hashlib.sha256("\n".join(digests).encode()).hexdigest()
+    assert read_batch(files[::-1]).sha256 != read_batch(files).sha256
+
+
+def test_texts_stream_in_chunks_of_bounded_size_that_say_where_they_begin(tmp_path):
+    texts = [str(k) * 500_000 for k in range(10)] * 5
+    batch = read_batch([write_parquet(tmp_path / "a.parquet", texts)])
+    chunks = list(iter_texts(batch))
+    assert len(chunks) > 1
+    assert [chunk.start for chunk in chunks] == np.cumsum([0, *(len(c.texts) for c in chunks[:-1])]).tolist()
+    assert all(sum(map(len, chunk.texts[:-1])) < CHUNK_BYTES for chunk in chunks)
+    assert [text for chunk in chunks for text in chunk.texts] == texts
+
+
+def test_a_few_texts_are_read_by_sample_not_by_row(tmp_path):
+    batch = read_batch([write_parquet(tmp_path / "a.parquet", [None, "one", "", "two", "three"])])
+    assert read_texts(batch, [2, 0]) == {0: "one", 2: "three"}
+    assert read_texts(batch, []) == {}
+
+
+@pytest.mark.parametrize("texts", [["one"], ["one", "two", "three"], ["one", None]], ids=["shorter", "longer", "null"])
+def test_a_file_that_changes_under_the_audit_is_noticed(tmp_path, texts):
+    path = write_parquet(tmp_path / "a.parquet", ["one", "two"])
+    batch = read_batch([path])
+    write_parquet(path, texts)
+    with pytest.raises(AuditError, match="changed while"):
+        list(iter_texts(batch))
+
+
+def test_reading_leaves_the_input_as_it_was(tmp_path):
+    path = write_parquet(tmp_path / "a.parquet", ["one", "two"])
+    path.chmod(0o444)
+    before = path.read_bytes(), path.stat().st_mtime_ns
+    read_texts(read_batch([path]), [0, 1])
+    assert (path.read_bytes(), path.stat().st_mtime_ns) == before
+    assert [p.name for p in tmp_path.iterdir()] == ["a.parquet"]

@@ -1,0 +1,54 @@
+"""The experiment: what one seed fixes before any arm is tried, on real text."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from carto_audit.data.batch import read_batch
+from carto_audit.data.duplicates import find_duplicates
+from carto_audit.governance import experiment
+from carto_audit.governance import run as redteam
+from carto_audit.governance.arms import Arm
+from carto_audit.governance.experiment import prepare, take_stock
+from carto_audit.pipeline.result import Options
+from carto_audit.policy.model import load_policy
+from carto_audit.proxies.model import PRESETS
+from carto_audit.proxies.proxy_choice import fit_out
+from carto_audit.proxies.tokens import encode_batches
+from carto_audit.runtime.errors import AuditError
+from tests.support.small_redteams import THIN, write_batch
+
+
+class AuditedError(Exception):
+    """Instead of the audit, which is long: what it was asked."""
+
+
+def audited(inputs, *, options, **others):
+    raise AuditedError(inputs, options)
+
+
+def test_the_audit_of_the_planted_batch_leaves_no_row_out_for_want_of_room(tmp_path, monkeypatch):
+    """The copies come on top of `max_tokens`. A secret that the audit did not read has no score, and no score prunes it."""
+    monkeypatch.setitem(PRESETS, "nano", THIN)
+    monkeypatch.setattr(experiment, "run_audit", audited)
+    batch = read_batch([write_batch(tmp_path / "batch.parquet")])
+    given = Options(proxy="nano", device="cpu", max_tokens=11_000, epochs=2)
+    stock = take_stock(batch, given, "cpu", tmp_path)
+    with pytest.raises(AuditedError) as asked:
+        prepare(stock, load_policy("default"), given, 2, "cpu", tmp_path)
+    paths, options = asked.value.args
+    planted = read_batch(paths)
+    encoder = fit_out(planted, find_duplicates(planted, tmp_path), options, "cpu").encoder
+    tokens = encode_batches([planted], encoder, tmp_path / "tokens.bin").n_tokens.sum()
+    assert stock.n_tokens.sum() > 1.28 * given.max_tokens  # there was more text than may be trained on
+    assert given.max_tokens < tokens <= options.max_tokens
+
+
+def test_a_result_that_another_run_took_away_is_an_error_and_no_empty_arm(tmp_path, monkeypatch):
+    """An arm without answers and without a failure would be missing from every table, and nobody told."""
+    monkeypatch.setattr(redteam, "map_shards", lambda *given: iter(()))
+    recipe = SimpleNamespace(device="cuda")
+    fixed = SimpleNamespace(recipe=recipe, questions=None, folder=tmp_path)
+    with pytest.raises(AuditError, match="run the same command again"):
+        redteam.try_arms(fixed, [Arm(kind="untreated", weight=np.ones(3))])
