@@ -27,8 +27,11 @@ bench: $(VENV)/.bench  ## every benchmark; each prints its figures and the comma
 bench-detection: $(VENV)/.dev  ## does the audit see what leaks? A reduced table in under 20 minutes on 2 cores
 	$(BIN)/python bench/detection/run.py --quick
 
-docs/commands.md: $(VENV)/.installed carto_audit/cli*.py  ## the reference of commands, made of their own help
+docs/commands.md: $(VENV)/.installed carto_audit/cli/*.py  ## the reference of commands, made of their own help
 	$(BIN)/python -m carto_audit.cli.reference $@
+
+docs/architecture.md: docs/architecture.py carto_audit  ## the page of wings and modules, made of their own first lines
+	$(PYTHON) docs/architecture.py $@
 
 wheel: $(VENV)/.installed
 	$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir dist .

@@ -1,105 +1,113 @@
+"""The table of `docs/architecture.py` is true of the code, and the page is made from it."""
+
 import ast
-import re
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
-import carto_audit
-
-PACKAGE = Path(carto_audit.__file__).parent
-DOCUMENT = PACKAGE.parent / "docs" / "architecture.md"
-
-ORDER = (
-    "errors resources text files work progress workers identifiers redact strict policy_file refusals "
-    "shards records weights batch words tables rarity alignment programs skeleton duplicates tokens "
-    "mappings dataset_folder benchmark hub registry "
-    "index candidates places tiers support evidence views detectability index_file sources search commonplace contamination "
-    "secret controls kinship folds proxy sequences trace train rewording testimony likelihood continuation hearing "
-    "thresholds baselines spans scores power datamap density reasons sight noise interventions metrics measure "
-    "policy_chain policy policy_schema policy_diff policy_explain record demands waivers verdict policy_cases policy_replay "
-    "statement envelope proof "
-    "redteam_record results gate provenance outfit audit detection facts "
-    "figures readings charts differences dossier mapview page report outputs curation "
-    "canaries extraction exposure membership arms retrain utility examination questions experiment "
-    "estimates knee recommendation redteam arm_results redteam_facts redteam_readings labels tradeoff redteam_page "
-    "publication card splice croissant push plot console console_redteam "
-    "annotations sarif junit gitlab markdown github targets formats "
-    "demo cli_apply cli_redteam cli_benchmarks cli_policy cli_proof cli_card cli_report cli_completion cli reference"
-).split()
-"""Each module imports only modules to its left, also inside functions and for types."""
-
-TORCH = set(
-    (
-        "weights tokens proxy sequences train likelihood continuation hearing "
-        "outfit audit extraction exposure retrain examination questions experiment "
-        "redteam arm_results redteam_facts"
-    ).split()
+from docs.architecture import (
+    HEAVY,
+    MAY_IMPORT,
+    MAY_LOAD_TORCH,
+    PACKAGE,
+    PAGE,
+    PLACES,
+    allowed,
+    first_line,
+    imports_of,
+    modules,
+    own_imports,
+    source_of,
+    wing_of,
+    wings,
+    written_page,
 )
-PRINTERS = set(
-    (
-        "cli cli_apply cli_benchmarks cli_card cli_completion cli_policy cli_proof cli_redteam "
-        "cli_report console console_redteam formats reference"
-    ).split()
-)
+
+MODULES = modules()
+PRINTERS = {"report.formats.terminal", "report.formats.render", "governance.report.summary"}
+"""Besides the command line, which prints by trade."""
 
 
 def tree_of(module):
-    return ast.parse((PACKAGE / f"{module}.py").read_text(encoding="utf-8"))
+    return ast.parse(source_of(module).read_text(encoding="utf-8"))
 
 
-def imports_of(module):
-    """Every module named in an import statement, wherever it stands."""
-    for node in ast.walk(tree_of(module)):
-        if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{module}: relative import"
-            names = [f"{node.module}.{alias.name}" for alias in node.names]
-            yield from names if node.module == "carto_audit" else [str(node.module)]
+def test_every_folder_is_a_wing_and_every_wing_a_folder():
+    found = {".".join(path.parent.relative_to(PACKAGE).parts) for path in PACKAGE.rglob("*.py")} - {""}
+    assert found == set(wings())
 
 
-def own_imports(module):
-    return {name.split(".")[1] for name in imports_of(module) if name.startswith("carto_audit.")} - {"__version__"}
+@pytest.mark.parametrize("wing", wings())
+def test_a_wing_holds_at_most_about_a_dozen_modules(wing):
+    assert len([module for module in MODULES if wing_of(module) == wing]) <= 13
 
 
-def test_every_module_has_its_place_in_the_order():
-    assert sorted(ORDER) == sorted(path.stem for path in PACKAGE.glob("*.py") if path.stem != "__init__")
+@pytest.mark.parametrize("wing", wings())
+def test_the_face_of_a_wing_is_a_docstring_that_imports_nothing(wing):
+    (only,) = tree_of(wing).body
+    assert isinstance(only, ast.Expr)
+    assert first_line(wing)
 
 
-@pytest.mark.parametrize("module", ORDER)
-def test_imports_point_one_way(module):
-    assert own_imports(module) <= set(ORDER[: ORDER.index(module)])
+@pytest.mark.parametrize("module", [module for module in MODULES if wing_of(module)])
+def test_a_module_imports_only_what_its_wing_may(module):
+    assert {wing_of(other) for other in own_imports(module)} <= allowed(wing_of(module))
 
 
-@pytest.mark.parametrize("module", ORDER)
-def test_only_the_training_modules_may_load_torch(module):
-    heavy = {name.split(".")[0] for name in imports_of(module)} & {"torch", "transformers", "tokenizers", "accelerate"}
-    assert not heavy or module in TORCH
+def circle_in(graph):
+    """Some nodes that form a circle, empty where there is none: what is left once all that ends somewhere is taken away."""
+    left = {node: set(others) for node, others in graph.items()}
+    while ends := [node for node, others in left.items() if not others]:
+        left = {node: others.difference(ends) for node, others in left.items() if node not in ends}
+    return set(left)
 
 
-@pytest.mark.parametrize("module", ORDER)
+def test_there_is_no_circle_between_wings():
+    assert not circle_in({wing: allowed(wing) - {wing} for wing in wings() if MAY_IMPORT[wing] != "*"})
+
+
+def test_there_is_no_circle_of_modules():
+    assert not circle_in({module: own_imports(module) for module in MODULES})
+
+
+def test_a_circle_would_be_found():
+    assert circle_in({"a": {"b"}, "b": {"a"}, "c": set()}) == {"a", "b"}
+
+
+def test_what_the_table_names_exists():
+    assert set(MODULES) >= MAY_LOAD_TORCH
+    named = [part for where in PLACES.values() for part in where.split("`")[1::2]]
+    assert named
+    assert all((PACKAGE / name).exists() for name in named), named
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_only_the_named_modules_may_load_torch(module):
+    heavy = {name.split(".")[0] for name in imports_of(module)} & HEAVY
+    assert not heavy or module in MAY_LOAD_TORCH
+
+
+@pytest.mark.parametrize("module", MODULES)
 def test_the_library_never_prints_exits_or_configures_logging(module):
     calls = {ast.unparse(node.func) for node in ast.walk(tree_of(module)) if isinstance(node, ast.Call)}
     forbidden = {"print", "exit", "quit", "os._exit", "logging.basicConfig", "breakpoint"}
-    if module in ("train", "workers"):
+    if module == "runtime.engine":
         forbidden -= {"os._exit"}  # of a worker process whose parent is gone
-    if module not in PRINTERS:
+    if wing_of(module) != "cli" and module not in PRINTERS:
         forbidden |= {"sys.exit", "click.echo", "sys.stdout.write", "sys.stderr.write", "Console"}
     assert not calls & forbidden
 
 
-def test_the_document_lists_the_modules_in_this_order():
-    rows = re.findall(r"^\d+\. `(\w+)`: .+$", DOCUMENT.read_text(encoding="utf-8"), flags=re.MULTILINE)
-    assert rows == ORDER
-
-
-@pytest.mark.parametrize("module", ORDER)
+@pytest.mark.parametrize("module", MODULES)
 def test_a_module_says_in_its_first_line_what_it_is_and_stays_readable(module):
-    source = (PACKAGE / f"{module}.py").read_text(encoding="utf-8")
+    source = source_of(module).read_text(encoding="utf-8")
     assert source.startswith('"""')
     assert source.count("\n") <= 400
+
+
+def test_the_page_is_made_from_the_table_and_the_docstrings():
+    assert PAGE.read_text(encoding="utf-8") == written_page()
 
 
 def loaded_after(*arguments, cwd):

@@ -10,32 +10,12 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
+from carto_audit.artifacts.file_list import COVERED, STATEMENT
 from carto_audit.data.batch import batch_sha256
 from carto_audit.gate.verdict import EXIT_CODES, intoto_statement, status_of
 from carto_audit.runtime.errors import AuditError
 from carto_audit.runtime.files import json_bytes, read_regular, reason
 from carto_audit.text.untrusted import safe_inline
-
-EVIDENCE = (
-    "scores.parquet",
-    "trace.parquet",
-    "matches.parquet",
-    "clean_items.parquet",
-    "testimony.parquet",
-    "report.json",
-    "map.svg",
-    "map.png",
-    "report.html",
-)
-"""The files that a verdict rests on, in the order in which they are written."""
-
-PER_ROW = tuple(name for name in EVIDENCE if name.endswith(".parquet"))
-"""Those of them that speak of single rows: a published audit has none, one without benchmarks lacks the last three."""
-
-VERDICT, STATEMENT, ENVELOPE = "verdict.json", "verdict.intoto.json", "verdict.dsse.json"
-
-COVERED = (*EVIDENCE, VERDICT)
-"""The files whose digests the statement records. Nothing that the statement says makes `verify` open another."""
 
 LARGEST_JSON = 32 << 20
 """Bytes. The report of the largest batch is below a tenth of it."""

@@ -10,15 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from carto_audit.artifacts.file_list import COVERED, ENVELOPE, PER_ROW, STATEMENT, VERDICT
 from carto_audit.attestation.dsse import Envelope, is_signed_by, parse_envelope, sign
 from carto_audit.attestation.statement import (
     BATCH,
-    COVERED,
-    ENVELOPE,
     LARGEST_JSON,
-    PER_ROW,
-    STATEMENT,
-    VERDICT,
     Statement,
     batch_subjects,
     follows,

@@ -9,9 +9,10 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_core import ErrorDetails
 
 from carto_audit.benchmarks.column_mappings import ColumnMapping, mapped, ready_mapping
-from carto_audit.benchmarks.hub_sets import COMMIT, PREFIX, HubName, parse_hub_name, read_hub
+from carto_audit.benchmarks.hub_sets import read_hub
 from carto_audit.benchmarks.items import Benchmark, read_benchmark, source_sha256
 from carto_audit.runtime.errors import CartoError, UsageError
+from carto_audit.runtime.hub import COMMIT, PREFIX, HubName, parse_hub_name
 from carto_audit.runtime.located_yaml import Problem, Table, place_of, read_policy_file
 from carto_audit.runtime.progress import SILENT, Progress
 from carto_audit.runtime.strict_model import BenchmarkName, NonBlank, NotBoolean, Strict, nearest

@@ -8,8 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from carto_audit.cartography.baselines import DeltaStep, copy_baselines, delta_sweep, trace_baselines
-from carto_audit.cartography.datamap import UNMAPPED, DataMap, Mass, draw_map, masses
+from carto_audit.cartography.datamap import DataMap, Mass, draw_map, masses
 from carto_audit.cartography.detection_power import Ordinary, Power, PowerTable, detection_power, measure_detection
+from carto_audit.cartography.quadrants import MEMORIZED, UNMAPPED
 from carto_audit.cartography.reasons import Reasons, control_ruler, give_reasons
 from carto_audit.cartography.scores import Scores, add_run, burn_in_epochs, score, with_spans_of
 from carto_audit.cartography.thresholds import Epsilon, Threshold
@@ -122,7 +123,7 @@ def look(runs: Iterable[tuple[Trace, TokenLosses]], subjects: Subjects, view: Vi
         by_copy=_by_copy(batch, planted, view.score, subjects),
         datamap=datamap,
         masses=masses(quadrant, subjects.n_tokens, subjects.group, mappable, seed) if datamap else {},
-        reasons=give_reasons(batch, view.score, quadrant >= 2, subjects.duplicates.cluster_size, ruler),
+        reasons=give_reasons(batch, view.score, np.isin(quadrant, MEMORIZED), subjects.duplicates.cluster_size, ruler),
         sweep=sweep,
         agreement=_agreement(flagged),
         trace=trace,
@@ -140,7 +141,7 @@ def _draw(scores: Scores, subjects: Subjects, view: View) -> DataMap | None:
 
 
 def _flagged(datamap: DataMap | None, n: int) -> NDArray[np.bool_]:
-    return _quadrant(datamap, n) >= 2
+    return np.isin(_quadrant(datamap, n), MEMORIZED)
 
 
 def _agreement(flagged: Sequence[NDArray[np.bool_]]) -> float | None:

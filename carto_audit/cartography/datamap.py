@@ -7,11 +7,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from carto_audit.cartography.detection_power import wilson
+from carto_audit.cartography.quadrants import MEMORIZED, QUADRANT_NAMES, UNMAPPED
 from carto_audit.cartography.scores import Scores
-from carto_audit.cartography.thresholds import QUADRANTS, Threshold
+from carto_audit.cartography.thresholds import Threshold
 from carto_audit.controls.controls import Controls
-
-UNMAPPED = -1
 
 _NULL_PERCENTILE = 99
 _NONE = np.empty(0)
@@ -49,7 +48,7 @@ class Line:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DataMap:
-    """`quadrant` (N,) holds codes into QUADRANTS, UNMAPPED where a sample was not trained on. `memorization` names the
+    """`quadrant` (N,) holds codes into QUADRANT_NAMES, UNMAPPED where a sample was not trained on. `memorization` names the
     score of the vertical axis."""
 
     score: str
@@ -143,7 +142,7 @@ def _finite(values: NDArray[np.float64]) -> NDArray[np.float64]:
 def partition(
     difficulty: NDArray[np.float64], memorization: NDArray[np.float64], tau_d: float, tau_m: float
 ) -> NDArray[np.int8]:
-    """Codes into QUADRANTS, (N,), by the paper's rules: d > tau_d is hard (bit 0), m > tau_m is memorized (bit 1)."""
+    """Codes into QUADRANT_NAMES, (N,), by the paper's rules: d > tau_d is hard (bit 0), m > tau_m is memorized (bit 1)."""
     codes = (difficulty > tau_d).astype(np.int8) + 2 * (memorization > tau_m).astype(np.int8)
     known = np.isfinite(difficulty) & np.isfinite(memorization)
     return np.where(known, codes, UNMAPPED).astype(np.int8)
@@ -177,7 +176,7 @@ def masses(
     Shares are of the mapped samples. Where these hold fewer tokens than the `mappable` ones of the batch, intervals come
     from resampling kinship groups, narrowed as the sample nears the whole (finite population correction).
     """
-    codes = {name: (code,) for code, name in enumerate(QUADRANTS)} | {"memorized": (2, 3)}
+    codes = {name: (code,) for code, name in enumerate(QUADRANT_NAMES)} | {"memorized": MEMORIZED}
     mapped = quadrant != UNMAPPED
     tokens, kin = n_tokens[mapped], np.unique(group[mapped], return_inverse=True)[1]
     unseen = max(0.0, 1 - float(tokens.sum()) / max(1, mappable))

@@ -1,13 +1,10 @@
-"""Where the map is cut, and what its four parts are called. Rules only: a threshold becomes a number on a batch."""
+"""Thresholds: where the map is cut. Rules only: a threshold becomes a number on a batch."""
 
-from typing import Annotated, Literal, Self, get_args
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
 from carto_audit.runtime.strict_model import NotBoolean, OneOf, Strict
-
-Quadrant = Literal["stable_easy", "ambiguous_hard", "hotspot_memorized", "noisy_outlier"]
-QUADRANTS: tuple[Quadrant, ...] = get_args(Quadrant)
 
 
 class Threshold(Strict):

@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from carto_audit.cartography.thresholds import QUADRANTS
+from carto_audit.cartography.quadrants import QUADRANT_NAMES
 from carto_audit.runtime.errors import ExitCode, UsageError
 from carto_audit.text.untrusted import safe_inline
 
@@ -16,7 +16,7 @@ from carto_audit.text.untrusted import safe_inline
 @click.option(
     "--remove",
     multiple=True,
-    type=click.Choice(QUADRANTS),
+    type=click.Choice(QUADRANT_NAMES),
     help="Quarantine this quadrant too, whatever the policy does with it; may be repeated.",
 )
 @click.option("--out", type=click.Path(path_type=Path), help="Where the parts go.  [default: ./<batch>-curated]")

@@ -84,8 +84,7 @@ def card(audit_dir: Path, readme: Path | None, croissant: Path | None, push_to: 
 
 def _check_own(path: Path, audit: Path) -> None:
     """Neither the card nor the Croissant file takes the place of a file of the audit."""
-    from carto_audit.attestation.statement import ENVELOPE
-    from carto_audit.pipeline.outputs import OUTPUTS
+    from carto_audit.artifacts.file_list import ENVELOPE, OUTPUTS
 
     try:
         place = path.resolve()

@@ -146,7 +146,7 @@ def ingest(
     """
     from carto_audit.artifacts.audit_record import read_baseline
     from carto_audit.artifacts.redteam_record import read_redteam, redteam_file
-    from carto_audit.benchmarks.registry import find_registry
+    from carto_audit.benchmarks.registry import REGISTRY, find_registry
     from carto_audit.data.readers import batch_name
     from carto_audit.gate.required_benchmarks import demanded_names
     from carto_audit.gate.verdict import exit_code
@@ -158,7 +158,8 @@ def ingest(
     attacked = read_redteam(redteam) if redteam else None
     listed = find_registry(registry) if benchmark or registry or chosen.demanded else None
     sources = benchmark or tuple(listed.entries if listed and registry else ())
-    sources = tuple(dict.fromkeys([*sources, *demanded_names(chosen, listed)]))
+    known, where = (listed.entries, listed.path) if listed else (None, Path(REGISTRY))
+    sources = tuple(dict.fromkeys([*sources, *demanded_names(chosen, known, where)]))
     given = [
         policy,
         *sources,
@@ -284,9 +285,8 @@ def _check_writable(folder: Path) -> None:
 
 def _check_apart(batch: Sequence[str], folder: Path) -> None:
     """The input is never written to, not even when it bears the name of one of our files."""
-    from carto_audit.attestation.statement import ENVELOPE
+    from carto_audit.artifacts.file_list import ENVELOPE, OUTPUTS
     from carto_audit.data.readers import name_of
-    from carto_audit.pipeline.outputs import OUTPUTS
 
     if any(Path(given).is_dir() and Path(given).resolve() == folder.resolve() for given in batch):
         where = safe_inline(str(folder), 160)

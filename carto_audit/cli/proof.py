@@ -36,9 +36,9 @@ def attest(audit_dir: Path | None, key: Path | None, new_key: Path | None) -> in
       carto-audit attest --new-key ~/.config/audit.key
       carto-audit attest vendor_batch-audit --key ~/.config/audit.key
     """
+    from carto_audit.artifacts.file_list import ENVELOPE
     from carto_audit.attestation import dsse as envelope
     from carto_audit.attestation import verify as proof
-    from carto_audit.attestation.statement import ENVELOPE
 
     if new_key is not None:
         if key is not None or audit_dir is not None:
@@ -79,9 +79,9 @@ def verify(audit_dir: Path, batch: tuple[str, ...], policy: str | None, key: Pat
       carto-audit verify vendor_batch-audit vendor_batch.parquet
       carto-audit verify audits/may shards/ --policy policies/ours.yaml --key audit.key.pub
     """
+    from carto_audit.artifacts.file_list import COVERED, ENVELOPE, STATEMENT
     from carto_audit.attestation import verify as proof
     from carto_audit.attestation.dsse import load_public_key
-    from carto_audit.attestation.statement import COVERED, ENVELOPE, STATEMENT
     from carto_audit.data.readers import expand_paths
     from carto_audit.policy.model import load_policy
     from carto_audit.report.formats.terminal import RichProgress, open_console

@@ -83,8 +83,7 @@ def _render_page(audit_dir: Path, excerpts: str | None, opens: bool) -> int:
 
 def check_formats(targets: Sequence[Target], folder: Path, inputs: Iterable[Path]) -> None:
     """Refuses targets that would overwrite an input, a file of the audit, or each other."""
-    from carto_audit.attestation.statement import ENVELOPE
-    from carto_audit.pipeline.outputs import OUTPUTS
+    from carto_audit.artifacts.file_list import ENVELOPE, OUTPUTS
 
     check_targets(targets, folder, inputs, (*OUTPUTS, ENVELOPE))
 

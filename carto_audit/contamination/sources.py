@@ -5,13 +5,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from carto_audit.benchmarks.column_mappings import ColumnMapping
-from carto_audit.benchmarks.hub_sets import is_hub_name, parse_hub_name, read_hub
+from carto_audit.benchmarks.hub_sets import read_hub
 from carto_audit.benchmarks.index import Index, build_index
 from carto_audit.benchmarks.items import Benchmark, read_benchmark
 from carto_audit.benchmarks.registry import Registry
 from carto_audit.contamination.detectability import QUICK_FORMS, Detectability, Finder, measure_detectability
 from carto_audit.contamination.index_file import IndexFile, is_index_file, read_index
 from carto_audit.runtime.errors import AuditError, UsageError
+from carto_audit.runtime.hub import is_hub_name, parse_hub_name
 from carto_audit.runtime.progress import SILENT, Progress
 from carto_audit.runtime.strict_model import nearest
 from carto_audit.text.untrusted import safe_inline

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from carto_audit.attestation.statement import read_statement
-from carto_audit.cartography.thresholds import QUADRANTS
+from carto_audit.cartography.quadrants import QUADRANT_NAMES
 from carto_audit.curation.sample_weights import WEIGHT, WEIGHT_SCHEMA
 from carto_audit.data.batch import SKIP_REASONS, Batch
 from carto_audit.data.readers import bare_name, name_of
@@ -124,7 +124,10 @@ def read_decisions(folder: Path, batch: Batch, removed: Sequence[str] = ()) -> D
 
 def _check_decisions(path: Path, table: pa.Table) -> None:
     weights = table["weight"].to_numpy(zero_copy_only=False)
-    known = set(table["action"].to_pylist()) <= _ACTIONS and set(table["quadrant"].to_pylist()) <= {*QUADRANTS, None}
+    known = set(table["action"].to_pylist()) <= _ACTIONS and set(table["quadrant"].to_pylist()) <= {
+        *QUADRANT_NAMES,
+        None,
+    }
     if not known or not np.isfinite(weights).all() or (weights < 0).any() or table["reasons"].null_count:
         raise AuditError(
             f"{name_of(path)}: not what an audit decides: an action, a quadrant, a weight or a reason is unknown"

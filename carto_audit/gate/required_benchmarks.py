@@ -1,7 +1,7 @@
 """Demands: the benchmarks that a policy wants every batch compared with. A demand that is not met is never a pass."""
 
 from collections.abc import Collection
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from carto_audit.policy.metrics import METRICS
 from carto_audit.policy.model import Policy
@@ -9,22 +9,20 @@ from carto_audit.runtime.errors import UsageError
 from carto_audit.runtime.strict_model import nearest
 from carto_audit.text.untrusted import safe_inline
 
-if TYPE_CHECKING:
-    from carto_audit.benchmarks.registry import Registry
 
-
-def demanded_names(policy: Policy, registry: "Registry | None") -> tuple[str, ...]:
-    """The benchmarks that the policy demands, all of them listed. Raises UsageError in one line where one is not."""
+def demanded_names(policy: Policy, listed: Collection[str] | None, registry: Path) -> tuple[str, ...]:
+    """The benchmarks that the policy demands, all of them listed in the file `registry`; `listed` is None where there is no such
+    file. Raises UsageError in one line where one is not."""
     for name in policy.demanded:
         place = policy.place("benchmarks", name)
         where = f"{place.file}:{place.line}:{place.column}: " if place else ""
         wanted = f'{where}the policy "{policy.name}" demands the benchmark "{name}"'
-        if registry is None:
+        if listed is None:
             raise UsageError(
                 f"{wanted}, and there is no benchmarks.yaml here; list it there, or say where with --registry"
             )
-        if name not in registry.entries:
-            shown, known = safe_inline(str(registry.path), 160), nearest(name, registry.entries)
+        if name not in listed:
+            shown, known = safe_inline(str(registry), 160), nearest(name, listed)
             raise UsageError(f"{wanted}, which {shown} does not list{known}; add it there under benchmarks:")
     return policy.demanded
 

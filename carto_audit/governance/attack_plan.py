@@ -24,7 +24,7 @@ from carto_audit.governance.canaries import LEAKING_DOSE, Canaries, Canary
 from carto_audit.pipeline.result import Audit
 from carto_audit.proxies.likelihood import read_statistics
 from carto_audit.proxies.model import ProxySpec
-from carto_audit.proxies.proxy_choice import Outfit
+from carto_audit.proxies.proxy_choice import ProxyChoice
 from carto_audit.proxies.tokens import Encoder, TokenStore
 from carto_audit.traces.trace import TokenStatistics
 
@@ -48,7 +48,7 @@ class Questioner:
     audit never read a row of that fold, and no held-out sample."""
 
     audit: Audit
-    outfit: Outfit
+    choice: ProxyChoice
     store: TokenStore
     proxies: tuple[nn.Module, ...]
     seed: int
@@ -56,11 +56,11 @@ class Questioner:
 
     @property
     def spec(self) -> ProxySpec:
-        return self.outfit.spec
+        return self.choice.spec
 
     @property
     def encoder(self) -> Encoder:
-        return self.outfit.encoder
+        return self.choice.encoder
 
     @property
     def bos(self) -> int:

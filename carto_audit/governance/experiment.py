@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from carto_audit.data.batch import Batch, read_batch, read_texts
-from carto_audit.data.duplicates import find_duplicates
+from carto_audit.data.duplicates import Duplicates, find_duplicates
 from carto_audit.governance.attack_plan import Questioner
 from carto_audit.governance.attacks.suite import Examination
 from carto_audit.governance.canaries import (
@@ -31,7 +31,7 @@ from carto_audit.policy.model import Policy
 from carto_audit.proxies.cross_fit import load_proxy
 from carto_audit.proxies.folds import sample_groups
 from carto_audit.proxies.kinship import find_kin
-from carto_audit.proxies.proxy_choice import fit_out
+from carto_audit.proxies.proxy_choice import ProxyChoice, choose_proxy, most_tokens
 from carto_audit.proxies.tokens import encode_batches, weigh_pieces
 from carto_audit.runtime.errors import UsageError
 from carto_audit.runtime.files import atomic_path
@@ -93,7 +93,7 @@ class Experiment:
 def take_stock(batch: Batch, options: Options, device: str, folder: Path, progress: Progress = SILENT) -> Stock:
     """Who is kin to whom in the batch."""
     duplicates = find_duplicates(batch, folder, progress)
-    encoder = fit_out(batch, duplicates, options, device, progress).encoder
+    encoder = _choose_proxy(batch, duplicates, options, device, progress).encoder
     store = encode_batches([batch], encoder, folder / "stock.bin", progress)
     usable = batch.trainable & (store.n_tokens > 0)
     kinship = find_kin(
@@ -128,20 +128,20 @@ def prepare(
     planted = _write(folder / "planted.parquet", stock, ordinary, canaries, seed)
     outside = _write(folder / "held_out.parquet", stock, held_out, None, seed)[0]
     audit = run_audit([planted[0]], policy=policy, work=folder / "audit", options=options, progress=progress)
-    outfit = fit_out(audit.batch, audit.duplicates, options, device)
+    choice = _choose_proxy(audit.batch, audit.duplicates, options, device)
     unseen = read_batch([outside])
-    store = encode_batches([audit.batch, unseen], outfit.encoder, folder / "tokens.bin")
+    store = encode_batches([audit.batch, unseen], choice.encoder, folder / "tokens.bin")
     n = len(audit.batch)
     epochs = epochs or math.ceil(READINGS / max(canaries.often, min(OFTEN)))
     samples = np.flatnonzero(audit.batch.trainable & (store.n_tokens[:n] > 0))
     spec = replace(
-        outfit.spec,
-        learning_rate=RATE_FACTOR * outfit.spec.learning_rate,
-        minibatch_tokens=MINIBATCH_FACTOR * outfit.spec.minibatch_tokens,
+        choice.spec,
+        learning_rate=RATE_FACTOR * choice.spec.learning_rate,
+        minibatch_tokens=MINIBATCH_FACTOR * choice.spec.minibatch_tokens,
     )
     place = work_folder(folder / "audit", audit.batch, None, options)
-    proxies = tuple(load_proxy(outfit.spec, place / run_name(0), side, device) for side in range(2))
-    writer = Questioner(audit=audit, outfit=outfit, store=store, proxies=proxies, seed=seed, device=device)
+    proxies = tuple(load_proxy(choice.spec, place / run_name(0), side, device) for side in range(2))
+    writer = Questioner(audit=audit, choice=choice, store=store, proxies=proxies, seed=seed, device=device)
     secrets, questions = writer.write(canaries, planted[1])
     return Experiment(
         recipe=Recipe(
@@ -160,6 +160,20 @@ def prepare(
         questions=questions,
         epochs=epochs,
         folder=folder,
+    )
+
+
+def _choose_proxy(
+    batch: Batch, duplicates: Duplicates, options: Options, device: str, progress: Progress = SILENT
+) -> ProxyChoice:
+    return choose_proxy(
+        batch,
+        duplicates,
+        name=options.proxy,
+        most=most_tokens(options.max_tokens, device),
+        seed=options.seed,
+        device=device,
+        progress=progress,
     )
 
 

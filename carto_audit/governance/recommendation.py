@@ -4,7 +4,9 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-_MEMORIZED = ("hotspot_memorized", "noisy_outlier")
+from carto_audit.cartography.quadrants import QUADRANTS
+
+_MEMORIZED = tuple(quadrant.name for quadrant in QUADRANTS.values() if quadrant.memorized)
 
 _HEAD = "# Paste into your policy, in place of the keys that it has; quadrants that are not named stay as they are."
 _NO_TREATMENT = "# No arm that was measured leaks less within the limit on perplexity: nothing to recommend."

@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from carto_audit.cartography.quadrants import MEMORIZED
 from carto_audit.data.batch import Batch, read_batch, read_texts
 from carto_audit.governance.arms import Arm, Plan, Ranked, cut_score, plan_arms, without_repeats
 from carto_audit.governance.attacks.suite import Examination, examine, glance
@@ -202,7 +203,7 @@ def rank(experiment: Experiment, policy: Policy, plan: Plan) -> Ranked:
     return Ranked(
         n_tokens=experiment.n_tokens,
         scores={name: sight.statistics[name] for name in plan.scores or (policy.map.memorization.score,)},
-        flagged=sight.quadrant >= 2,
+        flagged=np.isin(sight.quadrant, MEMORIZED),
         policy_weight=actions.weight,
         duplicates=experiment.audit.duplicates,
     )
@@ -303,6 +304,6 @@ def _newly_flagged(experiment: Experiment, arm: Arm, policy: Policy, progress: P
     write_texts(path, [texts[i] for i in kept.tolist()])
     options = experiment.audit.run.options
     second = run_audit([path], policy=policy, work=folder / "audit", options=options, progress=progress)
-    before = experiment.audit.sight.quadrant[kept] >= 2
-    fresh = (second.sight.quadrant >= 2) & ~before
+    before = np.isin(experiment.audit.sight.quadrant[kept], MEMORIZED)
+    fresh = np.isin(second.sight.quadrant, MEMORIZED) & ~before
     return float(second.n_tokens[fresh].sum() / max(1, second.n_tokens.sum()))

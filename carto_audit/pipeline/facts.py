@@ -10,11 +10,12 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from carto_audit import __version__
-from carto_audit.cartography.datamap import UNMAPPED, Line
+from carto_audit.cartography.datamap import Line
 from carto_audit.cartography.map_grid import coarse_counts, map_frame
+from carto_audit.cartography.quadrants import QUADRANT_NAMES, UNMAPPED
 from carto_audit.cartography.reasons import NO_RECALL, RECALLS
 from carto_audit.cartography.scores import burn_in_epochs
-from carto_audit.cartography.thresholds import QUADRANTS, Epsilon
+from carto_audit.cartography.thresholds import Epsilon
 from carto_audit.pipeline.detection_facts import detection_facts
 from carto_audit.pipeline.item_recall_table import figures_by_item, sum_up
 from carto_audit.text.redaction import Excerpts, excerpt, heat_strip
@@ -197,7 +198,7 @@ def _map(audit: "Audit") -> dict[str, Any]:
                 else None,
             }
             for name, mass in audit.sight.masses.items()
-            if name in QUADRANTS
+            if name in QUADRANT_NAMES
         },
         "recall": _recall(audit),
         "forget": _forget(audit),
@@ -299,7 +300,7 @@ def joined_with_map(
     quadrant: NDArray[np.int8], n_tokens: NDArray[np.int64], confirmed: NDArray[np.bool_]
 ) -> dict[str, Any]:
     """Where on the map the rows with confirmed items lie: all (N,). Those in the hotspot are memorized too: drop them first."""
-    codes = dict(zip((*QUADRANTS, "unmapped"), (*range(len(QUADRANTS)), UNMAPPED), strict=True))
+    codes = dict(zip((*QUADRANT_NAMES, "unmapped"), (*range(len(QUADRANT_NAMES)), UNMAPPED), strict=True))
     inside = {name: confirmed & (quadrant == code) for name, code in codes.items()}
     masses = {name: {"rows": int(of.sum()), "tokens": int(n_tokens[of].sum())} for name, of in inside.items()}
     first = masses["hotspot_memorized"]
@@ -324,7 +325,7 @@ def _place(audit: "Audit", i: int) -> dict[str, Any]:
     """Where a sample lies on the map."""
     scores, code = audit.sight.scores, int(audit.sight.quadrant[i])
     return {
-        "quadrant": QUADRANTS[code] if code != UNMAPPED else None,
+        "quadrant": QUADRANT_NAMES[code] if code != UNMAPPED else None,
         "difficulty": scores.difficulty[i],
         "memorization": scores.memorization(audit.policy.map.memorization.score)[i],
     }

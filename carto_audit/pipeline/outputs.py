@@ -9,9 +9,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from carto_audit.attestation.statement import ENVELOPE, EVIDENCE, STATEMENT, VERDICT, batch_subjects
+from carto_audit.artifacts.file_list import ENVELOPE, EVIDENCE, OUTPUTS, STATEMENT, VERDICT
+from carto_audit.attestation.statement import batch_subjects
+from carto_audit.cartography.quadrants import QUADRANT_NAMES
 from carto_audit.cartography.reasons import NO_RECALL, RECALLS
-from carto_audit.cartography.thresholds import QUADRANTS
 from carto_audit.contamination.check import write_clean, write_matches
 from carto_audit.gate.verdict import intoto_statement, verdict_document
 from carto_audit.pipeline.item_recall_table import write_testimony
@@ -22,9 +23,6 @@ from carto_audit.traces.trace import write_trace
 
 if TYPE_CHECKING:
     from carto_audit.pipeline.result import Audit
-
-OUTPUTS = (*EVIDENCE, STATEMENT, VERDICT)
-"""Every file of an audit, in the order in which they are written."""
 
 
 def open_folder(folder: Path) -> None:
@@ -80,7 +78,7 @@ def scores_table(audit: "Audit") -> pa.Table:
     """`scores.parquet`: a row per sample. Scores and quadrant are null where a sample was not trained on."""
     scores, duplicates, actions = audit.sight.scores, audit.duplicates, audit.actions
     reasons = audit.sight.reasons
-    names = [*QUADRANTS, None]
+    names = [*QUADRANT_NAMES, None]
     quadrant = audit.sight.quadrant
     tiers = audit.contamination.tier_names() if audit.contamination else np.full(len(audit.batch), "")
     return pa.table(

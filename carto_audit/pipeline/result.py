@@ -16,7 +16,7 @@ from carto_audit.controls.controls import Controls
 from carto_audit.data.batch import Batch, read_texts
 from carto_audit.data.duplicates import Duplicates
 from carto_audit.gate.verdict import Verdict
-from carto_audit.policy.interventions import Actions
+from carto_audit.pipeline.actions import Actions
 from carto_audit.policy.metrics import Measurement
 from carto_audit.policy.model import Policy
 from carto_audit.proxies.kinship import Boilerplate, Kinship

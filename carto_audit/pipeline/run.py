@@ -18,26 +18,26 @@ from carto_audit.benchmarks.items import Benchmark
 from carto_audit.benchmarks.registry import Registry
 from carto_audit.cartography.analysis import Sight, Subjects, look
 from carto_audit.cartography.noise import find_noise
+from carto_audit.cartography.quadrants import QUADRANTS
 from carto_audit.cartography.reasons import heats, riskiest
-from carto_audit.cartography.thresholds import QUADRANTS
 from carto_audit.contamination.check import Contamination, check_contamination, find_matches
 from carto_audit.contamination.sources import open_index
 from carto_audit.controls.controls import DOSES, TOKEN_SHARE, Controls, hold_out, plant_controls
 from carto_audit.data.batch import Batch, read_batch, read_texts
 from carto_audit.data.duplicates import Duplicates, find_duplicates
+from carto_audit.pipeline.actions import Actions, decide
 from carto_audit.pipeline.item_recall import hear, sample_words
 from carto_audit.pipeline.item_recall_table import items_to_hear, tabulate, wordings
 from carto_audit.pipeline.judge import check_reference, judge, view_of
 from carto_audit.pipeline.measurements import measure, measured_ratio
 from carto_audit.pipeline.provenance import package_versions, work_folder
 from carto_audit.pipeline.result import Audit, Options, Run, quote_boilerplate
-from carto_audit.policy.interventions import Actions, decide
 from carto_audit.policy.model import Policy
 from carto_audit.proxies.cross_fit import TrainConfig, cross_fit, load_proxy
 from carto_audit.proxies.folds import assign_folds, sample_groups
 from carto_audit.proxies.kinship import Kinship, find_kin
 from carto_audit.proxies.model import ProxySpec, count_parameters, resolve_device
-from carto_audit.proxies.proxy_choice import fit_out, most_tokens
+from carto_audit.proxies.proxy_choice import choose_proxy, most_tokens
 from carto_audit.proxies.tokens import (
     Encoder,
     TokenStore,
@@ -239,16 +239,19 @@ class _Auditor:
         self, batch: Batch, reference: Batch | None, duplicates: Duplicates, device: str, folder: Path
     ) -> Corpus:
         """Chooses the proxy and its vocabulary, and encodes everything but the controls."""
-        outfit = fit_out(batch, duplicates, self.options, device, self.progress)
-        encoder = outfit.encoder
+        options, most = self.options, most_tokens(self.options.max_tokens, device)
+        chosen = choose_proxy(
+            batch, duplicates, name=options.proxy, most=most, seed=options.seed, device=device, progress=self.progress
+        )
+        encoder = chosen.encoder
         batches = [batch] if reference is None else [batch, reference]
         store = encode_batches(batches, encoder, folder / "tokens.bin", self.progress)
         return Corpus(
-            spec=outfit.spec,
+            spec=chosen.spec,
             encoder=encoder,
             store=store,
             references=len(store) - len(batch),
-            most_tokens=most_tokens(self.options, device),
+            most_tokens=most,
         )
 
     def split(
@@ -355,7 +358,7 @@ class _Auditor:
     def act(self, batch: Batch, sight: Sight, split: Split, contamination: Contamination | None) -> Actions:
         """What to do with each sample; up-sampling is closed to noise and to benchmark items."""
         nothing = np.zeros(len(batch), dtype=bool)
-        hard = sight.quadrant == QUADRANTS.index("ambiguous_hard")
+        hard = sight.quadrant == QUADRANTS["ambiguous_hard"].code
         return decide(
             sight.quadrant,
             self.policy.interventions,

@@ -24,7 +24,8 @@ from pydantic import (
     model_validator,
 )
 
-from carto_audit.cartography.thresholds import QUADRANTS, Epsilon, Quadrant, Threshold
+from carto_audit.cartography.quadrants import QUADRANT_NAMES, QuadrantName
+from carto_audit.cartography.thresholds import Epsilon, Threshold
 from carto_audit.policy.inheritance import read_chain
 from carto_audit.policy.interventions import KEEP, Intervention
 from carto_audit.policy.metrics import METRICS, Metric
@@ -222,7 +223,7 @@ class Policy(Strict):
     """No sample is removed, only down-weighted: for regulated data, whose distribution must keep its shape."""
     map: MapSettings
     """Where the two axes are cut."""
-    interventions: dict[Quadrant, Intervention] = Field(default_factory=dict, validate_default=True)
+    interventions: dict[QuadrantName, Intervention] = Field(default_factory=dict, validate_default=True)
     """A quadrant that is not named is kept."""
     benchmarks: tuple[Demand, ...] = Field(default=(), strict=False)
     """What every batch is compared with, by the names of the registry; inherited ones are added to."""
@@ -240,8 +241,8 @@ class Policy(Strict):
 
     @field_validator("interventions")
     @classmethod
-    def _keep_the_others(cls, given: dict[Quadrant, Intervention]) -> dict[Quadrant, Intervention]:
-        return {quadrant: given.get(quadrant, KEEP) for quadrant in QUADRANTS}
+    def _keep_the_others(cls, given: dict[QuadrantName, Intervention]) -> dict[QuadrantName, Intervention]:
+        return {quadrant: given.get(quadrant, KEEP) for quadrant in QUADRANT_NAMES}
 
     @property
     def active_rules(self) -> tuple[Rule, ...]:

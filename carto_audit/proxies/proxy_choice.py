@@ -1,11 +1,10 @@
-"""The outfit: which proxy reads a batch, with which vocabulary, and how much of it."""
+"""Proxy choice: which proxy reads a batch, with which vocabulary, and how much of it."""
 
 from dataclasses import dataclass
 from pathlib import Path
 
 from carto_audit.data.batch import Batch
 from carto_audit.data.duplicates import Duplicates
-from carto_audit.pipeline.result import Options
 from carto_audit.proxies.model import PRESETS, ProxySpec, checkpoint_spec, choose_preset
 from carto_audit.proxies.tokens import Encoder, load_encoder, train_encoder
 from carto_audit.runtime.errors import UsageError
@@ -21,30 +20,39 @@ BYTES_PER_TOKEN = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Outfit:
+class ProxyChoice:
     """A proxy's shape and the encoder that goes with it: a preset and a fresh vocabulary, or a checkpoint's own."""
 
     spec: ProxySpec
     encoder: Encoder
 
 
-def most_tokens(options: Options, device: str) -> int:
-    """Tokens to train on, at most."""
-    return options.max_tokens or (CPU_TOKENS if device == "cpu" else GPU_TOKENS)
+def most_tokens(asked: int | None, device: str) -> int:
+    """Tokens to train on, at most: as many as were asked for, or what the device reads in a quarter of an hour."""
+    return asked or (CPU_TOKENS if device == "cpu" else GPU_TOKENS)
 
 
-def fit_out(batch: Batch, duplicates: Duplicates, options: Options, device: str, progress: Progress = SILENT) -> Outfit:
-    """The proxy that the options name, or one by the size of the batch. Raises UsageError for a name that is neither a preset
-    nor a checkpoint folder."""
-    known_bytes = min(int(batch.n_bytes.sum()), BYTES_PER_TOKEN * most_tokens(options, device))
-    name = options.proxy or choose_preset(known_bytes, device)
+def choose_proxy(
+    batch: Batch,
+    duplicates: Duplicates,
+    *,
+    name: str | None,
+    most: int,
+    seed: int,
+    device: str,
+    progress: Progress = SILENT,
+) -> ProxyChoice:
+    """The proxy of that name, or one by the size of the batch, of which `most` tokens are read at most. Raises UsageError for a
+    name that is neither a preset nor a checkpoint folder."""
+    known_bytes = min(int(batch.n_bytes.sum()), BYTES_PER_TOKEN * most)
+    name = name or choose_preset(known_bytes, device)
     if name in PRESETS:
         spec = PRESETS[name]
-        encoder = train_encoder(batch, duplicates.exact, spec.vocab_size, options.seed, progress)
-        return Outfit(spec=spec, encoder=encoder)
+        encoder = train_encoder(batch, duplicates.exact, spec.vocab_size, seed, progress)
+        return ProxyChoice(spec=spec, encoder=encoder)
     folder = Path(name)
     if not folder.is_dir():
         known = ", ".join(PRESETS)
         raise UsageError(f'--proxy "{safe_inline(name, 80)}": neither a preset ({known}) nor a checkpoint folder')
     encoder = load_encoder(folder)
-    return Outfit(spec=checkpoint_spec(folder, encoder.vocab_size), encoder=encoder)
+    return ProxyChoice(spec=checkpoint_spec(folder, encoder.vocab_size), encoder=encoder)

@@ -8,9 +8,10 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from carto_audit.cartography.quadrants import QUADRANTS
 from carto_audit.publishing.public_report import FOLDER
 from carto_audit.report import narrative as readings
-from carto_audit.report.map_figure import QUADRANTS, percent
+from carto_audit.report.map_figure import percent
 from carto_audit.report.narrative import DECISIVE, OUTCOME_WORDS, number, plural, score_words, times, words
 from carto_audit.runtime.resources import resource_folder
 from carto_audit.text.untrusted import safe_inline

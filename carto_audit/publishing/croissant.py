@@ -10,9 +10,10 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+from carto_audit.cartography.quadrants import QUADRANTS
 from carto_audit.publishing.public_report import FOLDER
 from carto_audit.report import narrative as readings
-from carto_audit.report.map_figure import QUADRANTS, percent
+from carto_audit.report.map_figure import percent
 from carto_audit.report.narrative import plural
 from carto_audit.runtime.errors import UsageError
 from carto_audit.text.untrusted import safe_inline

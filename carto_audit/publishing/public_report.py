@@ -9,7 +9,7 @@ from typing import Any
 
 from jinja2 import UndefinedError
 
-from carto_audit.pipeline.outputs import OUTPUTS
+from carto_audit.artifacts.file_list import OUTPUTS
 from carto_audit.report.html import render_html
 from carto_audit.runtime.errors import AuditError
 from carto_audit.text.untrusted import safe_inline

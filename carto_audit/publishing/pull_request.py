@@ -1,6 +1,6 @@
 """A pull request on the Hugging Face hub: the card and its files, put into the README that stands there now.
 
-With `hub` the only module that may reach the network, and only for a data set that was named.
+With `benchmarks.hub_sets` the only module that may reach the network, and only for a data set that was named.
 """
 
 import logging
@@ -12,12 +12,11 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from carto_audit.benchmarks.hub_sets import BROKEN_OFF, COMMIT, diagnose, parse_hub_name
 from carto_audit.runtime.errors import AuditError, CartoError, UsageError
+from carto_audit.runtime.hub import BROKEN_OFF, COMMIT, TIMEOUT, diagnose, parse_hub_name
 from carto_audit.text.untrusted import safe_inline
 
 README = "README.md"
-_TIMEOUT = 30.0  # seconds until a hub that says nothing is given up
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,7 +47,7 @@ def open_pull_request(dataset: str, edit: Callable[[str], str], files: Mapping[s
     shown = safe_inline(dataset, 120)
     with _one_line(shown), _quiet():
         api = hub.HfApi()
-        info = api.dataset_info(dataset, timeout=_TIMEOUT)
+        info = api.dataset_info(dataset, timeout=TIMEOUT)
         parent = str(info.sha or "")
         if not COMMIT.fullmatch(parent):
             raise ValueError("the hub names no commit of it")
@@ -67,7 +66,7 @@ def open_pull_request(dataset: str, edit: Callable[[str], str], files: Mapping[s
 
 
 def _read(hub: Any, dataset: str, commit: str) -> str:
-    path = hub.hf_hub_download(dataset, README, repo_type="dataset", revision=commit, etag_timeout=_TIMEOUT)
+    path = hub.hf_hub_download(dataset, README, repo_type="dataset", revision=commit, etag_timeout=TIMEOUT)
     try:
         return Path(path).read_bytes().decode()
     except UnicodeDecodeError as error:

@@ -8,9 +8,9 @@ from typing import Any
 
 from jinja2 import UndefinedError
 
+from carto_audit.cartography.quadrants import QUADRANTS
 from carto_audit.policy.metrics import METRICS
 from carto_audit.report import charts
-from carto_audit.report import map_figure as figures
 from carto_audit.report import narrative as readings
 from carto_audit.report.charts import dose_panels, height_of
 from carto_audit.report.map_svg import VIEW_BOX, page_map
@@ -258,7 +258,7 @@ def _meaning(metric: str) -> str:
 
 def _template() -> Any:
     environment = page_environment()
-    environment.globals.update(quadrants=figures.QUADRANTS, outcome_words=readings.OUTCOME_WORDS, recalls=RECALL_WORDS)
+    environment.globals.update(quadrants=QUADRANTS, outcome_words=readings.OUTCOME_WORDS, recalls=RECALL_WORDS)
     environment.globals.update(metric_value=readings.metric_value, metric_meaning=_meaning, sight=readings.sight)
     environment.globals.update(
         bound=readings.bound, judged=readings.judged, estimated=readings.estimated, height_of=height_of, chart=charts

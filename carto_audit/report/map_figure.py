@@ -2,7 +2,6 @@
 
 import io
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Any
 
@@ -16,36 +15,9 @@ from matplotlib.path import Path as MapPath
 from numpy.typing import NDArray
 
 from carto_audit.cartography.map_grid import level_edges, map_frame
+from carto_audit.cartography.quadrants import QUADRANTS
 from carto_audit.text.untrusted import safe_inline
 
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class QuadrantWords:
-    """How one quadrant is called, explained and tinted, on the map, in the page and in the terminal."""
-
-    title: str
-    meaning: str
-    tint: str
-    ink: str
-
-
-QUADRANTS: Mapping[str, QuadrantWords] = {
-    "stable_easy": QuadrantWords(
-        title="Stable, easy", meaning="core patterns, learned without copying", tint="#f4f7f4", ink="#3d6250"
-    ),
-    "ambiguous_hard": QuadrantWords(
-        title="Ambiguous, hard", meaning="hard to predict, not memorized", tint="#eef4fb", ink="#2b5c92"
-    ),
-    "hotspot_memorized": QuadrantWords(
-        title="Memorized hotspot",
-        meaning="easy because memorized: extraction risk",
-        tint="#fdf0ec",
-        ink="#a8341d",
-    ),
-    "noisy_outlier": QuadrantWords(
-        title="Noisy outlier", meaning="hard and memorized: odd or corrupt", tint="#f7f1fa", ink="#70408c"
-    ),
-}
 SCORE_WORDS: Mapping[str, str] = {
     "memorized": "memorized share of a passage",
     "memorized_span_share": "memorized share of one window",
@@ -145,7 +117,7 @@ def _draw_quadrants(
     if x is None or y is None:
         return
     for name, words in QUADRANTS.items():
-        east, north = name in ("ambiguous_hard", "noisy_outlier"), name in ("hotspot_memorized", "noisy_outlier")
+        east, north = words.hard, words.memorized
         corner = (x if east else left, y if north else bottom)
         width, height = (right - x) if east else (x - left), (top - y) if north else (y - bottom)
         field = Rectangle(corner, width, height, facecolor=words.tint, edgecolor="none", zorder=0, gid=f"field-{name}")

@@ -6,9 +6,9 @@ from typing import Any
 
 from markupsafe import Markup
 
+from carto_audit.cartography.quadrants import QUADRANTS
 from carto_audit.report.charts import LossChart, loss_chart, sparkline
 from carto_audit.report.differences import Segments, differences
-from carto_audit.report.map_figure import QUADRANTS
 from carto_audit.report.narrative import RECALL_WORDS, number
 
 _HEAT_CHARACTERS, _HEAT_PIECES, _HEAT_LEVELS = 1600, 240, 5

@@ -24,11 +24,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from ruamel.yaml import YAML
 
+from carto_audit.artifacts.file_list import COVERED, ENVELOPE, OUTPUTS, STATEMENT, VERDICT
 from carto_audit.attestation.dsse import PAYLOAD_TYPE, load_public_key, load_signer, make_key, parse_envelope
-from carto_audit.attestation.statement import COVERED, ENVELOPE, STATEMENT, VERDICT, batch_subjects, read_statement
+from carto_audit.attestation.statement import batch_subjects, read_statement
 from carto_audit.attestation.verify import attest, verify
 from carto_audit.data.readers import expand_paths
-from carto_audit.pipeline.outputs import OUTPUTS, clear_verdict
+from carto_audit.pipeline.outputs import clear_verdict
 from carto_audit.policy.model import load_policy
 from carto_audit.runtime.errors import AuditError
 from carto_audit.runtime.files import file_sha256, json_bytes, write_json

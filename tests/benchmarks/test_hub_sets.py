@@ -11,8 +11,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from carto_audit.benchmarks import hub_sets as hub
-from carto_audit.benchmarks.hub_sets import HubName, is_hub_name, parse_hub_name, read_hub
+from carto_audit.benchmarks.hub_sets import read_hub
 from carto_audit.runtime.errors import AuditError, UsageError
+from carto_audit.runtime.hub import HubName, is_hub_name, parse_hub_name
 from tests.support.fake_hub import COMMIT, OTHER, environment, fake_hub
 
 needs_datasets = pytest.mark.skipif(
@@ -22,7 +23,8 @@ needs_datasets = pytest.mark.skipif(
 PROGRAM = """
 import json, sys
 from carto_audit.runtime.errors import CartoError
-from carto_audit.benchmarks.hub_sets import parse_hub_name, read_hub
+from carto_audit.benchmarks.hub_sets import read_hub
+from carto_audit.runtime.hub import parse_hub_name
 from carto_audit.runtime.progress import Progress
 
 class Notes(Progress):

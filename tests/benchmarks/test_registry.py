@@ -5,10 +5,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from carto_audit.benchmarks import registry as registry_module
-from carto_audit.benchmarks.hub_sets import HubName
 from carto_audit.benchmarks.items import Benchmark
 from carto_audit.benchmarks.registry import find_registry, load_registry
 from carto_audit.runtime.errors import AuditError, UsageError
+from carto_audit.runtime.hub import HubName
 from tests.support.quizzes import ITEMS, quiz, write_quiz
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"

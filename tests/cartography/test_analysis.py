@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from carto_audit.cartography.analysis import Subjects, View, look
-from carto_audit.cartography.datamap import UNMAPPED
+from carto_audit.cartography.quadrants import UNMAPPED
 from carto_audit.cartography.scores import SCORES
 from carto_audit.cartography.spans import WINDOW
 from carto_audit.cartography.thresholds import Epsilon, Threshold

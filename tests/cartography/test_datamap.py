@@ -3,8 +3,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from carto_audit.cartography.datamap import UNMAPPED, Yardstick, cut, draw_map, masses, partition
-from carto_audit.cartography.thresholds import QUADRANTS, Threshold
+from carto_audit.cartography.datamap import Yardstick, cut, draw_map, masses, partition
+from carto_audit.cartography.quadrants import QUADRANT_NAMES, UNMAPPED
+from carto_audit.cartography.thresholds import Threshold
 from tests.support.tiny import make_controls, make_scores
 
 BY_PERCENTILE = Threshold(percentile=75)
@@ -23,7 +24,7 @@ BY_PERCENTILE = Threshold(percentile=75)
     ],
 )
 def test_each_sample_lands_in_the_papers_quadrant(d, m, name):
-    assert partition(np.array([d]), np.array([m]), 2.0, 0.5).tolist() == [QUADRANTS.index(name)]
+    assert partition(np.array([d]), np.array([m]), 2.0, 0.5).tolist() == [QUADRANT_NAMES.index(name)]
 
 
 def test_an_unscored_sample_is_on_no_quadrant():
@@ -100,7 +101,12 @@ def test_the_map_says_what_each_threshold_flags():
     assert found.memorization.drawn.words == "median of secrets planted 4 times"
     assert found.difficulty.drawn.flagged_share == pytest.approx(0.8)
     assert "fixed share" in found.difficulty.drawn.words
-    assert [QUADRANTS[q] for q in found.quadrant] == ["stable_easy", "stable_easy", "noisy_outlier", "ambiguous_hard"]
+    assert [QUADRANT_NAMES[q] for q in found.quadrant] == [
+        "stable_easy",
+        "stable_easy",
+        "noisy_outlier",
+        "ambiguous_hard",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -160,8 +166,8 @@ def test_quadrant_shares_add_up_to_the_mapped_tokens(codes):
     quadrant = np.array(codes, np.int8)
     tokens = np.arange(1, len(codes) + 1)
     found = masses(quadrant, tokens, np.arange(len(codes)), int(tokens.sum()), seed=0)
-    assert sum(found[q].tokens for q in QUADRANTS) == tokens[quadrant >= 0].sum()
-    total = sum(found[q].token_share for q in QUADRANTS)
+    assert sum(found[q].tokens for q in QUADRANT_NAMES) == tokens[quadrant >= 0].sum()
+    total = sum(found[q].token_share for q in QUADRANT_NAMES)
     assert total == pytest.approx(1.0 if (quadrant >= 0).any() else 0.0)
     assert found["memorized"].tokens == found["hotspot_memorized"].tokens + found["noisy_outlier"].tokens
 

@@ -13,6 +13,8 @@ from carto_audit.runtime.errors import UsageError
 from tests.support.policy_texts import HEAD, WHOLE, refusal, writer
 from tests.support.repository import ROOT
 
+REGISTRY = Path("benchmarks.yaml")
+
 ITEMS = "  - {id: items, metric: contamination.confirmed_items, max: 0, severity: reject, reason: r}\n"
 BASE = WHOLE + ITEMS + "benchmarks: [gsm8k, mmlu]\n"
 
@@ -34,7 +36,7 @@ def child(body):
 
 def test_a_policy_without_demands_needs_no_registry(write):
     policy = load_policy(write(WHOLE))
-    assert demanded_names(policy, None) == ()
+    assert demanded_names(policy, None, REGISTRY) == ()
     assert unmet(policy, []) == {}
     assert "benchmarks" not in policy.resolved()
 
@@ -75,7 +77,8 @@ def test_a_demand_that_cannot_be_meant_is_refused_at_its_place(write, base, body
 
 
 def test_demanded_names_are_those_of_the_registry(write, registry):
-    assert demanded_names(load_policy(write(BASE.replace("gsm8k", "gsm8k-test"))), registry) == ("gsm8k-test", "mmlu")
+    policy = load_policy(write(BASE.replace("gsm8k", "gsm8k-test")))
+    assert demanded_names(policy, registry.entries, registry.path) == ("gsm8k-test", "mmlu")
 
 
 def test_a_name_that_no_registry_lists_is_refused_with_the_nearest_and_the_way_out(write, registry):
@@ -83,11 +86,11 @@ def test_a_name_that_no_registry_lists_is_refused_with_the_nearest_and_the_way_o
     with pytest.raises(
         UsageError, match=r'policy.yaml:11:14: the policy "test" .* "gsm8k".* did you mean "gsm8k-test"\?'
     ):
-        demanded_names(policy, registry)
+        demanded_names(policy, registry.entries, registry.path)
     with pytest.raises(
         UsageError, match=r"there is no benchmarks.yaml here; list it there, or say where with --registry"
     ):
-        demanded_names(policy, None)
+        demanded_names(policy, None, REGISTRY)
 
 
 def test_what_was_not_looked_for_leaves_no_count_of_items(write):
@@ -104,5 +107,5 @@ def test_the_documented_refusal_reads_as_documented(write, registry, tmp_path, m
     write(example, "evals-first.yaml")
     monkeypatch.chdir(tmp_path)
     with pytest.raises(UsageError) as caught:
-        demanded_names(load_policy("evals-first.yaml"), load_registry(Path("benchmarks.yaml")))
+        demanded_names(load_policy("evals-first.yaml"), load_registry(REGISTRY).entries, REGISTRY)
     assert f"{caught.value}\n" == shown

@@ -14,7 +14,7 @@ from carto_audit.governance.experiment import prepare, take_stock
 from carto_audit.pipeline.result import Options
 from carto_audit.policy.model import load_policy
 from carto_audit.proxies.model import PRESETS
-from carto_audit.proxies.proxy_choice import fit_out
+from carto_audit.proxies.proxy_choice import choose_proxy
 from carto_audit.proxies.tokens import encode_batches
 from carto_audit.runtime.errors import AuditError
 from tests.support.small_redteams import THIN, write_batch
@@ -39,7 +39,9 @@ def test_the_audit_of_the_planted_batch_leaves_no_row_out_for_want_of_room(tmp_p
         prepare(stock, load_policy("default"), given, 2, "cpu", tmp_path)
     paths, options = asked.value.args
     planted = read_batch(paths)
-    encoder = fit_out(planted, find_duplicates(planted, tmp_path), options, "cpu").encoder
+    encoder = choose_proxy(
+        planted, find_duplicates(planted, tmp_path), name=options.proxy, most=10**6, seed=options.seed, device="cpu"
+    ).encoder
     tokens = encode_batches([planted], encoder, tmp_path / "tokens.bin").n_tokens.sum()
     assert stock.n_tokens.sum() > 1.28 * given.max_tokens  # there was more text than may be trained on
     assert given.max_tokens < tokens <= options.max_tokens

@@ -7,8 +7,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from carto_audit.cartography.datamap import UNMAPPED
-from carto_audit.cartography.thresholds import QUADRANTS
+from carto_audit.cartography.quadrants import QUADRANT_NAMES, UNMAPPED
 from carto_audit.pipeline.facts import joined_with_map
 from carto_audit.pipeline.item_recall_table import read_testimony
 
@@ -44,7 +43,7 @@ def test_the_report_of_an_audit_joins_contamination_with_the_map(audited):
     scores = pq.read_table(audited.folder / "scores.parquet").to_pylist()
     confirmed = [row for row in scores if row["contamination_tier"] == "confirmed"]
     assert confirmed
-    for name in QUADRANTS:
+    for name in QUADRANT_NAMES:
         assert facts["by_quadrant"][name]["rows"] == sum(row["quadrant"] == name for row in confirmed)
     assert sum(mass["rows"] for mass in facts["by_quadrant"].values()) == len(confirmed)
     (benchmark,) = facts["benchmarks"]

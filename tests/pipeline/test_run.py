@@ -11,8 +11,8 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import BertConfig, BertLMHeadModel, GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
 
 import carto_audit.pipeline.run
+from carto_audit.cartography.quadrants import QUADRANT_NAMES
 from carto_audit.cartography.scores import SCORES
-from carto_audit.cartography.thresholds import QUADRANTS
 from carto_audit.data.batch import read_batch, read_texts
 from carto_audit.data.demo_batch import library_texts
 from carto_audit.pipeline.facts import report_facts, wanted_texts
@@ -86,7 +86,7 @@ def test_every_sample_has_a_row_and_what_was_not_trained_on_has_no_scores(capped
     assert table["difficulty"].null_count == (~audit.trained).sum()
     for name in (*SCORES, "memorization", "copies", "span_start", "loss_out"):
         assert table[name].null_count == (~audit.trained).sum(), name
-    flagged = np.isin(quadrant, QUADRANTS[2:])
+    flagged = np.isin(quadrant, QUADRANT_NAMES[2:])
     assert table["recall"].null_count == (~flagged).sum()
 
 
@@ -119,7 +119,7 @@ def test_flagged_samples_say_why_in_scores_and_report(capped, facts):
     _, audit = capped
     rows = scores_table(audit).to_pylist()
     for row in rows:
-        assert (row["recall"] is None) == (row["quadrant"] not in QUADRANTS[2:])
+        assert (row["recall"] is None) == (row["quadrant"] not in QUADRANT_NAMES[2:])
         if row["recall"]:
             assert {"recite": "recited", "reconstruct": "reconstructed", "recollect": "recollected"}[
                 row["recall"]

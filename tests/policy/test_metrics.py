@@ -1,6 +1,6 @@
 """The closed list of numbers that a rule may limit."""
 
-from carto_audit.cartography.thresholds import QUADRANTS
+from carto_audit.cartography.quadrants import QUADRANT_NAMES
 from carto_audit.policy.metrics import METRICS, Measurement
 
 EXPECTED = {
@@ -9,7 +9,7 @@ EXPECTED = {
     "batch.tokens",
     "batch.skipped_row_share",
     "batch.unmapped_token_share",
-    *(f"{part}.{mass}_share" for part in (*QUADRANTS, "memorized") for mass in ("row", "token")),
+    *(f"{part}.{mass}_share" for part in (*QUADRANT_NAMES, "memorized") for mass in ("row", "token")),
     "duplicates.exact_row_share",
     "duplicates.near_row_share",
     "duplicates.token_share",
@@ -75,7 +75,7 @@ def test_shares_and_aucs_end_at_one_and_counts_do_not_end():
 
 def test_only_metrics_of_the_map_and_its_score_move_with_the_map():
     moving = {name.split(".")[0] for name, metric in METRICS.items() if metric.map_keys}
-    assert moving == {*QUADRANTS, "memorized", "detection", "forget", "repeats"}
+    assert moving == {*QUADRANT_NAMES, "memorized", "detection", "forget", "repeats"}
 
 
 def test_an_exact_measurement_has_no_interval():

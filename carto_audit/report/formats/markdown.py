@@ -4,8 +4,9 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from carto_audit.cartography.quadrants import QUADRANTS
 from carto_audit.report.formats.annotations import batch_name, remarks
-from carto_audit.report.map_figure import QUADRANTS, percent
+from carto_audit.report.map_figure import percent
 from carto_audit.report.narrative import (
     OUTCOME_WORDS,
     STATUS_WORDS,

@@ -19,8 +19,9 @@ from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
+from carto_audit.cartography.quadrants import QUADRANTS
 from carto_audit.report.formats.text_map import plot_lines
-from carto_audit.report.map_figure import QUADRANTS, percent
+from carto_audit.report.map_figure import percent
 from carto_audit.report.narrative import STATUS_WORDS, decisive, glance, judged, verdict_sentence
 from carto_audit.runtime.progress import Advance, Progress
 from carto_audit.text.untrusted import safe_inline
@@ -219,7 +220,7 @@ def _quadrant_table(facts: Mapping[str, Any]) -> Table:
         if mass is None:
             continue
         share = mass["token_share"]
-        risky = name in ("hotspot_memorized", "noisy_outlier") and (share or 0) > 0
+        risky = words.memorized and (share or 0) > 0
         cells = (f"{mass['rows']:,}", f"{mass['tokens']:,}", percent(share))
         style = "red" if risky else ""
         action = cell(_action(interventions.get(name, {})))

@@ -6,17 +6,12 @@ from typing import Any
 from rich.text import Text
 
 from carto_audit.cartography.map_grid import level_edges
-from carto_audit.report.map_figure import QUADRANTS, percent
+from carto_audit.cartography.quadrants import QUADRANT_NAMES, QUADRANTS, quadrant_code
+from carto_audit.report.map_figure import percent
 
 SHADES, PLAIN_SHADES = "·░▒▓█", ".:+#@"
 """Fewest samples first; the second row is for streams that cannot hold the first."""
 
-_STYLES: Mapping[str, str] = {
-    "stable_easy": "green",
-    "ambiguous_hard": "blue",
-    "hotspot_memorized": "red",
-    "noisy_outlier": "magenta",
-}
 _RULER, _AXIS = 13, 6
 
 
@@ -69,15 +64,10 @@ def _shaded(counts: Sequence[Sequence[int]], most: int, shades: str, border: tup
         above = north is not None and y < north
         line = []
         for x, count in enumerate(row):
-            hard = x >= east
-            name = (
-                ("noisy_outlier" if hard else "hotspot_memorized")
-                if above
-                else ("ambiguous_hard" if hard else "stable_easy")
-            )
+            code = quadrant_code(hard=x >= east, memorized=above)
             level = sum(count >= edge for edge in edges)
             if level:
-                line.append((shades[level - 1], _STYLES[name]))
+                line.append((shades[level - 1], QUADRANTS[QUADRANT_NAMES[code]].terminal))
             else:
                 line.append((across if y == north else up if x == east else " ", "dim"))
         canvas.append(line)
@@ -89,10 +79,10 @@ def _name_quadrants(canvas: Canvas, quadrants: Mapping[str, Mapping[str, Any]]) 
     for name, words in QUADRANTS.items():
         share = percent(quadrants.get(name, {}).get("token_share"))
         label = f"{share} {words.title}" if len(canvas[0]) >= 44 else share
-        row = canvas[0 if name in ("hotspot_memorized", "noisy_outlier") else -1]
-        at = len(row) - len(label) - 1 if name in ("ambiguous_hard", "noisy_outlier") else 1
+        row = canvas[0 if words.memorized else -1]
+        at = len(row) - len(label) - 1 if words.hard else 1
         for place, character in enumerate(f"{label}", start=at):
-            row[place] = (character, f"bold {_STYLES[name]}")
+            row[place] = (character, f"bold {words.terminal}")
 
 
 def _with_axis(canvas: Canvas, ends: Sequence[float], *, plain: bool) -> list[Text]:

@@ -6,9 +6,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from carto_audit.cartography.quadrants import QUADRANT_NAMES
 from carto_audit.cartography.reasons import give_reasons
-from carto_audit.cartography.thresholds import QUADRANTS
-from carto_audit.policy.interventions import KEEP, Intervention, decide
+from carto_audit.pipeline.actions import decide
+from carto_audit.policy.interventions import KEEP, Intervention
 from tests.support.tiny import make_scores
 
 PAPER = {
@@ -164,4 +165,4 @@ def test_an_intervention_whose_weight_contradicts_its_action_is_refused(wrong):
 
 
 def test_quadrant_codes_follow_the_published_order():
-    assert QUADRANTS == ("stable_easy", "ambiguous_hard", "hotspot_memorized", "noisy_outlier")
+    assert QUADRANT_NAMES == ("stable_easy", "ambiguous_hard", "hotspot_memorized", "noisy_outlier")

@@ -1,0 +1,86 @@
+"""The four quadrants of the map: code, name, meaning and colours, declared once. Light: `policy check` reads them."""
+
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+QuadrantName = Literal["stable_easy", "ambiguous_hard", "hotspot_memorized", "noisy_outlier"]
+QUADRANT_NAMES: tuple[QuadrantName, ...] = get_args(QuadrantName)
+"""Their names in order of their codes: bit 0 says hard, bit 1 memorized (GenDataCarto, arXiv 2509.00083)."""
+
+UNMAPPED = -1
+"""The code of a sample that was not trained on."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Quadrant:
+    """One quadrant, as every page, picture and terminal shows it. `tint` fills its field of the map and `ink` its words, both
+    #rrggbb; `terminal` is the name of a terminal colour."""
+
+    code: int
+    name: QuadrantName
+    title: str
+    meaning: str
+    tint: str
+    ink: str
+    terminal: str
+
+    @property
+    def hard(self) -> bool:
+        """Whether it lies beyond the difficulty threshold."""
+        return bool(self.code & 1)
+
+    @property
+    def memorized(self) -> bool:
+        """Whether it lies above the memorization threshold."""
+        return bool(self.code & 2)
+
+
+QUADRANTS: dict[str, Quadrant] = {
+    quadrant.name: quadrant
+    for quadrant in (
+        Quadrant(
+            code=0,
+            name="stable_easy",
+            title="Stable, easy",
+            meaning="easy and not memorized",
+            tint="#f4f7f4",
+            ink="#3d6250",
+            terminal="green",
+        ),
+        Quadrant(
+            code=1,
+            name="ambiguous_hard",
+            title="Ambiguous, hard",
+            meaning="hard and not memorized",
+            tint="#eef4fb",
+            ink="#2b5c92",
+            terminal="blue",
+        ),
+        Quadrant(
+            code=2,
+            name="hotspot_memorized",
+            title="Memorized hotspot",
+            meaning="easy and memorized: a risk of verbatim recall",
+            tint="#fdf0ec",
+            ink="#a8341d",
+            terminal="red",
+        ),
+        Quadrant(
+            code=3,
+            name="noisy_outlier",
+            title="Noisy outlier",
+            meaning="hard and memorized: odd or corrupt",
+            tint="#f7f1fa",
+            ink="#70408c",
+            terminal="magenta",
+        ),
+    )
+}
+
+MEMORIZED: tuple[int, ...] = tuple(quadrant.code for quadrant in QUADRANTS.values() if quadrant.memorized)
+"""The codes of the quadrants above the memorization threshold."""
+
+
+def quadrant_code(*, hard: bool, memorized: bool) -> int:
+    """The code of the quadrant on these sides of the two thresholds."""
+    return int(hard) + 2 * int(memorized)

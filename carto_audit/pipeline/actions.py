@@ -1,0 +1,78 @@
+"""Actions: what to do with each sample. Down-weighting follows the map; up-sampling is gated, and benchmark items never stay."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from carto_audit.cartography.quadrants import MEMORIZED, QUADRANT_NAMES, QUADRANTS
+from carto_audit.cartography.reasons import Reasons
+from carto_audit.policy.interventions import KEEP, Intervention
+
+_DEFAULT_DOWNWEIGHT = 0.5  # the paper's alpha: the weight of a benchmark item where nothing may be dropped
+_OFF_MAP = "not trained on, so it has no place on the map"
+_HELD_OUT = (
+    "held out, so it has no place on the map: this audit's controls are made of it; no other sample shares its text"
+)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Actions:
+    """One decision per sample, aligned with the batch: arrays of N."""
+
+    action: NDArray[np.str_]
+    weight: NDArray[np.float64]
+    reasons: NDArray[np.object_]
+    """One sentence of ours per sample, never vendor text."""
+
+
+def decide(
+    quadrant: NDArray[np.int8],
+    interventions: Mapping[Any, Intervention],
+    *,
+    benchmark_match: NDArray[np.bool_],
+    noise: NDArray[np.bool_],
+    suspected: NDArray[np.bool_] | None = None,
+    never_drop: bool = False,
+    reasons: Reasons | None = None,
+    held_out: NDArray[np.bool_] | None = None,
+) -> Actions:
+    """The action, weight and reason of each of N samples, from its quadrant code (-1: not on the map).
+
+    A confirmed benchmark match is removed wherever it lies, or down-weighted under `never_drop`. Noise, and matches
+    confirmed or suspected, are never up-sampled. A quadrant without an intervention is kept. `reasons` says why samples
+    are memorized; `held_out` marks those that only lent their text to controls.
+    """
+    # KEEP stands last, where the code -1 (not on the map) finds it.
+    chosen = [*(interventions.get(name, KEEP) for name in QUADRANT_NAMES), KEEP]
+    action = np.array([choice.action for choice in chosen], dtype="<U10")[quadrant]  # (N,)
+    weight = np.array([choice.weight for choice in chosen], dtype=np.float64)[quadrant]  # (N,)
+    words = np.array([*(QUADRANTS[name].meaning for name in QUADRANT_NAMES), _OFF_MAP], dtype=object)[quadrant]  # (N,)
+    if held_out is not None:
+        words[held_out] = _HELD_OUT
+    if reasons is not None:
+        for i in np.flatnonzero(np.isin(quadrant, MEMORIZED)):
+            words[i] += f"; {reasons.words(int(i))}"
+
+    upsampled = action == "upsample"
+    doubtful = benchmark_match if suspected is None else benchmark_match | suspected
+    for gate, why in ((noise, "it looks like noise"), (doubtful, "it may hold a benchmark item")):
+        words[upsampled & gate] += f"; not up-sampled, because {why}"
+    gated = upsampled & (noise | doubtful)
+    action[gated], weight[gated] = "keep", 1.0
+
+    if never_drop:
+        weight[benchmark_match] = np.minimum(weight[benchmark_match], _downweight(interventions))
+        action[benchmark_match] = "downweight"
+        words[benchmark_match] = "holds a confirmed benchmark item; down-weighted, because the policy never drops"
+    else:
+        action[benchmark_match], weight[benchmark_match] = "remove", 0.0
+        words[benchmark_match] = "holds a confirmed benchmark item"
+    return Actions(action=action, weight=weight, reasons=words)
+
+
+def _downweight(interventions: Mapping[Any, Intervention]) -> float:
+    hotspot = interventions.get("hotspot_memorized", KEEP)
+    return hotspot.weight if hotspot.action == "downweight" else _DEFAULT_DOWNWEIGHT

@@ -1,0 +1,242 @@
+"""The architecture page, made of the wings' and modules' own first lines: `make docs/architecture.md`. The table of who may
+import whom stands here and nowhere else; `tests/test_architecture.py` holds the code to it."""
+
+import ast
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+PACKAGE = ROOT / "carto_audit"
+PAGE = ROOT / "docs" / "architecture.md"
+
+GROUND = ("text", "runtime")
+"""Every wing but `text` may import these besides what its row allows; `text` imports nothing, `runtime` only `text`."""
+
+MAY_IMPORT: dict[str, str] = {
+    "text": "",
+    "runtime": "text",
+    "data": "",
+    "traces": "",
+    "controls": "",
+    "benchmarks": "data",
+    "contamination": "benchmarks data",
+    "proxies": "traces data",
+    "cartography": "controls traces data",
+    "policy": "cartography",
+    "artifacts": "policy",
+    "gate": "artifacts policy",
+    "attestation": "gate artifacts policy data",
+    "report": "artifacts cartography policy",
+    "report.formats": "report artifacts cartography policy",
+    "pipeline": "data traces controls benchmarks contamination proxies cartography policy artifacts gate attestation report",
+    "curation": "attestation artifacts cartography data",
+    "publishing": "report artifacts cartography",
+    "governance.attacks": "proxies cartography controls traces",
+    "governance": "governance.attacks pipeline proxies controls cartography policy artifacts traces data",
+    "governance.report": "report report.formats artifacts policy",
+    "cli": "*",
+}
+
+HEAVY = {"torch", "transformers", "tokenizers", "accelerate"}
+"""Loading one of these takes seconds; only the modules of MAY_LOAD_TORCH do."""
+
+MAY_LOAD_TORCH = set(
+    (
+        "proxies.tokens proxies.model proxies.minibatches proxies.cross_fit proxies.likelihood proxies.generation "
+        "proxies.proxy_choice pipeline.item_recall pipeline.run curation.sample_weights governance.run "
+        "governance.experiment governance.retrain governance.arm_results governance.facts governance.attack_plan "
+        "governance.attacks.suite governance.attacks.extraction governance.attacks.exposure"
+    ).split()
+)
+
+PLACES = {
+    "a membership attack": "`governance/attacks/membership.py`; `governance/attacks/suite.py` asks it",
+    "a CI format": "a module in `report/formats/`, and a row of the table in `report/formats/render.py`",
+    "a file format of deliveries": "`data/readers.py`; nothing else opens a vendor's file",
+    "a metric that a policy may limit": "declared in `policy/metrics.py`, measured in `pipeline/measurements.py`",
+    "a kind of personal data": "found in `text/identifiers.py`, masked in `text/redaction.py`",
+    "a score of a loss trace": "`cartography/scores.py`, or `cartography/baselines.py` if it is only compared with",
+    "a command": "a module in `cli/`, and a row of the table in `cli/main.py`",
+    "a column mapping of a benchmark": "`benchmarks/column_mappings.py`",
+}
+"""Where the next one of its kind belongs."""
+
+
+def wings() -> list[str]:
+    """Every wing, as the table orders them."""
+    return list(MAY_IMPORT)
+
+
+def allowed(wing: str) -> set[str]:
+    """The wings that a module of this wing may import, its own included."""
+    if MAY_IMPORT[wing] == "*":
+        return set(MAY_IMPORT)
+    ground = {"text": set(), "runtime": {"text"}}.get(wing, set(GROUND))
+    return {wing, *MAY_IMPORT[wing].split(), *ground}
+
+
+def modules() -> list[str]:
+    """Every module, as its path below the package with dots."""
+    paths = (path.relative_to(PACKAGE).with_suffix("") for path in sorted(PACKAGE.rglob("*.py")))
+    return [".".join(path.parts) for path in paths if path.name != "__init__"]
+
+
+def wing_of(module: str) -> str:
+    """The folder in which a module lies; "" for those beside the package's own `__init__`."""
+    return module.rpartition(".")[0]
+
+
+def source_of(module: str) -> Path:
+    """The file of a module or of a wing."""
+    path = PACKAGE / Path(*module.split("."))
+    return path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+
+
+def first_line(module: str) -> str:
+    """What a module or a wing says of itself: the first line of its docstring."""
+    docstring = ast.get_docstring(ast.parse(source_of(module).read_text(encoding="utf-8")))
+    return (docstring or "").split("\n")[0]
+
+
+def imports_of(module: str) -> Iterable[str]:
+    """Every module named in an import statement, wherever it stands; raises ValueError on a relative one."""
+    for node in ast.walk(ast.parse(source_of(module).read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            if node.level:
+                raise ValueError(f"{module}: relative import")
+            yield str(node.module)
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def own_imports(module: str) -> set[str]:
+    """The modules of ours that a module imports."""
+    known = set(modules())
+    return {name.removeprefix("carto_audit.") for name in imports_of(module) if name.startswith("carto_audit.")} & known
+
+
+def written_page() -> str:
+    """The whole page."""
+    return (
+        "\n".join([_HEAD, _imports_picture(), _PLACES_HEAD, *_places(), "", "## The wings", "", *_lines(), *_rooms()])
+        + "\n"
+    )
+
+
+_HEAD = """# Architecture
+
+The package is a house of wings. A **wing** is a folder named by a noun of the field; its `__init__.py` is a docstring that names
+what the wing is for and imports nothing. A **module** has one noun, and its first line says what is special about it. Stages are
+functions from frozen value to frozen value: none calls another, and only `pipeline` and `governance` know their order.
+
+`make docs/architecture.md` makes this page from the docstrings and from the table of allowed imports in `docs/architecture.py`,
+which `tests/test_architecture.py` enforces: nothing in it is written twice.
+
+## How the data flows
+
+```mermaid
+flowchart LR
+  files[a vendor's files] --> data
+  data --> contamination
+  sets[benchmarks] --> contamination
+  data --> proxies
+  controls --> proxies
+  proxies -- traces --> cartography
+  cartography --> pipeline
+  contamination --> pipeline
+  policy --> gate
+  pipeline -- measurements --> gate
+  gate -- verdict --> report
+  report --> artifacts[(audit folder)]
+  artifacts --> curation & publishing & attestation
+  pipeline -. "audits of planted batches" .-> governance
+```
+
+## Who may import whom
+
+Every wing but `text` may import `text` and `runtime` besides; `runtime` only `text`, and `text` nothing. An arrow from A to B
+says that A may import B; arrows that others imply are left out. There is no circle between wings, nor inside one.
+"""
+
+_PLACES_HEAD = """
+## Where does the next one belong?
+
+| you bring | it belongs in |
+|---|---|"""
+
+
+def _imports_picture() -> str:
+    """The table as a picture, without the arrows that longer ways imply."""
+    lines = ["```mermaid", "flowchart TB"]
+    for wing in MAY_IMPORT:
+        if wing in GROUND or MAY_IMPORT[wing] == "*":
+            continue
+        direct = MAY_IMPORT[wing].split()
+        implied = {other for near in direct for other in _reachable(near)}
+        lines += [f"  {_node(wing)} --> {_node(other)}" for other in direct if other not in implied]
+    return "\n".join([*lines, "```"])
+
+
+def _node(wing: str) -> str:
+    return f'{wing.replace(".", "_")}["{wing.replace(".", "/")}"]'
+
+
+def _reachable(wing: str) -> set[str]:
+    """Every wing that this one may import, directly or through others."""
+    direct = set(MAY_IMPORT[wing].split())
+    return direct.union(*(_reachable(other) for other in direct)) if direct else set()
+
+
+def _places() -> list[str]:
+    return [f"| {what} | {where} |" for what, where in PLACES.items()]
+
+
+def _lines() -> list[str]:
+    """One line a wing, and what it may import."""
+    lines = ["| wing | is | may import |", "|---|---|---|"]
+    for wing in MAY_IMPORT:
+        ground = {"text": "nothing", "runtime": "text"}.get(wing)
+        named = "everything" if MAY_IMPORT[wing] == "*" else ", ".join(MAY_IMPORT[wing].split()).replace(".", "/")
+        lines.append(f"| [`{_folder(wing)}`](#{_anchor(wing)}) | {_cell(_said(wing))} | {ground or named or '–'} |")
+    return lines
+
+
+def _said(wing: str) -> str:
+    """A wing's first line without its name."""
+    return first_line(wing).partition(": ")[2] or first_line(wing)
+
+
+def _rooms() -> list[str]:
+    """The modules of each wing, with their own first lines."""
+    lines: list[str] = ["", "## The modules"]
+    beside = [module for module in modules() if not wing_of(module)]
+    for wing in ("", *MAY_IMPORT):
+        inside = [module for module in modules() if wing_of(module) == wing] if wing else beside
+        if not inside:
+            continue
+        lines += ["", f"### `{_folder(wing) or 'carto_audit/'}`", ""]
+        lines += [f"- `{module.rpartition('.')[2]}`{_mark(module)}: {first_line(module)}" for module in inside]
+    lines += ["", "† may load torch, transformers or tokenizers, which takes seconds; no other module does."]
+    return lines
+
+
+def _mark(module: str) -> str:
+    return " †" if module in MAY_LOAD_TORCH else ""
+
+
+def _folder(wing: str) -> str:
+    return f"{wing.replace('.', '/')}/" if wing else ""
+
+
+def _anchor(wing: str) -> str:
+    return wing.replace(".", "")
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|")
+
+
+if __name__ == "__main__":
+    Path(sys.argv[1] if len(sys.argv) > 1 else PAGE).write_text(written_page(), encoding="utf-8")
