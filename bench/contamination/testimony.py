@@ -21,7 +21,7 @@ import pyarrow.parquet as pq
 from carto_audit.benchmarks.items import read_benchmark
 from carto_audit.pipeline import run as auditing
 from carto_audit.pipeline.item_recall_table import MEASURED, Item, Summary, summarize, wordings
-from carto_audit.pipeline.result import Audit, Options
+from carto_audit.pipeline.result import Audit, AuditOptions
 from carto_audit.policy.model import load_policy
 
 DATA = Path(__file__).resolve().parents[3] / "shared/data"
@@ -66,20 +66,20 @@ def audit_planted(folder: Path) -> tuple[Audit, dict[str, np.ndarray]]:
     strangers = wordings([read_benchmark(BENCHMARK)], [_stranger(item) for item in chosen[len(doses) :]])
     heard: dict[str, np.ndarray] = {}
 
-    def hear_more(found: Sequence[Any], fold: np.ndarray, *rest: Any) -> dict[str, np.ndarray]:
+    def recall_more(found: Sequence[Any], fold: np.ndarray, *rest: Any) -> dict[str, np.ndarray]:
         sides = np.random.default_rng(1).integers(0, 2, len(strangers)).astype(np.int8)
-        measured = hear([*found, *strangers], np.concatenate([fold, sides]), *rest)
+        measured = recall([*found, *strangers], np.concatenate([fold, sides]), *rest)
         heard.update({name: values[len(found) :] for name, values in measured.items()})
         return {name: values[: len(found)] for name, values in measured.items()}
 
-    hear = auditing.hear
-    with patch.object(auditing, "hear", hear_more):
+    recall = auditing.recall_items
+    with patch.object(auditing, "recall_items", recall_more):
         audit = auditing.run_audit(
             [folder / "batch.parquet"],
             policy=load_policy("exploratory"),
             work=folder / "work",
             benchmarks=[BENCHMARK],
-            options=Options(proxy="nano"),
+            options=AuditOptions(proxy="nano"),
         )
     return audit, heard
 

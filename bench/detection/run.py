@@ -27,7 +27,7 @@ from carto_audit.cartography.detection_power import Power, measure_detection
 from carto_audit.cartography.thresholds import QUADRANTS
 from carto_audit.controls.controls import Controls
 from carto_audit.pipeline import run as auditing
-from carto_audit.pipeline.result import Audit, Options
+from carto_audit.pipeline.result import Audit, AuditOptions
 from carto_audit.policy.model import load_policy
 
 HERE = Path(__file__).resolve().parent
@@ -45,7 +45,7 @@ def run_audit(texts: list[str], policy: str, seed: int, **options: Any) -> Audit
             policy=load_policy(policy),
             work=Path(name) / "work",
             benchmarks=[BENCHMARK] if policy == "default" else [],
-            options=Options(seed=seed, **options),
+            options=AuditOptions(seed=seed, **options),
         )
 
 
@@ -65,8 +65,8 @@ def planted(
     rows = plant(name, tokens, seed)
     with patch.object(auditing, "find_kin", find_kin if by_kinship else unrelated):
         audit = run_audit([row.text for row in rows], "exploratory", seed, **options)
-    line = audit.sight.datamap.memorization.value if audit.sight.datamap else np.nan
-    score = audit.sight.scores.memorized
+    line = audit.analysis.datamap.memorization.value if audit.analysis.datamap else np.nan
+    score = audit.analysis.scores.memorized
     kinds = np.array([row.kind for row in rows])
     return {
         "tokens": int(audit.n_tokens.sum()),
@@ -93,7 +93,7 @@ def canary_power(audit: Audit, rows: list[Row]) -> dict[str, Any]:
         dose=np.array([rows[i].dose for i in at]),
         edited=np.array([rows[i].edited for i in at]),
     )
-    scores = audit.sight.statistics
+    scores = audit.analysis.statistics
     values = {name: np.concatenate([found, found[at]]) for name, found in scores.items()}
     everyone = np.array([row.kind == "" for row in rows])
     counts = {name: values.pop(name) for name in ("near_duplicate_count", "mosaic_count")}
@@ -121,11 +121,11 @@ def clean(name: str, seed: int, tokens: int = CLEAN_TOKENS) -> dict[str, Any]:
     """What the default policy says of a corpus as it is."""
     audit = run_audit(ordinary(name, tokens, seed)[0], "default", seed)
     value = {name: m.value for name, m in audit.measurements.items()}
-    hot = audit.sight.quadrant == QUADRANTS.index("hotspot_memorized")
-    mapped = int(audit.n_tokens[audit.sight.quadrant >= 0].sum())
+    hot = audit.analysis.quadrant == QUADRANTS.index("hotspot_memorized")
+    mapped = int(audit.n_tokens[audit.analysis.quadrant >= 0].sum())
     return {
         "tokens": int(audit.n_tokens.sum()),
-        "unrepeated_hotspot_share": float(audit.n_tokens[hot & (audit.sight.reasons.copies == 1)].sum() / mapped),
+        "unrepeated_hotspot_share": float(audit.n_tokens[hot & (audit.analysis.reasons.copies == 1)].sum() / mapped),
         "seconds": audit.run.seconds,
         "hotspot_share": value.get("hotspot_memorized.token_share"),
         "memorized_share": value.get("memorized.token_share"),

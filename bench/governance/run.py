@@ -23,7 +23,7 @@ from carto_audit.governance.arms import Plan
 from carto_audit.governance.facts import redteam_facts
 from carto_audit.governance.report.page import render_redteam
 from carto_audit.governance.run import Settings, run_redteam
-from carto_audit.pipeline.result import Options
+from carto_audit.pipeline.result import AuditOptions
 from carto_audit.policy.model import load_policy
 from carto_audit.report.formats.terminal import RichProgress, open_console
 from carto_audit.runtime.files import write_json, write_text
@@ -61,7 +61,7 @@ def measure(name: str, policy: str, seeds: int, work: Path, tokens: int | None) 
             again=False,
             max_perplexity_increase=0.005,
             mode="full",
-            options=Options(max_tokens=tokens, device="auto"),
+            options=AuditOptions(max_tokens=tokens, device="auto"),
         ),
         progress=RichProgress(open_console(stderr=True)),
     )

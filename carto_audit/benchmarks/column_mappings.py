@@ -1,4 +1,4 @@
-"""Mappings: what the columns of an evaluation set mean. The common sets are known by their columns; any other is said."""
+"""Column mappings: what the columns of an evaluation set mean. The common sets are known by their columns; any other is said."""
 
 import json
 import re
@@ -46,7 +46,7 @@ def as_text(value: Any) -> str:
 
 
 def as_choices(value: Any) -> list[str]:
-    """Options however a set writes them: a list, a list of {text, label}, {text: [...], label: [...]}, or any as JSON."""
+    """AuditOptions however a set writes them: a list, a list of {text, label}, {text: [...], label: [...]}, or any as JSON."""
     if isinstance(value, str):
         value = _from_json(value)
     if isinstance(value, Mapping):

@@ -1,4 +1,4 @@
-"""Tables: sorted hashes behind a bitmap, and lists behind keys. An absent hash costs one look."""
+"""Hash tables: sorted hashes behind a bitmap, and lists behind keys. An absent hash costs one look."""
 
 from dataclasses import dataclass
 from typing import Any

@@ -12,7 +12,7 @@ from carto_audit.benchmarks.hash_tables import BACKGROUND, Float, HashTable, Int
 from carto_audit.benchmarks.items import Benchmark
 from carto_audit.benchmarks.programs import Programs, index_programs
 from carto_audit.benchmarks.surprisal import surprise
-from carto_audit.benchmarks.translations import Skeletons, index_skeletons
+from carto_audit.benchmarks.translations import InvariantTokens, index_invariant_tokens
 from carto_audit.runtime.errors import UsageError
 from carto_audit.text.untrusted import safe_inline
 from carto_audit.text.words import (
@@ -117,7 +117,7 @@ class Index:
     choices: Choices
     answers: Ragged  # (items,), free-form answers; empty where there are choices
     programs: Programs
-    skeletons: Skeletons
+    invariant_tokens: InvariantTokens
 
     def question_of(self, item: int) -> int:
         """The group of the item's question."""
@@ -160,7 +160,7 @@ def build_index(benchmarks: Sequence[Benchmark]) -> Index:
         choices=choices,
         answers=hash_words(["" if item["choices"] else item["answer"] for item in items]),
         programs=index_programs(items),
-        skeletons=index_skeletons(items),
+        invariant_tokens=index_invariant_tokens(items),
     )
 
 

@@ -1,4 +1,4 @@
-"""Benchmarks: evaluation sets as files. Held in memory whole; the largest in use have some ten thousand items."""
+"""Items: evaluation sets as files. Held in memory whole; the largest in use have some ten thousand items."""
 
 import hashlib
 import json

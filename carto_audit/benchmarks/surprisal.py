@@ -1,4 +1,4 @@
-"""Rarity: how many nats a word says about where it stands. English by rank, other text by the benchmarks themselves."""
+"""Surprisal: how many nats a word says about where it stands. English by rank, other text by the benchmarks themselves."""
 
 from functools import cache
 

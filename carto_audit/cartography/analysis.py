@@ -1,4 +1,4 @@
-"""Sight: what the losses of one or several runs show. Scores, how well they see, the map, and why samples are flagged."""
+"""Analysis: what the losses of one or several runs show: scores, how well they see, the map, and why samples are flagged."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class View:
+class AnalysisSettings:
     """What a policy decides about looking: the score of the memorization axis, epsilon, the burn-in, and both rules."""
 
     score: str
@@ -35,7 +35,7 @@ class View:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Subjects:
+class TracedSamples:
     """Who was trained on, in the order of the trace: the batch's N samples, `references` trusted ones, the controls.
     The arrays (N,) are the batch's; `group` is kinship, `severed_tokens` are known to both sides of the split."""
 
@@ -61,7 +61,7 @@ class Subjects:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Sight:
+class LossAnalysis:
     """What the losses show. `statistics` holds every score and baseline of the batch, (N,), by name. `power` is by score,
     kind, form and dose; `by_copy` compares exact with edited copies of controls. The map is None when a threshold could
     not be set. `agreement` is the mean Jaccard similarity of the sets that the runs flag, None for a single run."""
@@ -85,7 +85,9 @@ class Sight:
         return _quadrant(self.datamap, len(self.scores.difficulty))
 
 
-def look(runs: Iterable[tuple[Trace, TokenLosses]], subjects: Subjects, view: View, seed: int) -> Sight:
+def analyze_losses(
+    runs: Iterable[tuple[Trace, TokenLosses]], samples: TracedSamples, settings: AnalysisSettings, seed: int
+) -> LossAnalysis:
     """Scores everything, averaged over the `runs`, measures how well that tells controls from samples without kin, and
     draws the map. Only one run's losses and their mean are held at a time."""
     scores: Scores | None = None
@@ -95,10 +97,10 @@ def look(runs: Iterable[tuple[Trace, TokenLosses]], subjects: Subjects, view: Vi
     flagged: list[NDArray[np.bool_]] = []
     sweep: tuple[DeltaStep, ...] = ()
     for number, (fresh_trace, fresh_tokens) in enumerate(runs, start=1):
-        fresh = score(fresh_trace, fresh_tokens, view.epsilon, view.burn_in_share)
-        burn_in = burn_in_epochs(fresh_trace.epochs, view.burn_in_share)
+        fresh = score(fresh_trace, fresh_tokens, settings.epsilon, settings.burn_in_share)
+        burn_in = burn_in_epochs(fresh_trace.epochs, settings.burn_in_share)
         found = trace_baselines(fresh_trace, burn_in)
-        flagged.append(_flagged(_draw(fresh, subjects, view), len(subjects.n_tokens)))
+        flagged.append(_flagged(_draw(fresh, samples, settings), len(samples.n_tokens)))
         sweep = sweep or delta_sweep(fresh_trace)
         baselines = {name: running_mean(baselines.get(name), values, number) for name, values in found.items()}
         scores = add_run(scores, fresh, number)
@@ -108,22 +110,24 @@ def look(runs: Iterable[tuple[Trace, TokenLosses]], subjects: Subjects, view: Vi
     assert tokens is not None
     if len(flagged) > 1:
         scores = with_spans_of(scores, tokens)
-    batch, _, planted = subjects.parts(scores)
-    datamap = _draw(scores, subjects, view)
-    quadrant = _quadrant(datamap, len(subjects.n_tokens))
-    mappable = int(subjects.n_tokens[subjects.usable].sum())
-    ruler = control_ruler(planted.memorization(view.score), subjects.controls)
-    judged = {name: subjects.without_reference(x) for name, x in {**scores.selectable(), **baselines}.items()}
-    counts = _counts(subjects, trained=np.isfinite(batch.difficulty))
-    return Sight(
+    batch, _, planted = samples.parts(scores)
+    datamap = _draw(scores, samples, settings)
+    quadrant = _quadrant(datamap, len(samples.n_tokens))
+    mappable = int(samples.n_tokens[samples.usable].sum())
+    ruler = control_ruler(planted.memorization(settings.score), samples.controls)
+    judged = {name: samples.without_reference(x) for name, x in {**scores.selectable(), **baselines}.items()}
+    counts = _counts(samples, trained=np.isfinite(batch.difficulty))
+    return LossAnalysis(
         scores=batch,
         control_scores=planted,
         statistics={name: values[: len(quadrant)] for name, values in {**judged, **counts}.items()},
-        power=_power(judged, counts, subjects),
-        by_copy=_by_copy(batch, planted, view.score, subjects),
+        power=_power(judged, counts, samples),
+        by_copy=_by_copy(batch, planted, settings.score, samples),
         datamap=datamap,
-        masses=masses(quadrant, subjects.n_tokens, subjects.group, mappable, seed) if datamap else {},
-        reasons=give_reasons(batch, view.score, np.isin(quadrant, MEMORIZED), subjects.duplicates.cluster_size, ruler),
+        masses=masses(quadrant, samples.n_tokens, samples.group, mappable, seed) if datamap else {},
+        reasons=give_reasons(
+            batch, settings.score, np.isin(quadrant, MEMORIZED), samples.duplicates.cluster_size, ruler
+        ),
         sweep=sweep,
         agreement=_agreement(flagged),
         trace=trace,
@@ -135,9 +139,9 @@ def _quadrant(datamap: DataMap | None, n: int) -> NDArray[np.int8]:
     return datamap.quadrant if datamap else np.full(n, UNMAPPED, np.int8)
 
 
-def _draw(scores: Scores, subjects: Subjects, view: View) -> DataMap | None:
-    batch, reference, planted = subjects.parts(scores)
-    return draw_map(batch, subjects.n_tokens, view.score, view.thresholds, planted, subjects.controls, reference)
+def _draw(scores: Scores, samples: TracedSamples, settings: AnalysisSettings) -> DataMap | None:
+    batch, reference, planted = samples.parts(scores)
+    return draw_map(batch, samples.n_tokens, settings.score, settings.thresholds, planted, samples.controls, reference)
 
 
 def _flagged(datamap: DataMap | None, n: int) -> NDArray[np.bool_]:
@@ -149,35 +153,35 @@ def _agreement(flagged: Sequence[NDArray[np.bool_]]) -> float | None:
     return float(np.mean([both / either if either else 1.0 for both, either in pairs])) if pairs else None
 
 
-def _single(subjects: Subjects) -> NDArray[np.bool_]:
+def _single(samples: TracedSamples) -> NDArray[np.bool_]:
     """Samples without kin: what recurs is no ordinary text."""
-    alone: NDArray[np.bool_] = (np.bincount(subjects.group)[subjects.group] == 1) & (subjects.severed_tokens == 0)
+    alone: NDArray[np.bool_] = (np.bincount(samples.group)[samples.group] == 1) & (samples.severed_tokens == 0)
     return alone
 
 
-def _counts(subjects: Subjects, trained: NDArray[np.bool_]) -> dict[str, Floats]:
+def _counts(samples: TracedSamples, trained: NDArray[np.bool_]) -> dict[str, Floats]:
     """Counts of copies of the batch's samples, then of the controls; NaN for samples that were not `trained` on."""
-    duplicates, controls = subjects.duplicates, subjects.controls
+    duplicates, controls = samples.duplicates, samples.controls
     exact, near = copy_counts(controls.texts, controls.secret)
     counts = copy_baselines(np.concatenate([duplicates.copies, exact]), np.concatenate([duplicates.cluster_size, near]))
     known = np.concatenate([trained, np.ones(len(controls), dtype=bool)])
     return {name: np.where(known, count, np.nan) for name, count in counts.items()}
 
 
-def _power(judged: dict[str, Floats], counts: dict[str, Floats], subjects: Subjects) -> PowerTable:
+def _power(judged: dict[str, Floats], counts: dict[str, Floats], samples: TracedSamples) -> PowerTable:
     """Counts of copies are judged against every sample, the rest against samples without kin, of which none has copies."""
-    single = _single(subjects)
+    single = _single(samples)
     everyone = np.ones(len(single), dtype=bool)
     return {
-        **measure_detection(judged, subjects.n_tokens, single, subjects.controls),
-        **measure_detection(counts, subjects.n_tokens, everyone, subjects.controls),
+        **measure_detection(judged, samples.n_tokens, single, samples.controls),
+        **measure_detection(counts, samples.n_tokens, everyone, samples.controls),
     }
 
 
-def _by_copy(batch: Scores, planted: Scores, name: str, subjects: Subjects) -> dict[str, Power]:
+def _by_copy(batch: Scores, planted: Scores, name: str, samples: TracedSamples) -> dict[str, Power]:
     """The power of the score in use for exact and for edited copies of controls planted LEAST_REPEATED times or more."""
-    single, controls = _single(subjects), subjects.controls
-    ordinary = Ordinary.of(batch.memorization(name)[single], subjects.n_tokens[single])
+    single, controls = _single(samples), samples.controls
+    ordinary = Ordinary.of(batch.memorization(name)[single], samples.n_tokens[single])
     if ordinary is None:
         return {}
     found = {}

@@ -1,4 +1,4 @@
-"""Density: how many samples lie where on the map, and from where to where its axes reach. One source for every picture."""
+"""Map grid: how many samples lie where on the map, and from where to where its axes reach. One source for every picture."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass

@@ -249,12 +249,12 @@ def _run(
     from carto_audit.data.batch import read_texts
     from carto_audit.pipeline.facts import report_facts, wanted_texts
     from carto_audit.pipeline.outputs import write_outputs
-    from carto_audit.pipeline.result import Options
+    from carto_audit.pipeline.result import AuditOptions
     from carto_audit.pipeline.run import run_audit
     from carto_audit.runtime.resume import remove_runs
 
     work = folder / WORK_FOLDER
-    options: Options = Options(**{name: value for name, value in run.items() if value is not None})
+    options: AuditOptions = AuditOptions(**{name: value for name, value in run.items() if value is not None})
     audit = run_audit(
         batch,
         policy=policy,

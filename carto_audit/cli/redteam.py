@@ -86,7 +86,7 @@ def redteam(
     from carto_audit.governance.facts import redteam_facts
     from carto_audit.governance.report.page import render_redteam
     from carto_audit.governance.report.summary import show_redteam
-    from carto_audit.pipeline.result import Options
+    from carto_audit.pipeline.result import AuditOptions
     from carto_audit.policy.model import load_policy
     from carto_audit.report.formats.terminal import RichProgress, open_console
     from carto_audit.runtime.files import write_json, write_text
@@ -106,7 +106,7 @@ def redteam(
         again=not quick,
         max_perplexity_increase=max_perplexity_increase,
         mode="quick" if quick else "full",
-        options=Options(**{name: value for name, value in run.items() if value is not None}),
+        options=AuditOptions(**{name: value for name, value in run.items() if value is not None}),
     )
     folder = out or Path(f"{batch_name(batch[0])}-redteam")
     _open(folder, batch)

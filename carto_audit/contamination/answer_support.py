@@ -1,4 +1,4 @@
-"""Support: an item's own options or answer near the place where its question stands. It tells an item from its twins."""
+"""Answer support: an item's own options or answer near the place where its question stands. It tells an item from its twins."""
 
 from dataclasses import dataclass
 from itertools import pairwise

@@ -1,4 +1,4 @@
-"""Commonplaces: phrases that many rows of a batch share and that name no item, though an item holds them too.
+"""Boilerplate: phrases that many rows of a batch share and that name no item, though an item holds them too.
 
 Repeating an item does not make it one: only a part can be a commonplace, without an answer, and only of words that say
 too little to name the item. A pass over all matches, so neither the order of shards nor their number counts.
@@ -21,7 +21,7 @@ WHOLE = 0.8
 """Share of an item's words from which it is not a part but the item. Edits at its ends leave more of it."""
 
 
-def demote_commonplaces(found: pa.Table, index: Index, cluster_id: Int) -> pa.Table:
+def demote_boilerplate(found: pa.Table, index: Index, cluster_id: Int) -> pa.Table:
     """Makes matches BOILERPLATE whose phrase LEAST_ROWS rows of the batch share, and says so in their reason.
 
     `found` has the columns of FOUND_SCHEMA. `cluster_id` names those samples that are copies of each other, (N,). A match

@@ -1,4 +1,4 @@
-"""Contamination: evaluation items in a batch. One streaming pass; memory is the index, and some shards of text per core."""
+"""The check: evaluation items in a batch. One streaming pass; memory is the index, and some shards of text per core."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from carto_audit.benchmarks.hash_tables import Int
 from carto_audit.benchmarks.index import COMPONENTS, QUESTION, Index
 from carto_audit.benchmarks.items import Benchmark
-from carto_audit.contamination.boilerplate import demote_commonplaces
+from carto_audit.contamination.boilerplate import demote_boilerplate
 from carto_audit.contamination.candidates import find_candidates
 from carto_audit.contamination.derived_views import find_by_views, joined
 from carto_audit.contamination.detectability import Detectability
@@ -137,7 +137,7 @@ def check_contamination(
     The result does not depend on `workers`; None chooses them by the size of the batch.
     """
     found = search_batch(batch, index, find_matches, folder=folder, workers=workers, progress=progress)
-    found = demote_commonplaces(found, index, np.arange(len(batch)) if cluster_id is None else cluster_id)
+    found = demote_boilerplate(found, index, np.arange(len(batch)) if cluster_id is None else cluster_id)
     sample, tiers = found["sample"].to_numpy(), found["tier"].to_numpy().astype(np.int8)
     tier = np.zeros(len(batch), dtype=np.int8)
     np.maximum.at(tier, sample, tiers)

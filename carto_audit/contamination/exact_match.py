@@ -1,4 +1,4 @@
-"""Evidence: what exact comparison measures on a candidate. The MinHash estimate is reported; it decides nothing."""
+"""Exact match: what exact comparison measures on a candidate. The MinHash estimate is reported; it decides nothing."""
 
 from bisect import bisect_left
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ from carto_audit.benchmarks.hash_tables import Float, Int, among
 from carto_audit.benchmarks.index import HOT, NUM_PERM, PASSAGE, SEED, SHINGLE, Index
 from carto_audit.contamination.answer_support import Traces, best_supported, is_answered
 from carto_audit.contamination.candidates import Block, Pairs, Row, spell_out
-from carto_audit.contamination.positions import MOST_ALIGNED, SURELY_FOUND, Places, find_places
+from carto_audit.contamination.positions import MOST_ALIGNED, SURELY_FOUND, Positions, find_positions
 from carto_audit.contamination.tiers import CLEAN, NAMING, SAME_WORDING, SUPPORTED, Evidence, Ruling, judge
 from carto_audit.text.alignment import align, in_runs
 from carto_audit.text.words import Hashes, is_number, premix, segment_minima, word_spans, words_span
@@ -61,7 +61,7 @@ def verify(block: Block, pairs: Pairs, texts: list[str], index: Index) -> list[M
     rows: dict[int, Row] = {}
     found: dict[int, list[_Finding]] = {}
     for piece in _pieces(pairs, index):
-        places = find_places(block, piece, index)
+        places = find_positions(block, piece, index)
         kept = _surely_kept(places).tolist()
         for k, (at, number) in enumerate(zip(piece.row.tolist(), piece.group.tolist(), strict=True)):
             row = rows.get(at)
@@ -134,7 +134,7 @@ class _Place:
     window: Int  # the row's shingles around the match, -1 where not indexed
 
 
-def _surely_kept(places: Places) -> NDArray[np.bool_]:
+def _surely_kept(places: Positions) -> NDArray[np.bool_]:
     """Those that words cannot rule out: all of it is here, or enough to be a twin with other numbers."""
     here = places.here
     plain = here.plain_total * (SAME_WORDING - _ROUNDING)
@@ -143,7 +143,7 @@ def _surely_kept(places: Places) -> NDArray[np.bool_]:
     return kept
 
 
-def _is_clean(row: Row, group: _Group, places: Places, k: int, index: Index) -> bool:
+def _is_clean(row: Row, group: _Group, places: Positions, k: int, index: Index) -> bool:
     """Whether the pair stays clean even if all of its words that stand there stand in order: most pairs end here.
 
     `judge` never rules less for more support or more words in order, so one look at the most of both is enough.
@@ -162,7 +162,7 @@ def _is_clean(row: Row, group: _Group, places: Places, k: int, index: Index) -> 
 
 def _evidence(
     group: _Group,
-    places: Places,
+    places: Positions,
     k: int,
     *,
     containment: float,
@@ -194,7 +194,7 @@ def _known(share: np.float64) -> float | None:
     return None if np.isnan(share) else float(share)
 
 
-def _examine(row: Row, group: _Group, places: Places, k: int, index: Index) -> Iterator[_Finding]:
+def _examine(row: Row, group: _Group, places: Positions, k: int, index: Index) -> Iterator[_Finding]:
     place = _place(row, places, k)
     present = places.present(k)
     is_whole, is_verbatim = bool(places.is_whole[k]), bool(places.is_verbatim[k])
@@ -237,7 +237,7 @@ def _examine(row: Row, group: _Group, places: Places, k: int, index: Index) -> I
         )
 
 
-def _place(row: Row, places: Places, k: int) -> _Place:
+def _place(row: Row, places: Positions, k: int) -> _Place:
     return _Place(
         first=int(places.first[k]),
         end=int(places.end[k]),

@@ -1,4 +1,4 @@
-"""Places: where the shingles of candidates stand in their rows, measured for many candidates at once."""
+"""Positions: where the shingles of candidates stand in their rows, measured for many candidates at once."""
 
 from dataclasses import dataclass
 
@@ -26,7 +26,7 @@ _APART = np.uint64(0x9E3779B97F4A7C15)  # times its owner, keeps apart what diff
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Places:
+class Positions:
     """Of each candidate, (n,), where shingles of its group stand; words are counted in the row.
 
     The group's words `item_first` to `item_end` are the row's `first` to `end`. Its shingles were looked for among the
@@ -126,7 +126,7 @@ class _Shared:
     present_begin: Int  # (n,)
 
 
-def find_places(block: Block, pairs: Pairs, index: Index) -> Places:
+def find_positions(block: Block, pairs: Pairs, index: Index) -> Positions:
     """The places of some candidates of a block, in their order."""
     number, own = np.unique(pairs.group, return_inverse=True)
     groups = _Groups.of(number, index)
@@ -144,7 +144,7 @@ def find_places(block: Block, pairs: Pairs, index: Index) -> Places:
     align_high = np.minimum(row_end, end + size - read.end + slack)
     weighed = _weighed(shared, groups, own, index)
     wanted = ~is_whole & (weighed.containment < SURELY_FOUND)
-    return Places(
+    return Positions(
         first=first - row_begin,
         end=end - row_begin,
         item_first=read.first,

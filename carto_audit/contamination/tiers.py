@@ -150,8 +150,8 @@ def judge_program(kept: float, renamed: float) -> Ruling:
     return _CLEAN
 
 
-def judge_translation(bones: int) -> Ruling:
-    """A skeleton proposes; nobody has read the language, so it is never more than suspected."""
+def judge_translation(tokens: int) -> Ruling:
+    """What a translation leaves as it is proposes; nobody has read the language, so it is never more than suspected."""
     return Ruling(
-        tier=SUSPECTED, reason=f"{bones} numbers, names and formulae of the item in its order: a translation?"
+        tier=SUSPECTED, reason=f"{tokens} numbers, names and formulae of the item in its order: a translation?"
     )

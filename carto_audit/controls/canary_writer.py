@@ -1,4 +1,4 @@
-"""Secrets: texts that we write ourselves, so that something is known for sure about what a proxy has read and how often."""
+"""Canary writer: texts that we write ourselves, so that it is known what a proxy has read, and how often."""
 
 import re
 from collections.abc import Callable, Mapping, Sequence

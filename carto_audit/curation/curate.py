@@ -1,4 +1,4 @@
-"""Curation: a batch divided as its audit decided. Every row lands in the curated part or in the quarantine, in one of them."""
+"""Curate: a batch divided as its audit decided. Every row lands in the curated part or in the quarantine, in one of them."""
 
 import hashlib
 import json

@@ -1,4 +1,4 @@
-"""Weights: how often a trainer should draw each row, as `apply` writes them."""
+"""Sample weights: how often a trainer should draw each row, as `apply` writes them."""
 
 from collections.abc import Iterator
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""A vendor batch with planted risks, made from the text that every Python installation carries. The truth lies beside it."""
+"""The demo batch: planted risks in text that every Python installation carries. The truth lies beside it."""
 
 import ast
 import json

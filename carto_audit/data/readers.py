@@ -1,4 +1,4 @@
-"""Shards: the files of a batch, in any of five formats, as one stream of (text, id) columns. Never a whole shard in memory."""
+"""Readers: the files of a batch, in any of five formats, as one stream of (text, id) columns. Never a whole shard in memory."""
 
 import gzip
 import io

@@ -1,4 +1,4 @@
-"""Demands: the benchmarks that a policy wants every batch compared with. A demand that is not met is never a pass."""
+"""Required benchmarks: those that a policy wants every batch compared with. One that was not looked for is never a pass."""
 
 from collections.abc import Collection
 from pathlib import Path

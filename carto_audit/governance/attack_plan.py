@@ -1,4 +1,4 @@
-"""Questions: what the proxies of one seed will be asked, written once, with what the audit's own proxies already know."""
+"""The attack plan: what the proxies of one seed will be asked, written once, with what the audit's own proxies already know."""
 
 import zlib
 from collections.abc import Sequence
@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import nn
 
 from carto_audit.data.batch import read_texts
 from carto_audit.governance.attacks.extraction import (
@@ -18,17 +17,18 @@ from carto_audit.governance.attacks.extraction import (
     target_of,
 )
 from carto_audit.governance.attacks.membership import Attack, fit_attack, learned_features, neighbours
-from carto_audit.governance.attacks.suite import Examination, Readers, Secrets, worst_case
+from carto_audit.governance.attacks.suite import AttackPlan, MembershipTexts, Secrets, worst_case
 from carto_audit.governance.attacks.utility import rare_tail
 from carto_audit.governance.canaries import LEAKING_DOSE, Canaries, Canary
 from carto_audit.pipeline.result import Audit
 from carto_audit.proxies.likelihood import read_statistics
+from carto_audit.proxies.loaded_proxy import LoadedProxy
 from carto_audit.proxies.model import ProxySpec
 from carto_audit.proxies.proxy_choice import ProxyChoice
 from carto_audit.proxies.tokens import Encoder, TokenStore
 from carto_audit.traces.trace import TokenStatistics
 
-MOST_READERS = 500
+MOST_TEXTS = 500
 """Members, and held-out samples, whose membership is guessed, at most."""
 
 NEIGHBOURS, NEIGHBOUR_RATE = 2, 0.1
@@ -43,16 +43,15 @@ Ids = NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Questioner:
-    """Writes the examination. `store` holds the rows of the audited batch, then the held-out samples; proxy `side` of the
+class AttackPlanner:
+    """Writes the plan. `store` holds the rows of the audited batch, then the held-out samples; proxy `side` of the
     audit never read a row of that fold, and no held-out sample."""
 
     audit: Audit
     choice: ProxyChoice
     store: TokenStore
-    proxies: tuple[nn.Module, ...]
+    proxies: tuple[LoadedProxy, ...]
     seed: int
-    device: str
 
     @property
     def spec(self) -> ProxySpec:
@@ -62,45 +61,38 @@ class Questioner:
     def encoder(self) -> Encoder:
         return self.choice.encoder
 
-    @property
-    def bos(self) -> int:
-        return self.encoder.bos
-
     def ids(self, i: int) -> Ids:
         return np.asarray(self.store.ids()[self.store.offsets[i] : self.store.offsets[i + 1]], np.int64)
 
     def encode(self, text: str) -> Ids:
         return np.array(self.encoder.tokenizer.encode(text, add_special_tokens=False).ids, np.int64)
 
-    def write(self, canaries: Canaries, owner: Ids) -> tuple[tuple[Canary, ...], Examination]:
-        """The secrets that can be asked for, and all questions."""
+    def write(self, canaries: Canaries, owner: Ids) -> tuple[tuple[Canary, ...], AttackPlan]:
+        """The secrets that can be asked for, and all that is asked."""
         n = len(self.audit.batch)
         rng = np.random.default_rng([self.seed, 0xE1])
         asked = [(k, target) for k, canary in enumerate(canaries.secrets) if (target := self.target(canary))]
         held_out = np.flatnonzero(self.store.n_tokens[n:] > 0) + n
-        readers, samples = self.readers(owner, held_out, rng)
-        outside = ~readers.member
+        texts, samples = self.membership(owner, held_out, rng)
+        outside = ~texts.member
         first = [self.ids(i)[:SPECIFIC_TOKENS] for i in samples[outside][:SPECIFIC_PROMPTS]]
         personal, label, guessed = self.personal(owner)
         repeated = np.flatnonzero(
             (self.audit.duplicates.cluster_size > 1) | (self.doses(canaries, owner) >= LEAKING_DOSE)
         )
         kept = rng.permutation(repeated[self.store.n_tokens[repeated] > 0])[:MOST_REPEATED]
-        questions = Examination(
-            spec=self.spec,
-            bos=self.bos,
+        plan = AttackPlan(
             seed=self.seed,
-            device=self.device,
             secrets=self.secrets([(canaries.secrets[k], target, k) for k, target in asked], owner),
-            readers=readers,
-            parts=self.parts(readers, samples),
+            membership=texts,
+            parts=self.parts(texts, samples),
             repeated=tuple(self.ids(i) for i in kept),
             natural_prompts=(*([np.empty(0, np.int64)] * GENERIC_PROMPTS), *first),
             personal=tuple(personal),
             personal_class=tuple(label),
             personal_guessed=guessed,
         )
-        return tuple(canaries.secrets[k] for k, _ in asked), questions
+        return tuple(canaries.secrets[k] for k, _ in asked), plan
 
     def doses(self, canaries: Canaries, owner: Ids) -> Ids:
         """How often what each row copies is planted, (N,); 0 for ordinary rows."""
@@ -128,10 +120,7 @@ class Questioner:
         bare = tuple(self.bare(asked[k][0], targets[k]) for k in embedded)
         whose = np.array(embedded, np.int64)
         n = len(targets)
-        knows = [
-            worst_case(extract(proxy, [*targets, *bare], self.spec, self.bos, self.device, self.seed), n, whose)
-            for proxy in self.proxies
-        ]
+        knows = [worst_case(extract(proxy, [*targets, *bare], self.seed), n, whose) for proxy in self.proxies]
         side = np.array([self.unseen_side(number, owner) for _, _, number in asked], np.int64)
         free = [
             (self.encode(secret.text[: secret.fixed].rstrip()), self.choices(canary))
@@ -162,21 +151,21 @@ class Questioner:
         sides = np.unique(self.audit.fold[owner == number])
         return int(sides[0]) if len(sides) == 1 else -1 if len(sides) else 0
 
-    def readers(self, owner: Ids, held_out: Ids, rng: np.random.Generator) -> tuple[Readers, Ids]:
+    def membership(self, owner: Ids, held_out: Ids, rng: np.random.Generator) -> tuple[MembershipTexts, Ids]:
         """Members and held-out samples, and where they stand in the store. What lent its text to the audit's own controls is
         left out: proxies read pieces of it."""
         n = len(self.audit.batch)
         inside = np.flatnonzero(self.audit.trained & (owner < 0) & (self.store.n_tokens[:n] > 0))
-        members = rng.permutation(inside)[:MOST_READERS]
-        outside = rng.permutation(held_out)[:MOST_READERS]
+        members = rng.permutation(inside)[:MOST_TEXTS]
+        outside = rng.permutation(held_out)[:MOST_TEXTS]
         samples = np.concatenate([members, outside])
         fold = np.concatenate([self.audit.fold[members], rng.permutation(len(outside)) % 2]).astype(np.int8)
         texts = [self.ids(i)[: self.spec.context] for i in samples]
         unigram = np.bincount(np.concatenate(texts), minlength=self.spec.vocab_size).astype(np.float64)
-        read = [read_statistics(proxy, texts, self.spec, self.bos, self.device) for proxy in self.proxies]
+        read = [read_statistics(proxy, texts) for proxy in self.proxies]
         member = np.arange(len(samples)) < len(members)
         reference = [read[side][k] for k, side in enumerate(fold.tolist())]
-        readers = Readers(
+        found = MembershipTexts(
             texts=tuple(texts),
             member=member,
             zlib_bytes=np.array(
@@ -190,7 +179,7 @@ class Questioner:
                 self.attack(read[1], read[0], member, fold == 0),
             ),
         )
-        return readers, samples
+        return found, samples
 
     def attack(
         self,
@@ -206,11 +195,11 @@ class Questioner:
         features = learned_features([target[k] for k in at.tolist()], [reference[k] for k in at.tolist()])
         return fit_attack(features, member[at], self.seed)
 
-    def parts(self, readers: Readers, samples: Ids) -> dict[str, Bools]:
+    def parts(self, texts: MembershipTexts, samples: Ids) -> dict[str, Bools]:
         """Held-out samples by where they would lie on the map, which is easy or hard, since nobody memorized them; and those
         of a rare kind."""
-        held_out = ~readers.member
-        loss = np.array([text.loss.mean() for text in readers.reference])
+        held_out = ~texts.member
+        loss = np.array([text.loss.mean() for text in texts.reference])
         easy_share = self.easy_share()
         hard = held_out & (loss > np.quantile(loss[held_out], easy_share))
         rare = rare_tail(self.store, samples, self.seed)
@@ -218,7 +207,7 @@ class Questioner:
 
     def easy_share(self) -> float:
         """The share of the mapped samples that the map calls easy."""
-        quadrant = self.audit.sight.quadrant
+        quadrant = self.audit.analysis.quadrant
         mapped = quadrant >= 0
         return float(np.isin(quadrant[mapped], (0, 2)).mean()) if mapped.any() else 0.75
 
@@ -233,5 +222,5 @@ class Questioner:
             found, label = personal_targets([texts[i] for i in rows.tolist()], self.encoder, MOST_PERSONAL, self.seed)
             targets += found
             labels += label
-            guessed.append(recalled(self.proxies[side], found, self.spec, self.bos, self.device))
+            guessed.append(recalled(self.proxies[side], found))
         return targets, labels, np.concatenate(guessed)

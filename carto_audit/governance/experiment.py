@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from carto_audit.data.batch import Batch, read_batch, read_texts
 from carto_audit.data.duplicates import Duplicates, find_duplicates
-from carto_audit.governance.attack_plan import Questioner
-from carto_audit.governance.attacks.suite import Examination
+from carto_audit.governance.attack_plan import AttackPlanner
+from carto_audit.governance.attacks.suite import AttackPlan
 from carto_audit.governance.canaries import (
     OFTEN,
     READINGS,
@@ -25,7 +25,7 @@ from carto_audit.governance.canaries import (
 )
 from carto_audit.governance.retrain import Recipe, count_steps
 from carto_audit.pipeline.provenance import work_folder
-from carto_audit.pipeline.result import Audit, Options
+from carto_audit.pipeline.result import Audit, AuditOptions
 from carto_audit.pipeline.run import run_audit, run_name
 from carto_audit.policy.model import Policy
 from carto_audit.proxies.cross_fit import load_proxy
@@ -59,7 +59,7 @@ Ids = NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Stock:
+class PreparedBatch:
     """The batch that every seed divides anew: tokens (N,), kinship groups (N,), and what is usable at all."""
 
     batch: Batch
@@ -80,7 +80,7 @@ class Experiment:
     secrets: tuple[Canary, ...]
     owner: Ids
     dose: Ids
-    questions: Examination
+    plan: AttackPlan
     epochs: int
     folder: Path
 
@@ -90,7 +90,9 @@ class Experiment:
         return self.audit.n_tokens
 
 
-def take_stock(batch: Batch, options: Options, device: str, folder: Path, progress: Progress = SILENT) -> Stock:
+def prepare_batch(
+    batch: Batch, options: AuditOptions, device: str, folder: Path, progress: Progress = SILENT
+) -> PreparedBatch:
     """Who is kin to whom in the batch."""
     duplicates = find_duplicates(batch, folder, progress)
     encoder = _choose_proxy(batch, duplicates, options, device, progress).encoder
@@ -106,19 +108,19 @@ def take_stock(batch: Batch, options: Options, device: str, folder: Path, progre
         piece_weight=weigh_pieces(encoder, store),
     )
     alone = usable & (np.bincount(kinship.group)[kinship.group] == 1) & ~kinship.severed
-    return Stock(batch=batch, n_tokens=store.n_tokens, group=kinship.group, alone=alone, usable=usable)
+    return PreparedBatch(batch=batch, n_tokens=store.n_tokens, group=kinship.group, alone=alone, usable=usable)
 
 
 def prepare(
-    stock: Stock,
+    stock: PreparedBatch,
     policy: Policy,
-    options: Options,
+    options: AuditOptions,
     epochs: int | None,
     device: str,
     folder: Path,
     progress: Progress = SILENT,
 ) -> Experiment:
-    """Holds out, plants, audits, and writes the questions of one seed, `options.seed`. `options.max_tokens` bounds what is
+    """Holds out, plants, audits, and writes the attack plan of one seed, `options.seed`. `options.max_tokens` bounds what is
     trained on; `epochs` None are as many as a proxy needs to recite what is planted often. Raises UsageError where the batch is
     too small to divide."""
     seed = options.seed
@@ -140,9 +142,9 @@ def prepare(
         minibatch_tokens=MINIBATCH_FACTOR * choice.spec.minibatch_tokens,
     )
     place = work_folder(folder / "audit", audit.batch, None, options)
-    proxies = tuple(load_proxy(choice.spec, place / run_name(0), side, device) for side in range(2))
-    writer = Questioner(audit=audit, choice=choice, store=store, proxies=proxies, seed=seed, device=device)
-    secrets, questions = writer.write(canaries, planted[1])
+    proxies = tuple(load_proxy(choice.spec, choice.encoder.bos, place / run_name(0), side, device) for side in range(2))
+    writer = AttackPlanner(audit=audit, choice=choice, store=store, proxies=proxies, seed=seed)
+    secrets, plan = writer.write(canaries, planted[1])
     return Experiment(
         recipe=Recipe(
             spec=spec,
@@ -157,14 +159,14 @@ def prepare(
         secrets=secrets,
         owner=planted[1],
         dose=np.where(planted[1] >= 0, canaries.dose[planted[1]], 0),
-        questions=questions,
+        plan=plan,
         epochs=epochs,
         folder=folder,
     )
 
 
 def _choose_proxy(
-    batch: Batch, duplicates: Duplicates, options: Options, device: str, progress: Progress = SILENT
+    batch: Batch, duplicates: Duplicates, options: AuditOptions, device: str, progress: Progress = SILENT
 ) -> ProxyChoice:
     return choose_proxy(
         batch,
@@ -177,7 +179,7 @@ def _choose_proxy(
     )
 
 
-def divide(stock: Stock, most_tokens: int | None, seed: int) -> tuple[Bools, Bools, Bools]:
+def divide(stock: PreparedBatch, most_tokens: int | None, seed: int) -> tuple[Bools, Bools, Bools]:
     """Which samples are trained on, held out, and reserved to make secrets of, each (N,): whole kinship groups, at random.
     Raises UsageError where there are too few."""
     size = stock.n_tokens * stock.usable
@@ -205,7 +207,7 @@ def _take(group: Ids, size: Ids, tokens: float, seed: int) -> Bools:
     return np.asarray((size > 0) & sample_groups(group, size, max(1, round(tokens)), seed))
 
 
-def plant(stock: Stock, ordinary: Bools, reserved: Bools, seed: int) -> Canaries:
+def plant(stock: PreparedBatch, ordinary: Bools, reserved: Bools, seed: int) -> Canaries:
     """Canaries of the reserved samples' text."""
     rng = np.random.default_rng([seed, 0xC1])
     lending = rng.choice(np.flatnonzero(ordinary), min(2000, int(ordinary.sum())), replace=False)
@@ -228,7 +230,7 @@ def write_texts(path: Path, texts: Sequence[str]) -> None:
         pq.write_table(pa.table({"text": pa.array(texts, pa.large_string())}), temporary)
 
 
-def _write(path: Path, stock: Stock, chosen: Bools, canaries: Canaries | None, seed: int) -> tuple[Path, Ids]:
+def _write(path: Path, stock: PreparedBatch, chosen: Bools, canaries: Canaries | None, seed: int) -> tuple[Path, Ids]:
     """A batch of some samples and all copies of the secrets, in random order, and whose copy each row is."""
     samples = np.flatnonzero(chosen).tolist()
     texts = read_texts(stock.batch, samples)

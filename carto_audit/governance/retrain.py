@@ -6,12 +6,19 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
 
-from carto_audit.proxies.cross_fit import BETAS, CLIP_NORM, FLOOR_RATE_SHARE, WARM_UP_SHARE, learning_rate
-from carto_audit.proxies.minibatches import Sequences, cut_sequences, minibatches, pad
-from carto_audit.proxies.model import ProxySpec, build_proxy, token_losses
+from carto_audit.proxies.loaded_proxy import LoadedProxy
+from carto_audit.proxies.minibatches import Sequences, cut_sequences, minibatches
+from carto_audit.proxies.model import ProxySpec, build_proxy
 from carto_audit.proxies.tokens import TokenStore
+from carto_audit.proxies.training_step import (
+    FLOOR_RATE_SHARE,
+    WARM_UP_SHARE,
+    learning_rate,
+    make_optimizer,
+    minibatch_losses,
+    training_step,
+)
 from carto_audit.runtime.errors import AuditError
 
 
@@ -39,8 +46,8 @@ def retrain(
     weight: NDArray[np.float64],
     *,
     pauses: Collection[int] = (),
-    look: Callable[[nn.Module, int], None] = lambda proxy, step: None,
-) -> nn.Module:
+    look: Callable[[LoadedProxy, int], None] = lambda proxy, step: None,
+) -> LoadedProxy:
     """A proxy trained from scratch. A sample of weight w (n,) is read w times per epoch on average: never, if w is 0.
 
     `look` is called with the proxy after each step in `pauses`, counted from 1. Raises AuditError where nothing is left to
@@ -49,30 +56,22 @@ def retrain(
     if not (weight > 0).any():
         raise AuditError("nothing is left to train on")
     torch.use_deterministic_algorithms(recipe.device == "cpu")
-    proxy = build_proxy(recipe.spec, recipe.seed).to(recipe.device)
-    optimizer = torch.optim.AdamW(
-        proxy.parameters(), lr=recipe.spec.learning_rate, betas=BETAS, weight_decay=recipe.weight_decay, fused=True
-    )
+    spec, store, device = recipe.spec, recipe.store, recipe.device
+    model = build_proxy(spec, recipe.seed).to(device)
+    optimizer = make_optimizer(model, spec, recipe.weight_decay)
+    proxy = LoadedProxy(model=model, spec=spec, bos=store.bos, device=device)
     torch.manual_seed(recipe.seed)  # a checkpoint's dropout
-    proxy.train()
+    model.train()
     for step, (sequences, chosen) in zip(range(recipe.steps), _minibatches(recipe, weight), strict=False):
-        for group in optimizer.param_groups:
-            group["lr"] = recipe.spec.learning_rate * _rate(step, recipe.steps)
-        inputs, targets, real = (
-            part.to(recipe.device) for part in pad(recipe.store.ids(), recipe.store.bos, sequences, chosen)
-        )
-        with torch.autocast("cuda", torch.bfloat16, enabled=recipe.device == "cuda"):
-            loss = token_losses(proxy, inputs, targets, real, built_in=recipe.spec.checkpoint is None).mean()
-        if not torch.isfinite(loss):
-            raise AuditError(f"the loss is {loss.item()} in step {step + 1}: training diverged; try another --proxy")
-        optimizer.zero_grad(set_to_none=True)
-        torch.autograd.backward(loss)
-        nn.utils.clip_grad_norm_(proxy.parameters(), CLIP_NORM)
-        optimizer.step()
+        losses = minibatch_losses(model, spec, device, store.ids(), store.bos, sequences, chosen)
+        rate = spec.learning_rate * _rate(step, recipe.steps)
+        training_step(model, optimizer, rate, losses.mean(), f"step {step + 1}")
         if step + 1 in pauses:
-            look(proxy.eval(), step + 1)
-            proxy.train()
-    return proxy.eval()
+            model.eval()
+            look(proxy, step + 1)
+            model.train()
+    model.eval()
+    return proxy
 
 
 def _rate(step: int, steps: int) -> float:

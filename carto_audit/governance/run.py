@@ -12,19 +12,19 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
 
 from carto_audit.cartography.quadrants import MEMORIZED
 from carto_audit.data.batch import Batch, read_batch, read_texts
 from carto_audit.governance.arms import Arm, Plan, Ranked, cut_score, plan_arms, without_repeats
-from carto_audit.governance.attacks.suite import Examination, examine, glance
+from carto_audit.governance.attacks.suite import AttackPlan, quick_check, run_attacks
 from carto_audit.governance.canaries import LEAKING_DOSE
-from carto_audit.governance.experiment import Experiment, prepare, take_stock, write_texts
+from carto_audit.governance.experiment import Experiment, prepare, prepare_batch, write_texts
 from carto_audit.governance.retrain import Recipe, retrain
 from carto_audit.pipeline.provenance import package_versions, work_folder
-from carto_audit.pipeline.result import Options
+from carto_audit.pipeline.result import AuditOptions
 from carto_audit.pipeline.run import run_audit
 from carto_audit.policy.model import Policy
+from carto_audit.proxies.loaded_proxy import LoadedProxy
 from carto_audit.proxies.model import count_parameters, resolve_device
 from carto_audit.runtime.engine import map_shards
 from carto_audit.runtime.errors import AuditError, UsageError
@@ -54,7 +54,7 @@ class Settings:
     again: bool
     max_perplexity_increase: float
     mode: str
-    options: Options
+    options: AuditOptions
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,7 +62,7 @@ class Trial:
     """What retraining and asking one proxy takes; pickles small. Outcomes are kept in `folder`."""
 
     recipe: Recipe
-    questions: Examination
+    attacks: AttackPlan
     folder: Path
 
 
@@ -133,7 +133,7 @@ def run_redteam(
     settings = replace(settings, options=options)
     batch = read_batch(inputs, text_column=options.text_column, id_column=options.id_column, progress=progress)
     folder = work_folder(work, batch, None, options, policy.treatment_sha256, settings.epochs)
-    stock = take_stock(batch, options, device, folder, progress)
+    stock = prepare_batch(batch, options, device, folder, progress)
     results: list[SeedResult] = []
     experiment: Experiment | None = None
     for number in range(settings.seeds):
@@ -186,12 +186,12 @@ def _try_all(experiment: Experiment, policy: Policy, settings: Settings, progres
     return SeedResult(
         seed=seed,
         cells=tuple((canary.secret.kind, canary.form, canary.dose) for canary in experiment.secrets),
-        guessed=experiment.questions.secrets.guessed & (doses > 0),
+        guessed=experiment.plan.secrets.guessed & (doses > 0),
         outcomes=tuple(_outcome(experiment, rows, arm, answers[arm.digest], again.get(arm.digest)) for arm in arms),
         trained_tokens=int(experiment.n_tokens[experiment.recipe.samples].sum()),
         canary_tokens=int(experiment.n_tokens[experiment.owner >= 0].sum()),
-        held_out_samples=len(experiment.questions.readers.held_out),
-        held_out_tokens=sum(map(len, experiment.questions.readers.held_out)),
+        held_out_samples=len(experiment.plan.membership.held_out),
+        held_out_tokens=sum(map(len, experiment.plan.membership.held_out)),
         epochs=experiment.epochs,
         steps=experiment.recipe.steps,
     )
@@ -199,11 +199,11 @@ def _try_all(experiment: Experiment, policy: Policy, settings: Settings, progres
 
 def rank(experiment: Experiment, policy: Policy, plan: Plan) -> Ranked:
     """What the audit of the planted batch says of its rows."""
-    sight, actions = experiment.audit.sight, experiment.audit.actions
+    analysis, actions = experiment.audit.analysis, experiment.audit.actions
     return Ranked(
         n_tokens=experiment.n_tokens,
-        scores={name: sight.statistics[name] for name in plan.scores or (policy.map.memorization.score,)},
-        flagged=np.isin(sight.quadrant, MEMORIZED),
+        scores={name: analysis.statistics[name] for name in plan.scores or (policy.map.memorization.score,)},
+        flagged=np.isin(analysis.quadrant, MEMORIZED),
         policy_weight=actions.weight,
         duplicates=experiment.audit.duplicates,
     )
@@ -230,7 +230,7 @@ def try_arms(
     experiment: Experiment, arms: Sequence[Arm], progress: Progress = SILENT, label: str = "Retraining"
 ) -> dict[str, dict[str, Any]]:
     """What the proxy of each arm answers, by the arm's digest; side by side on the cores of a CPU, one by one elsewhere."""
-    trial = Trial(recipe=experiment.recipe, questions=experiment.questions, folder=experiment.folder)
+    trial = Trial(recipe=experiment.recipe, attacks=experiment.plan, folder=experiment.folder)
     distinct = without_repeats(arms)
     waiting = [arm for arm in distinct if _kept(trial.folder, arm) is None]
     workers = max(1, min(os.cpu_count() or 1, len(waiting))) if experiment.recipe.device == "cpu" else 1
@@ -250,12 +250,12 @@ def try_arms(
 
 def try_arm(trial: Trial, arm: Arm) -> None:
     """Retrains one proxy, asks it everything, and leaves the answers in the trial's folder."""
-    recipe, questions = trial.recipe, trial.questions
+    recipe, attacks = trial.recipe, trial.attacks
     weight = arm.weight[recipe.samples]
     seen: list[dict[str, Any]] = []
 
-    def look(proxy: nn.Module, step: int) -> None:
-        seen.append({"steps_share": step / recipe.steps, **glance(questions, proxy)})
+    def look(proxy: LoadedProxy, step: int) -> None:
+        seen.append({"steps_share": step / recipe.steps, **quick_check(attacks, proxy)})
 
     pauses = [round(share * recipe.steps) for share in PAUSES] if arm.kind == "untreated" else []
     threads = torch.get_num_threads()
@@ -263,7 +263,7 @@ def try_arm(trial: Trial, arm: Arm) -> None:
         torch.set_num_threads(1)
     try:
         proxy = retrain(recipe, weight, pauses=pauses, look=look)
-        found: dict[str, Any] = {"answers": {**examine(questions, proxy), "on_the_way": seen}}
+        found: dict[str, Any] = {"answers": {**run_attacks(attacks, proxy), "on_the_way": seen}}
     except AuditError as error:
         found = {"failure": str(error)}
     finally:
@@ -304,6 +304,6 @@ def _newly_flagged(experiment: Experiment, arm: Arm, policy: Policy, progress: P
     write_texts(path, [texts[i] for i in kept.tolist()])
     options = experiment.audit.run.options
     second = run_audit([path], policy=policy, work=folder / "audit", options=options, progress=progress)
-    before = np.isin(experiment.audit.sight.quadrant[kept], MEMORIZED)
-    fresh = np.isin(second.sight.quadrant, MEMORIZED) & ~before
+    before = np.isin(experiment.audit.analysis.quadrant[kept], MEMORIZED)
+    fresh = np.isin(second.analysis.quadrant, MEMORIZED) & ~before
     return float(second.n_tokens[fresh].sum() / max(1, second.n_tokens.sum()))

@@ -30,20 +30,20 @@ def detection_facts(audit: "Audit") -> dict[str, Any]:
             kind: {form: {dose: asdict(power) for dose, power in doses.items()} for form, doses in forms.items()}
             for kind, forms in classes.items()
         }
-        for score, classes in audit.sight.power.items()
+        for score, classes in audit.analysis.power.items()
     }
     controls = audit.controls
     return {
         "scores": table,
-        "by_copy": {copy: asdict(power) for copy, power in audit.sight.by_copy.items()},
+        "by_copy": {copy: asdict(power) for copy, power in audit.analysis.by_copy.items()},
         "above_line": _above_line(audit),
-        "ruler": dict(audit.sight.reasons.ruler),
+        "ruler": dict(audit.analysis.reasons.ruler),
         "planted": int((controls.dose > 0).sum()),
         "twins": int((controls.dose == 0).sum()),
         "capacity_ratio": audit.run.capacity_ratio,
         "epochs": audit.run.options.epochs,
         "repeats": audit.run.options.repeats,
-        "agreement": audit.sight.agreement,
+        "agreement": audit.analysis.agreement,
         "warnings": list(_detection_warnings(audit)),
         "remedies": _remedies(audit),
     }
@@ -51,10 +51,10 @@ def detection_facts(audit: "Audit") -> dict[str, Any]:
 
 def _above_line(audit: "Audit") -> dict[str, float]:
     """The share of planted copies above the map's memorization threshold, by dose."""
-    if audit.sight.datamap is None:
+    if audit.analysis.datamap is None:
         return {}
-    score = audit.sight.control_scores.memorization(audit.policy.map.memorization.score)
-    line, doses = audit.sight.datamap.memorization.value, audit.controls.dose
+    score = audit.analysis.control_scores.memorization(audit.policy.map.memorization.score)
+    line, doses = audit.analysis.datamap.memorization.value, audit.controls.dose
     return {str(dose): float((score[doses == dose] > line).mean()) for dose in np.unique(doses[doses > 0])}
 
 
@@ -114,8 +114,8 @@ def _detection_warnings(audit: "Audit") -> Iterator[str]:
             f"much of this batch hangs together, so kin had to be severed: {100 * severed:.1f} % of the tokens lie in passages "
             "that both sides of the split hold, and cannot be seen"
         )
-    if audit.sight.agreement is not None and audit.sight.agreement < LEAST_AGREEMENT:
-        yield f"runs with other folds and seeds agree on only {100 * audit.sight.agreement:.0f} % of what they flag"
+    if audit.analysis.agreement is not None and audit.analysis.agreement < LEAST_AGREEMENT:
+        yield f"runs with other folds and seeds agree on only {100 * audit.analysis.agreement:.0f} % of what they flag"
     ratio = audit.run.capacity_ratio
     if ratio is not None and not 0.5 <= ratio <= 10:
         low = ("memorizes nearly everything", "more text or a smaller proxy")

@@ -169,7 +169,7 @@ def _run(audit: "Audit", texts: Texts, excerpts: Excerpts) -> dict[str, Any]:
 
 
 def _map(audit: "Audit") -> dict[str, Any]:
-    datamap, memorization = audit.sight.datamap, audit.policy.map.memorization
+    datamap, memorization = audit.analysis.datamap, audit.policy.map.memorization
     lines: dict[str, Line | None] = {
         "difficulty": datamap.difficulty if datamap else None,
         "memorization": datamap.memorization if datamap else None,
@@ -197,7 +197,7 @@ def _map(audit: "Audit") -> dict[str, Any]:
                 if mass.token_interval[0] != mass.token_interval[1]
                 else None,
             }
-            for name, mass in audit.sight.masses.items()
+            for name, mass in audit.analysis.masses.items()
             if name in QUADRANT_NAMES
         },
         "recall": _recall(audit),
@@ -208,29 +208,29 @@ def _map(audit: "Audit") -> dict[str, Any]:
 
 def _grid(audit: "Audit", lines: tuple[Line | None, Line | None]) -> dict[str, Any]:
     """Samples per field of a coarse map, the most memorized row first, and the ends of its axes."""
-    scores = audit.sight.scores
+    scores = audit.analysis.scores
     points = scores.difficulty, scores.memorization(audit.policy.map.memorization.score)
     placed = np.isfinite(points[0]) & np.isfinite(points[1])
     x, y = (line.value if line else None for line in lines)
-    ruler = [score for score in audit.sight.reasons.ruler.values() if np.isfinite(score)]
+    ruler = [score for score in audit.analysis.reasons.ruler.values() if np.isfinite(score)]
     frame = map_frame(points[0][placed], points[1][placed], (x, y), ruler)
     return {**asdict(frame), "counts": coarse_counts(points[0][placed], points[1][placed], frame).tolist()}
 
 
 def _recall(audit: "Audit") -> dict[str, dict[str, int]]:
     """Rows and tokens of flagged samples by kind of recall."""
-    kinds = {name: audit.sight.reasons.recall == code for code, name in enumerate(RECALLS)}
+    kinds = {name: audit.analysis.reasons.recall == code for code, name in enumerate(RECALLS)}
     return {name: {"rows": int(of.sum()), "tokens": int(audit.n_tokens[of].sum())} for name, of in kinds.items()}
 
 
 def _forget(audit: "Audit") -> dict[str, Any]:
-    known = audit.sight.scores.forget_score[np.isfinite(audit.sight.scores.forget_score)]
+    known = audit.analysis.scores.forget_score[np.isfinite(audit.analysis.scores.forget_score)]
     return {
         "epsilon": _epsilon_words(audit.policy.map.memorization.epsilon),
         "levels": len(np.unique(known)),
         "tie_share": audit.measurements["forget.tie_share"].value if len(known) else None,
         "never_learned_share": audit.measurements["forget.never_learned_share"].value if len(known) else None,
-        "sweep": [asdict(step) for step in audit.sight.sweep],
+        "sweep": [asdict(step) for step in audit.analysis.sweep],
     }
 
 
@@ -291,7 +291,7 @@ def _contamination(audit: "Audit", texts: Texts, excerpts: Excerpts) -> dict[str
         "benchmarks": [asdict(b) for b in audit.contamination.benchmarks],
         "shards": [asdict(shard) for shard in audit.contamination.shards],
         "testimony": sum_up(audit.testimony),
-        **joined_with_map(audit.sight.quadrant, audit.n_tokens, audit.contamination.is_tier("confirmed")),
+        **joined_with_map(audit.analysis.quadrant, audit.n_tokens, audit.contamination.is_tier("confirmed")),
         "matches": rows,
     }
 
@@ -323,7 +323,7 @@ def _item_texts(audit: "Audit", matches: pa.Table) -> dict[tuple[str, str, str],
 
 def _place(audit: "Audit", i: int) -> dict[str, Any]:
     """Where a sample lies on the map."""
-    scores, code = audit.sight.scores, int(audit.sight.quadrant[i])
+    scores, code = audit.analysis.scores, int(audit.analysis.quadrant[i])
     return {
         "quadrant": QUADRANT_NAMES[code] if code != UNMAPPED else None,
         "difficulty": scores.difficulty[i],
@@ -332,8 +332,8 @@ def _place(audit: "Audit", i: int) -> dict[str, Any]:
 
 
 def _sample(audit: "Audit", i: int, text: str, excerpts: Excerpts) -> dict[str, Any]:
-    scores, start, end = audit.sight.scores, int(audit.spans.start[i]), int(audit.spans.end[i])
-    reasons, cluster = audit.sight.reasons, audit.duplicates.cluster_id
+    scores, start, end = audit.analysis.scores, int(audit.spans.start[i]), int(audit.spans.end[i])
+    reasons, cluster = audit.analysis.reasons, audit.duplicates.cluster_id
     copies = [int(audit.batch.row[j]) for j in np.flatnonzero(cluster == cluster[i]) if j != i]
     return {
         "sample_id": audit.batch.sample_id[i].as_py(),

@@ -1,4 +1,4 @@
-"""The hearing: two proxies are asked about benchmark items, which one of them has read. Costs forward passes only."""
+"""Item recall: two proxies are asked about benchmark items, which one of them has read. Costs forward passes only."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -6,12 +6,11 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
 
 from carto_audit.pipeline.item_recall_table import Wording
 from carto_audit.proxies.generation import extend
 from carto_audit.proxies.likelihood import one_thread, text_losses
-from carto_audit.proxies.model import ProxySpec
+from carto_audit.proxies.loaded_proxy import LoadedProxy
 from carto_audit.proxies.tokens import Encoder, TokenStore
 from carto_audit.text.perturbation import Vocabulary, reword
 
@@ -39,7 +38,7 @@ Ids = NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Script:
+class _ItemPrompt:
     """What a proxy is asked about one item, as tokens. `words` is the question, then its answer, cut to the context; `asked`
     and `answered` mark the tokens of each. `options` are the question and its rewordings, none where it has none."""
 
@@ -51,7 +50,7 @@ class _Script:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Voice:
+class _ProxyAnswers:
     """What one proxy shows about each of n items: losses in nats per token, those of all options of the quiz in nats,
     (n, 1 + REWORDINGS), and the peak of its outputs, a share. NaN where there is nothing to measure."""
 
@@ -61,24 +60,24 @@ class _Voice:
     peak: Floats
 
 
-def hear(
+def recall_items(
     wordings: Sequence[Wording],
     fold: NDArray[np.int8],
-    proxies: Callable[[int], nn.Module],
+    proxies: Callable[[int], LoadedProxy],
     encoder: Encoder,
     vocabulary: Vocabulary,
-    spec: ProxySpec,
-    device: str,
+    context: int,
     seed: int,
 ) -> Mapping[str, Floats]:
-    """Losses, quiz and peak of each item, an array (n,) by name as in `testimony.MEASURED`.
+    """Losses, quiz and peak of each item, an array (n,) by name as in `item_recall_table.MEASURED`.
 
-    `fold` (n,) is the side where an item's rows lie: proxy 1 - fold trained on them. `proxies` gives one at a time.
+    `fold` (n,) is the side where an item's rows lie: proxy 1 - fold trained on them. `proxies` gives one at a time; texts are
+    cut to their `context`.
     """
     rng = np.random.default_rng([seed, 0x7E])
-    scripts = [_write(wording, encoder, vocabulary, spec.context, rng) for wording in wordings]
+    prompts = [_as_prompt(wording, encoder, vocabulary, context, rng) for wording in wordings]
     with one_thread():
-        first, second = (_listen(proxies(index), scripts, encoder.bos, spec, device, seed) for index in range(2))
+        first, second = (_ask_proxy(proxies(index), prompts, seed) for index in range(2))
     measured: dict[str, Floats] = {}
     for part in ("question", "answer", "peak"):
         both = np.stack([getattr(first, part), getattr(second, part)])
@@ -112,9 +111,9 @@ def sample_words(store: TokenStore, encoder: Encoder, learned: NDArray[np.bool_]
         yield encoder.tokenizer.decode(ids[store.offsets[i] : store.offsets[i + 1]].tolist())
 
 
-def _write(
+def _as_prompt(
     wording: Wording, encoder: Encoder, vocabulary: Vocabulary, context: int, rng: np.random.Generator
-) -> _Script:
+) -> _ItemPrompt:
     """One item as tokens. Where it is longer than the context, half of that is the answer's at most, and the question loses
     its beginning."""
     options = reword(wording.question, vocabulary, REWORDINGS, rng)
@@ -129,7 +128,7 @@ def _write(
     opened = np.concatenate([[encoder.bos], words[:begin]])
     room = max(0, min(PROMPT_TOKENS, context - OUTPUT_TOKENS))
     opened = opened[max(0, len(opened) - room) :]
-    return _Script(
+    return _ItemPrompt(
         words=words[kept],
         asked=(offsets[:, 0] < len(wording.question))[kept],
         answered=answered[kept],
@@ -138,20 +137,20 @@ def _write(
     )
 
 
-def _listen(proxy: nn.Module, scripts: Sequence[_Script], bos: int, spec: ProxySpec, device: str, seed: int) -> _Voice:
+def _ask_proxy(proxy: LoadedProxy, prompts: Sequence[_ItemPrompt], seed: int) -> _ProxyAnswers:
     """All that one proxy shows about the items."""
-    texts = [script.words for script in scripts] + [option for script in scripts for option in script.options]
-    losses = text_losses(proxy, texts, bos, spec, device)
-    options, after = np.full((len(scripts), 1 + REWORDINGS), np.nan), len(scripts)
-    for k, script in enumerate(scripts):
-        if script.options:
-            options[k] = [part.sum() for part in losses[after : after + len(script.options)]]
-            after += len(script.options)
-    return _Voice(
-        question=np.array([_mean(part[s.asked]) for part, s in zip(losses, scripts, strict=False)]),
-        answer=np.array([_mean(part[s.answered]) for part, s in zip(losses, scripts, strict=False)]),
+    texts = [prompt.words for prompt in prompts] + [option for prompt in prompts for option in prompt.options]
+    losses = text_losses(proxy, texts)
+    options, after = np.full((len(prompts), 1 + REWORDINGS), np.nan), len(prompts)
+    for k, prompt in enumerate(prompts):
+        if prompt.options:
+            options[k] = [part.sum() for part in losses[after : after + len(prompt.options)]]
+            after += len(prompt.options)
+    return _ProxyAnswers(
+        question=np.array([_mean(part[s.asked]) for part, s in zip(losses, prompts, strict=False)]),
+        answer=np.array([_mean(part[s.answered]) for part, s in zip(losses, prompts, strict=False)]),
         options=options,
-        peak=_peaks(proxy, [script.prompt for script in scripts], bos, device, seed),
+        peak=_peaks(proxy, [prompt.prompt for prompt in prompts], seed),
     )
 
 
@@ -160,7 +159,7 @@ def _mean(losses: Floats) -> float:
 
 
 @torch.no_grad()
-def _peaks(proxy: nn.Module, prompts: Sequence[Ids], bos: int, device: str, seed: int) -> Floats:
+def _peaks(proxy: LoadedProxy, prompts: Sequence[Ids], seed: int) -> Floats:
     """The share of each prompt's outputs that say nearly what the greedy one says, (n,)."""
     peaks = np.full(len(prompts), np.nan)
     length = np.array([len(prompt) for prompt in prompts])
@@ -169,9 +168,9 @@ def _peaks(proxy: nn.Module, prompts: Sequence[Ids], bos: int, device: str, seed
         alike = np.flatnonzero(length == size)
         together = max(1, OUTPUT_MINIBATCH_TOKENS // (SAMPLES * size))
         for chosen in np.split(alike, range(together, len(alike), together)):
-            inputs = torch.from_numpy(np.stack([prompts[k] for k in chosen])).to(device)
+            inputs = torch.from_numpy(np.stack([prompts[k] for k in chosen])).to(proxy.device)
             real = torch.ones_like(inputs)
-            greedy = extend(proxy, inputs, real, OUTPUT_TOKENS, bos)
-            drawn = extend(proxy, inputs, real, OUTPUT_TOKENS, bos, SAMPLES, TEMPERATURE)
+            greedy = extend(proxy, inputs, real, OUTPUT_TOKENS)
+            drawn = extend(proxy, inputs, real, OUTPUT_TOKENS, SAMPLES, TEMPERATURE)
             peaks[chosen] = ((drawn != greedy).sum(axis=-1) <= MOST_EDITS).mean(axis=-1)
     return peaks

@@ -1,4 +1,4 @@
-"""Testimony: what two proxies, of which one never read it, show about each benchmark item found. Evidence, never a verdict."""
+"""Item recall table: what two proxies, one of which never read it, show about each item that was found. Evidence, no verdict."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -18,7 +18,7 @@ from carto_audit.text.untrusted import safe_inline
 MOST_ITEMS = 200
 """Items that are heard, the surest first. So many cost a few per cent of a training on a million tokens."""
 
-HEARD_TIERS = ("confirmed", "suspected")
+ASKED_TIERS = ("confirmed", "suspected")
 
 TESTIMONY_SCHEMA = pa.schema(
     {
@@ -75,28 +75,28 @@ class Wording:
     answer: str
 
 
-def items_to_hear(
+def items_to_ask(
     matches: pa.Table, fold: NDArray[np.int8], trained: NDArray[np.bool_], held_out: NDArray[np.bool_], folds: int
 ) -> list[Item]:
     """Every confirmed and suspected item of `matches` (MATCH_SCHEMA), the surest first. `fold`, `trained` and `held_out`
     are (N,), by sample."""
     found: dict[tuple[str, str], list[dict[str, Any]]] = {}
     for match in matches.to_pylist():
-        if match["tier"] in HEARD_TIERS:
+        if match["tier"] in ASKED_TIERS:
             found.setdefault((match["benchmark"], match["item_id"]), []).append(match)
     order = sorted(found, key=lambda key: (_doubt(found[key]), key))
     items: list[Item] = []
     for key in order:
         samples = np.unique([match["sample"] for match in found[key]])
         mine = samples[trained[samples]]
-        silence = _silence(fold[mine], bool(held_out[samples].any()), folds)
+        silence = not_asked_reason(fold[mine], bool(held_out[samples].any()), folds)
         if not silence and sum(item.fold is not None for item in items) >= MOST_ITEMS:
             silence = _BEYOND
         items.append(
             Item(
                 benchmark=key[0],
                 item_id=key[1],
-                tier=HEARD_TIERS[_doubt(found[key])[0]],
+                tier=ASKED_TIERS[_doubt(found[key])[0]],
                 leak_kind=max(match["leak_kind"] for match in found[key]),  # "input+answer" sorts behind "input"
                 rows_trained=len(mine),
                 fold=None if silence else int(fold[mine[0]]),
@@ -108,10 +108,10 @@ def items_to_hear(
 
 def _doubt(matches: Sequence[Mapping[str, Any]]) -> tuple[int, float]:
     """By this, items are sorted: the surest tier, then how much of the question is there."""
-    return min((HEARD_TIERS.index(match["tier"]), -match["containment"]) for match in matches)
+    return min((ASKED_TIERS.index(match["tier"]), -match["containment"]) for match in matches)
 
 
-def _silence(folds_of_rows: NDArray[np.int8], held_out: bool, folds: int) -> str:
+def not_asked_reason(folds_of_rows: NDArray[np.int8], held_out: bool, folds: int) -> str:
     if folds == 1:
         return _PEERLESS
     if not len(folds_of_rows):

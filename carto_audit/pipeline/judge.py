@@ -1,4 +1,4 @@
-"""The gate: how a policy looks at an audit, and the audit's numbers held against the policy of the day."""
+"""Judge: the numbers of an audit or of a red team held against the policy of the day."""
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -6,18 +6,18 @@ from datetime import UTC, datetime
 from carto_audit.artifacts.audit_record import Record, Setting, compare
 from carto_audit.artifacts.redteam_record import PREFIX, RedteamRecord
 from carto_audit.benchmarks.items import Benchmark
-from carto_audit.cartography.analysis import View
+from carto_audit.cartography.analysis import AnalysisSettings
 from carto_audit.data.batch import Batch
 from carto_audit.gate.required_benchmarks import unmet
 from carto_audit.gate.verdict import Verdict, evaluate
 from carto_audit.gate.waivers import BatchName
-from carto_audit.pipeline.result import Options
+from carto_audit.pipeline.result import AuditOptions
 from carto_audit.policy.metrics import Measurement
 from carto_audit.policy.model import Policy
 from carto_audit.runtime.errors import UsageError
 
 
-def check_reference(policy: Policy, options: Options) -> None:
+def check_reference(policy: Policy, options: AuditOptions) -> None:
     """A threshold by a reference needs one; the message comes before the training, not after it. Raises UsageError."""
     rules = (policy.map.difficulty.threshold, policy.map.memorization.threshold)
     if any(rule.reference_percentile is not None for rule in rules) and not options.reference:
@@ -26,10 +26,10 @@ def check_reference(policy: Policy, options: Options) -> None:
         )
 
 
-def view_of(policy: Policy) -> View:
+def analysis_settings(policy: Policy) -> AnalysisSettings:
     """How the policy looks at the losses."""
     difficulty, memorization = policy.map.difficulty, policy.map.memorization
-    return View(
+    return AnalysisSettings(
         score=memorization.score,
         epsilon=memorization.epsilon,
         burn_in_share=difficulty.burn_in_share,
@@ -44,7 +44,7 @@ def judge(
     batch: Batch,
     benchmarks: Sequence[Benchmark],
     proxy: str,
-    options: Options,
+    options: AuditOptions,
     baseline: Record | None,
     redteam: RedteamRecord | None = None,
 ) -> Verdict:

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from carto_audit.cartography.analysis import Sight, Subjects
+from carto_audit.cartography.analysis import LossAnalysis, TracedSamples
 from carto_audit.cartography.detection_power import Power
 from carto_audit.cartography.scores import Scores
 from carto_audit.contamination.check import Contamination
@@ -17,14 +17,14 @@ from carto_audit.proxies.model import ProxySpec, bits, capacity_ratio, count_par
 
 def measure(
     batch: Batch,
-    subjects: Subjects,
+    samples: TracedSamples,
     contamination: Contamination | None,
-    sight: Sight,
+    analysis: LossAnalysis,
     score: str,
     ratio: float | None,
 ) -> dict[str, Measurement]:
     """Every metric that this audit could measure. `score` is the policy's, whose power counts."""
-    n_tokens, duplicates = subjects.n_tokens, subjects.duplicates
+    n_tokens, duplicates = samples.n_tokens, samples.duplicates
     total, rows = max(1, int(n_tokens.sum())), len(batch)
     found: dict[str, float | None] = {
         "batch.rows": batch.rows,
@@ -35,15 +35,15 @@ def measure(
         "duplicates.exact_row_share": duplicates.exact.sum() / rows,
         "duplicates.near_row_share": duplicates.near.sum() / rows,
         "duplicates.token_share": n_tokens[duplicates.exact | duplicates.near].sum() / total,
-        "kinship.severed_token_share": subjects.severed_tokens[subjects.usable].sum() / total,
-        "repeats.agreement": sight.agreement,
+        "kinship.severed_token_share": samples.severed_tokens[samples.usable].sum() / total,
+        "repeats.agreement": analysis.agreement,
         "proxy.capacity_ratio": ratio,
-        **_forget_metrics(sight.scores),
+        **_forget_metrics(analysis.scores),
         **_contamination_metrics(contamination, n_tokens),
-        **_power_metrics(sight.power.get(score, {})),
+        **_power_metrics(analysis.power.get(score, {})),
     }
     measured = {name: Measurement.exact(float(value)) for name, value in found.items() if value is not None}
-    for part, m in sight.masses.items():
+    for part, m in analysis.masses.items():
         low, high = m.row_interval
         measured[f"{part}.row_share"] = Measurement(value=m.row_share, low=low, high=high)
         low, high = m.token_interval

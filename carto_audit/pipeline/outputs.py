@@ -56,11 +56,11 @@ def write_outputs(audit: "Audit", facts: dict[str, Any], folder: Path) -> None:
     else:
         (folder / "testimony.parquet").unlink(missing_ok=True)
     figure = map_figure(
-        difficulty=audit.sight.scores.difficulty,
-        memorization=audit.sight.scores.memorization(audit.policy.map.memorization.score),
+        difficulty=audit.analysis.scores.difficulty,
+        memorization=audit.analysis.scores.memorization(audit.policy.map.memorization.score),
         n_tokens=audit.n_tokens,
         facts=facts,
-        control_scores=audit.sight.reasons.ruler,
+        control_scores=audit.analysis.reasons.ruler,
         confirmed=audit.contamination.is_tier("confirmed") if audit.contamination else None,
     )
     write_report(folder, facts, figure_svg(figure), figure_png(figure))
@@ -76,10 +76,10 @@ def write_outputs(audit: "Audit", facts: dict[str, Any], folder: Path) -> None:
 
 def scores_table(audit: "Audit") -> pa.Table:
     """`scores.parquet`: a row per sample. Scores and quadrant are null where a sample was not trained on."""
-    scores, duplicates, actions = audit.sight.scores, audit.duplicates, audit.actions
-    reasons = audit.sight.reasons
+    scores, duplicates, actions = audit.analysis.scores, audit.duplicates, audit.actions
+    reasons = audit.analysis.reasons
     names = [*QUADRANT_NAMES, None]
-    quadrant = audit.sight.quadrant
+    quadrant = audit.analysis.quadrant
     tiers = audit.contamination.tier_names() if audit.contamination else np.full(len(audit.batch), "")
     return pa.table(
         {

@@ -7,12 +7,12 @@ from pathlib import Path
 
 from carto_audit import __version__
 from carto_audit.data.batch import Batch
-from carto_audit.pipeline.result import Options
+from carto_audit.pipeline.result import AuditOptions
 from carto_audit.proxies.model import PRESETS, checkpoint_sha256
 from carto_audit.runtime.resume import open_run
 
 
-def work_folder(work: Path, batch: Batch, reference: Batch | None, options: Options, *besides: object) -> Path:
+def work_folder(work: Path, batch: Batch, reference: Batch | None, options: AuditOptions, *besides: object) -> Path:
     """The folder that a run of exactly this kind may continue in; `besides` is what else decides about its kind."""
     versions = [__version__, importlib.metadata.version("torch"), os.cpu_count()]
     weights = checkpoint_sha256(Path(options.proxy)) if options.proxy and options.proxy not in PRESETS else None

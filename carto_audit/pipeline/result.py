@@ -1,4 +1,4 @@
-"""Results: what an audit is asked, and all that it found, as one frozen value."""
+"""Result: what an audit is asked, and all that it found, as one frozen value."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from carto_audit.artifacts.redteam_record import RedteamRecord
 from carto_audit.benchmarks.items import Benchmark
-from carto_audit.cartography.analysis import Sight
+from carto_audit.cartography.analysis import LossAnalysis
 from carto_audit.cartography.reasons import Heat
 from carto_audit.contamination.check import Contamination
 from carto_audit.controls.controls import Controls
@@ -29,7 +29,7 @@ DEFAULT_EPOCHS = 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Options:
+class AuditOptions:
     """What a run decides; what a team decides once stands in the policy. `proxy` is a preset, a checkpoint folder or None."""
 
     text_column: str | None = None
@@ -48,7 +48,7 @@ class Options:
 class Run:
     """How the audit was done: enough to repeat it. `seconds` is wall time per stage."""
 
-    options: Options
+    options: AuditOptions
     device: str
     spec: ProxySpec
     parameters: int
@@ -87,7 +87,7 @@ class Audit:
     contamination: Contamination | None
     testimony: pa.Table | None
     trace: Trace
-    sight: Sight
+    analysis: LossAnalysis
     controls: Controls
     spans: TokenSpans
     boilerplate: tuple[Quote, ...]

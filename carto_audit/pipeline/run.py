@@ -1,4 +1,4 @@
-"""The audit: the one place that knows the order of the stages. Everything it learns is one frozen value."""
+"""Run: the one place that knows the order of the stages. Everything an audit learns is one frozen value."""
 
 import os
 import time
@@ -16,7 +16,7 @@ from carto_audit.artifacts.audit_record import Record
 from carto_audit.artifacts.redteam_record import RedteamRecord, check_measured
 from carto_audit.benchmarks.items import Benchmark
 from carto_audit.benchmarks.registry import Registry
-from carto_audit.cartography.analysis import Sight, Subjects, look
+from carto_audit.cartography.analysis import LossAnalysis, TracedSamples, analyze_losses
 from carto_audit.cartography.noise import find_noise
 from carto_audit.cartography.quadrants import QUADRANTS
 from carto_audit.cartography.reasons import heats, riskiest
@@ -26,12 +26,12 @@ from carto_audit.controls.controls import DOSES, TOKEN_SHARE, Controls, hold_out
 from carto_audit.data.batch import Batch, read_batch, read_texts
 from carto_audit.data.duplicates import Duplicates, find_duplicates
 from carto_audit.pipeline.actions import Actions, decide
-from carto_audit.pipeline.item_recall import hear, sample_words
-from carto_audit.pipeline.item_recall_table import items_to_hear, tabulate, wordings
-from carto_audit.pipeline.judge import check_reference, judge, view_of
+from carto_audit.pipeline.item_recall import recall_items, sample_words
+from carto_audit.pipeline.item_recall_table import items_to_ask, tabulate, wordings
+from carto_audit.pipeline.judge import analysis_settings, check_reference, judge
 from carto_audit.pipeline.measurements import measure, measured_ratio
 from carto_audit.pipeline.provenance import package_versions, work_folder
-from carto_audit.pipeline.result import Audit, Options, Run, quote_boilerplate
+from carto_audit.pipeline.result import Audit, AuditOptions, Run, quote_boilerplate
 from carto_audit.policy.model import Policy
 from carto_audit.proxies.cross_fit import TrainConfig, cross_fit, load_proxy
 from carto_audit.proxies.folds import assign_folds, sample_groups
@@ -95,7 +95,7 @@ def run_audit(
     work: Path,
     benchmarks: Sequence[str | Path] = (),
     registry: Registry | None = None,
-    options: Options | None = None,
+    options: AuditOptions | None = None,
     baseline: Record | None = None,
     redteam: RedteamRecord | None = None,
     progress: Progress = SILENT,
@@ -106,7 +106,9 @@ def run_audit(
     accepted batch left, `redteam` what a red team measured on this one under this policy's map and interventions. Raises
     UsageError and AuditError, each with one line that says the way out.
     """
-    return _Auditor(policy, options or Options(), work, progress, baseline, redteam).run(inputs, benchmarks, registry)
+    return _Auditor(policy, options or AuditOptions(), work, progress, baseline, redteam).run(
+        inputs, benchmarks, registry
+    )
 
 
 @dataclass(slots=True)
@@ -114,7 +116,7 @@ class _Auditor:
     """Carries the run's settings from stage to stage and times them."""
 
     policy: Policy
-    options: Options
+    options: AuditOptions
     work: Path
     progress: Progress
     baseline: Record | None
@@ -153,7 +155,7 @@ class _Auditor:
         with self.timed("folds"):
             split = self.split(batch, reference, duplicates, corpus, folder)
         n, n_tokens = len(batch), split.store.n_tokens[: len(batch)]
-        subjects = Subjects(
+        samples = TracedSamples(
             n_tokens=n_tokens,
             group=split.group[:n],
             usable=batch.trainable & (n_tokens > 0),
@@ -163,18 +165,20 @@ class _Auditor:
             controls=split.controls,
         )
         with self.timed("scores"):
-            sight = look(self.runs(corpus, split, device, folder), subjects, view_of(self.policy), options.seed)
+            analysis = analyze_losses(
+                self.runs(corpus, split, device, folder), samples, analysis_settings(self.policy), options.seed
+            )
         self.seconds["scores"] = round(self.seconds["scores"] - self.seconds["training"], 3)  # trained while looking
         known = opened[0].benchmarks if opened else ()
-        testimony = self.hear(known, contamination, corpus, split, device, folder)
+        testimony = self.recall_items(known, contamination, corpus, split, device, folder)
         with self.timed("reasons"):
-            score = sight.scores.memorization(self.policy.map.memorization.score)
-            shown = riskiest(score, subjects.group, sight.reasons.recall)
-            first, last = sight.scores.span_first, sight.scores.span_last
+            score = analysis.scores.memorization(self.policy.map.memorization.score)
+            shown = riskiest(score, samples.group, analysis.reasons.recall)
+            first, last = analysis.scores.span_first, analysis.scores.span_last
             spans = locate_spans(batch, corpus.encoder, first, last, set(shown), progress)
-            actions = self.act(batch, sight, split, contamination)
-        ratio = measured_ratio(sight.scores, n_tokens, corpus.spec)
-        measurements = measure(batch, subjects, contamination, sight, self.policy.map.memorization.score, ratio)
+            actions = self.act(batch, analysis, split, contamination)
+        ratio = measured_ratio(analysis.scores, n_tokens, corpus.spec)
+        measurements = measure(batch, samples, contamination, analysis, self.policy.map.memorization.score, ratio)
         measurements |= self.redteam.measurements if self.redteam else {}
         return Audit(
             batch=batch,
@@ -186,13 +190,13 @@ class _Auditor:
             benchmarks=known,
             contamination=contamination,
             testimony=testimony,
-            trace=sight.trace.select(slice(0, n)),
-            sight=sight,
+            trace=analysis.trace.select(slice(0, n)),
+            analysis=analysis,
             controls=split.controls,
             spans=spans,
             boilerplate=quote_boilerplate(batch, corpus.encoder, split.kinship.boilerplate),
             riskiest=shown,
-            heats=heats(shown, sight.scores, sight.token_losses, spans.chosen),
+            heats=heats(shown, analysis.scores, analysis.token_losses, spans.chosen),
             actions=actions,
             measurements=measurements,
             policy=self.policy,
@@ -207,14 +211,14 @@ class _Auditor:
                 redteam=self.redteam,
             ),
             redteam=self.redteam,
-            run=self.account(corpus, split, subjects, reference, device, ratio),
+            run=self.account(corpus, split, samples, reference, device, ratio),
         )
 
     def account(
         self,
         corpus: Corpus,
         split: Split,
-        subjects: Subjects,
+        samples: TracedSamples,
         reference: Batch | None,
         device: str,
         ratio: float | None,
@@ -226,7 +230,7 @@ class _Auditor:
             spec=corpus.spec,
             parameters=count_parameters(corpus.spec),
             capacity_ratio=ratio,
-            max_tokens=None if (split.trained | split.held_out | ~subjects.usable).all() else corpus.most_tokens,
+            max_tokens=None if (split.trained | split.held_out | ~samples.usable).all() else corpus.most_tokens,
             kinship=split.kinship,
             references=corpus.references,
             reference_sha256=reference.sha256 if reference else None,
@@ -304,7 +308,7 @@ class _Auditor:
                 )
             yield losses
 
-    def hear(
+    def recall_items(
         self,
         benchmarks: Sequence[Benchmark],
         contamination: Contamination | None,
@@ -317,20 +321,19 @@ class _Auditor:
         seed, folds, n = self.options.seed, self.options.folds, len(split.trained)
         if contamination is None:
             return None
-        items = items_to_hear(contamination.matches, split.fold(folds, seed)[:n], split.trained, split.held_out, folds)
+        items = items_to_ask(contamination.matches, split.fold(folds, seed)[:n], split.trained, split.held_out, folds)
         heard = [item for item in items if item.fold is not None]
         if not heard:
             return tabulate(items, {}) if items else None
         label = "Asking the proxies about benchmark items"
         with self.timed("testimony"), self.progress.task(label, len(heard), "items") as advance:
-            measured = hear(
+            measured = recall_items(
                 wordings(benchmarks, heard),
                 np.array([item.fold for item in heard], dtype=np.int8),
-                lambda index: load_proxy(corpus.spec, folder / run_name(0), index, device),
+                lambda index: load_proxy(corpus.spec, corpus.encoder.bos, folder / run_name(0), index, device),
                 corpus.encoder,
                 count_words(sample_words(split.store, corpus.encoder, split.trained, seed)),
-                corpus.spec,
-                device,
+                corpus.spec.context,
                 seed,
             )
             advance(len(heard))
@@ -355,18 +358,18 @@ class _Auditor:
             seed=self.options.seed,
         )
 
-    def act(self, batch: Batch, sight: Sight, split: Split, contamination: Contamination | None) -> Actions:
+    def act(self, batch: Batch, analysis: LossAnalysis, split: Split, contamination: Contamination | None) -> Actions:
         """What to do with each sample; up-sampling is closed to noise and to benchmark items."""
         nothing = np.zeros(len(batch), dtype=bool)
-        hard = sight.quadrant == QUADRANTS["ambiguous_hard"].code
+        hard = analysis.quadrant == QUADRANTS["ambiguous_hard"].code
         return decide(
-            sight.quadrant,
+            analysis.quadrant,
             self.policy.interventions,
             benchmark_match=contamination.is_tier("confirmed") if contamination else nothing,
             suspected=contamination.is_tier("suspected") if contamination else nothing,
-            noise=find_noise(batch, hard, sight.scores, self.progress),
+            noise=find_noise(batch, hard, analysis.scores, self.progress),
             never_drop=self.policy.never_drop,
-            reasons=sight.reasons,
+            reasons=analysis.reasons,
             held_out=split.held_out,
         )
 

@@ -1,4 +1,4 @@
-"""What `extends` means: the files from base to child, merged level by level, and no locked rule weakened on the way."""
+"""Inheritance: what `extends` means. The files from base to child, merged level by level, and no locked rule weakened."""
 
 import os
 from collections.abc import Iterator

@@ -1,36 +1,28 @@
 """Cross-fit training: one proxy per fold, each blind to its fold, so every sample gets a loss from a proxy that never saw it."""
 
 import io
-import math
-import multiprocessing
-import os
 import pickle
-import signal
 from collections.abc import Callable
 from dataclasses import dataclass
-from multiprocessing.connection import Connection, wait
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
-from carto_audit.proxies.minibatches import Sequences, cut_sequences, minibatches, pad
-from carto_audit.proxies.model import ProxySpec, build_proxy, token_losses
+from carto_audit.proxies.loaded_proxy import LoadedProxy
+from carto_audit.proxies.minibatches import Sequences, cut_sequences, minibatches
+from carto_audit.proxies.model import ProxySpec, build_proxy
 from carto_audit.proxies.tokens import TokenStore
-from carto_audit.runtime.engine import deaf_to_ctrl_c
-from carto_audit.runtime.errors import AuditError, CartoError
+from carto_audit.proxies.training_step import learning_rate, make_optimizer, minibatch_losses, training_step
+from carto_audit.runtime.engine import map_shards, tell_progress
+from carto_audit.runtime.errors import AuditError
 from carto_audit.runtime.files import write_bytes
 from carto_audit.runtime.progress import SILENT, Progress
 from carto_audit.traces.trace import LATE_EPOCHS, TokenLosses, Trace
 
-WARM_UP_SHARE = 0.1
-FLOOR_RATE_SHARE = 0.1
 WEIGHT_DECAY = 0.1
-BETAS = (0.9, 0.95)
-CLIP_NORM = 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,25 +60,14 @@ class FoldJob:
     folder: Path
 
 
-def learning_rate(step: int, steps: int, peak: float) -> float:
-    """Linear warm-up, then a cosine down to a tenth of the peak."""
-    warm_up = max(1, int(WARM_UP_SHARE * steps))
-    if step < warm_up:
-        return peak * (step + 1) / warm_up
-    progress = (step - warm_up) / max(1, steps - warm_up)
-    return peak * (FLOOR_RATE_SHARE + (1 - FLOOR_RATE_SHARE) * 0.5 * (1 + math.cos(math.pi * progress)))
-
-
 class FoldRun:
     """One proxy's training: the model, its optimizer, and the losses logged so far. Saves and resumes after any epoch."""
 
-    def __init__(self, job: FoldJob, tell: Callable[[int], None]) -> None:
+    def __init__(self, job: FoldJob, tell: Callable[[float], None]) -> None:
         self.job, self.tell = job, tell
         self.device = torch.device(job.config.device)
         self.model = build_proxy(job.spec, job.config.seed + job.index).to(self.device)
-        self.optimizer = torch.optim.AdamW(
-            self.model.parameters(), lr=job.spec.learning_rate, betas=BETAS, weight_decay=WEIGHT_DECAY, fused=True
-        )
+        self.optimizer = make_optimizer(self.model, job.spec, WEIGHT_DECAY)
         self.ids = job.store.ids()
         self.learned = cut_sequences(job.store, job.learned, job.spec.context)
         self.scored = cut_sequences(job.store, job.scored, job.spec.context)
@@ -99,9 +80,8 @@ class FoldRun:
 
     def losses(self, sequences: Sequences, chosen: NDArray[np.int64]) -> tuple[Tensor, NDArray[np.int64]]:
         """Token losses (n_real,) of some sequences, and how many belong to each, (B,)."""
-        inputs, targets, real = (x.to(self.device) for x in pad(self.ids, self.job.store.bos, sequences, chosen))
-        with torch.autocast("cuda", torch.bfloat16, enabled=self.device.type == "cuda"):
-            losses = token_losses(self.model, inputs, targets, real, built_in=self.job.spec.checkpoint is None)
+        job = self.job
+        losses = minibatch_losses(self.model, job.spec, job.config.device, self.ids, job.store.bos, sequences, chosen)
         return losses, sequences.stop[chosen] - sequences.start[chosen]
 
     def train_epoch(self) -> None:
@@ -112,20 +92,13 @@ class FoldRun:
         sums = np.zeros(len(self.job.store), np.float64)
         self.model.train()
         torch.manual_seed(int(rng.integers(2**62)))  # a checkpoint's dropout draws the same after a resumption
+        steps = self.job.config.epochs * len(plan)
         for k, chosen in enumerate(plan):
             progress = self.epoch + k / len(plan)
-            self._set_rate(learning_rate(round(progress * len(plan)), self.job.config.epochs * len(plan), 1.0))
+            rate = learning_rate(round(progress * len(plan)), steps, 1.0) * self.job.spec.learning_rate
             losses, counts = self.losses(self.learned, chosen)
-            loss = losses.mean()
-            if not torch.isfinite(loss):
-                raise AuditError(
-                    f"proxy {self.job.index + 1}: the loss is {loss.item()} in epoch {self.epoch + 1}, step {k + 1}: "
-                    "training diverged; try another --proxy or --seed"
-                )
-            self.optimizer.zero_grad(set_to_none=True)
-            torch.autograd.backward(loss)
-            nn.utils.clip_grad_norm_(self.model.parameters(), CLIP_NORM)
-            self.optimizer.step()
+            where = f"proxy {self.job.index + 1}, epoch {self.epoch + 1}, step {k + 1}"
+            training_step(self.model, self.optimizer, rate, losses.mean(), where)
             self._add(sums, self.learned, chosen, losses, counts)
             self.tell(int(counts.sum()))
         learned = self.job.learned
@@ -150,10 +123,6 @@ class FoldRun:
                 self.token_loss[begin : begin + len(part)] += part
         scored, row = self.job.scored, self.job.config.logged.index(self.epoch)
         self.scored_loss[row, scored] = sums[scored] / self.n_tokens[scored]
-
-    def _set_rate(self, share: float) -> None:
-        for group in self.optimizer.param_groups:
-            group["lr"] = share * self.job.spec.learning_rate
 
     def _add(
         self,
@@ -194,7 +163,7 @@ class FoldRun:
         self.train_loss, self.scored_loss, self.token_loss = (a.cpu().numpy() for a in state["arrays"])
 
 
-def train_fold(job: FoldJob, tell: Callable[[int], None]) -> None:
+def train_fold(job: FoldJob, tell: Callable[[float], None]) -> None:
     """Trains one proxy and leaves its losses in the job's folder. `tell` receives trained tokens, a third per scored one."""
     torch.set_num_threads(job.config.threads)
     torch.use_deterministic_algorithms(job.config.device == "cpu")
@@ -209,12 +178,16 @@ def train_fold(job: FoldJob, tell: Callable[[int], None]) -> None:
         run.save(saved)
 
 
-def load_proxy(spec: ProxySpec, folder: Path, index: int, device: str) -> nn.Module:
+def _train_shard(setting: None, job: FoldJob) -> None:
+    train_fold(job, tell_progress)
+
+
+def load_proxy(spec: ProxySpec, bos: int, folder: Path, index: int, device: str) -> LoadedProxy:
     """The proxy of one fold as its training left it in `folder`, ready to be asked."""
-    proxy = build_proxy(spec, seed=0).to(device)
+    model = build_proxy(spec, seed=0).to(device)
     state = torch.load(folder / f"proxy-{index}.pt", map_location=device, weights_only=True)
-    proxy.load_state_dict(state["model"])
-    return proxy.eval()
+    model.load_state_dict(state["model"])
+    return LoadedProxy(model=model.eval(), spec=spec, bos=bos, device=device)
 
 
 def scored_offsets(store: TokenStore, scored: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -267,66 +240,15 @@ def cross_fit(
     ]
     total = sum(work_of(job, config.epochs) for job in jobs)
     label = f"Training {len(jobs)} proxies" if len(jobs) > 1 else "Training the proxy"
+    workers = len(jobs) if config.device == "cpu" else 1
     with progress.task(label, total, "tokens") as advance:
-        if config.device == "cpu" and len(jobs) > 1:
-            _train_side_by_side(jobs, advance)
-        else:
-            for job in jobs:
-                train_fold(job, advance)
+        try:
+            for _ in map_shards(_train_shard, None, jobs, workers, folder, advance):
+                pass
+        finally:
+            for unfinished in folder.glob(".proxy-*.tmp"):  # of a worker that was stopped while it saved
+                unfinished.unlink(missing_ok=True)
     return _collect(jobs, fold, learnable, scored)
-
-
-def _train_side_by_side(jobs: list[FoldJob], advance: Callable[[float], None]) -> None:
-    context = multiprocessing.get_context("spawn")
-    workers: dict[Connection, Any] = {}
-    with deaf_to_ctrl_c():
-        for job in jobs:
-            ours, theirs = context.Pipe(duplex=False)
-            workers[ours] = context.Process(target=_work, args=(job, theirs), daemon=True)
-            workers[ours].start()
-            theirs.close()
-    try:
-        open_ends = set(workers)
-        while open_ends:
-            for end in wait(list(open_ends)):
-                if isinstance(end, Connection) and not _hear(end, workers[end], advance):
-                    open_ends.remove(end)
-    finally:
-        for worker in workers.values():
-            worker.terminate()
-            worker.join()
-        for unfinished in jobs[0].folder.glob(".proxy-*.tmp"):  # of a worker that was stopped while it saved
-            unfinished.unlink(missing_ok=True)
-
-
-def _hear(end: Connection, worker: Any, advance: Callable[[float], None]) -> bool:
-    """One message from a worker; False when it is done. Its errors are raised here."""
-    try:
-        message = end.recv()
-    except EOFError:
-        worker.join()
-        raise AuditError(
-            f"a training process ended with exit code {worker.exitcode} (out of memory?); run the same command again to "
-            "continue where it stopped"
-        ) from None
-    if isinstance(message, CartoError):
-        raise message
-    if message is None:
-        return False
-    advance(message)
-    return True
-
-
-def _work(job: FoldJob, end: Connection) -> None:
-    """A worker process. Ctrl-C is the parent's business; when the parent is gone, so is the pipe, and work stops."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        train_fold(job, end.send)
-        end.send(None)
-    except CartoError as error:
-        end.send(error)
-    except BrokenPipeError:
-        os._exit(1)
 
 
 def _collect(

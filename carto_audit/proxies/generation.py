@@ -1,4 +1,4 @@
-"""Continuations: what a proxy says after a prompt. Prompts of any lengths share a minibatch, padded on the left."""
+"""Generation: what a proxy says after a prompt. Prompts of any lengths share a minibatch, padded on the left."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -6,7 +6,9 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
+
+from carto_audit.proxies.loaded_proxy import LoadedProxy
 
 MINIBATCH_TOKENS = 16384
 """Tokens at once: prompts and outputs, padding included."""
@@ -14,25 +16,23 @@ MINIBATCH_TOKENS = 16384
 Ids = NDArray[np.int64]
 
 
-def greedy(proxy: nn.Module, prompts: Sequence[Ids], lengths: Sequence[int], bos: int, device: str) -> list[Ids]:
-    """The likeliest token after each prompt, and again, as often as `lengths` asks. Each prompt opens with `bos`."""
+def greedy(proxy: LoadedProxy, prompts: Sequence[Ids], lengths: Sequence[int]) -> list[Ids]:
+    """The likeliest token after each prompt, and again, as often as `lengths` asks. Each prompt opens with its `bos`."""
     outputs: list[Ids] = [np.empty(0, np.int64)] * len(prompts)
     wanted = np.asarray(lengths, np.int64)
     for chosen in _minibatches(prompts, wanted, 1):
-        inputs, real = _pad_left([prompts[k] for k in chosen], bos, device)
-        said = extend(proxy, inputs, real, int(wanted[chosen].max()), bos)[:, 0]
+        inputs, real = _pad_left([prompts[k] for k in chosen], proxy.bos, proxy.device)
+        said = extend(proxy, inputs, real, int(wanted[chosen].max()))[:, 0]
         for k, tokens in zip(chosen.tolist(), said, strict=True):
             outputs[k] = tokens[: wanted[k]]
     return outputs
 
 
 def sample(
-    proxy: nn.Module,
+    proxy: LoadedProxy,
     prompts: Sequence[Ids],
     length: int,
     outputs: int,
-    bos: int,
-    device: str,
     seed: int,
     temperature: float = 1.0,
 ) -> list[Ids]:
@@ -40,8 +40,8 @@ def sample(
     torch.manual_seed(seed)
     drawn: list[Ids] = [np.empty((0, length), np.int64)] * len(prompts)
     for chosen in _minibatches(prompts, np.full(len(prompts), length, np.int64), outputs):
-        inputs, real = _pad_left([prompts[k] for k in chosen], bos, device)
-        said = extend(proxy, inputs, real, length, bos, outputs, temperature)
+        inputs, real = _pad_left([prompts[k] for k in chosen], proxy.bos, proxy.device)
+        said = extend(proxy, inputs, real, length, outputs, temperature)
         for k, tokens in zip(chosen.tolist(), said, strict=True):
             drawn[k] = tokens
     return drawn
@@ -49,11 +49,10 @@ def sample(
 
 @torch.no_grad()
 def extend(
-    proxy: nn.Module,
+    proxy: LoadedProxy,
     inputs: Tensor,
     real: Tensor,
     length: int,
-    bos: int,
     outputs: int = 1,
     temperature: float | None = None,
 ) -> Ids:
@@ -64,11 +63,11 @@ def extend(
     """
     from transformers import GenerationConfig
 
-    proxy.generation_config = GenerationConfig(pad_token_id=bos)  # a checkpoint's own may stop or filter
+    proxy.model.generation_config = GenerationConfig(pad_token_id=proxy.bos)  # a checkpoint's own may stop or filter
     how: dict[str, Any] = {"do_sample": False}
     if temperature is not None:
         how = {"do_sample": True, "temperature": temperature, "top_k": 0, "num_return_sequences": outputs}
-    generate: Any = proxy.generate
+    generate: Any = proxy.model.generate
     said = generate(inputs, attention_mask=real.long(), max_new_tokens=length, use_cache=True, **how)
     new: Ids = said[:, inputs.shape[1] :].reshape(len(inputs), outputs, length).cpu().numpy()
     return new

@@ -6,11 +6,12 @@ from contextlib import contextmanager
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
+from carto_audit.proxies.loaded_proxy import LoadedProxy
 from carto_audit.proxies.minibatches import Sequences, minibatches, pad
-from carto_audit.proxies.model import ProxySpec, token_losses
+from carto_audit.proxies.model import token_losses
 from carto_audit.traces.trace import TokenStatistics
 
 MINIBATCH_TOKENS, MINIBATCH_LOGITS = 4096, 1 << 26
@@ -33,43 +34,39 @@ def one_thread() -> Iterator[None]:
 
 
 @torch.no_grad()
-def text_losses(proxy: nn.Module, texts: Sequence[Ids], bos: int, spec: ProxySpec, device: str) -> list[Floats]:
+def text_losses(proxy: LoadedProxy, texts: Sequence[Ids]) -> list[Floats]:
     """The loss of every token of every text, in nats, each text by itself behind `bos`. No text is empty."""
     if not texts:
         return []
     flat, ends = np.zeros(sum(len(text) for text in texts)), np.cumsum([len(text) for text in texts])
-    for places, inputs, targets, real in _padded(texts, bos, device, MINIBATCH_TOKENS):
-        with torch.autocast("cuda", torch.bfloat16, enabled=device == "cuda"):
-            found = token_losses(proxy, inputs, targets, real, built_in=spec.checkpoint is None)
+    for places, inputs, targets, real in _padded(texts, proxy, MINIBATCH_TOKENS):
+        with torch.autocast("cuda", torch.bfloat16, enabled=proxy.device == "cuda"):
+            found = token_losses(proxy.model, inputs, targets, real, built_in=proxy.spec.checkpoint is None)
         flat[places] = found.float().cpu().numpy()
     return np.split(flat, ends[:-1])
 
 
-def neighbour_losses(
-    proxy: nn.Module, neighbours: Sequence[Sequence[Ids]], spec: ProxySpec, bos: int, device: str
-) -> Floats:
+def neighbour_losses(proxy: LoadedProxy, neighbours: Sequence[Sequence[Ids]]) -> Floats:
     """The mean loss of each text's neighbours, (n,), in nats per token. Each has one neighbour at least, no longer than the
     context."""
-    losses = iter(text_losses(proxy, [text for near in neighbours for text in near], bos, spec, device))
+    losses = iter(text_losses(proxy, [text for near in neighbours for text in near]))
     return np.array([np.mean([next(losses).mean() for _ in near]) for near in neighbours])
 
 
 @torch.no_grad()
-def read_statistics(
-    proxy: nn.Module, texts: Sequence[Ids], spec: ProxySpec, bos: int, device: str
-) -> list[TokenStatistics]:
-    """What a proxy makes of the first `spec.context` tokens of each text; no text is empty.
+def read_statistics(proxy: LoadedProxy, texts: Sequence[Ids]) -> list[TokenStatistics]:
+    """What a proxy makes of the first `context` tokens of each text; no text is empty.
 
     In full precision, on a GPU too: logits of 16 bits tie, and a tie has no rank.
     """
     if not texts:
         return []
-    texts = [text[: spec.context] for text in texts]
+    texts = [text[: proxy.spec.context] for text in texts]
     ends = np.cumsum([len(text) for text in texts])
     flat = np.zeros((5, int(ends[-1])))
-    budget = min(MINIBATCH_TOKENS, MINIBATCH_LOGITS // spec.vocab_size)
-    for places, inputs, targets, real in _padded(texts, bos, device, budget):
-        logits = proxy(input_ids=inputs, use_cache=False).logits[real].float()  # (n_real, V)
+    budget = min(MINIBATCH_TOKENS, MINIBATCH_LOGITS // proxy.spec.vocab_size)
+    for places, inputs, targets, real in _padded(texts, proxy, budget):
+        logits = proxy.model(input_ids=inputs, use_cache=False).logits[real].float()  # (n_real, V)
         flat[:, places] = _measure(logits, targets[real]).cpu().numpy()
     return [
         TokenStatistics(loss=part[0], z=part[1], right=part[2], log_rank=part[3], margin=part[4])
@@ -98,12 +95,12 @@ def _measure(logits: Tensor, targets: Tensor) -> Tensor:
 
 
 def _padded(
-    texts: Sequence[Ids], bos: int, device: str, budget: int
+    texts: Sequence[Ids], proxy: LoadedProxy, budget: int
 ) -> Iterator[tuple[NDArray[np.int64], Tensor, Tensor, Tensor]]:
     """Minibatches of texts: where their tokens stand among all, then inputs, targets and real positions as in `pad`."""
     ids, ends = np.concatenate(texts), np.cumsum([len(text) for text in texts])
     starts = np.concatenate([[0], ends[:-1]])
     sequences = Sequences(sample=np.arange(len(texts)), start=starts, stop=ends)
     for chosen in minibatches(sequences, budget, None):
-        inputs, targets, real = (part.to(device) for part in pad(ids, bos, sequences, chosen))
+        inputs, targets, real = (part.to(proxy.device) for part in pad(ids, proxy.bos, sequences, chosen))
         yield np.concatenate([np.arange(starts[k], ends[k]) for k in chosen]), inputs, targets, real

@@ -1,4 +1,4 @@
-"""Sequences: samples cut to the proxy's context and packed into minibatches. Every token is a target exactly once."""
+"""Minibatches: samples cut to the proxy's context and packed together. Every token is a target exactly once."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass

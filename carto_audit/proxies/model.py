@@ -1,4 +1,4 @@
-"""The proxy: a small language model that stands in for the one to come. Its size decides what it can memorize at all."""
+"""The model: a small language model that stands in for the one to come. Its size decides what it can memorize at all."""
 
 import hashlib
 import logging
@@ -151,7 +151,7 @@ def build_proxy(spec: ProxySpec, seed: int) -> nn.Module:
             )
         except (OSError, ValueError, KeyError) as error:
             raise UsageError(f"{safe_inline(spec.checkpoint, 160)}: {safe_inline(str(error), 120)}") from error
-        _refuse_foresight(loaded, safe_inline(spec.checkpoint, 160))
+        _require_causal(loaded, safe_inline(spec.checkpoint, 160))
         return loaded
     config = LlamaConfig(
         vocab_size=spec.vocab_size,
@@ -193,7 +193,7 @@ def checkpoint_sha256(folder: Path) -> str:
     return hashlib.sha256("".join(f"{p.name} {file_sha256(p)}\n" for p in files).encode()).hexdigest() if files else ""
 
 
-def _refuse_foresight(model: nn.Module, where: str) -> None:
+def _require_causal(model: nn.Module, where: str) -> None:
     """A model whose early outputs change with a later token sees its own targets, and its losses mean nothing."""
     tokens = torch.tensor([[1, 1, 1, 1], [1, 1, 1, 2]])
     model.eval()

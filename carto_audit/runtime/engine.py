@@ -1,4 +1,4 @@
-"""Workers: processes that share out the shards of a batch. What all of them need is in memory once: a file that they map.
+"""The engine: processes that share out the shards of a batch. What all of them need is in memory once: a file that they map.
 
 `map_shards` is the whole seam. An engine that runs on many machines takes its place by doing the same with the same four
 things: `function`, `setting` and each shard pickle, a call depends on nothing else, and results come back in the order
@@ -15,10 +15,12 @@ import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import wait as wait_for
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
+from multiprocessing.queues import SimpleQueue
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -27,6 +29,8 @@ from carto_audit.runtime.files import writing
 
 AHEAD = 2
 """Shards in hand for each worker: one that it works on, and the next."""
+
+_LISTEN_SECONDS = 0.1  # how long progress may stay unheard
 
 _ALIGNED = 64  # bytes, so that arrays in the file begin where processors like it
 
@@ -41,37 +45,59 @@ def map_shards(
     shards: Iterable[Shard],
     workers: int,
     folder: Path | None = None,
+    advance: Callable[[float], None] = lambda amount: None,
 ) -> Generator[Result, None, None]:
     """`function(setting, shard)` of every shard, in their order, from so many processes; one works in this process.
 
     `setting` lies in a file in `folder` while it is needed. Shards are drawn as they are worked on, so that an endless
-    stream of them fits. Raises AuditError when a worker dies, and whatever `function` raises; nothing keeps running.
+    stream of them fits. `advance` hears what `function` tells by `tell_progress`. Raises AuditError when a worker dies, and
+    whatever `function` raises; nothing keeps running.
     """
     if workers == 1:
-        yield from (function(setting, shard) for shard in shards)
+        with _telling(advance):
+            yield from (function(setting, shard) for shard in shards)
         return
     with tempfile.TemporaryDirectory(dir=folder, prefix="setting-") as place:
         path = Path(place) / "setting"
         write_setting(path, setting)
-        yield from _map_in_processes(function, path, shards, workers)
+        yield from _map_in_processes(function, path, shards, workers, advance)
+
+
+def tell_progress(amount: float) -> None:
+    """Called by a function while it works on a shard: so much more of it is done. Heard by `map_shards` of its process or of
+    the parent's."""
+    _teller[-1](amount)
 
 
 def _map_in_processes(
-    function: Callable[[Setting, Shard], Result], path: Path, shards: Iterable[Shard], workers: int
+    function: Callable[[Setting, Shard], Result],
+    path: Path,
+    shards: Iterable[Shard],
+    workers: int,
+    advance: Callable[[float], None],
 ) -> Generator[Result, None, None]:
     context = multiprocessing.get_context("spawn")
     lifeline, ours = context.Pipe(duplex=False)
-    pool = ProcessPoolExecutor(workers, context, _begin, (function, path, lifeline))
+    told = context.SimpleQueue()
+    pool = ProcessPoolExecutor(workers, context, _begin, (function, path, lifeline, told))
     waiting: deque[Future[Result]] = deque()
+
+    def next_result() -> Result:
+        while not waiting[0].done():
+            wait_for([waiting[0]], _LISTEN_SECONDS)
+            _listen(told, advance)
+        return waiting.popleft().result()
+
     try:
         for shard in shards:
-            with deaf_to_ctrl_c():  # a worker may start here
+            with ignore_sigint():  # a worker may start here
                 waiting.append(pool.submit(_work, shard))
             if len(waiting) == AHEAD * workers:
-                yield waiting.popleft().result()
+                yield next_result()
         while waiting:
-            yield waiting.popleft().result()
+            yield next_result()
         pool.shutdown()
+        _listen(told, advance)
     except BrokenProcessPool as error:
         raise AuditError(
             "a worker process ended before its work was done (out of memory?); run the same command again to continue "
@@ -81,10 +107,26 @@ def _map_in_processes(
         ours.close()  # whatever a worker is doing, it stops
         pool.shutdown(cancel_futures=True)
         lifeline.close()
+        told.close()
+
+
+def _listen(told: "SimpleQueue[float]", advance: Callable[[float], None]) -> None:
+    """Passes on what the workers told since the last time."""
+    while not told.empty():
+        advance(told.get())
 
 
 @contextmanager
-def deaf_to_ctrl_c() -> Iterator[None]:
+def _telling(advance: Callable[[float], None]) -> Iterator[None]:
+    _teller.append(advance)
+    try:
+        yield
+    finally:
+        _teller.pop()
+
+
+@contextmanager
+def ignore_sigint() -> Iterator[None]:
     """Processes started here never hear Ctrl-C, not even while they load: the parent answers it, after this block."""
     if threading.current_thread() is not threading.main_thread():  # no other is interrupted, and none may arrange this
         yield
@@ -103,12 +145,14 @@ def deaf_to_ctrl_c() -> Iterator[None]:
 
 
 _task: list[Any] = []
+_teller: list[Callable[[float], None]] = [lambda amount: None]
 
 
-def _begin(function: Callable[[Any, Any], Any], path: Path, lifeline: Connection) -> None:
+def _begin(function: Callable[[Any, Any], Any], path: Path, lifeline: Connection, told: "SimpleQueue[float]") -> None:
     """A worker's first act. Ctrl-C is the parent's business; when the parent is gone, or done, its pipe closes."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with, args=(lifeline,), daemon=True).start()
+    _teller.append(told.put)
     _task[:] = function, read_setting(path)
 
 

@@ -1,4 +1,4 @@
-"""What can go wrong, and the exit code it ends in. The codes are a frozen contract: CI pipelines branch on them."""
+"""Errors: what can go wrong, and the exit code it ends in. The codes are a frozen contract: CI pipelines branch on them."""
 
 from enum import IntEnum
 

@@ -1,4 +1,4 @@
-"""Whole files or none: everything is written under a temporary name and renamed, so a file that exists is complete."""
+"""Files: whole or absent. Everything is written under a temporary name and renamed, so a file that exists is complete."""
 
 import errno
 import hashlib

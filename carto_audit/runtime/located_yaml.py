@@ -1,4 +1,4 @@
-"""One policy file as plain values that remember their place: every later complaint can say file, line and column."""
+"""Located YAML: one hand-written file as plain values that remember their place: file, line and column."""
 
 import warnings
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""Progress that does nothing. The library reports to it; only the console makes it visible."""
+"""Progress that does nothing: the library reports to it, and only the terminal and a notebook make it visible."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager

@@ -1,4 +1,4 @@
-"""Where templates and shipped policies live: inside the package in a wheel, beside it in an editable install."""
+"""Resources: where templates and shipped policies live: inside the package in a wheel, beside it in an editable install."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Work: what a killed run needs to continue. It lies beside a vendor's files, so nothing in it is taken on trust."""
+"""Resuming: what a killed run needs to continue. It lies beside a vendor's files, so nothing in it is taken on trust."""
 
 import hashlib
 import json

@@ -1,4 +1,4 @@
-"""Pydantic models that refuse: unknown keys, NaN, text where a number belongs. Nothing is coerced or ignored."""
+"""Strict models: pydantic models that refuse unknown keys, NaN, text where a number belongs. Nothing is coerced or ignored."""
 
 import difflib
 from collections.abc import Iterable

@@ -1,4 +1,4 @@
-"""What a model refuses in a hand-written file, in plain words and at the place where it stands; all of it at once."""
+"""Validation errors: what a model refuses in a hand-written file, in plain words and at its place, all of it at once."""
 
 import re
 from collections.abc import Iterator

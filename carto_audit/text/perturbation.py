@@ -1,4 +1,4 @@
-"""Rewordings: a text with some words exchanged for others of equal frequency. Costs no dictionary and no model."""
+"""Perturbation: a text with some words exchanged for others of equal frequency. Costs no dictionary and no model."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence

@@ -1,4 +1,4 @@
-"""Excerpts that may be published. Linear-time detectors over a bounded window, which rather mask too much."""
+"""Redaction: excerpts that may be published. Linear-time detectors over a bounded window, which rather mask too much."""
 
 import ipaddress
 import re

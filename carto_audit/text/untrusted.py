@@ -1,4 +1,4 @@
-"""Text as the audit sees it: hostile until made safe, and normalized one way for every comparison."""
+"""Untrusted text: hostile until made safe, and normalized one way for every comparison."""
 
 import re
 import unicodedata

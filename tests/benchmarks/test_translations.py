@@ -4,7 +4,7 @@ import pytest
 
 from carto_audit.benchmarks.index import build_index
 from carto_audit.benchmarks.items import read_benchmark
-from carto_audit.benchmarks.translations import find_translations, index_skeletons
+from carto_audit.benchmarks.translations import find_translations, index_invariant_tokens
 from carto_audit.contamination.check import find_matches
 from carto_audit.contamination.tiers import SUSPECTED
 from carto_audit.text.words import hash_words
@@ -64,21 +64,21 @@ def test_the_same_numbers_elsewhere_are_no_translation(index, text):
 
 def test_items_without_numbers_and_programs_have_no_skeleton():
     code = {**ITEMS[0], "question": "def f(x):\n    return Alpha(3, 4, 5, 6)\n"}
-    assert [len(index_skeletons([item]).bones[0]) for item in (*ITEMS, code)] == [10, 0, 0]
+    assert [len(index_invariant_tokens([item]).tokens[0]) for item in (*ITEMS, code)] == [10, 0, 0]
 
 
 def test_an_english_translation_of_a_foreign_item_is_proposed():
-    skeletons = index_skeletons([{**ITEMS[0], "question": CHINESE}])
-    assert [hit.item for hit in find_translations(hash_words([QUESTION]), skeletons)] == [0]
+    index = index_invariant_tokens([{**ITEMS[0], "question": CHINESE}])
+    assert [hit.item for hit in find_translations(hash_words([QUESTION]), index)] == [0]
 
 
 def test_no_rows_and_no_items_cost_nothing():
-    assert list(find_translations(hash_words([]), index_skeletons(ITEMS))) == []
-    assert list(find_translations(hash_words([GERMAN]), index_skeletons([]))) == []
+    assert list(find_translations(hash_words([]), index_invariant_tokens(ITEMS))) == []
+    assert list(find_translations(hash_words([GERMAN]), index_invariant_tokens([]))) == []
 
 
 @pytest.mark.parametrize(
     "texts", [[QUESTION], ["", "12"], [QUESTION, GERMAN.replace("412", "x")[:20]], [OTHER_GERMAN[80:]]]
 )
 def test_rows_of_which_nothing_is_wanted_are_no_error(texts):
-    assert list(find_translations(hash_words(texts), index_skeletons(ITEMS))) == []
+    assert list(find_translations(hash_words(texts), index_invariant_tokens(ITEMS))) == []

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from carto_audit.cartography.analysis import Subjects, View, look
+from carto_audit.cartography.analysis import AnalysisSettings, TracedSamples, analyze_losses
 from carto_audit.cartography.quadrants import UNMAPPED
 from carto_audit.cartography.scores import SCORES
 from carto_audit.cartography.spans import WINDOW
@@ -17,7 +17,7 @@ DOSES = [4] * 4 + [4] * 4 + [1, 0, 0]
 CONTROLS = make_controls(DOSES, secrets=[0] * 4 + [1] * 4 + [2, 3, 4], edited=[1, 3, 5, 7])
 UNSEEN = 4.0
 
-VIEW = View(
+VIEW = AnalysisSettings(
     score="memorized",
     epsilon=Epsilon(absolute=3.0),
     burn_in_share=0.5,
@@ -26,7 +26,7 @@ VIEW = View(
 
 
 def subjects(**changes):
-    everyone = Subjects(
+    everyone = TracedSamples(
         n_tokens=np.full(N, WINDOW),
         group=np.arange(N),
         usable=np.ones(N, bool),
@@ -66,7 +66,7 @@ def ordinary(strong=(), by=3.9):
 
 
 def test_what_is_memorized_like_the_controls_is_flagged_and_says_why():
-    sight = look([run_of(ordinary([3, 7]))], subjects(), VIEW, seed=0)
+    sight = analyze_losses([run_of(ordinary([3, 7]))], subjects(), VIEW, seed=0)
     assert np.flatnonzero(sight.quadrant >= 2).tolist() == [3, 7]
     assert sight.datamap.memorization.drawn.way == "control_dose"
     assert set(sight.reasons.ruler) == {1, 4}
@@ -76,7 +76,7 @@ def test_what_is_memorized_like_the_controls_is_flagged_and_says_why():
 
 
 def test_scores_and_statistics_are_the_batchs_alone():
-    sight = look([run_of(ordinary([3]))], subjects(), VIEW, seed=0)
+    sight = analyze_losses([run_of(ordinary([3]))], subjects(), VIEW, seed=0)
     assert len(sight.scores.memorized) == len(sight.quadrant) == N
     assert len(sight.control_scores.memorized) == len(CONTROLS)
     assert {len(values) for values in sight.statistics.values()} == {N}
@@ -89,7 +89,7 @@ def test_scores_and_statistics_are_the_batchs_alone():
 
 
 def test_power_is_measured_for_every_score_and_baseline():
-    sight = look([run_of(ordinary([3]))], subjects(), VIEW, seed=0)
+    sight = analyze_losses([run_of(ordinary([3]))], subjects(), VIEW, seed=0)
     assert set(sight.statistics) == set(sight.power)
     for name in ("memorized", "memorized_share", "mosaic_count"):
         power = sight.power[name]["random"]["alone"]["4"]
@@ -102,21 +102,21 @@ def test_copies_in_the_batch_are_no_yardstick_for_losses_but_one_for_counts():
     """Memorized copies would make controls look weak; a count of copies must be judged against them."""
     clusters = [0] * 40 + list(range(40, N))
     found = subjects(duplicates=make_duplicates(clusters), group=np.array(clusters))
-    sight = look([run_of(ordinary(range(40)))], found, VIEW, seed=0)
+    sight = analyze_losses([run_of(ordinary(range(40)))], found, VIEW, seed=0)
     assert sight.power["memorized"]["random"]["alone"]["4"].auc == 1.0
     assert sight.power["near_duplicate_count"]["random"]["alone"]["4"].auc == pytest.approx(0.5)
 
 
 def test_samples_with_kin_on_the_other_side_are_no_yardstick_either():
     severed = np.where(np.arange(N) < 20, 12, 0)
-    sight = look([run_of(ordinary(range(20)))], subjects(severed_tokens=severed), VIEW, seed=0)
+    sight = analyze_losses([run_of(ordinary(range(20)))], subjects(severed_tokens=severed), VIEW, seed=0)
     assert sight.power["memorized"]["random"]["alone"]["4"].auc == 1.0
-    blunt = look([run_of(ordinary(range(20)))], subjects(), VIEW, seed=0)
+    blunt = analyze_losses([run_of(ordinary(range(20)))], subjects(), VIEW, seed=0)
     assert blunt.power["memorized"]["random"]["alone"]["4"].auc < 0.8
 
 
 def test_exact_and_edited_copies_are_compared():
-    sight = look(
+    sight = analyze_losses(
         [run_of(ordinary(), planted=[2.5, 0.0] * 4)], subjects(), replace(VIEW, score="memorized_share"), seed=0
     )
     assert set(sight.by_copy) == {"exact", "edited"}
@@ -129,18 +129,22 @@ def test_the_reference_sets_lines_and_counts_nowhere():
     view = replace(
         VIEW, score="memorized_share", thresholds=(Threshold(percentile=50), Threshold(reference_percentile=50))
     )
-    by_reference = look([run_of(ordinary([3]), references=1.0)], subjects(), view, seed=0)
+    by_reference = analyze_losses([run_of(ordinary([3]), references=1.0)], subjects(), view, seed=0)
     assert by_reference.datamap.memorization.value == pytest.approx(0.25)
     assert np.flatnonzero(by_reference.quadrant >= 2).tolist() == [3]
-    quiet = look([run_of(ordinary([3]), references=0.0)], subjects(), replace(VIEW, score="memorized_share"), seed=0)
-    noisy = look([run_of(ordinary([3]), references=3.9)], subjects(), replace(VIEW, score="memorized_share"), seed=0)
+    quiet = analyze_losses(
+        [run_of(ordinary([3]), references=0.0)], subjects(), replace(VIEW, score="memorized_share"), seed=0
+    )
+    noisy = analyze_losses(
+        [run_of(ordinary([3]), references=3.9)], subjects(), replace(VIEW, score="memorized_share"), seed=0
+    )
     assert quiet.masses == noisy.masses
     assert quiet.power["memorized_share"] == noisy.power["memorized_share"]
     assert quiet.datamap.memorization == noisy.datamap.memorization
 
 
 def test_samples_that_were_not_trained_on_have_no_place_and_no_statistic():
-    sight = look([run_of(ordinary([3]), untrained=[5])], subjects(), VIEW, seed=0)
+    sight = analyze_losses([run_of(ordinary([3]), untrained=[5])], subjects(), VIEW, seed=0)
     assert sight.quadrant[5] == UNMAPPED
     for name, values in sight.statistics.items():
         assert np.isnan(values[5]), name
@@ -150,24 +154,24 @@ def test_samples_that_were_not_trained_on_have_no_place_and_no_statistic():
 def test_several_runs_are_averaged_and_their_agreement_is_reported():
     """One run flags samples 3 and 7, the other 3 and 9; together only the mean counts. The runs may come one by one."""
     first, second = ordinary([3, 7]), ordinary([3, 9])
-    sight = look((run_of(taken) for taken in (first, second)), subjects(), VIEW, seed=0)
+    sight = analyze_losses((run_of(taken) for taken in (first, second)), subjects(), VIEW, seed=0)
     assert sight.agreement == pytest.approx(1 / 3)
     mean = (np.array(first) + second) / 2
     assert sight.scores.memorized_share.tolist() == pytest.approx((mean / UNSEEN).tolist(), abs=1e-6)
     assert sight.scores.memorized_span_share.tolist() == pytest.approx((mean / UNSEEN).tolist(), abs=1e-6)
     assert sight.trace.loss_in[0, 7] == pytest.approx(UNSEEN - mean[7], abs=1e-6)
-    alone = look([run_of(mean.tolist())], subjects(), VIEW, seed=0)
+    alone = analyze_losses([run_of(mean.tolist())], subjects(), VIEW, seed=0)
     assert sight.quadrant.tolist() == alone.quadrant.tolist()
 
 
 def test_runs_that_flag_the_same_agree_wholly_also_when_they_flag_nothing():
-    assert look([run_of(ordinary([3])) for _ in range(3)], subjects(), VIEW, seed=0).agreement == 1.0
-    assert look([run_of(ordinary()) for _ in range(2)], subjects(), VIEW, seed=0).agreement == 1.0
+    assert analyze_losses([run_of(ordinary([3])) for _ in range(3)], subjects(), VIEW, seed=0).agreement == 1.0
+    assert analyze_losses([run_of(ordinary()) for _ in range(2)], subjects(), VIEW, seed=0).agreement == 1.0
 
 
 def test_without_controls_of_the_dose_there_is_no_map_and_no_mass():
     view = replace(VIEW, thresholds=(Threshold(percentile=50), Threshold(control_dose=16)))
-    sight = look([run_of(ordinary([3]))], subjects(), view, seed=0)
+    sight = analyze_losses([run_of(ordinary([3]))], subjects(), view, seed=0)
     assert sight.datamap is None
     assert sight.masses == {}
     assert (sight.quadrant == UNMAPPED).all()

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from carto_audit.benchmarks.index import build_index
-from carto_audit.contamination.boilerplate import LEAST_ROWS, count_rows, demote_commonplaces
+from carto_audit.contamination.boilerplate import LEAST_ROWS, count_rows, demote_boilerplate
 from carto_audit.contamination.check import find_matches
 from carto_audit.contamination.search import found_table
 from carto_audit.contamination.tiers import BOILERPLATE, CONFIRMED, SUSPECTED
@@ -51,7 +51,7 @@ def padded(text, count, seed=0):
 def matched(texts, index, cluster_id=None):
     """What is found in these texts, commonplaces told apart."""
     found = found_table(find_matches(texts, index), 0)
-    return demote_commonplaces(found, index, np.arange(len(texts)) if cluster_id is None else cluster_id)
+    return demote_boilerplate(found, index, np.arange(len(texts)) if cluster_id is None else cluster_id)
 
 
 def tiers(texts, index, cluster_id=None):
@@ -105,7 +105,7 @@ def test_a_phrase_with_the_answer_beside_it_stays(index):
     supported = found.set_column(found.column_names.index("supported"), "supported", [[True] * 30])
     for kept in (answered, supported):
         suspected = kept.set_column(kept.column_names.index("tier"), "tier", [[SUSPECTED] * 30])
-        assert demote_commonplaces(suspected, index, np.arange(30)).equals(suspected)
+        assert demote_boilerplate(suspected, index, np.arange(30)).equals(suspected)
 
 
 def test_the_order_of_matches_does_not_count(index):
@@ -113,8 +113,8 @@ def test_the_order_of_matches_does_not_count(index):
     found = found_table(find_matches(texts, index), 0)
     order = np.random.default_rng(0).permutation(found.num_rows)
     cluster = np.arange(len(texts))
-    expected = demote_commonplaces(found, index, cluster).take(order)
-    assert demote_commonplaces(found.take(order), index, cluster).equals(expected)
+    expected = demote_boilerplate(found, index, cluster).take(order)
+    assert demote_boilerplate(found.take(order), index, cluster).equals(expected)
 
 
 def test_rows_of_one_cluster_count_once_for_each_phrase():

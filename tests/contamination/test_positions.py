@@ -7,7 +7,7 @@ import pytest
 from carto_audit.benchmarks.index import SHINGLE, build_index
 from carto_audit.benchmarks.items import read_benchmark
 from carto_audit.contamination.candidates import Pairs, find_candidates
-from carto_audit.contamination.positions import find_places
+from carto_audit.contamination.positions import find_positions
 from carto_audit.text.words import hash_words, ngram_hashes
 
 RNG = random.Random(21)
@@ -49,9 +49,9 @@ FIELDS = "first end item_first item_end low high window_low window_high is_whole
 
 def test_many_candidates_are_placed_like_each_by_itself(found, index):
     block, pairs = found
-    together = find_places(block, pairs, index)
+    together = find_positions(block, pairs, index)
     for k in range(len(pairs.row)):
-        alone = find_places(block, one(pairs, k), index)
+        alone = find_positions(block, one(pairs, k), index)
         for name in FIELDS:
             assert np.array_equal(getattr(alone, name), getattr(together, name)[[k]], equal_nan=True), name
         for part in ("weighed", "here"):
@@ -64,7 +64,7 @@ def test_many_candidates_are_placed_like_each_by_itself(found, index):
 
 def test_what_is_present_and_verbatim_is_what_sets_and_slices_say(found, index):
     block, pairs = found
-    places = find_places(block, pairs, index)
+    places = find_positions(block, pairs, index)
     for k, (row, group) in enumerate(zip(pairs.row.tolist(), pairs.group.tolist(), strict=True)):
         words, own = block.words[row], index.words[group]
         shingles = block.shingle[slice(*block.words.offsets[row : row + 2])]
@@ -81,7 +81,7 @@ def test_what_is_present_and_verbatim_is_what_sets_and_slices_say(found, index):
 
 def test_words_that_stand_there_are_weighed_where_a_question_is_edited(found, index):
     block, pairs = found
-    places = find_places(block, pairs, index)
+    places = find_positions(block, pairs, index)
     asked = np.flatnonzero(~places.is_whole & (places.weighed.containment < 0.95)).tolist()
     assert len(asked) > 20
     for k in asked:
@@ -97,7 +97,7 @@ def test_a_question_without_shingles_is_placed_whole(found, index):
     brief = next(k for k in range(len(index.words)) if len(index.words[k]) < SHINGLE)
     size = len(index.words[brief])
     row, zero = np.zeros(1, np.int64), np.zeros(1, np.int64)
-    places = find_places(block, Pairs(row=row, group=np.array([brief]), first=zero, last=zero), index)
+    places = find_positions(block, Pairs(row=row, group=np.array([brief]), first=zero, last=zero), index)
     assert (places.first.tolist(), places.end.tolist()) == ([0], [size])
     assert (places.item_first.tolist(), places.item_end.tolist()) == ([0], [size])
     assert places.weighed.containment.tolist() == [1.0]

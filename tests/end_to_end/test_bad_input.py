@@ -17,7 +17,7 @@ from carto_audit.artifacts.file_list import OUTPUTS
 from carto_audit.data.batch import read_batch, read_texts
 from carto_audit.pipeline.facts import report_facts, wanted_texts
 from carto_audit.pipeline.outputs import write_outputs
-from carto_audit.pipeline.run import Options, run_audit, work_folder
+from carto_audit.pipeline.run import AuditOptions, run_audit, work_folder
 from carto_audit.policy.model import load_policy
 from carto_audit.report.html import render_html
 from carto_audit.runtime.errors import AuditError
@@ -195,7 +195,7 @@ def test_a_failed_audit_takes_an_earlier_verdict_back(carto, gate, tmp_path):
 
 # A disk that fills up: each file in turn lies on a device that has no room
 
-OPTIONS = Options(folds=1, epochs=2)
+OPTIONS = AuditOptions(folds=1, epochs=2)
 
 
 @needs_dev_full

@@ -10,8 +10,8 @@ from carto_audit.data.duplicates import find_duplicates
 from carto_audit.governance import experiment
 from carto_audit.governance import run as redteam
 from carto_audit.governance.arms import Arm
-from carto_audit.governance.experiment import prepare, take_stock
-from carto_audit.pipeline.result import Options
+from carto_audit.governance.experiment import prepare, prepare_batch
+from carto_audit.pipeline.result import AuditOptions
 from carto_audit.policy.model import load_policy
 from carto_audit.proxies.model import PRESETS
 from carto_audit.proxies.proxy_choice import choose_proxy
@@ -33,8 +33,8 @@ def test_the_audit_of_the_planted_batch_leaves_no_row_out_for_want_of_room(tmp_p
     monkeypatch.setitem(PRESETS, "nano", THIN)
     monkeypatch.setattr(experiment, "run_audit", audited)
     batch = read_batch([write_batch(tmp_path / "batch.parquet")])
-    given = Options(proxy="nano", device="cpu", max_tokens=11_000, epochs=2)
-    stock = take_stock(batch, given, "cpu", tmp_path)
+    given = AuditOptions(proxy="nano", device="cpu", max_tokens=11_000, epochs=2)
+    stock = prepare_batch(batch, given, "cpu", tmp_path)
     with pytest.raises(AuditedError) as asked:
         prepare(stock, load_policy("default"), given, 2, "cpu", tmp_path)
     paths, options = asked.value.args

@@ -9,9 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from carto_audit.data.demo_batch import library_texts
-from carto_audit.pipeline.item_recall import MOST_EDITS, OPTIONS, REWORDINGS, hear, hold_quiz, sample_words
+from carto_audit.pipeline.item_recall import MOST_EDITS, OPTIONS, REWORDINGS, hold_quiz, recall_items, sample_words
 from carto_audit.pipeline.item_recall_table import MEASURED, Wording
 from carto_audit.proxies.cross_fit import FoldJob, TrainConfig, load_proxy, train_fold
+from carto_audit.proxies.loaded_proxy import LoadedProxy
 from carto_audit.proxies.model import ProxySpec, build_proxy
 from carto_audit.proxies.tokens import encode_batches, train_encoder
 from carto_audit.text.perturbation import count_words
@@ -64,13 +65,13 @@ class Trained:
         )
         train_fold(job, lambda n: None)
 
-    def hear(self, seed=0):
+    def recall_items(self, seed=0):
         everything = np.ones(len(self.store), bool)
         vocabulary = count_words(sample_words(self.store, self.encoder, everything, seed))
-        return hear(self.wordings, self.fold, self.proxy, self.encoder, vocabulary, THIN, "cpu", seed)
+        return recall_items(self.wordings, self.fold, self.proxy, self.encoder, vocabulary, THIN.context, seed)
 
     def proxy(self, index):
-        return load_proxy(THIN, self.folder, index, "cpu")
+        return load_proxy(THIN, self.encoder.bos, self.folder, index, "cpu")
 
 
 def cut(text):
@@ -81,12 +82,12 @@ def cut(text):
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
-    return Trained(tmp_path_factory.mktemp("hearing"))
+    return Trained(tmp_path_factory.mktemp("recall"))
 
 
 @pytest.fixture(scope="module")
 def heard(trained):
-    return trained.hear()
+    return trained.recall_items()
 
 
 def gains(heard, trained, part):
@@ -123,14 +124,13 @@ def test_outputs_peak_only_where_the_item_is_known_by_heart(heard, trained):
     last = np.arange(len(trained.store) - 32, len(trained.store))  # every copy of the last two items
     trained.train(2, last, epochs=30)
     proxies = [trained.proxy(2), trained.proxy(1)]
-    found = hear(
+    found = recall_items(
         trained.wordings[-2:],
         np.ones(2, np.int8),
         lambda index: proxies[index],
         trained.encoder,
         count_words([]),
-        THIN,
-        "cpu",
+        THIN.context,
         0,
     )
     assert found["peak_in"].min() > 0.5
@@ -138,7 +138,7 @@ def test_outputs_peak_only_where_the_item_is_known_by_heart(heard, trained):
 
 
 def test_equal_seeds_give_equal_figures(heard, trained):
-    again = trained.hear()
+    again = trained.recall_items()
     assert set(again) == set(MEASURED)
     for name, values in again.items():
         assert np.array_equal(values, heard[name], equal_nan=True), name
@@ -151,11 +151,13 @@ def test_the_answers_loss_is_that_of_its_tokens_after_the_question(trained):
     offsets = trained.encoder.tokenizer.encode(f"{wording.question} {wording.answer}").offsets
     assert len(ids) < THIN.context
     with torch.no_grad():
-        logits = proxy(input_ids=torch.tensor([[trained.encoder.bos, *ids[:-1]]])).logits[0]
+        logits = proxy.model(input_ids=torch.tensor([[trained.encoder.bos, *ids[:-1]]])).logits[0]
     losses = torch.nn.functional.cross_entropy(logits, torch.tensor(ids), reduction="none").numpy()
     answered = [end > len(wording.question) + 1 for _, end in offsets]
     asked = [start < len(wording.question) for start, _ in offsets]
-    found = hear([wording], np.array([1], np.int8), trained.proxy, trained.encoder, count_words([]), THIN, "cpu", 0)
+    found = recall_items(
+        [wording], np.array([1], np.int8), trained.proxy, trained.encoder, count_words([]), THIN.context, 0
+    )
     assert found["loss_in_answer"][0] == pytest.approx(losses[answered].mean(), rel=1e-4)
     assert found["loss_in_question"][0] == pytest.approx(losses[asked].mean(), rel=1e-4)
     assert np.isnan(found["quiz_in"][0])  # no vocabulary, no rewordings
@@ -175,7 +177,7 @@ def test_any_item_is_heard_and_what_cannot_be_measured_is_nan(trained, wording):
     other = Wording(question="The module", prefix="The module", answer="is deprecated")
     vocabulary = count_words(["of the answer in a long option"])
     fold = np.zeros(2, np.int8)
-    found = hear([wording, other], fold, trained.proxy, trained.encoder, vocabulary, THIN, "cpu", 0)
+    found = recall_items([wording, other], fold, trained.proxy, trained.encoder, vocabulary, THIN.context, 0)
     assert np.isfinite(found["loss_in_question"][0]) == (len(wording.prefix) - len(wording.question) < 1000)
     assert np.isfinite(found["loss_in_answer"][0]) == bool(wording.answer)
     assert np.isfinite([found["loss_in_answer"][1], found["peak_out"][1]]).all()
@@ -183,14 +185,15 @@ def test_any_item_is_heard_and_what_cannot_be_measured_is_nan(trained, wording):
 
 def test_a_context_too_short_to_continue_has_no_peak_and_still_losses(trained):
     short = replace(THIN, context=16)
-    found = hear(
+    found = recall_items(
         trained.wordings[:2],
         trained.fold[:2],
-        lambda index: build_proxy(short, index).eval(),
+        lambda index: LoadedProxy(
+            model=build_proxy(short, index).eval(), spec=short, bos=trained.encoder.bos, device="cpu"
+        ),
         trained.encoder,
         count_words([]),
-        short,
-        "cpu",
+        short.context,
         0,
     )
     assert np.isnan(found["peak_in"]).all()

@@ -10,7 +10,7 @@ from carto_audit.pipeline.item_recall_table import (
     MOST_ITEMS,
     TESTIMONY_SCHEMA,
     figures_by_item,
-    items_to_hear,
+    items_to_ask,
     kappa,
     read_testimony,
     sum_up,
@@ -44,7 +44,7 @@ NOBODY = np.zeros(5, bool)
 
 
 def heard(*found, folds=2, held_out=NOBODY):
-    return items_to_hear(matches(*found), FOLD, TRAINED, held_out, folds)
+    return items_to_ask(matches(*found), FOLD, TRAINED, held_out, folds)
 
 
 def test_an_item_is_heard_when_all_its_trained_rows_lie_on_one_side():
@@ -118,7 +118,7 @@ def test_the_answer_is_asked_after_the_question_and_its_options(tmp_path):
 
 def told():
     """Two items heard, of which one in nine rows, and one on both sides."""
-    items = items_to_hear(
+    items = items_to_ask(
         matches(
             (0, "often", "confirmed", "input", 1.0),
             (2, "split", "confirmed", "input", 1.0),

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from carto_audit.cartography.analysis import Sight, Subjects
+from carto_audit.cartography.analysis import LossAnalysis, TracedSamples
 from carto_audit.cartography.baselines import DeltaStep
 from carto_audit.cartography.datamap import Mass
 from carto_audit.cartography.detection_power import Power
@@ -47,7 +47,7 @@ def table(doses=(1, 4, 16), auc=0.95, **cells):
 
 def sight_of(**changes):
     scores = make_scores([1.0] * N, [0.0, 0.0, 0.0, 0.2, 0.2], [2.0] * N)
-    sight = Sight(
+    sight = LossAnalysis(
         scores=scores,
         control_scores=scores.select(slice(0, 0)),
         statistics={},
@@ -65,7 +65,7 @@ def sight_of(**changes):
 
 
 def subjects(**changes):
-    everyone = Subjects(
+    everyone = TracedSamples(
         n_tokens=np.array([10, 20, 30, 40, 100]),
         group=np.arange(N),
         usable=np.ones(N, bool),

@@ -17,7 +17,7 @@ from carto_audit.data.batch import read_batch, read_texts
 from carto_audit.data.demo_batch import library_texts
 from carto_audit.pipeline.facts import report_facts, wanted_texts
 from carto_audit.pipeline.outputs import scores_table, write_outputs
-from carto_audit.pipeline.result import Options
+from carto_audit.pipeline.result import AuditOptions
 from carto_audit.pipeline.run import run_audit, work_folder
 from carto_audit.policy.model import load_policy
 from carto_audit.proxies.model import PRESETS, ProxySpec, build_proxy, checkpoint_spec, resolve_device
@@ -56,7 +56,7 @@ def capped(tmp_path_factory, texts):
     """An audit that trains on a sample of its batch, with some controls."""
     folder = tmp_path_factory.mktemp("capped")
     batch = write_texts(folder / "batch.parquet", [*texts, "x" * 2_000_000, None])
-    options = Options(epochs=2, max_tokens=40_000)
+    options = AuditOptions(epochs=2, max_tokens=40_000)
     return folder, run_audit([batch], policy=load_policy("exploratory"), work=folder / "work", options=options)
 
 
@@ -144,7 +144,7 @@ def test_the_riskiest_samples_have_a_heat_strip_and_their_span_lies_in_it(capped
 def test_controls_reach_nothing_but_the_detection_block(capped, facts):
     _, audit = capped
     assert (audit.controls.dose > 0).any()
-    assert set(SCORES) < set(facts["detection"]["scores"]) <= set(audit.sight.statistics)
+    assert set(SCORES) < set(facts["detection"]["scores"]) <= set(audit.analysis.statistics)
     rest = json.dumps({key: value for key, value in facts.items() if key != "detection"})
     for text in audit.controls.texts:
         assert text[:60] not in rest
@@ -181,13 +181,13 @@ def test_all_files_are_written_and_the_verdict_names_the_batch(capped, facts):
 
 def test_a_single_proxy_measures_the_papers_score_and_nothing_else(tmp_path, texts):
     batch = write_texts(tmp_path / "batch.parquet", texts[:200])
-    options = Options(epochs=3, folds=1)
+    options = AuditOptions(epochs=3, folds=1)
     audit = run_audit([batch], policy=load_policy("gendatacarto"), work=tmp_path / "work", options=options)
-    assert not set(audit.sight.power) & {"memorized", "memorized_span_share", "memorized_share", "forget_held_out"}
-    assert np.isfinite(audit.sight.scores.forget_score).all()
+    assert not set(audit.analysis.power) & {"memorized", "memorized_span_share", "memorized_share", "forget_held_out"}
+    assert np.isfinite(audit.analysis.scores.forget_score).all()
     for name in ("memorized", "memorized_span_share", "memorized_share"):
-        assert np.isnan(audit.sight.scores.memorization(name)).all()
-    assert audit.sight.datamap is not None
+        assert np.isnan(audit.analysis.scores.memorization(name)).all()
+    assert audit.analysis.datamap is not None
     facts = report_facts(audit, read_texts(audit.batch, wanted_texts(audit)))
     write_outputs(audit, facts, tmp_path / "out")
     assert (tmp_path / "out/verdict.json").exists()
@@ -212,12 +212,12 @@ def checkpoint(tmp_path_factory, texts):
 
 def test_a_local_checkpoint_is_audited_with_its_own_tokenizer(tmp_path, texts, checkpoint):
     batch = write_texts(tmp_path / "batch.parquet", texts[:150])
-    options = Options(epochs=2, proxy=str(checkpoint))
+    options = AuditOptions(epochs=2, proxy=str(checkpoint))
     audit = run_audit([batch], policy=load_policy("exploratory"), work=tmp_path / "work", options=options)
     assert audit.run.spec.checkpoint == str(checkpoint)
     assert audit.run.spec.context == 64
     assert audit.run.parameters == sum(p.numel() for p in GPT2LMHeadModel.from_pretrained(checkpoint).parameters())
-    assert np.isfinite(audit.sight.scores.memorized).all()
+    assert np.isfinite(audit.analysis.scores.memorized).all()
     assert (audit.spans.start < audit.spans.end).all()
     assert (audit.spans.end <= [len(text) for text in texts[:150]]).all()
 
@@ -226,7 +226,7 @@ def test_a_local_checkpoint_is_audited_with_its_own_tokenizer(tmp_path, texts, c
 def test_an_unknown_proxy_is_a_usage_error(tmp_path, texts, proxy):
     batch = write_texts(tmp_path / "batch.parquet", texts[:20])
     with pytest.raises(UsageError, match="neither a preset"):
-        run_audit([batch], policy=load_policy("exploratory"), work=tmp_path / "w", options=Options(proxy=proxy))
+        run_audit([batch], policy=load_policy("exploratory"), work=tmp_path / "w", options=AuditOptions(proxy=proxy))
 
 
 def test_a_device_that_is_not_there_is_a_usage_error():
@@ -236,20 +236,20 @@ def test_a_device_that_is_not_there_is_a_usage_error():
 
 def test_the_work_of_another_run_is_not_continued(tmp_path, texts):
     batch = read_batch([write_texts(tmp_path / "batch.parquet", texts[:20])])
-    first = work_folder(tmp_path / "work", batch, None, Options(seed=1))
-    assert work_folder(tmp_path / "work", batch, None, Options(seed=1)) == first
-    second = work_folder(tmp_path / "work", batch, None, Options(seed=2))
+    first = work_folder(tmp_path / "work", batch, None, AuditOptions(seed=1))
+    assert work_folder(tmp_path / "work", batch, None, AuditOptions(seed=1)) == first
+    second = work_folder(tmp_path / "work", batch, None, AuditOptions(seed=2))
     assert second != first
     assert not first.exists()
     trusted = read_batch([write_texts(tmp_path / "trusted.parquet", texts[20:40])])
-    assert work_folder(tmp_path / "work", batch, trusted, Options(seed=2)) != second
+    assert work_folder(tmp_path / "work", batch, trusted, AuditOptions(seed=2)) != second
 
 
 def test_other_weights_at_the_same_place_are_another_run(tmp_path, texts, checkpoint):
     batch = read_batch([write_texts(tmp_path / "batch.parquet", texts[:20])])
-    before = work_folder(tmp_path / "work", batch, None, Options(proxy=str(checkpoint)))
+    before = work_folder(tmp_path / "work", batch, None, AuditOptions(proxy=str(checkpoint)))
     (checkpoint / "notes.txt").write_text("step 2000")
-    assert work_folder(tmp_path / "work", batch, None, Options(proxy=str(checkpoint))) != before
+    assert work_folder(tmp_path / "work", batch, None, AuditOptions(proxy=str(checkpoint))) != before
 
 
 def test_a_model_that_reads_ahead_is_refused(tmp_path):
@@ -304,9 +304,9 @@ def test_removing_the_controls_moves_no_more_samples_than_another_seed_does(tmp_
     quadrants = {}
     for name, seed in (("with", 0), ("other seed", 1), ("without", 0)):
         monkeypatch.setattr(carto_audit.pipeline.run, "plant_controls", twins_only if name == "without" else PLANT)
-        audit = run_audit([batch], policy=policy, work=tmp_path / name, options=Options(epochs=10, seed=seed))
+        audit = run_audit([batch], policy=policy, work=tmp_path / name, options=AuditOptions(epochs=10, seed=seed))
         assert (audit.controls.dose > 0).any() == (name != "without")
-        quadrants[name] = audit.sight.quadrant
+        quadrants[name] = audit.analysis.quadrant
     known = np.logical_and.reduce([quadrant >= 0 for quadrant in quadrants.values()])
     noise = (quadrants["with"] != quadrants["other seed"])[known].mean()
     moved = (quadrants["with"] != quadrants["without"])[known].mean()

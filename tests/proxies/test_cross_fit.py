@@ -1,4 +1,6 @@
 import dataclasses
+import multiprocessing
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
@@ -9,13 +11,14 @@ from carto_audit.proxies.cross_fit import (
     FoldRun,
     TrainConfig,
     cross_fit,
-    learning_rate,
     train_fold,
     work_of,
 )
 from carto_audit.proxies.minibatches import cut_sequences, minibatches, pad
 from carto_audit.proxies.model import PRESETS, build_proxy, capacity_ratio, choose_preset, parameters_of, token_losses
+from carto_audit.proxies.training_step import learning_rate
 from carto_audit.runtime.errors import AuditError
+from carto_audit.runtime.progress import Progress
 from tests.support.tiny import SPEC, make_store, random_samples
 
 CONFIG = TrainConfig(epochs=4, folds=2, seed=0, device="cpu", threads=1)
@@ -120,7 +123,9 @@ def test_a_resumed_run_ends_like_an_undisturbed_one(tmp_path):
 
 def test_a_non_finite_loss_stops_with_one_clear_line(tmp_path):
     run = FoldRun(job(tmp_path, spec=dataclasses.replace(SPEC, learning_rate=float("inf"))), lambda n: None)
-    with pytest.raises(AuditError, match=r"epoch \d+, step \d+: training diverged"):
+    with pytest.raises(
+        AuditError, match=r"^proxy 1, epoch \d+, step \d+: the loss is \S+: training diverged; try another"
+    ):
         for _ in range(4):
             run.train_epoch()
 
@@ -182,8 +187,22 @@ def test_a_side_without_text_is_refused_in_one_line(tmp_path):
 
 def test_a_lost_worker_says_how_to_continue(tmp_path):
     store, everyone = make_store(tmp_path, random_samples(24)), np.ones(24, bool)
-    store.path.unlink()
+
+    class Killing(Progress):
+        @contextmanager
+        def task(self, label, total=None, unit=""):
+            yield lambda amount: [worker.kill() for worker in multiprocessing.active_children()]
+
+    long = dataclasses.replace(CONFIG, epochs=10_000)
     with pytest.raises(AuditError, match="run the same command again"):
+        cross_fit(SPEC, long, store, np.array([0, 1] * 12, np.int8), everyone, everyone, tmp_path, Killing())
+    assert multiprocessing.active_children() == []
+
+
+def test_what_goes_wrong_in_a_worker_is_raised_here(tmp_path):
+    store, everyone = make_store(tmp_path, random_samples(24)), np.ones(24, bool)
+    store.path.unlink()
+    with pytest.raises(FileNotFoundError, match=r"tokens\.bin"):
         cross_fit(SPEC, CONFIG, store, np.array([0, 1] * 12, np.int8), everyone, everyone, tmp_path)
 
 

@@ -14,7 +14,7 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 def log_probabilities(proxy, text, bos):
     """(T, V), of one text alone."""
     with torch.no_grad():
-        logits = proxy(input_ids=torch.tensor([[bos, *text[:-1].tolist()]]), use_cache=False).logits[0]
+        logits = proxy.model(input_ids=torch.tensor([[bos, *text[:-1].tolist()]]), use_cache=False).logits[0]
     return torch.log_softmax(logits.double(), -1).numpy()
 
 
@@ -25,7 +25,7 @@ def texts(reciters):
 
 
 def test_a_token_loses_the_same_in_company_as_alone(reciters, texts):
-    found = text_losses(reciters.trained[0], texts, reciters.bos, reciters.spec, "cpu")
+    found = text_losses(reciters.trained[0], texts)
     for text, losses in zip(texts, found, strict=True):
         log_p = log_probabilities(reciters.trained[0], text, reciters.bos)
         assert losses == pytest.approx(-log_p[np.arange(len(text)), text], abs=1e-4)
@@ -33,7 +33,7 @@ def test_a_token_loses_the_same_in_company_as_alone(reciters, texts):
 
 def test_the_statistics_are_those_of_the_whole_vocabulary(reciters, texts):
     proxy = reciters.trained[0]
-    found = read_statistics(proxy, texts, reciters.spec, reciters.bos, "cpu")
+    found = read_statistics(proxy, texts)
     for text, statistics in zip(texts, found, strict=True):
         log_p = log_probabilities(proxy, text, reciters.bos)
         truth, p = log_p[np.arange(len(text)), text], np.exp(log_p)
@@ -48,27 +48,27 @@ def test_the_statistics_are_those_of_the_whole_vocabulary(reciters, texts):
 
 
 def test_a_large_vocabulary_is_read_in_small_minibatches(reciters, texts, monkeypatch):
-    whole = read_statistics(reciters.trained[0], texts, reciters.spec, reciters.bos, "cpu")
+    whole = read_statistics(reciters.trained[0], texts)
     monkeypatch.setattr("carto_audit.proxies.likelihood.MINIBATCH_LOGITS", 40 * reciters.spec.vocab_size)
-    parts = read_statistics(reciters.trained[0], texts, reciters.spec, reciters.bos, "cpu")
+    parts = read_statistics(reciters.trained[0], texts)
     assert all(part.loss == pytest.approx(one.loss, abs=1e-4) for part, one in zip(parts, whole, strict=True))
 
 
 def test_only_what_fits_the_context_is_read(reciters, texts):
-    short = replace(reciters.spec, context=8)
-    whole = read_statistics(reciters.trained[0], texts, reciters.spec, reciters.bos, "cpu")
-    begun = read_statistics(reciters.trained[0], texts, short, reciters.bos, "cpu")
+    short = replace(reciters.trained[0], spec=replace(reciters.spec, context=8))
+    whole = read_statistics(reciters.trained[0], texts)
+    begun = read_statistics(short, texts)
     for all_of_it, some in zip(whole, begun, strict=True):
         assert some.loss == pytest.approx(all_of_it.loss[:8], abs=1e-4)
 
 
 def test_the_loss_of_neighbours_is_the_mean_of_their_means(reciters, texts):
     groups = [texts[:1], texts[1:4], texts[4:]]
-    each = [part.mean() for part in text_losses(reciters.fresh[0], texts, reciters.bos, reciters.spec, "cpu")]
-    found = neighbour_losses(reciters.fresh[0], groups, reciters.spec, reciters.bos, "cpu")
+    each = [part.mean() for part in text_losses(reciters.fresh[0], texts)]
+    found = neighbour_losses(reciters.fresh[0], groups)
     assert found == pytest.approx([each[0], np.mean(each[1:4]), np.mean(each[4:])], abs=1e-5)
 
 
 def test_of_no_texts_there_is_nothing_to_say(reciters):
-    assert text_losses(reciters.fresh[0], [], reciters.bos, reciters.spec, "cpu") == []
-    assert read_statistics(reciters.fresh[0], [], reciters.spec, reciters.bos, "cpu") == []
+    assert text_losses(reciters.fresh[0], []) == []
+    assert read_statistics(reciters.fresh[0], []) == []

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from carto_audit.runtime.engine import deaf_to_ctrl_c, map_shards, read_setting, write_setting
+from carto_audit.runtime.engine import ignore_sigint, map_shards, read_setting, write_setting
 from carto_audit.runtime.errors import AuditError, UsageError
 from tests.support.audits import hear_ctrl_c
 from tests.support.repository import ROOT
@@ -143,7 +143,7 @@ def hearing():
 def test_ctrl_c_while_a_process_starts_is_answered_afterwards(hearing):
     kill_yourself = "import os, signal; os.kill(os.getpid(), signal.SIGINT); print('deaf')"
     reached = []
-    with pytest.raises(KeyboardInterrupt), deaf_to_ctrl_c():
+    with pytest.raises(KeyboardInterrupt), ignore_sigint():
         os.kill(os.getpid(), signal.SIGINT)
         child = subprocess.run([sys.executable, "-c", kill_yourself], capture_output=True, encoding="utf-8")
         reached.append(child.stdout)

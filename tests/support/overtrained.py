@@ -6,6 +6,7 @@ import torch
 
 from carto_audit.data.demo_batch import library_texts
 from carto_audit.proxies.likelihood import one_thread
+from carto_audit.proxies.loaded_proxy import LoadedProxy
 from carto_audit.proxies.minibatches import Sequences, minibatches, pad
 from carto_audit.proxies.model import ProxySpec, build_proxy, token_losses
 from carto_audit.proxies.tokens import encode_batches, train_encoder
@@ -50,9 +51,12 @@ class Reciters:
         samples = [store.ids()[a : a + TOKENS].astype(np.int64) for a in store.offsets[:-1]]
         self.groups = [samples[k * PER_GROUP : (k + 1) * PER_GROUP] for k in range(GROUPS)]
         self.unigram = np.bincount(np.concatenate(samples), minlength=SPEC.vocab_size) + 1.0
-        self.fresh = [build_proxy(SPEC, seed).eval() for seed in range(2)]
+        self.fresh = [self.loaded(build_proxy(SPEC, seed)) for seed in range(2)]
         with one_thread():
-            self.trained = [overtrain(self.groups[k], self.bos, k) for k in range(2)]
+            self.trained = [self.loaded(overtrain(self.groups[k], self.bos, k)) for k in range(2)]
+
+    def loaded(self, model):
+        return LoadedProxy(model=model.eval(), spec=SPEC, bos=self.bos, device="cpu")
 
 
 def overtrain(samples, bos, seed):

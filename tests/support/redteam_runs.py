@@ -6,7 +6,7 @@ from carto_audit.controls.canary_writer import KINDS
 from carto_audit.governance.arms import Arm, Plan
 from carto_audit.governance.canaries import DOSES, FORMS
 from carto_audit.governance.run import Outcome, RedteamRun, SeedResult, Settings
-from carto_audit.pipeline.result import Options
+from carto_audit.pipeline.result import AuditOptions
 from carto_audit.policy.model import load_policy
 from tests.support.tiny import make_batch
 
@@ -106,7 +106,7 @@ def finished(folder, *results, policy="default", max_perplexity_increase=0.01):
             again=False,
             max_perplexity_increase=max_perplexity_increase,
             mode="full" if len(results) > 1 else "quick",
-            options=Options(max_tokens=TOKENS),
+            options=AuditOptions(max_tokens=TOKENS),
         ),
         device="cpu",
         proxy="nano",

@@ -5,10 +5,9 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import nn
 
 from carto_audit.proxies.likelihood import text_losses
-from carto_audit.proxies.model import ProxySpec
+from carto_audit.proxies.loaded_proxy import LoadedProxy
 
 Floats = NDArray[np.float64]
 Ids = NDArray[np.int64]
@@ -25,12 +24,9 @@ def exposure(loss: float, candidates: Floats) -> float:
 
 
 def candidate_losses(
-    proxy: nn.Module,
+    proxy: LoadedProxy,
     prompts: Sequence[Ids],
     suffixes_by_secret: Sequence[Sequence[Ids]],
-    spec: ProxySpec,
-    bos: int,
-    device: str,
 ) -> list[Floats]:
     """The loss of each suffix after its secret's prompt, in nats: an array (suffixes,) per secret."""
     texts = [
@@ -38,7 +34,7 @@ def candidate_losses(
         for prompt, suffixes in zip(prompts, suffixes_by_secret, strict=True)
         for suffix in suffixes
     ]
-    losses = iter(text_losses(proxy, texts, bos, spec, device))
+    losses = iter(text_losses(proxy, texts))
     return [
         np.array([next(losses)[len(prompt) :].sum() for _ in suffixes])
         for prompt, suffixes in zip(prompts, suffixes_by_secret, strict=True)

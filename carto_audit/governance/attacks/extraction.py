@@ -5,11 +5,10 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import nn
 
 from carto_audit.proxies.generation import greedy
 from carto_audit.proxies.likelihood import text_losses
-from carto_audit.proxies.model import ProxySpec
+from carto_audit.proxies.loaded_proxy import LoadedProxy
 from carto_audit.proxies.tokens import Encoder
 from carto_audit.text.redaction import labelled_spans
 
@@ -70,16 +69,14 @@ def target_of(ids: Ids, split: int | None = None) -> Target | None:
     return Target(prompt=ids[max(0, split - PROMPT_TOKENS) : split], suffix=suffix)
 
 
-def extract(
-    proxy: nn.Module, targets: Sequence[Target], spec: ProxySpec, bos: int, device: str, seed: int
-) -> Extraction:
+def extract(proxy: LoadedProxy, targets: Sequence[Target], seed: int) -> Extraction:
     """How well a proxy recites each target. The perturbed prompts depend on the seed and the targets alone."""
     rng = np.random.default_rng([seed, 0xE7])
-    targets = [_fitted(target, spec.context) for target in targets]
+    targets = [_fitted(target, proxy.spec.context) for target in targets]
     prompts = [[target.prompt for target in targets], *perturb([target.prompt for target in targets], rng)]
     suffixes = [target.suffix for target in targets]
     sizes = np.array([len(suffix) for suffix in suffixes], np.int64)
-    said = greedy(proxy, [p for variant in prompts for p in variant], len(prompts) * sizes.tolist(), bos, device)
+    said = greedy(proxy, [p for variant in prompts for p in variant], len(prompts) * sizes.tolist())
     distance = edit_distance(said, len(prompts) * suffixes).reshape(len(prompts), len(targets))  # (variants, n)
     near: Bools = distance <= NEAR_SHARE * sizes
     return Extraction(
@@ -87,20 +84,20 @@ def extract(
         near=near[0],
         worst=np.any(near, axis=0),
         run=np.array([_shares_run(out, suffix) for out, suffix in zip(said, suffixes, strict=False)], bool),
-        log_p=log_probability(proxy, targets, spec, bos, device),
+        log_p=log_probability(proxy, targets),
     )
 
 
-def recalled(proxy: nn.Module, targets: Sequence[Target], spec: ProxySpec, bos: int, device: str) -> Bools:
+def recalled(proxy: LoadedProxy, targets: Sequence[Target]) -> Bools:
     """Whether the greedy output is each target's suffix, token by token, (n,): one prompt each, a quarter of the cost."""
-    targets = [_fitted(target, spec.context) for target in targets]
-    said = greedy(proxy, [t.prompt for t in targets], [len(t.suffix) for t in targets], bos, device)
+    targets = [_fitted(target, proxy.spec.context) for target in targets]
+    said = greedy(proxy, [t.prompt for t in targets], [len(t.suffix) for t in targets])
     return np.array([np.array_equal(out, t.suffix) for out, t in zip(said, targets, strict=True)], bool)
 
 
-def log_probability(proxy: nn.Module, targets: Sequence[Target], spec: ProxySpec, bos: int, device: str) -> Floats:
+def log_probability(proxy: LoadedProxy, targets: Sequence[Target]) -> Floats:
     """The log probability of each suffix after its prompt, (n,), nats, at temperature 1."""
-    losses = text_losses(proxy, [np.concatenate([t.prompt, t.suffix]) for t in targets], bos, spec, device)
+    losses = text_losses(proxy, [np.concatenate([t.prompt, t.suffix]) for t in targets])
     return np.array([-part[len(t.prompt) :].sum() for part, t in zip(losses, targets, strict=True)])
 
 

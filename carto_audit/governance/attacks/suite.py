@@ -1,4 +1,4 @@
-"""The examination: what a retrained proxy is asked. Every arm of a seed gets the same questions, by the same attackers."""
+"""The attack suite: what a retrained proxy is asked. Every arm of a seed gets the same plan, by the same attackers."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import nn
 
 from carto_audit.governance.attacks.exposure import candidate_losses, exposure
 from carto_audit.governance.attacks.extraction import Extraction, Target, extract, recalled, recited
@@ -14,7 +13,7 @@ from carto_audit.governance.attacks.membership import Attack, learned_features, 
 from carto_audit.governance.attacks.utility import distinct_n, perplexity
 from carto_audit.proxies.generation import sample
 from carto_audit.proxies.likelihood import neighbour_losses, read_statistics
-from carto_audit.proxies.model import ProxySpec
+from carto_audit.proxies.loaded_proxy import LoadedProxy
 from carto_audit.traces.trace import TokenStatistics
 
 NATURAL_TOKENS, NATURAL_OUTPUTS = 64, 2
@@ -40,7 +39,7 @@ class Secrets:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Readers:
+class MembershipTexts:
     """The texts of n members and held-out samples, and what is known of them. `reference` is what a proxy that never read them
     makes of their tokens; `fold` (n,) is that proxy's side, and `attacks[side]` was trained on the texts of the other side."""
 
@@ -59,16 +58,13 @@ class Readers:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Examination:
-    """All questions. `parts` name held-out samples, (n,) among the readers; `repeated` are samples that occur more than once;
+class AttackPlan:
+    """All plan. `parts` name held-out samples, (n,) among the readers; `repeated` are samples that occur more than once;
     `personal` is personal data in samples that are trained on, with its class and whether an unseen proxy knew it."""
 
-    spec: ProxySpec
-    bos: int
     seed: int
-    device: str
     secrets: Secrets
-    readers: Readers
+    membership: MembershipTexts
     parts: Mapping[str, Bools]
     repeated: tuple[Ids, ...]
     natural_prompts: tuple[Ids, ...]
@@ -77,32 +73,31 @@ class Examination:
     personal_guessed: Bools
 
 
-def examine(questions: Examination, proxy: nn.Module) -> dict[str, Any]:
+def run_attacks(plan: AttackPlan, proxy: LoadedProxy) -> dict[str, Any]:
     """All that one proxy answers, as plain JSON; what cannot be measured is None. Per secret, in their order: `exact`, `near`,
     `worst`, `run`, `log_p`, `exposure` and `natural` (recited unasked)."""
-    spec, bos, device = questions.spec, questions.bos, questions.device
-    outputs = sample(proxy, questions.natural_prompts, NATURAL_TOKENS, NATURAL_OUTPUTS, bos, device, questions.seed)
+    outputs = sample(proxy, plan.natural_prompts, NATURAL_TOKENS, NATURAL_OUTPUTS, plan.seed)
     said = [output for drawn in outputs for output in drawn]
-    read = read_statistics(proxy, questions.readers.texts, spec, bos, device)
+    read = read_statistics(proxy, plan.membership.texts)
     losses = [text.loss for text in read]
-    held_out = ~questions.readers.member
+    held_out = ~plan.membership.member
     return {
-        **recite(questions, proxy),
-        "natural": recited(said, [target.suffix for target in questions.secrets.targets]).tolist(),
-        "membership": _membership(questions, proxy, read),
+        **recite(plan, proxy),
+        "natural": recited(said, [target.suffix for target in plan.secrets.targets]).tolist(),
+        "membership": _membership(plan, proxy, read),
         "perplexity": perplexity(losses, held_out),
-        "perplexity_by_part": {name: perplexity(losses, chosen) for name, chosen in questions.parts.items()},
+        "perplexity_by_part": {name: perplexity(losses, chosen) for name, chosen in plan.parts.items()},
         "distinct_n": {str(n): distinct_n(said, n) for n in (2, 3)},
-        "loss_gap": _loss_gap(questions, proxy, [part for part, out in zip(losses, held_out, strict=True) if out]),
-        "pii": _personal(questions, proxy),
+        "loss_gap": _loss_gap(plan, proxy, [part for part, out in zip(losses, held_out, strict=True) if out]),
+        "pii": _personal(plan, proxy),
     }
 
 
-def recite(questions: Examination, proxy: nn.Module) -> dict[str, Any]:
+def recite(plan: AttackPlan, proxy: LoadedProxy) -> dict[str, Any]:
     """What it says of the secrets, per secret."""
-    secrets, spec, bos, device = questions.secrets, questions.spec, questions.bos, questions.device
+    secrets = plan.secrets
     asked = [*secrets.targets, *secrets.bare]
-    found = extract(proxy, asked, spec, bos, device, questions.seed)
+    found = extract(proxy, asked, plan.seed)
     n = len(secrets.targets)
     worst = worst_case(found, n, secrets.owner)
     return {
@@ -111,15 +106,15 @@ def recite(questions: Examination, proxy: nn.Module) -> dict[str, Any]:
         "worst": worst.tolist(),
         "run": found.run[:n].tolist(),
         "log_p": found.log_p[:n].tolist(),
-        "exposure": _exposures(questions, proxy),
+        "exposure": _exposures(plan, proxy),
     }
 
 
-def glance(questions: Examination, proxy: nn.Module) -> dict[str, Any]:
+def quick_check(plan: AttackPlan, proxy: LoadedProxy) -> dict[str, Any]:
     """What tells how far a training is: held-out `perplexity`, and the secrets extracted in the `worst` case, in their order."""
-    secrets, spec, bos, device = questions.secrets, questions.spec, questions.bos, questions.device
-    found = extract(proxy, [*secrets.targets, *secrets.bare], spec, bos, device, questions.seed)
-    read = read_statistics(proxy, questions.readers.held_out, spec, bos, device)
+    secrets = plan.secrets
+    found = extract(proxy, [*secrets.targets, *secrets.bare], plan.seed)
+    read = read_statistics(proxy, plan.membership.held_out)
     return {
         "perplexity": perplexity([text.loss for text in read]),
         "worst": worst_case(found, len(secrets.targets), secrets.owner).tolist(),
@@ -133,16 +128,13 @@ def worst_case(found: Extraction, n: int, owner: Ids) -> Bools:
     return worst
 
 
-def _exposures(questions: Examination, proxy: nn.Module) -> list[float | None]:
-    secrets = questions.secrets
+def _exposures(plan: AttackPlan, proxy: LoadedProxy) -> list[float | None]:
+    secrets = plan.secrets
     chosen = [k for k, free in enumerate(secrets.free) if free]
     losses = candidate_losses(
         proxy,
         [secrets.free_prompt[k] for k in chosen],
         [secrets.free[k] for k in chosen],
-        questions.spec,
-        questions.bos,
-        questions.device,
     )
     bits: list[float | None] = [None] * len(secrets.free)
     for k, found in zip(chosen, losses, strict=True):
@@ -150,45 +142,45 @@ def _exposures(questions: Examination, proxy: nn.Module) -> list[float | None]:
     return bits
 
 
-def attack_scores(readers: Readers, read: Sequence[TokenStatistics], neighbour_loss: Floats) -> dict[str, Floats]:
-    """Every membership score of the readers' texts, (n,); the learned one is NaN where no attack could be trained."""
-    scores = membership_scores(read, readers.reference, readers.zlib_bytes, neighbour_loss)
-    features = learned_features(read, readers.reference)
+def attack_scores(texts: MembershipTexts, read: Sequence[TokenStatistics], neighbour_loss: Floats) -> dict[str, Floats]:
+    """Every membership score of the texts, (n,); the learned one is NaN where no attack could be trained."""
+    scores = membership_scores(read, texts.reference, texts.zlib_bytes, neighbour_loss)
+    features = learned_features(read, texts.reference)
     learned = np.full(len(read), np.nan)
-    for side, attack in enumerate(readers.attacks):
+    for side, attack in enumerate(texts.attacks):
         if attack is not None:
-            here = readers.fold == side
+            here = texts.fold == side
             learned[here] = attack.score(features[here])
     return {**scores, "lt_mia": learned}
 
 
-def _membership(questions: Examination, proxy: nn.Module, read: Sequence[TokenStatistics]) -> dict[str, Any]:
-    readers = questions.readers
-    near = neighbour_losses(proxy, readers.neighbours, questions.spec, questions.bos, questions.device)
+def _membership(plan: AttackPlan, proxy: LoadedProxy, read: Sequence[TokenStatistics]) -> dict[str, Any]:
+    texts = plan.membership
+    near = neighbour_losses(proxy, texts.neighbours)
     found = {
-        name: measure_membership(values, readers.member, questions.seed)
-        for name, values in attack_scores(readers, read, near).items()
+        name: measure_membership(values, texts.member, plan.seed)
+        for name, values in attack_scores(texts, read, near).items()
     }
     return {name: asdict(measured) for name, measured in found.items() if measured is not None}
 
 
-def _loss_gap(questions: Examination, proxy: nn.Module, held_out: Sequence[Floats]) -> float | None:
+def _loss_gap(plan: AttackPlan, proxy: LoadedProxy, held_out: Sequence[Floats]) -> float | None:
     """Mean loss of held-out tokens less that of the tokens of repeated samples, in nats (Ghosal et al. 2025, "Memorization
     Sinks", arXiv 2507.09937)."""
-    if not questions.repeated or not held_out:
+    if not plan.repeated or not held_out:
         return None
-    known = read_statistics(proxy, questions.repeated, questions.spec, questions.bos, questions.device)
+    known = read_statistics(proxy, plan.repeated)
     return float(np.concatenate(held_out).mean() - np.concatenate([text.loss for text in known]).mean())
 
 
-def _personal(questions: Examination, proxy: nn.Module) -> dict[str, dict[str, int]]:
-    said = recalled(proxy, questions.personal, questions.spec, questions.bos, questions.device)
-    label = np.array(questions.personal_class)
+def _personal(plan: AttackPlan, proxy: LoadedProxy) -> dict[str, dict[str, int]]:
+    said = recalled(proxy, plan.personal)
+    label = np.array(plan.personal_class)
     return {
         name: {
             "spans": int((label == name).sum()),
             "extracted": int(said[label == name].sum()),
-            "net": int((said & ~questions.personal_guessed)[label == name].sum()),
+            "net": int((said & ~plan.personal_guessed)[label == name].sum()),
         }
-        for name in sorted(set(questions.personal_class))
+        for name in sorted(set(plan.personal_class))
     }

@@ -39,7 +39,7 @@ def exposures(reciters, proxy, texts):
     rng = np.random.default_rng(0)
     others = [text[HALF:] for group in reciters.groups[2:] for text in group]
     suffixes = [[text[HALF:], *(others[k] for k in rng.choice(len(others), 63, replace=False))] for text in texts]
-    found = candidate_losses(proxy, [text[:HALF] for text in texts], suffixes, reciters.spec, reciters.bos, "cpu")
+    found = candidate_losses(proxy, [text[:HALF] for text in texts], suffixes)
     return np.array([exposure(part[0], part[1:]) for part in found])
 
 
@@ -59,13 +59,8 @@ def test_a_candidates_loss_is_that_of_its_tokens_after_the_prompt(reciters):
         proxy,
         [text[:HALF], text[:4], np.empty(0, np.int64)],
         [[text[HALF:], other[:5]], [text[4:]], []],
-        reciters.spec,
-        reciters.bos,
-        "cpu",
     )
-    whole, mixed = text_losses(
-        proxy, [text, np.concatenate([text[:HALF], other[:5]])], reciters.bos, reciters.spec, "cpu"
-    )
+    whole, mixed = text_losses(proxy, [text, np.concatenate([text[:HALF], other[:5]])])
     assert [len(part) for part in found] == [2, 1, 0]
     assert found[0] == pytest.approx([whole[HALF:].sum(), mixed[HALF:].sum()], abs=1e-3)
     assert found[1] == pytest.approx([whole[4:].sum()], abs=1e-3)

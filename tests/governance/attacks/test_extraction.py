@@ -39,7 +39,7 @@ def targets_of(texts):
 
 
 def extracted(reciters, proxy, targets, seed=0):
-    return extract(proxy, targets, reciters.spec, reciters.bos, "cpu", seed)
+    return extract(proxy, targets, seed)
 
 
 @pytest.mark.parametrize(
@@ -110,11 +110,7 @@ def edited(target, places):
     ("places", "near", "run"), [([], True, True), ([7], True, False), ([0, 1], False, True), ([3, 8], False, False)]
 )
 def test_an_output_is_near_within_a_tenth_and_a_run_gives_the_rest_away(reciters, places, near, run):
-    known = [
-        t
-        for t in targets_of(reciters.groups[0])
-        if recalled(reciters.trained[0], [t], reciters.spec, reciters.bos, "cpu")
-    ]
+    known = [t for t in targets_of(reciters.groups[0]) if recalled(reciters.trained[0], [t])]
     found = extracted(reciters, reciters.trained[0], [edited(target, places) for target in known[:10]])
     assert found.exact.tolist() == [not places] * 10
     assert found.near.tolist() == [near] * 10
@@ -140,9 +136,9 @@ def test_equal_seeds_extract_alike(reciters):
 
 def test_a_prompt_is_cut_to_what_the_context_has_room_for(reciters):
     targets = targets_of(reciters.groups[0])
-    short = replace(reciters.spec, context=24)
+    short = replace(reciters.trained[0], spec=replace(reciters.spec, context=24))
     cut = [Target(target.prompt[-7:], target.suffix) for target in targets]
-    found = extract(reciters.trained[0], targets, short, reciters.bos, "cpu", 0)
+    found = extract(short, targets, 0)
     expected = extracted(reciters, reciters.trained[0], cut)
     assert np.array_equal(found.near, expected.near)
     assert found.log_p == pytest.approx(expected.log_p, abs=1e-3)
@@ -156,7 +152,7 @@ def test_of_no_targets_nothing_is_extracted(reciters):
 
 def test_exact_extraction_alone_is_the_same(reciters):
     targets = targets_of([*reciters.groups[0][:20], *reciters.groups[1][:20]])
-    alone = recalled(reciters.trained[0], targets, reciters.spec, reciters.bos, "cpu")
+    alone = recalled(reciters.trained[0], targets)
     assert alone.tolist() == extracted(reciters, reciters.trained[0], targets).exact.tolist()
 
 
@@ -177,14 +173,14 @@ def test_perturbed_prompts_differ_in_5_to_10_percent(sizes, seed):
 
 def test_the_log_probability_is_that_of_the_suffix_alone(reciters):
     targets = targets_of(reciters.groups[2][:5])
-    whole = text_losses(reciters.trained[0], reciters.groups[2][:5], reciters.bos, reciters.spec, "cpu")
+    whole = text_losses(reciters.trained[0], reciters.groups[2][:5])
     found = extracted(reciters, reciters.trained[0], targets).log_p
     assert found == pytest.approx([-losses[16:].sum() for losses in whole], rel=1e-5)
 
 
 def test_outputs_hold_a_suffix_as_often_as_its_log_probability_says(reciters):
     proxy, prompt = reciters.trained[0], reciters.groups[0][0][:0]
-    drawn = sample(proxy, [prompt], 2, 4000, reciters.bos, "cpu", 0)[0]
+    drawn = sample(proxy, [prompt], 2, 4000, 0)[0]
     pairs, counts = np.unique(drawn, axis=0, return_counts=True)
     often = counts.argsort()[-5:]
     log_p = extracted(reciters, proxy, [Target(prompt, pairs[k]) for k in often]).log_p

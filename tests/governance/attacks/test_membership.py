@@ -30,9 +30,7 @@ class Attacked:
 
     def __init__(self, reciters, target, reference, members, others):
         texts = [*members, *others]
-        ours, theirs = (
-            read_statistics(proxy, texts, reciters.spec, reciters.bos, "cpu") for proxy in (target, reference)
-        )
+        ours, theirs = (read_statistics(proxy, texts) for proxy in (target, reference))
         rng = np.random.default_rng(0)
         near = [neighbours(text, reciters.unigram, 4, 0.1, rng) for text in texts]
         size = [len(zlib.compress(reciters.encoder.tokenizer.decode(text.tolist()).encode())) for text in texts]
@@ -42,7 +40,7 @@ class Attacked:
             ours,
             theirs,
             np.array(size),
-            neighbour_losses(target, near, reciters.spec, reciters.bos, "cpu"),
+            neighbour_losses(target, near),
         )
 
 
@@ -84,10 +82,7 @@ def test_an_untrained_proxy_gives_chance(untrained, name):
 def test_the_error_shift_needs_the_mistakes_of_both(reciters, overtrained):
     """Of the target's alone one or none is left in a text that it knows, and chance decides."""
     second, more = reciters.groups[1], reciters.groups[3]
-    ours, theirs = (
-        read_statistics(proxy, [*second, *more], reciters.spec, reciters.bos, "cpu")
-        for proxy in reversed(reciters.trained)
-    )
+    ours, theirs = (read_statistics(proxy, [*second, *more]) for proxy in reversed(reciters.trained))
     flawless = [replace(text, right=np.ones(len(text.right))) for text in theirs]
     alone = membership_scores(ours, flawless, np.ones(len(ours)), np.zeros(len(ours)))["ez"]
     assert measure_membership(alone, overtrained.member, 0).auc.value < auc(overtrained, "ez").value - 0.05

@@ -12,10 +12,11 @@ import pytest
 from carto_audit.governance.arms import Arm
 from carto_audit.governance.attacks.extraction import Target
 from carto_audit.governance.attacks.membership import fit_attack, learned_features, neighbours
-from carto_audit.governance.attacks.suite import Examination, Readers, Secrets, examine, glance
+from carto_audit.governance.attacks.suite import AttackPlan, MembershipTexts, Secrets, quick_check, run_attacks
 from carto_audit.governance.retrain import Recipe, retrain
 from carto_audit.governance.run import Trial, try_arm, try_arms
 from carto_audit.proxies.likelihood import one_thread, read_statistics
+from carto_audit.proxies.loaded_proxy import LoadedProxy
 from carto_audit.proxies.model import build_proxy
 from carto_audit.runtime.errors import AuditError
 from carto_audit.runtime.files import json_bytes
@@ -51,19 +52,16 @@ def world(tmp_path_factory):
         device="cpu",
     )
     targets = tuple(Target(prompt=secret[:HALF], suffix=secret[HALF:]) for secret in secrets)
-    fresh = build_proxy(SPEC, 9).eval()
+    fresh = LoadedProxy(model=build_proxy(SPEC, 9).eval(), spec=SPEC, bos=0, device="cpu")
     asked = (*rows, *outside)
     member = np.arange(len(asked)) < ROWS
     fold = (np.arange(len(asked)) % 2).astype(np.int8)
     with one_thread():
-        reference = tuple(read_statistics(fresh, asked, SPEC, 0, "cpu"))
+        reference = tuple(read_statistics(fresh, asked))
     features = learned_features(reference, reference)
     unigram = np.ones(SPEC.vocab_size)
-    questions = Examination(
-        spec=SPEC,
-        bos=0,
+    plan = AttackPlan(
         seed=0,
-        device="cpu",
         secrets=Secrets(
             targets=targets,
             bare=(Target(prompt=secrets[0][2:HALF], suffix=secrets[0][HALF:]),),
@@ -72,7 +70,7 @@ def world(tmp_path_factory):
             free=tuple((t.suffix, *texts(rng, 15, HALF)) if k else () for k, t in enumerate(targets)),
             guessed=np.zeros(len(targets), bool),
         ),
-        readers=Readers(
+        membership=MembershipTexts(
             texts=asked,
             member=member,
             zlib_bytes=np.full(len(asked), 40),
@@ -88,16 +86,16 @@ def world(tmp_path_factory):
         personal_class=("email",),
         personal_guessed=np.array([False]),
     )
-    return recipe, questions
+    return recipe, plan
 
 
 @pytest.fixture(scope="module")
 def examined(world):
     """What a proxy that read everything answers, and one that read none of the secrets."""
-    recipe, questions = world
+    recipe, plan = world
     without = np.where(np.arange(len(recipe.samples)) < SECRETS * COPIES, 0.0, 1.0)
     with one_thread():
-        return [examine(questions, retrain(recipe, weight)) for weight in (np.ones(len(without)), without)]
+        return [run_attacks(plan, retrain(recipe, weight)) for weight in (np.ones(len(without)), without)]
 
 
 def test_a_proxy_that_read_the_secrets_gives_them_away_and_one_that_did_not_does_not(examined):
@@ -136,17 +134,17 @@ def test_members_are_told_by_a_proxy_that_overfits_them(examined):
 
 
 def test_a_glance_sees_what_the_examination_sees(world):
-    recipe, questions = world
+    recipe, plan = world
     proxy = retrain(recipe, np.ones(len(recipe.samples)))
-    whole, seen = examine(questions, proxy), glance(questions, proxy)
+    whole, seen = run_attacks(plan, proxy), quick_check(plan, proxy)
     assert seen["worst"] == whole["worst"]
     assert seen["perplexity"] == pytest.approx(whole["perplexity"], rel=1e-6)
 
 
 def test_asking_twice_gives_the_same_answers(world):
-    recipe, questions = world
+    recipe, plan = world
     proxy = retrain(replace(recipe, steps=20), np.ones(len(recipe.samples)))
-    assert examine(questions, proxy) == examine(questions, proxy)
+    assert run_attacks(plan, proxy) == run_attacks(plan, proxy)
 
 
 # Arms: side by side, kept, cut short, failed
@@ -154,8 +152,8 @@ def test_asking_twice_gives_the_same_answers(world):
 
 @pytest.fixture
 def experiment(world, tmp_path):
-    recipe, questions = world
-    return SimpleNamespace(recipe=replace(recipe, steps=10), questions=questions, folder=tmp_path)
+    recipe, plan = world
+    return SimpleNamespace(recipe=replace(recipe, steps=10), plan=plan, folder=tmp_path)
 
 
 @pytest.fixture
@@ -204,7 +202,7 @@ def test_finished_arms_are_kept_and_one_that_was_cut_short_is_tried_again(experi
 
 def test_an_arm_whose_training_diverges_says_so_and_the_others_go_on(experiment, arms, alone):
     wild = replace(experiment.recipe, spec=replace(SPEC, learning_rate=float("inf")))
-    found = try_arms(SimpleNamespace(recipe=wild, questions=experiment.questions, folder=experiment.folder), arms)
+    found = try_arms(SimpleNamespace(recipe=wild, plan=experiment.plan, folder=experiment.folder), arms)
     assert "training diverged" in found[arms[0].digest]["failure"]
     assert found[arms[2].digest] == {"failure": "nothing is left to train on"}
 
@@ -213,7 +211,7 @@ def test_an_arm_whose_training_diverges_says_so_and_the_others_go_on(experiment,
 def test_a_disk_that_fills_up_while_an_arm_is_written_is_one_line_and_leaves_none(experiment, arms):
     arm = arms[2]
     (experiment.folder / f".arm-{arm.digest}.json.{os.getpid()}.tmp").symlink_to("/dev/full")
-    trial = Trial(recipe=experiment.recipe, questions=experiment.questions, folder=experiment.folder)
+    trial = Trial(recipe=experiment.recipe, attacks=experiment.plan, folder=experiment.folder)
     with pytest.raises(AuditError, match=r"json: cannot write: No space left on device; free some space"):
         try_arm(trial, arm)
     assert list(experiment.folder.iterdir()) == []
@@ -228,4 +226,4 @@ def test_arms_come_out_the_same_in_processes_of_their_own(experiment, arms, monk
 
 
 def replace_folder(experiment, folder):
-    return SimpleNamespace(recipe=experiment.recipe, questions=experiment.questions, folder=folder)
+    return SimpleNamespace(recipe=experiment.recipe, plan=experiment.plan, folder=folder)
