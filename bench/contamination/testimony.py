@@ -21,7 +21,8 @@ import pyarrow.parquet as pq
 from carto_audit.benchmarks.items import read_benchmark
 from carto_audit.pipeline import run as auditing
 from carto_audit.pipeline.item_recall_table import MEASURED, Item, Summary, summarize, wordings
-from carto_audit.pipeline.result import Audit, AuditOptions
+from carto_audit.pipeline.options import AuditOptions
+from carto_audit.pipeline.result import AuditResult
 from carto_audit.policy.model import load_policy
 
 DATA = Path(__file__).resolve().parents[3] / "shared/data"
@@ -53,7 +54,7 @@ def planted(items: Sequence[dict[str, Any]], doses: Sequence[int], hosts: Sequen
     return rows
 
 
-def audit_planted(folder: Path) -> tuple[Audit, dict[str, np.ndarray]]:
+def audit_planted(folder: Path) -> tuple[AuditResult, dict[str, np.ndarray]]:
     """The audit, and what the items show that are not in its batch."""
     rng = np.random.default_rng(0)
     hosts, rows = ordinary(rng)

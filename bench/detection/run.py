@@ -27,7 +27,8 @@ from carto_audit.cartography.detection_power import Power, measure_detection
 from carto_audit.cartography.thresholds import QUADRANTS
 from carto_audit.controls.controls import Controls
 from carto_audit.pipeline import run as auditing
-from carto_audit.pipeline.result import Audit, AuditOptions
+from carto_audit.pipeline.options import AuditOptions
+from carto_audit.pipeline.result import AuditResult
 from carto_audit.policy.model import load_policy
 
 HERE = Path(__file__).resolve().parent
@@ -35,7 +36,7 @@ BENCHMARK = CORPORA.parent / "benchmarks/gsm8k_test.parquet"
 PLANTED_TOKENS, CLEAN_TOKENS = 120_000, 200_000
 
 
-def run_audit(texts: list[str], policy: str, seed: int, **options: Any) -> Audit:
+def run_audit(texts: list[str], policy: str, seed: int, **options: Any) -> AuditResult:
     """An ordinary audit of some texts."""
     with tempfile.TemporaryDirectory() as name:
         path = Path(name) / "batch.parquet"
@@ -79,7 +80,7 @@ def planted(
     }
 
 
-def canary_power(audit: Audit, rows: list[Row]) -> dict[str, Any]:
+def canary_power(audit: AuditResult, rows: list[Row]) -> dict[str, Any]:
     """The power of every score that the audit computed, for the canaries instead of its controls."""
     canary = np.array([row.kind in KINDS for row in rows])
     group = audit.run.kinship.group[: len(rows)]

@@ -23,7 +23,7 @@ from carto_audit.governance.arms import Plan
 from carto_audit.governance.facts import redteam_facts
 from carto_audit.governance.report.page import render_redteam
 from carto_audit.governance.run import Settings, run_redteam
-from carto_audit.pipeline.result import AuditOptions
+from carto_audit.pipeline.options import AuditOptions
 from carto_audit.policy.model import load_policy
 from carto_audit.report.formats.terminal import RichProgress, open_console
 from carto_audit.runtime.files import write_json, write_text

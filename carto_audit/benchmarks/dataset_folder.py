@@ -9,7 +9,7 @@ from typing import Any
 from ruamel.yaml import YAML
 
 from carto_audit.data.readers import format_of
-from carto_audit.runtime.errors import AuditError
+from carto_audit.runtime.errors import AuditError, option
 from carto_audit.runtime.strict_model import nearest
 from carto_audit.text.untrusted import safe_inline
 
@@ -38,11 +38,11 @@ def split_files(folder: Path, config: str | None, split: str) -> tuple[str, list
     configs = {name: splits for name, splits in configs.items() if any(splits.values())}
     if not configs:
         raise AuditError(f"{shown}: no parquet, jsonl, csv or arrow file in this folder")
-    chosen = _one(configs, config, shown, "configuration", "--config")
+    chosen = _one(configs, config, shown, "configuration", option("config"))
     splits = configs[chosen]
     if split not in splits and list(splits) == [""]:
         return chosen, splits[""]  # files that say nothing of splits
-    part = _one(splits, split, shown, "split", "--split")
+    part = _one(splits, split, shown, "split", option("split"))
     return f"{chosen}/{part}" if chosen else part, splits[part]
 
 

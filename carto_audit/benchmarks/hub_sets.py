@@ -8,7 +8,7 @@ from typing import Any
 
 from carto_audit.benchmarks.column_mappings import ColumnMapping
 from carto_audit.benchmarks.items import SPLIT, Benchmark, make_benchmark
-from carto_audit.runtime.errors import AuditError
+from carto_audit.runtime.errors import AuditError, option
 from carto_audit.runtime.hub import BROKEN_OFF, COMMIT, PREFIX, TIMEOUT, HubName, diagnose
 from carto_audit.runtime.progress import SILENT, Progress
 from carto_audit.text.untrusted import safe_inline
@@ -112,4 +112,4 @@ def _explain(error: Exception, wanted: HubName) -> str:
         return f"the hub answers {status}; try again later, or download the files and name them"
     if names & BROKEN_OFF:
         return f"the hub does not answer, or breaks off ({detail}); check the network and HF_ENDPOINT"
-    return f"cannot read it: {detail}; check --config and --split"
+    return f"cannot read it: {detail}; check {option('config')} and {option('split')}"

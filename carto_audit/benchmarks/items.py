@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from carto_audit.benchmarks.column_mappings import ColumnMapping, Item, Row, fold_columns, recognize
 from carto_audit.benchmarks.dataset_folder import split_files
 from carto_audit.data.readers import format_of
-from carto_audit.runtime.errors import AuditError, UsageError
+from carto_audit.runtime.errors import AuditError, UsageError, option
 from carto_audit.runtime.files import file_sha256
 from carto_audit.text.untrusted import safe_inline
 
@@ -119,7 +119,7 @@ def make_benchmark(
         items = [chosen.read(row) for row in rows]
     except (TypeError, ValueError, AttributeError, KeyError, IndexError) as error:
         detail = safe_inline(str(error), 120)
-        way_out = "name its columns with --map question=COLUMN"
+        way_out = f"name its columns with {option('map', 'question=COLUMN')}"
         looks = f'does not look like "{safe_inline(chosen.name, 60)}"'
         raise AuditError(f"{shown}: {looks} ({detail}); {way_out}") from error
     if not any(item["question"].strip() for item in items):
@@ -158,7 +158,7 @@ def _choose(rows: Sequence[Row], mapping: ColumnMapping | None, shown: str) -> t
     if found := recognize(dict.fromkeys(name for row in folded for name in row), folded[0]):
         return found, folded
     raise AuditError(
-        f'{shown}: no "question" column in this benchmark; it has: {known}; name one with --map question=COLUMN'
+        f'{shown}: no "question" column in this benchmark; it has: {known}; name one with {option("map", "question=COLUMN")}'
     )
 
 

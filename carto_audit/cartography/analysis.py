@@ -1,6 +1,6 @@
 """Analysis: what the losses of one or several runs show: scores, how well they see, the map, and why samples are flagged."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
@@ -85,37 +85,54 @@ class LossAnalysis:
         return _quadrant(self.datamap, len(self.scores.difficulty))
 
 
-def analyze_losses(
-    runs: Iterable[tuple[Trace, TokenLosses]], samples: TracedSamples, settings: AnalysisSettings, seed: int
-) -> LossAnalysis:
-    """Scores everything, averaged over the `runs`, measures how well that tells controls from samples without kin, and
-    draws the map. Only one run's losses and their mean are held at a time."""
-    scores: Scores | None = None
-    trace: Trace | None = None
-    tokens: TokenLosses | None = None
-    baselines: dict[str, Floats] = {}
-    flagged: list[NDArray[np.bool_]] = []
-    sweep: tuple[DeltaStep, ...] = ()
-    for number, (fresh_trace, fresh_tokens) in enumerate(runs, start=1):
-        fresh = score(fresh_trace, fresh_tokens, settings.epsilon, settings.burn_in_share)
-        burn_in = burn_in_epochs(fresh_trace.epochs, settings.burn_in_share)
-        found = trace_baselines(fresh_trace, burn_in)
-        flagged.append(_flagged(_draw(fresh, samples, settings), len(samples.n_tokens)))
-        sweep = sweep or delta_sweep(fresh_trace)
-        baselines = {name: running_mean(baselines.get(name), values, number) for name, values in found.items()}
-        scores = add_run(scores, fresh, number)
-        trace, tokens = add_trace(trace, fresh_trace, number), add_losses(tokens, fresh_tokens, number)
-    assert scores is not None  # there is always a run
-    assert trace is not None
-    assert tokens is not None
-    if len(flagged) > 1:
-        scores = with_spans_of(scores, tokens)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AveragedRuns:
+    """The means over `number` runs: scores and baselines of everything that was traced, the losses themselves. `flagged` is what
+    each run by itself would flag, (N,); `sweep` is of the first."""
+
+    number: int
+    scores: Scores
+    baselines: dict[str, Floats]
+    flagged: tuple[NDArray[np.bool_], ...]
+    sweep: tuple[DeltaStep, ...]
+    trace: Trace
+    token_losses: TokenLosses
+
+
+def average_run(
+    before: AveragedRuns | None,
+    trace: Trace,
+    token_losses: TokenLosses,
+    samples: TracedSamples,
+    settings: AnalysisSettings,
+) -> AveragedRuns:
+    """The means with one more run in them, scored by itself first; `before` None for the first. Only one run's losses and
+    their mean are held at a time."""
+    number = before.number + 1 if before else 1
+    fresh = score(trace, token_losses, settings.epsilon, settings.burn_in_share)
+    found = trace_baselines(trace, burn_in_epochs(trace.epochs, settings.burn_in_share))
+    flagged = _flagged(_draw(fresh, samples, settings), len(samples.n_tokens))
+    known = before.baselines if before else {}
+    return AveragedRuns(
+        number=number,
+        scores=add_run(before.scores if before else None, fresh, number),
+        baselines={name: running_mean(known.get(name), values, number) for name, values in found.items()},
+        flagged=(*(before.flagged if before else ()), flagged),
+        sweep=before.sweep if before else delta_sweep(trace),
+        trace=add_trace(before.trace if before else None, trace, number),
+        token_losses=add_losses(before.token_losses if before else None, token_losses, number),
+    )
+
+
+def analyze_losses(runs: AveragedRuns, samples: TracedSamples, settings: AnalysisSettings, seed: int) -> LossAnalysis:
+    """Measures how well the scores tell controls from samples without kin, and draws the map."""
+    scores = with_spans_of(runs.scores, runs.token_losses) if runs.number > 1 else runs.scores
     batch, _, planted = samples.parts(scores)
     datamap = _draw(scores, samples, settings)
     quadrant = _quadrant(datamap, len(samples.n_tokens))
     mappable = int(samples.n_tokens[samples.usable].sum())
     ruler = control_ruler(planted.memorization(settings.score), samples.controls)
-    judged = {name: samples.without_reference(x) for name, x in {**scores.selectable(), **baselines}.items()}
+    judged = {name: samples.without_reference(x) for name, x in {**scores.selectable(), **runs.baselines}.items()}
     counts = _counts(samples, trained=np.isfinite(batch.difficulty))
     return LossAnalysis(
         scores=batch,
@@ -128,10 +145,10 @@ def analyze_losses(
         reasons=give_reasons(
             batch, settings.score, np.isin(quadrant, MEMORIZED), samples.duplicates.cluster_size, ruler
         ),
-        sweep=sweep,
-        agreement=_agreement(flagged),
-        trace=trace,
-        token_losses=tokens,
+        sweep=runs.sweep,
+        agreement=_agreement(runs.flagged),
+        trace=runs.trace,
+        token_losses=runs.token_losses,
     )
 
 

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from carto_audit.artifacts.audit_record import Record
     from carto_audit.artifacts.redteam_record import RedteamRecord
     from carto_audit.benchmarks.registry import Registry
-    from carto_audit.pipeline.result import Audit
+    from carto_audit.pipeline.result import AuditResult
 
 WORK_FOLDER = ".work"
 """Inside the audit's folder: what a killed run needs to continue. Removed when the audit is complete."""
@@ -92,7 +92,7 @@ cli.add_command(completion)
 )
 @click.option("--reference", metavar="FILE", help="Trusted text that a policy may measure the batch against.")
 @click.option(
-    "--baseline", type=click.Path(path_type=Path), metavar="AUDIT_DIR", help="Audit of the last accepted batch."
+    "--baseline", type=click.Path(path_type=Path), metavar="AUDIT_DIR", help="AuditResult of the last accepted batch."
 )
 @click.option(
     "--redteam", type=click.Path(path_type=Path), metavar="FILE|FOLDER", help="What a red team measured on this batch."
@@ -122,7 +122,7 @@ def ingest(
     quiet: bool,
     **run: Any,
 ) -> int:
-    """Audit a batch and exit by the verdict.
+    """AuditResult a batch and exit by the verdict.
 
     BATCH is one or more Parquet, JSONL (plain, .gz, .zst), CSV or Arrow files, folders or globs of them.
 
@@ -218,7 +218,7 @@ def _audit(
     *,
     excerpts: str = "redacted",
     quiet: bool = False,
-) -> "Audit":
+) -> "AuditResult":
     """Runs an audit, writes its files, removes its work folder and shows the summary."""
     from carto_audit.pipeline.outputs import open_folder
     from carto_audit.report.formats.terminal import RichProgress, open_console
@@ -245,11 +245,11 @@ def _run(
     redteam: "RedteamRecord | None",
     progress: Progress,
     excerpts: str,
-) -> tuple["Audit", dict[str, Any]]:
+) -> tuple["AuditResult", dict[str, Any]]:
     from carto_audit.data.batch import read_texts
     from carto_audit.pipeline.facts import report_facts, wanted_texts
+    from carto_audit.pipeline.options import AuditOptions
     from carto_audit.pipeline.outputs import write_outputs
-    from carto_audit.pipeline.result import AuditOptions
     from carto_audit.pipeline.run import run_audit
     from carto_audit.runtime.resume import remove_runs
 
@@ -334,7 +334,7 @@ def run(command: Callable[[], Any]) -> int:
         click.echo("Interrupted. Run the same command again to continue where it stopped.", err=True)
         return ExitCode.INTERRUPTED
     except CartoError as error:
-        click.echo(f"Error: {error}", err=True)
+        click.echo(f"Error: {error.for_command_line()}", err=True)
         return error.exit_code
     except OSError as error:
         where = safe_inline(str(error.filename or ""), 160)

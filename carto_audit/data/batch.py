@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from carto_audit.data import readers as shards
-from carto_audit.runtime.errors import AuditError, UsageError
+from carto_audit.runtime.errors import AuditError, UsageError, option
 from carto_audit.runtime.files import file_sha256
 from carto_audit.runtime.progress import SILENT, Progress
 from carto_audit.text.untrusted import safe_inline
@@ -216,7 +216,9 @@ def _guess_text_column(path: Path, columns: dict[str, pa.DataType]) -> str:
     if len(textual) == 1:
         return textual[0]
     known = ", ".join(safe_inline(c, 40) for c in list(columns)[:12])
-    raise UsageError(f"{shards.name_of(path)}: no text column found; name one with --text-column; it has: {known}")
+    raise UsageError(
+        f"{shards.name_of(path)}: no text column found; name one with {option('text_column')}; it has: {known}"
+    )
 
 
 def _holds_text(kind: pa.DataType) -> bool:
@@ -282,7 +284,7 @@ def _given_ids(parts: list[_Rows]) -> pa.LargeStringArray:
 def _check_ids(ids: pa.LargeStringArray, column: str) -> None:
     if ids.null_count:
         raise AuditError(
-            f'column "{safe_inline(column, 40)}": {ids.null_count} rows have no id; drop --id-column or fill them'
+            f'column "{safe_inline(column, 40)}": {ids.null_count} rows have no id; drop {option("id_column")} or fill them'
         )
     if pc.count_distinct(ids).as_py() != len(ids):
         counted = pc.value_counts(ids)
@@ -290,7 +292,7 @@ def _check_ids(ids: pa.LargeStringArray, column: str) -> None:
         example = safe_inline(str(repeated.field("values")[0]), 60)
         raise AuditError(
             f'column "{safe_inline(column, 40)}": {len(repeated)} ids repeat, for example "{example}"; '
-            "an id must name one row; drop --id-column to number the rows"
+            f"an id must name one row; drop {option('id_column')} to number the rows"
         )
 
 

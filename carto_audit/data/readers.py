@@ -14,7 +14,7 @@ import pyarrow.csv as pa_csv
 import pyarrow.ipc as pa_ipc
 import pyarrow.parquet as pq
 
-from carto_audit.runtime.errors import AuditError, UsageError
+from carto_audit.runtime.errors import AuditError, UsageError, option
 from carto_audit.text.untrusted import safe_inline
 
 ROWS_PER_READ = 1024
@@ -166,7 +166,9 @@ def _as_ids(path: Path, name: str, column: pa.Array) -> pa.LargeStringArray:
     except pa.ArrowException as error:
         where = f'{name_of(path)}: column "{safe_inline(name, 40)}"'
         detail = safe_inline(str(error), 120)
-        raise AuditError(f"{where}: cannot serve as ids ({detail}); drop --id-column or name another") from error
+        raise AuditError(
+            f"{where}: cannot serve as ids ({detail}); drop {option('id_column')} or name another"
+        ) from error
 
 
 def _parquet_batches(path: Path, columns: list[str]) -> Iterator[pa.RecordBatch]:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from carto_audit.policy.metrics import METRICS
 from carto_audit.policy.model import Policy
-from carto_audit.runtime.errors import UsageError
+from carto_audit.runtime.errors import UsageError, option
 from carto_audit.runtime.strict_model import nearest
 from carto_audit.text.untrusted import safe_inline
 
@@ -19,7 +19,7 @@ def demanded_names(policy: Policy, listed: Collection[str] | None, registry: Pat
         wanted = f'{where}the policy "{policy.name}" demands the benchmark "{name}"'
         if listed is None:
             raise UsageError(
-                f"{wanted}, and there is no benchmarks.yaml here; list it there, or say where with --registry"
+                f"{wanted}, and there is no benchmarks.yaml here; list it there, or say where with {option('registry')}"
             )
         if name not in listed:
             shown, known = safe_inline(str(registry), 160), nearest(name, listed)

@@ -20,7 +20,7 @@ from carto_audit.governance.attacks.membership import Attack, fit_attack, learne
 from carto_audit.governance.attacks.suite import AttackPlan, MembershipTexts, Secrets, worst_case
 from carto_audit.governance.attacks.utility import rare_tail
 from carto_audit.governance.canaries import LEAKING_DOSE, Canaries, Canary
-from carto_audit.pipeline.result import Audit
+from carto_audit.pipeline.result import AuditResult
 from carto_audit.proxies.likelihood import read_statistics
 from carto_audit.proxies.loaded_proxy import LoadedProxy
 from carto_audit.proxies.model import ProxySpec
@@ -47,7 +47,7 @@ class AttackPlanner:
     """Writes the plan. `store` holds the rows of the audited batch, then the held-out samples; proxy `side` of the
     audit never read a row of that fold, and no held-out sample."""
 
-    audit: Audit
+    audit: AuditResult
     choice: ProxyChoice
     store: TokenStore
     proxies: tuple[LoadedProxy, ...]

@@ -9,7 +9,7 @@ import numpy as np
 from carto_audit.controls.controls import cells_of
 
 if TYPE_CHECKING:
-    from carto_audit.pipeline.result import Audit
+    from carto_audit.pipeline.result import AuditResult
 
 FEW_SECRETS = 5
 """Per kind and form at the dose that policies demand power at; with fewer, intervals are wide."""
@@ -23,7 +23,7 @@ ENOUGH_TOKENS = 400_000
 LARGER_PRESET = {"nano": "small", "small": "base"}
 
 
-def detection_facts(audit: "Audit") -> dict[str, Any]:
+def detection_facts(audit: "AuditResult") -> dict[str, Any]:
     """The `detection` block of `report.json`."""
     table = {
         score: {
@@ -49,7 +49,7 @@ def detection_facts(audit: "Audit") -> dict[str, Any]:
     }
 
 
-def _above_line(audit: "Audit") -> dict[str, float]:
+def _above_line(audit: "AuditResult") -> dict[str, float]:
     """The share of planted copies above the map's memorization threshold, by dose."""
     if audit.analysis.datamap is None:
         return {}
@@ -58,7 +58,7 @@ def _above_line(audit: "Audit") -> dict[str, float]:
     return {str(dose): float((score[doses == dose] > line).mean()) for dose in np.unique(doses[doses > 0])}
 
 
-def _remedies(audit: "Audit") -> list[str]:
+def _remedies(audit: "AuditResult") -> list[str]:
     """What would give this audit more power; empty unless a rule found it too weak or could not measure it."""
     blind = {"underpowered", "not_measured"}
     wanted = [f.metric for f in audit.verdict.findings if f.outcome in blind and f.metric.startswith("detection.")]
@@ -81,7 +81,7 @@ def _remedies(audit: "Audit") -> list[str]:
     return remedies
 
 
-def _detection_warnings(audit: "Audit") -> Iterator[str]:
+def _detection_warnings(audit: "AuditResult") -> Iterator[str]:
     controls, kinship = audit.controls, audit.run.kinship
     planted = controls.dose > 0
     if not planted.any():

@@ -21,7 +21,7 @@ from carto_audit.pipeline.item_recall_table import figures_by_item, sum_up
 from carto_audit.text.redaction import Excerpts, excerpt, heat_strip
 
 if TYPE_CHECKING:
-    from carto_audit.pipeline.result import Audit
+    from carto_audit.pipeline.result import AuditResult
 
 MOST_ROWS = 50
 """Matches that the report shows; the Parquet files hold all."""
@@ -33,7 +33,7 @@ MOST_EXAMPLES = 10
 Texts = Mapping[int, str]
 
 
-def shown_matches(audit: "Audit") -> pa.Table | None:
+def shown_matches(audit: "AuditResult") -> pa.Table | None:
     """The matches of the report's table: confirmed ones first, then by containment."""
     if audit.contamination is None:
         return None
@@ -43,14 +43,14 @@ def shown_matches(audit: "Audit") -> pa.Table | None:
     return audit.contamination.matches.take(pa.array(np.lexsort((-containment, tier))[:MOST_ROWS]))
 
 
-def wanted_texts(audit: "Audit") -> list[int]:
+def wanted_texts(audit: "AuditResult") -> list[int]:
     """Sample indices whose text the report quotes."""
     matches = shown_matches(audit)
     quoted = [quote.sample for quote in audit.boilerplate]
     return audit.riskiest + quoted + ([] if matches is None else matches["sample"].to_pylist())
 
 
-def report_facts(audit: "Audit", texts: Texts, excerpts: Excerpts = "redacted") -> dict[str, Any]:
+def report_facts(audit: "AuditResult", texts: Texts, excerpts: Excerpts = "redacted") -> dict[str, Any]:
     """The whole `report.json`. `texts` holds the samples that `wanted_texts` names; they are redacted here, unless
     `excerpts` asks for none or for all of them."""
     facts: dict[str, Any] = _finite(
@@ -98,7 +98,7 @@ def _finite(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def _batch(audit: "Audit") -> dict[str, Any]:
+def _batch(audit: "AuditResult") -> dict[str, Any]:
     batch = audit.batch
     return {
         "paths": [path.name for path in batch.paths],
@@ -124,7 +124,7 @@ def _batch(audit: "Audit") -> dict[str, Any]:
     }
 
 
-def _run(audit: "Audit", texts: Texts, excerpts: Excerpts) -> dict[str, Any]:
+def _run(audit: "AuditResult", texts: Texts, excerpts: Excerpts) -> dict[str, Any]:
     run, options = audit.run, audit.run.options
     severed = run.kinship.severed[: len(audit.batch)]
     return {
@@ -168,7 +168,7 @@ def _run(audit: "Audit", texts: Texts, excerpts: Excerpts) -> dict[str, Any]:
     }
 
 
-def _map(audit: "Audit") -> dict[str, Any]:
+def _map(audit: "AuditResult") -> dict[str, Any]:
     datamap, memorization = audit.analysis.datamap, audit.policy.map.memorization
     lines: dict[str, Line | None] = {
         "difficulty": datamap.difficulty if datamap else None,
@@ -206,7 +206,7 @@ def _map(audit: "Audit") -> dict[str, Any]:
     }
 
 
-def _grid(audit: "Audit", lines: tuple[Line | None, Line | None]) -> dict[str, Any]:
+def _grid(audit: "AuditResult", lines: tuple[Line | None, Line | None]) -> dict[str, Any]:
     """Samples per field of a coarse map, the most memorized row first, and the ends of its axes."""
     scores = audit.analysis.scores
     points = scores.difficulty, scores.memorization(audit.policy.map.memorization.score)
@@ -217,13 +217,13 @@ def _grid(audit: "Audit", lines: tuple[Line | None, Line | None]) -> dict[str, A
     return {**asdict(frame), "counts": coarse_counts(points[0][placed], points[1][placed], frame).tolist()}
 
 
-def _recall(audit: "Audit") -> dict[str, dict[str, int]]:
+def _recall(audit: "AuditResult") -> dict[str, dict[str, int]]:
     """Rows and tokens of flagged samples by kind of recall."""
     kinds = {name: audit.analysis.reasons.recall == code for code, name in enumerate(RECALLS)}
     return {name: {"rows": int(of.sum()), "tokens": int(audit.n_tokens[of].sum())} for name, of in kinds.items()}
 
 
-def _forget(audit: "Audit") -> dict[str, Any]:
+def _forget(audit: "AuditResult") -> dict[str, Any]:
     known = audit.analysis.scores.forget_score[np.isfinite(audit.analysis.scores.forget_score)]
     return {
         "epsilon": _epsilon_words(audit.policy.map.memorization.epsilon),
@@ -242,7 +242,7 @@ def _epsilon_words(epsilon: Epsilon) -> str:
     return f"each sample's own lowest loss plus {epsilon.relative:g} nats per token"
 
 
-def _duplicates(audit: "Audit") -> dict[str, Any]:
+def _duplicates(audit: "AuditResult") -> dict[str, Any]:
     found = audit.duplicates
     copies = found.exact | found.near
     return {
@@ -257,7 +257,7 @@ def _duplicates(audit: "Audit") -> dict[str, Any]:
     }
 
 
-def _contamination(audit: "Audit", texts: Texts, excerpts: Excerpts) -> dict[str, Any]:
+def _contamination(audit: "AuditResult", texts: Texts, excerpts: Excerpts) -> dict[str, Any]:
     matches = shown_matches(audit)
     if audit.contamination is None or matches is None:
         return {
@@ -308,7 +308,7 @@ def joined_with_map(
     return {"by_quadrant": masses, "drop_first": {**first, "token_share": share}}
 
 
-def _item_texts(audit: "Audit", matches: pa.Table) -> dict[tuple[str, str, str], str]:
+def _item_texts(audit: "AuditResult", matches: pa.Table) -> dict[tuple[str, str, str], str]:
     """The text of each matched component, by benchmark, item and component."""
     wanted = set(zip(*(matches[c].to_pylist() for c in ("benchmark", "item_id", "component")), strict=True))
     found = {}
@@ -321,7 +321,7 @@ def _item_texts(audit: "Audit", matches: pa.Table) -> dict[tuple[str, str, str],
     return found
 
 
-def _place(audit: "Audit", i: int) -> dict[str, Any]:
+def _place(audit: "AuditResult", i: int) -> dict[str, Any]:
     """Where a sample lies on the map."""
     scores, code = audit.analysis.scores, int(audit.analysis.quadrant[i])
     return {
@@ -331,7 +331,7 @@ def _place(audit: "Audit", i: int) -> dict[str, Any]:
     }
 
 
-def _sample(audit: "Audit", i: int, text: str, excerpts: Excerpts) -> dict[str, Any]:
+def _sample(audit: "AuditResult", i: int, text: str, excerpts: Excerpts) -> dict[str, Any]:
     scores, start, end = audit.analysis.scores, int(audit.spans.start[i]), int(audit.spans.end[i])
     reasons, cluster = audit.analysis.reasons, audit.duplicates.cluster_id
     copies = [int(audit.batch.row[j]) for j in np.flatnonzero(cluster == cluster[i]) if j != i]
@@ -363,7 +363,7 @@ def _sample(audit: "Audit", i: int, text: str, excerpts: Excerpts) -> dict[str, 
     }
 
 
-def _heat(audit: "Audit", i: int, text: str, excerpts: Excerpts) -> list[tuple[str, int]]:
+def _heat(audit: "AuditResult", i: int, text: str, excerpts: Excerpts) -> list[tuple[str, int]]:
     """The text around the sample's span in pieces, each with the share of its loss that training removed, in levels."""
     heat = audit.heats.get(i)
     if heat is None or not len(heat.share) or not np.isfinite(heat.share).all():

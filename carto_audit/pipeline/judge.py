@@ -11,10 +11,10 @@ from carto_audit.data.batch import Batch
 from carto_audit.gate.required_benchmarks import unmet
 from carto_audit.gate.verdict import Verdict, evaluate
 from carto_audit.gate.waivers import BatchName
-from carto_audit.pipeline.result import AuditOptions
+from carto_audit.pipeline.options import AuditOptions
 from carto_audit.policy.metrics import Measurement
 from carto_audit.policy.model import Policy
-from carto_audit.runtime.errors import UsageError
+from carto_audit.runtime.errors import UsageError, option
 
 
 def check_reference(policy: Policy, options: AuditOptions) -> None:
@@ -22,7 +22,7 @@ def check_reference(policy: Policy, options: AuditOptions) -> None:
     rules = (policy.map.difficulty.threshold, policy.map.memorization.threshold)
     if any(rule.reference_percentile is not None for rule in rules) and not options.reference:
         raise UsageError(
-            f'the policy "{policy.name}" cuts the map by reference_percentile: give the trusted slice with --reference'
+            f'the policy "{policy.name}" cuts the map by reference_percentile: give the trusted slice with {option("reference")}'
         )
 
 

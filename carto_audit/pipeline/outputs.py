@@ -22,7 +22,7 @@ from carto_audit.runtime.files import atomic_path, file_sha256, json_bytes, writ
 from carto_audit.traces.trace import write_trace
 
 if TYPE_CHECKING:
-    from carto_audit.pipeline.result import Audit
+    from carto_audit.pipeline.result import AuditResult
 
 
 def open_folder(folder: Path) -> None:
@@ -39,7 +39,7 @@ def clear_verdict(folder: Path) -> None:
         (folder / name).unlink(missing_ok=True)
 
 
-def write_outputs(audit: "Audit", facts: dict[str, Any], folder: Path) -> None:
+def write_outputs(audit: "AuditResult", facts: dict[str, Any], folder: Path) -> None:
     """Writes all files of an audit into `folder`, the verdict last."""
     clear_verdict(folder)
     with atomic_path(folder / "scores.parquet") as temporary:
@@ -74,7 +74,7 @@ def write_outputs(audit: "Audit", facts: dict[str, Any], folder: Path) -> None:
     write_bytes(folder / VERDICT, verdict)
 
 
-def scores_table(audit: "Audit") -> pa.Table:
+def scores_table(audit: "AuditResult") -> pa.Table:
     """`scores.parquet`: a row per sample. Scores and quadrant are null where a sample was not trained on."""
     scores, duplicates, actions = audit.analysis.scores, audit.duplicates, audit.actions
     reasons = audit.analysis.reasons

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from carto_audit import __version__
 from carto_audit.data.batch import Batch
-from carto_audit.pipeline.result import AuditOptions
+from carto_audit.pipeline.options import AuditOptions
 from carto_audit.proxies.model import PRESETS, checkpoint_sha256
 from carto_audit.runtime.resume import open_run
 

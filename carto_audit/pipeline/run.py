@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -10,82 +10,42 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 
 from carto_audit.artifacts.audit_record import Record
 from carto_audit.artifacts.redteam_record import RedteamRecord, check_measured
 from carto_audit.benchmarks.items import Benchmark
 from carto_audit.benchmarks.registry import Registry
-from carto_audit.cartography.analysis import LossAnalysis, TracedSamples, analyze_losses
+from carto_audit.cartography.analysis import AveragedRuns, LossAnalysis, TracedSamples, analyze_losses, average_run
 from carto_audit.cartography.noise import find_noise
 from carto_audit.cartography.quadrants import QUADRANTS
 from carto_audit.cartography.reasons import heats, riskiest
 from carto_audit.contamination.check import Contamination, check_contamination, find_matches
 from carto_audit.contamination.sources import open_index
-from carto_audit.controls.controls import DOSES, TOKEN_SHARE, Controls, hold_out, plant_controls
-from carto_audit.data.batch import Batch, read_batch, read_texts
-from carto_audit.data.duplicates import Duplicates, find_duplicates
+from carto_audit.data.batch import Batch, read_batch
+from carto_audit.data.duplicates import find_duplicates
+from carto_audit.gate.verdict import Verdict
 from carto_audit.pipeline.actions import Actions, decide
+from carto_audit.pipeline.corpus import Corpus, Split, encode_corpus, split_corpus, traced_samples
 from carto_audit.pipeline.item_recall import recall_items, sample_words
 from carto_audit.pipeline.item_recall_table import items_to_ask, tabulate, wordings
 from carto_audit.pipeline.judge import analysis_settings, check_reference, judge
 from carto_audit.pipeline.measurements import measure, measured_ratio
+from carto_audit.pipeline.options import AuditOptions
 from carto_audit.pipeline.provenance import package_versions, work_folder
-from carto_audit.pipeline.result import Audit, AuditOptions, Run, quote_boilerplate
+from carto_audit.pipeline.result import AuditResult, Run, quote_boilerplate
+from carto_audit.policy.metrics import Measurement
 from carto_audit.policy.model import Policy
 from carto_audit.proxies.cross_fit import TrainConfig, cross_fit, load_proxy
-from carto_audit.proxies.folds import assign_folds, sample_groups
-from carto_audit.proxies.kinship import Kinship, find_kin
-from carto_audit.proxies.model import ProxySpec, count_parameters, resolve_device
-from carto_audit.proxies.proxy_choice import choose_proxy, most_tokens
+from carto_audit.proxies.model import count_parameters, resolve_device
 from carto_audit.proxies.tokens import (
-    Encoder,
-    TokenStore,
-    encode_batches,
-    extend_store,
     locate_spans,
-    weigh_pieces,
 )
 from carto_audit.runtime.progress import SILENT, Progress
 from carto_audit.text.perturbation import count_words
 from carto_audit.traces.trace import TokenLosses, Trace
 
-WORD_SAMPLES = 2000
-WORD_CHARACTERS = 4000
-"""Of so many samples, so much of each lends single words to the controls."""
-
 REPEAT_STRIDE = 1_000_003
 """Added to the seed for every further pair of proxies."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Corpus:
-    """The batch and the trusted reference as tokens, N and `references` samples one after the other in one store."""
-
-    spec: ProxySpec
-    encoder: Encoder
-    store: TokenStore
-    references: int
-    most_tokens: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Split:
-    """Who is kin, who is trained on, and the controls that were planted. `held_out` and `trained` are (N,); `learnable` and
-    `scored` cover everything in `store`, which now ends with the controls; `group` too."""
-
-    kinship: Kinship
-    held_out: NDArray[np.bool_]
-    trained: NDArray[np.bool_]
-    controls: Controls
-    store: TokenStore
-    group: NDArray[np.int64]
-    learnable: NDArray[np.bool_]
-    scored: NDArray[np.bool_]
-
-    def fold(self, folds: int, seed: int) -> NDArray[np.int8]:
-        """The side of the cross-fit on which each sample of the store lies."""
-        return assign_folds(self.group, self.store.n_tokens * self.scored, folds, seed)
 
 
 def run_audit(
@@ -99,7 +59,7 @@ def run_audit(
     baseline: Record | None = None,
     redteam: RedteamRecord | None = None,
     progress: Progress = SILENT,
-) -> Audit:
+) -> AuditResult:
     """Audits a batch against a policy. `work` keeps what a killed run needs to continue; the caller removes it.
 
     `benchmarks` are files, folders, built indexes, hub names, or names that the registry lists; `baseline` is what the last
@@ -130,7 +90,9 @@ class _Auditor:
         yield
         self.seconds[stage] = round(self.seconds.get(stage, 0.0) + time.perf_counter() - began, 3)
 
-    def run(self, inputs: Sequence[str | Path], benchmarks: Sequence[str | Path], registry: Registry | None) -> Audit:
+    def run(
+        self, inputs: Sequence[str | Path], benchmarks: Sequence[str | Path], registry: Registry | None
+    ) -> AuditResult:
         """All stages in order."""
         options, progress = self.options, self.progress
         check_reference(self.policy, options)
@@ -151,24 +113,11 @@ class _Auditor:
                 check_contamination(batch, *opened, progress, cluster_id=same, folder=folder) if opened else None
             )
         with self.timed("tokens"):
-            corpus = self.encode(batch, reference, duplicates, device, folder)
+            corpus = encode_corpus(batch, reference, duplicates, options, device, folder, progress)
         with self.timed("folds"):
-            split = self.split(batch, reference, duplicates, corpus, folder)
-        n, n_tokens = len(batch), split.store.n_tokens[: len(batch)]
-        samples = TracedSamples(
-            n_tokens=n_tokens,
-            group=split.group[:n],
-            usable=batch.trainable & (n_tokens > 0),
-            severed_tokens=split.kinship.severed_tokens[:n],
-            duplicates=duplicates,
-            references=corpus.references,
-            controls=split.controls,
-        )
-        with self.timed("scores"):
-            analysis = analyze_losses(
-                self.runs(corpus, split, device, folder), samples, analysis_settings(self.policy), options.seed
-            )
-        self.seconds["scores"] = round(self.seconds["scores"] - self.seconds["training"], 3)  # trained while looking
+            split = split_corpus(batch, reference, duplicates, corpus, options.seed, folder, progress)
+        samples = traced_samples(batch, duplicates, corpus, split)
+        analysis = self.analyze(corpus, split, samples, device, folder)
         known = opened[0].benchmarks if opened else ()
         testimony = self.recall_items(known, contamination, corpus, split, device, folder)
         with self.timed("reasons"):
@@ -177,20 +126,20 @@ class _Auditor:
             first, last = analysis.scores.span_first, analysis.scores.span_last
             spans = locate_spans(batch, corpus.encoder, first, last, set(shown), progress)
             actions = self.act(batch, analysis, split, contamination)
-        ratio = measured_ratio(analysis.scores, n_tokens, corpus.spec)
+        ratio = measured_ratio(analysis.scores, samples.n_tokens, corpus.spec)
         measurements = measure(batch, samples, contamination, analysis, self.policy.map.memorization.score, ratio)
         measurements |= self.redteam.measurements if self.redteam else {}
-        return Audit(
+        return AuditResult(
             batch=batch,
-            n_tokens=n_tokens,
+            n_tokens=samples.n_tokens,
             trained=split.trained,
             held_out=split.held_out,
-            fold=split.fold(options.folds, options.seed)[:n],
+            fold=split.fold(options.folds, options.seed)[: len(batch)],
             duplicates=duplicates,
             benchmarks=known,
             contamination=contamination,
             testimony=testimony,
-            trace=analysis.trace.select(slice(0, n)),
+            trace=analysis.trace.select(slice(0, len(batch))),
             analysis=analysis,
             controls=split.controls,
             spans=spans,
@@ -200,18 +149,24 @@ class _Auditor:
             actions=actions,
             measurements=measurements,
             policy=self.policy,
-            verdict=judge(
-                self.policy,
-                measurements,
-                batch=batch,
-                benchmarks=known,
-                proxy=corpus.spec.name,
-                options=options,
-                baseline=self.baseline,
-                redteam=self.redteam,
-            ),
+            verdict=self.judge(measurements, batch, known, corpus.spec.name),
             redteam=self.redteam,
             run=self.account(corpus, split, samples, reference, device, ratio),
+        )
+
+    def judge(
+        self, measurements: Mapping[str, Measurement], batch: Batch, benchmarks: Sequence[Benchmark], proxy: str
+    ) -> Verdict:
+        """What the policy says of the numbers today."""
+        return judge(
+            self.policy,
+            measurements,
+            batch=batch,
+            benchmarks=benchmarks,
+            proxy=proxy,
+            options=self.options,
+            baseline=self.baseline,
+            redteam=self.redteam,
         )
 
     def account(
@@ -239,74 +194,30 @@ class _Auditor:
             seconds=self.seconds,
         )
 
-    def encode(
-        self, batch: Batch, reference: Batch | None, duplicates: Duplicates, device: str, folder: Path
-    ) -> Corpus:
-        """Chooses the proxy and its vocabulary, and encodes everything but the controls."""
-        options, most = self.options, most_tokens(self.options.max_tokens, device)
-        chosen = choose_proxy(
-            batch, duplicates, name=options.proxy, most=most, seed=options.seed, device=device, progress=self.progress
-        )
-        encoder = chosen.encoder
-        batches = [batch] if reference is None else [batch, reference]
-        store = encode_batches(batches, encoder, folder / "tokens.bin", self.progress)
-        return Corpus(
-            spec=chosen.spec,
-            encoder=encoder,
-            store=store,
-            references=len(store) - len(batch),
-            most_tokens=most,
-        )
+    def analyze(self, corpus: Corpus, split: Split, samples: TracedSamples, device: str, folder: Path) -> LossAnalysis:
+        """Trains a pair of proxies as often as the options say, with other folds and seeds each time, and scores what they
+        show. Every run's losses are averaged into those before it."""
+        settings = analysis_settings(self.policy)
+        runs: AveragedRuns | None = None
+        for number in range(self.options.repeats):
+            with self.timed("training"):
+                losses = self.train(number, corpus, split, device, folder)
+            with self.timed("scores"):
+                runs = average_run(runs, *losses, samples, settings)
+        assert runs is not None  # there is always a run
+        with self.timed("scores"):
+            return analyze_losses(runs, samples, settings, self.options.seed)
 
-    def split(
-        self, batch: Batch, reference: Batch | None, duplicates: Duplicates, corpus: Corpus, folder: Path
-    ) -> Split:
-        """Who is kin, who is trained on; then the controls, made of text that nobody trains on."""
-        store, seed, n = corpus.store, self.options.seed, len(batch)
-        trusted = np.arange(n, len(store))
-        usable = np.concatenate([batch.trainable, *([reference.trainable] if reference else [])]) & (store.n_tokens > 0)
-        kinship = find_kin(
-            store,
-            np.concatenate([duplicates.cluster_id, trusted]),
-            np.concatenate([duplicates.exact, np.zeros(len(trusted), dtype=bool)]),
-            usable,
-            folder,
-            self.progress,
-            piece_weight=weigh_pieces(corpus.encoder, store),
-        )
-        trained = usable & sample_groups(kinship.group, store.n_tokens * usable, corpus.most_tokens, seed)
-        alone = usable & (np.bincount(kinship.group)[kinship.group] == 1) & ~kinship.severed
-        held_out = hold_out(store.n_tokens, alone & (np.arange(len(store)) < n), trained, seed)
-        trained &= ~held_out
-        controls = self.plant(batch, corpus, held_out[:n], trained[:n], kinship.cap)
-        everything = extend_store(store, corpus.encoder, controls.texts)
-        return Split(
-            kinship=kinship,
-            held_out=held_out[:n],
-            trained=trained[:n],
-            controls=controls,
-            store=everything,
-            group=np.concatenate([kinship.group, kinship.group.max() + 1 + controls.secret]),
-            learnable=np.concatenate([trained, controls.dose > 0]),
-            scored=np.concatenate([trained, np.ones(len(controls), dtype=bool)]),
-        )
-
-    def runs(self, corpus: Corpus, split: Split, device: str, folder: Path) -> Iterator[tuple[Trace, TokenLosses]]:
-        """Trains a proxy per fold, as often as the options say, with other folds and seeds each time. On a CPU the proxies
-        of a run share the cores."""
+    def train(self, number: int, corpus: Corpus, split: Split, device: str, folder: Path) -> tuple[Trace, TokenLosses]:
+        """The losses of one run: a proxy per fold, which on a CPU share the cores."""
         options = self.options
         threads = max(1, (os.cpu_count() or 1) // (options.folds if device == "cpu" else 1))
-        for number in range(options.repeats):
-            seed = options.seed + REPEAT_STRIDE * number
-            config = TrainConfig(epochs=options.epochs, folds=options.folds, seed=seed, device=device, threads=threads)
-            fold = split.fold(options.folds, seed)
-            place = folder / run_name(number)
-            place.mkdir(exist_ok=True)
-            with self.timed("training"):
-                losses = cross_fit(
-                    corpus.spec, config, split.store, fold, split.learnable, split.scored, place, self.progress
-                )
-            yield losses
+        seed = options.seed + REPEAT_STRIDE * number
+        config = TrainConfig(epochs=options.epochs, folds=options.folds, seed=seed, device=device, threads=threads)
+        place = folder / run_name(number)
+        place.mkdir(exist_ok=True)
+        fold = split.fold(options.folds, seed)
+        return cross_fit(corpus.spec, config, split.store, fold, split.learnable, split.scored, place, self.progress)
 
     def recall_items(
         self,
@@ -338,25 +249,6 @@ class _Auditor:
             )
             advance(len(heard))
         return tabulate(items, measured)
-
-    def plant(
-        self, batch: Batch, corpus: Corpus, held_out: NDArray[np.bool_], trained: NDArray[np.bool_], cap: int
-    ) -> Controls:
-        """Controls in the style of the batch, within the token budget of what will be trained on."""
-        rng = np.random.default_rng([self.options.seed, 0xF1])
-        candidates, held = np.flatnonzero(trained), np.flatnonzero(held_out)
-        chosen = rng.choice(candidates, min(WORD_SAMPLES, len(candidates)), replace=False)
-        found = read_texts(batch, [*held.tolist(), *chosen.tolist()])
-        n_tokens = corpus.store.n_tokens[: len(batch)]
-        per_byte = float(n_tokens[trained].sum() / max(1, batch.n_bytes[trained].sum()))
-        return plant_controls(
-            [found[i] for i in rng.permutation(held).tolist()],
-            [found[i][:WORD_CHARACTERS] for i in sorted(chosen.tolist())],
-            budget=TOKEN_SHARE * float(n_tokens[trained].sum()),
-            tokens_per_byte=per_byte,
-            doses=[dose for dose in DOSES if 2 * dose <= cap],
-            seed=self.options.seed,
-        )
 
     def act(self, batch: Batch, analysis: LossAnalysis, split: Split, contamination: Contamination | None) -> Actions:
         """What to do with each sample; up-sampling is closed to noise and to benchmark items."""

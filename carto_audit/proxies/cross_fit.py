@@ -17,7 +17,7 @@ from carto_audit.proxies.model import ProxySpec, build_proxy
 from carto_audit.proxies.tokens import TokenStore
 from carto_audit.proxies.training_step import learning_rate, make_optimizer, minibatch_losses, training_step
 from carto_audit.runtime.engine import map_shards, tell_progress
-from carto_audit.runtime.errors import AuditError
+from carto_audit.runtime.errors import AuditError, option
 from carto_audit.runtime.files import write_bytes
 from carto_audit.runtime.progress import SILENT, Progress
 from carto_audit.traces.trace import LATE_EPOCHS, TokenLosses, Trace
@@ -223,8 +223,8 @@ def cross_fit(
     for index in range(config.folds):
         if not (learnable & ((fold != index) | (config.folds == 1))).any():
             raise AuditError(
-                "too little text to train on both sides of a split: it is one group of kin, or --max-tokens is too low; "
-                "add text, raise --max-tokens or use --folds 1"
+                "too little text to train on both sides of a split: it is one group of kin, or "
+                f"{option('max_tokens')} is too low; add text, raise {option('max_tokens')} or use {option('folds', 1)}"
             )
     jobs = [
         FoldJob(

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from carto_audit.runtime.errors import UsageError
+from carto_audit.runtime.errors import UsageError, option
 from carto_audit.runtime.files import file_sha256
 from carto_audit.text.untrusted import safe_inline
 
@@ -95,7 +95,7 @@ def resolve_device(name: str) -> str:
         return next(device for device in ("cuda", "mps", "cpu") if present[device])
     if not present.get(name, False):
         raise UsageError(
-            f"--device {name}: this machine has no such device; it has: {', '.join(d for d in present if present[d])}"
+            f"{option('device', name)}: this machine has no such device; it has: {', '.join(d for d in present if present[d])}"
         )
     return name
 

@@ -7,7 +7,7 @@ from carto_audit.data.batch import Batch
 from carto_audit.data.duplicates import Duplicates
 from carto_audit.proxies.model import PRESETS, ProxySpec, checkpoint_spec, choose_preset
 from carto_audit.proxies.tokens import Encoder, load_encoder, train_encoder
-from carto_audit.runtime.errors import UsageError
+from carto_audit.runtime.errors import UsageError, option
 from carto_audit.runtime.progress import SILENT, Progress
 from carto_audit.text.untrusted import safe_inline
 
@@ -53,6 +53,8 @@ def choose_proxy(
     folder = Path(name)
     if not folder.is_dir():
         known = ", ".join(PRESETS)
-        raise UsageError(f'--proxy "{safe_inline(name, 80)}": neither a preset ({known}) nor a checkpoint folder')
+        raise UsageError(
+            f'{option("proxy")} "{safe_inline(name, 80)}": neither a preset ({known}) nor a checkpoint folder'
+        )
     encoder = load_encoder(folder)
     return ProxyChoice(spec=checkpoint_spec(folder, encoder.vocab_size), encoder=encoder)

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from carto_audit.proxies.minibatches import Sequences, pad
 from carto_audit.proxies.model import ProxySpec, token_losses
-from carto_audit.runtime.errors import AuditError
+from carto_audit.runtime.errors import AuditError, option
 
 WARM_UP_SHARE = 0.1
 FLOOR_RATE_SHARE = 0.1
@@ -52,7 +52,9 @@ def training_step(model: nn.Module, optimizer: torch.optim.Optimizer, rate: floa
     """One step down the gradient of a scalar loss, clipped, at this learning rate. Raises AuditError where the loss is not
     finite; `where` says in which proxy, epoch or step."""
     if not torch.isfinite(loss):
-        raise AuditError(f"{where}: the loss is {loss.item()}: training diverged; try another --proxy or --seed")
+        raise AuditError(
+            f"{where}: the loss is {loss.item()}: training diverged; try another {option('proxy')} or {option('seed')}"
+        )
     for group in optimizer.param_groups:
         group["lr"] = rate
     optimizer.zero_grad(set_to_none=True)

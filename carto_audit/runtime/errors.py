@@ -1,5 +1,6 @@
 """Errors: what can go wrong, and the exit code it ends in. The codes are a frozen contract: CI pipelines branch on them."""
 
+import re
 from enum import IntEnum
 
 
@@ -14,10 +15,35 @@ class ExitCode(IntEnum):
     INTERRUPTED = 130
 
 
+_OPTION = re.compile("\x01(\\w+)\x02([^\x03]*)\x03")
+"""An option inside an error's text. `safe_inline` drops such characters, so no vendor's text holds one."""
+
+
+def option(name: str, value: object = None) -> str:
+    """An option, to stand in the text of an error: `max_tokens` or `folds=1` for who calls the library, `--max-tokens` or
+    `--folds 1` on the command line."""
+    return f"\x01{name}\x02{'' if value is None else value}\x03"
+
+
+def _argument(found: re.Match[str]) -> str:
+    return f"{found[1]}={found[2]}" if found[2] else found[1]
+
+
+def _flag(found: re.Match[str]) -> str:
+    return f"--{found[1].replace('_', '-')}{f' {found[2]}' if found[2] else ''}"
+
+
 class CartoError(Exception):
     """An error that the user can act on. Its text is one line: what, where and the way out."""
 
     exit_code = ExitCode.INTERNAL
+
+    def __str__(self) -> str:
+        return _OPTION.sub(_argument, super().__str__())
+
+    def for_command_line(self) -> str:
+        """The text with options as the command line spells them."""
+        return _OPTION.sub(_flag, super().__str__())
 
 
 class UsageError(CartoError):

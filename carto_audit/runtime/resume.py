@@ -9,7 +9,7 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-from carto_audit.runtime.errors import AuditError
+from carto_audit.runtime.errors import AuditError, option
 from carto_audit.text.untrusted import safe_inline
 
 _RUN_NAME = re.compile("[0-9a-f]{16}")
@@ -23,12 +23,12 @@ def open_run(work: Path, identity: Sequence[object]) -> Path:
     folder = work / hashlib.sha256(json.dumps([*identity, own_key()], sort_keys=True).encode()).hexdigest()[:16]
     where = safe_inline(str(work), 160)
     if work.is_symlink() or folder.is_symlink():
-        raise AuditError(f"{where}: is a link; remove it or choose another --out")
+        raise AuditError(f"{where}: is a link; remove it or choose another {option('out')}")
     try:
         remove_runs(work, keep=folder)
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise AuditError(f"{where}: cannot write here: {error.strerror}; choose another --out") from error
+        raise AuditError(f"{where}: cannot write here: {error.strerror}; choose another {option('out')}") from error
     return folder
 
 

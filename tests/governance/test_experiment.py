@@ -11,7 +11,7 @@ from carto_audit.governance import experiment
 from carto_audit.governance import run as redteam
 from carto_audit.governance.arms import Arm
 from carto_audit.governance.experiment import prepare, prepare_batch
-from carto_audit.pipeline.result import AuditOptions
+from carto_audit.pipeline.options import AuditOptions
 from carto_audit.policy.model import load_policy
 from carto_audit.proxies.model import PRESETS
 from carto_audit.proxies.proxy_choice import choose_proxy

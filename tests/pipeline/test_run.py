@@ -10,15 +10,16 @@ import pytest
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import BertConfig, BertLMHeadModel, GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
 
-import carto_audit.pipeline.run
 from carto_audit.cartography.quadrants import QUADRANT_NAMES
 from carto_audit.cartography.scores import SCORES
 from carto_audit.data.batch import read_batch, read_texts
 from carto_audit.data.demo_batch import library_texts
+from carto_audit.pipeline import corpus
 from carto_audit.pipeline.facts import report_facts, wanted_texts
+from carto_audit.pipeline.options import AuditOptions
 from carto_audit.pipeline.outputs import scores_table, write_outputs
-from carto_audit.pipeline.result import AuditOptions
-from carto_audit.pipeline.run import run_audit, work_folder
+from carto_audit.pipeline.provenance import work_folder
+from carto_audit.pipeline.run import run_audit
 from carto_audit.policy.model import load_policy
 from carto_audit.proxies.model import PRESETS, ProxySpec, build_proxy, checkpoint_spec, resolve_device
 from carto_audit.proxies.tokens import load_encoder
@@ -290,7 +291,7 @@ def twins_only(*arguments, **settings):
     return replace(controls, texts=[controls.texts[i] for i in kept], **aligned)
 
 
-PLANT = carto_audit.pipeline.run.plant_controls
+PLANT = corpus.plant_controls
 
 
 @pytest.mark.slow
@@ -303,7 +304,7 @@ def test_removing_the_controls_moves_no_more_samples_than_another_seed_does(tmp_
     policy = load_policy(policy_of(tmp_path, "{percentile: 75}"))
     quadrants = {}
     for name, seed in (("with", 0), ("other seed", 1), ("without", 0)):
-        monkeypatch.setattr(carto_audit.pipeline.run, "plant_controls", twins_only if name == "without" else PLANT)
+        monkeypatch.setattr(corpus, "plant_controls", twins_only if name == "without" else PLANT)
         audit = run_audit([batch], policy=policy, work=tmp_path / name, options=AuditOptions(epochs=10, seed=seed))
         assert (audit.controls.dose > 0).any() == (name != "without")
         quadrants[name] = audit.analysis.quadrant

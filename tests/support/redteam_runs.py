@@ -6,7 +6,7 @@ from carto_audit.controls.canary_writer import KINDS
 from carto_audit.governance.arms import Arm, Plan
 from carto_audit.governance.canaries import DOSES, FORMS
 from carto_audit.governance.run import Outcome, RedteamRun, SeedResult, Settings
-from carto_audit.pipeline.result import AuditOptions
+from carto_audit.pipeline.options import AuditOptions
 from carto_audit.policy.model import load_policy
 from tests.support.tiny import make_batch
 

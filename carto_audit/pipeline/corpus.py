@@ -1,0 +1,157 @@
+"""The corpus and its split: everything as tokens, who is kin, who is trained on, and the controls that are planted."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from carto_audit.cartography.analysis import TracedSamples
+from carto_audit.controls.controls import DOSES, TOKEN_SHARE, Controls, hold_out, plant_controls
+from carto_audit.data.batch import Batch, read_texts
+from carto_audit.data.duplicates import Duplicates
+from carto_audit.pipeline.options import AuditOptions
+from carto_audit.proxies.folds import assign_folds, sample_groups
+from carto_audit.proxies.kinship import Kinship, find_kin
+from carto_audit.proxies.model import ProxySpec
+from carto_audit.proxies.proxy_choice import choose_proxy, most_tokens
+from carto_audit.proxies.tokens import Encoder, TokenStore, encode_batches, extend_store, weigh_pieces
+from carto_audit.runtime.progress import SILENT, Progress
+
+WORD_SAMPLES = 2000
+WORD_CHARACTERS = 4000
+"""Of so many samples, so much of each lends single words to the controls."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Corpus:
+    """The batch and the trusted reference as tokens, N and `references` samples one after the other in one store."""
+
+    spec: ProxySpec
+    encoder: Encoder
+    store: TokenStore
+    references: int
+    most_tokens: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Split:
+    """Who is kin, who is trained on, and the controls that were planted. `held_out` and `trained` are (N,); `learnable` and
+    `scored` cover everything in `store`, which now ends with the controls; `group` too."""
+
+    kinship: Kinship
+    held_out: NDArray[np.bool_]
+    trained: NDArray[np.bool_]
+    controls: Controls
+    store: TokenStore
+    group: NDArray[np.int64]
+    learnable: NDArray[np.bool_]
+    scored: NDArray[np.bool_]
+
+    def fold(self, folds: int, seed: int) -> NDArray[np.int8]:
+        """The side of the cross-fit on which each sample of the store lies."""
+        return assign_folds(self.group, self.store.n_tokens * self.scored, folds, seed)
+
+
+def encode_corpus(
+    batch: Batch,
+    reference: Batch | None,
+    duplicates: Duplicates,
+    options: AuditOptions,
+    device: str,
+    folder: Path,
+    progress: Progress = SILENT,
+) -> Corpus:
+    """Chooses the proxy and its vocabulary, and encodes everything but the controls into a file in `folder`."""
+    most = most_tokens(options.max_tokens, device)
+    chosen = choose_proxy(
+        batch, duplicates, name=options.proxy, most=most, seed=options.seed, device=device, progress=progress
+    )
+    batches = [batch] if reference is None else [batch, reference]
+    store = encode_batches(batches, chosen.encoder, folder / "tokens.bin", progress)
+    return Corpus(
+        spec=chosen.spec,
+        encoder=chosen.encoder,
+        store=store,
+        references=len(store) - len(batch),
+        most_tokens=most,
+    )
+
+
+def split_corpus(
+    batch: Batch,
+    reference: Batch | None,
+    duplicates: Duplicates,
+    corpus: Corpus,
+    seed: int,
+    folder: Path,
+    progress: Progress = SILENT,
+) -> Split:
+    """Who is kin, who is trained on; then the controls, made of text that nobody trains on."""
+    store, n = corpus.store, len(batch)
+    trusted = np.arange(n, len(store))
+    usable = np.concatenate([batch.trainable, *([reference.trainable] if reference else [])]) & (store.n_tokens > 0)
+    kinship = find_kin(
+        store,
+        np.concatenate([duplicates.cluster_id, trusted]),
+        np.concatenate([duplicates.exact, np.zeros(len(trusted), dtype=bool)]),
+        usable,
+        folder,
+        progress,
+        piece_weight=weigh_pieces(corpus.encoder, store),
+    )
+    trained = usable & sample_groups(kinship.group, store.n_tokens * usable, corpus.most_tokens, seed)
+    alone = usable & (np.bincount(kinship.group)[kinship.group] == 1) & ~kinship.severed
+    held_out = hold_out(store.n_tokens, alone & (np.arange(len(store)) < n), trained, seed)
+    trained &= ~held_out
+    controls = _plant(batch, store.n_tokens[:n], held_out[:n], trained[:n], kinship.cap, seed)
+    everything = extend_store(store, corpus.encoder, controls.texts)
+    return Split(
+        kinship=kinship,
+        held_out=held_out[:n],
+        trained=trained[:n],
+        controls=controls,
+        store=everything,
+        group=np.concatenate([kinship.group, kinship.group.max() + 1 + controls.secret]),
+        learnable=np.concatenate([trained, controls.dose > 0]),
+        scored=np.concatenate([trained, np.ones(len(controls), dtype=bool)]),
+    )
+
+
+def _plant(
+    batch: Batch,
+    n_tokens: NDArray[np.int64],
+    held_out: NDArray[np.bool_],
+    trained: NDArray[np.bool_],
+    cap: int,
+    seed: int,
+) -> Controls:
+    """Controls in the style of the batch, within the token budget of what will be trained on."""
+    rng = np.random.default_rng([seed, 0xF1])
+    candidates, held = np.flatnonzero(trained), np.flatnonzero(held_out)
+    chosen = rng.choice(candidates, min(WORD_SAMPLES, len(candidates)), replace=False)
+    found = read_texts(batch, [*held.tolist(), *chosen.tolist()])
+    per_byte = float(n_tokens[trained].sum() / max(1, batch.n_bytes[trained].sum()))
+    return plant_controls(
+        [found[i] for i in rng.permutation(held).tolist()],
+        [found[i][:WORD_CHARACTERS] for i in sorted(chosen.tolist())],
+        budget=TOKEN_SHARE * float(n_tokens[trained].sum()),
+        tokens_per_byte=per_byte,
+        doses=[dose for dose in DOSES if 2 * dose <= cap],
+        seed=seed,
+    )
+
+
+def traced_samples(batch: Batch, duplicates: Duplicates, corpus: Corpus, split: Split) -> TracedSamples:
+    """What the analysis of the losses must know of those who are traced."""
+    n = len(batch)
+    n_tokens = split.store.n_tokens[:n]
+    return TracedSamples(
+        n_tokens=n_tokens,
+        group=split.group[:n],
+        usable=batch.trainable & (n_tokens > 0),
+        severed_tokens=split.kinship.severed_tokens[:n],
+        duplicates=duplicates,
+        references=corpus.references,
+        controls=split.controls,
+    )
