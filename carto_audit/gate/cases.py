@@ -9,7 +9,8 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, Field, ValidationError, field_validator, model_validator
 
 from carto_audit.artifacts.audit_record import Change, Comparison, Record, Setting
-from carto_audit.gate.verdict import Status, Verdict, evaluate, explained
+from carto_audit.artifacts.report_facts import Status
+from carto_audit.gate.verdict import Verdict, evaluate, explained
 from carto_audit.gate.waivers import BatchName
 from carto_audit.policy.inheritance import builtin_policies
 from carto_audit.policy.metrics import METRICS, Measurement

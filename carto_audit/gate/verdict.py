@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from carto_audit import __version__
 from carto_audit.artifacts.audit_record import Comparison
+from carto_audit.artifacts.report_facts import Outcome, Status
 from carto_audit.gate.waivers import NAMELESS, BatchName, WaiverUse, use_waiver
 from carto_audit.policy.metrics import METRICS, Measurement
 from carto_audit.policy.model import Bound, Policy, Rule, Severity
@@ -16,8 +17,6 @@ from carto_audit.policy.values import BOUND_WORDS, finding_sentence
 from carto_audit.runtime.errors import ExitCode
 from carto_audit.runtime.located_yaml import Place
 
-Status = Literal["accepted", "accepted_with_warnings", "rejected", "inconclusive"]
-Outcome = Literal["passed", "failed", "not_measured", "underpowered", "waived"]
 FailOn = Literal["reject", "warn", "never"]
 
 EXIT_CODES: dict[Status, ExitCode] = {
