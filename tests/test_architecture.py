@@ -140,6 +140,7 @@ def loaded_after(*arguments, cwd):
         ["policy", "explain", "strict", "hotspot-mass"],
         ["policy", "diff", "default", "strict"],
         ["policy", "schema"],
+        ["report", "--schema"],
         ["policy", "metrics"],
         ["policy", "try", "--help"],
         ["ingest", "x", "--policy", "nope"],

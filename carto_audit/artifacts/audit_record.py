@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from carto_audit.artifacts.report_facts import BaselineFacts
 from carto_audit.policy.metrics import METRICS, Measurement, Metric
 from carto_audit.policy.model import treatment_sha256
 from carto_audit.runtime.errors import AuditError, UsageError
@@ -197,7 +198,7 @@ class Comparison:
         """What became of one metric."""
         return next((change for change in self.changes if change.metric == metric), None)
 
-    def facts(self) -> dict[str, Any]:
+    def facts(self) -> BaselineFacts:
         """Plain JSON for reports: only what moved, or cannot be compared."""
         record = self.record
         moved = [change for change in self.changes if change.incomparable or change.before != change.now]

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, StringConstraints, ValidationError
 
 from carto_audit.artifacts.audit_record import Part, first_problem
+from carto_audit.artifacts.report_facts import RedteamFacts
 from carto_audit.policy.metrics import METRICS, Measurement
 from carto_audit.policy.model import Policy
 from carto_audit.runtime.errors import AuditError, UsageError
@@ -86,7 +87,7 @@ class RedteamRecord:
     measurements: Mapping[str, Measurement]
     unseen: Mapping[str, str]
 
-    def facts(self) -> dict[str, Any]:
+    def facts(self) -> RedteamFacts:
         """Plain JSON for reports."""
         return {
             "sha256": self.sha256,

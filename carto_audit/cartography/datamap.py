@@ -11,6 +11,7 @@ from carto_audit.cartography.quadrants import MEMORIZED, QUADRANT_NAMES, UNMAPPE
 from carto_audit.cartography.scores import Scores
 from carto_audit.cartography.thresholds import Threshold
 from carto_audit.controls.controls import Controls
+from carto_audit.text.numbers import times
 
 _NULL_PERCENTILE = 99
 _NONE = np.empty(0)
@@ -128,10 +129,9 @@ def _control_cut(dose: int, planted: NDArray[np.float64], null: NDArray[np.float
     if not len(planted) or not len(null):
         return None
     median, highest_null = float(np.median(planted)), float(np.percentile(null, _NULL_PERCENTILE))
-    times = "once" if dose == 1 else f"{dose} times"
     if median >= highest_null:
-        return median, f"median of secrets planted {times}"
-    return highest_null, f"99th percentile of never-planted secrets; those planted {times} lie lower"
+        return median, f"median of secrets planted {times(dose)}"
+    return highest_null, f"99th percentile of never-planted secrets; those planted {times(dose)} lie lower"
 
 
 def _finite(values: NDArray[np.float64]) -> NDArray[np.float64]:

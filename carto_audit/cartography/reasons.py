@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from carto_audit.cartography.scores import Scores
 from carto_audit.controls.controls import Controls
+from carto_audit.text.numbers import times
 from carto_audit.traces.trace import TokenLosses
 
 Recall = Literal["recite", "reconstruct", "recollect"]
@@ -61,14 +62,10 @@ class Reasons:
             return ""
         lowest, highest = min(self.ruler), max(self.ruler)
         if dose <= lowest:
-            return f"memorized at most like a secret that occurs {_times(lowest)}"
+            return f"memorized at most like a secret that occurs {times(lowest)}"
         if dose >= highest:
-            return f"memorized at least like a secret that occurs {_times(highest)}"
-        return f"memorized like a secret that occurs about {_times(round(dose))}"
-
-
-def _times(dose: int) -> str:
-    return "once" if dose == 1 else f"{dose} times"
+            return f"memorized at least like a secret that occurs {times(highest)}"
+        return f"memorized like a secret that occurs about {times(round(dose))}"
 
 
 def give_reasons(

@@ -27,6 +27,7 @@ from carto_audit.text.untrusted import safe_inline
 if TYPE_CHECKING:
     from carto_audit.artifacts.audit_record import Record
     from carto_audit.artifacts.redteam_record import RedteamRecord
+    from carto_audit.artifacts.report_facts import ReportFacts
     from carto_audit.benchmarks.registry import Registry
     from carto_audit.pipeline.result import AuditResult
 
@@ -245,7 +246,7 @@ def _run(
     redteam: "RedteamRecord | None",
     progress: Progress,
     excerpts: str,
-) -> tuple["AuditResult", dict[str, Any]]:
+) -> tuple["AuditResult", "ReportFacts"]:
     from carto_audit.data.batch import read_texts
     from carto_audit.pipeline.facts import report_facts, wanted_texts
     from carto_audit.pipeline.options import AuditOptions

@@ -30,11 +30,28 @@ def format_option(command: Callable[..., Any]) -> Callable[..., Any]:
     return option(command)
 
 
+def _print_schema(context: click.Context, parameter: click.Parameter, wanted: bool) -> None:
+    if not wanted:
+        return
+    from carto_audit.artifacts.report_facts import schema_text
+
+    click.echo(schema_text(), nl=False)
+    context.exit(ExitCode.ACCEPTED)
+
+
 @click.command()
 @click.argument("audit_dir", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @format_option
 @click.option("--excerpts", type=click.Choice(EXCERPTS), help="`none` leaves all text out of the page.")
 @click.option("--open", "opens", is_flag=True, help="Show the page in a browser.")
+@click.option(
+    "--schema",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_print_schema,
+    help="Print the JSON Schema of report.json and exit.",
+)
 def report(audit_dir: Path, targets: tuple[Target, ...], excerpts: str | None, opens: bool) -> int:
     """Render a finished audit again, without computing anything.
 
@@ -47,6 +64,7 @@ def report(audit_dir: Path, targets: tuple[Target, ...], excerpts: str | None, o
       carto-audit report vendor_batch-audit --excerpts none
       carto-audit report vendor_batch-audit --format sarif --format junit=results/junit.xml
       carto-audit report vendor_batch-audit --format markdown
+      carto-audit report --schema > report.schema.json
     """
     if not targets:
         return _render_page(audit_dir, excerpts, opens)

@@ -9,7 +9,8 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, Field, ValidationError, field_validator, model_validator
 
 from carto_audit.artifacts.audit_record import Change, Comparison, Record, Setting
-from carto_audit.gate.verdict import Status, Verdict, evaluate
+from carto_audit.artifacts.report_facts import Status
+from carto_audit.gate.verdict import Verdict, evaluate, explained
 from carto_audit.gate.waivers import BatchName
 from carto_audit.policy.inheritance import builtin_policies
 from carto_audit.policy.metrics import METRICS, Measurement
@@ -133,7 +134,7 @@ def run_cases(path: Path, today: date) -> list[CaseResult]:
         CaseResult(
             name=case.name,
             place=places[index],
-            mismatches=tuple(_mismatches(case.expect, _verdict(policy, file, case, today))),
+            mismatches=tuple(_mismatches(case.expect, _verdict(policy, file, case, today), _measured(file, case))),
         )
         for index, case in enumerate(file.cases)
     ]
@@ -179,9 +180,13 @@ def _unknown_rules(tree: Table, path: Path) -> Iterator[Problem]:
                     yield Problem(place=rules.places[index], message=message)
 
 
-def _verdict(policy: Policy, file: _File, case: Case, today: date) -> Verdict:
+def _measured(file: _File, case: Case) -> dict[str, Measurement]:
     values = {**file.metrics, **case.metrics}
-    measured = {name: value.measurement for name, value in values.items() if name not in case.not_measured}
+    return {name: value.measurement for name, value in values.items() if name not in case.not_measured}
+
+
+def _verdict(policy: Policy, file: _File, case: Case, today: date) -> Verdict:
+    measured = _measured(file, case)
     return evaluate(
         policy,
         measured,
@@ -214,10 +219,10 @@ def _baseline(policy: Policy, before: Mapping[str, Value], now: Mapping[str, Mea
     return Comparison(record=record, changes=changes, warnings=())
 
 
-def _mismatches(expect: Expected, verdict: Verdict) -> Iterator[str]:
+def _mismatches(expect: Expected, verdict: Verdict, measured: Mapping[str, Measurement]) -> Iterator[str]:
     if verdict.status != expect.status:
         yield f"status: expected {expect.status}, got {verdict.status}"
-    said = {finding.rule: finding.explanation for finding in verdict.findings}
+    said = {finding.rule: explained(finding, measured) for finding in verdict.findings}
     blind = {finding.rule for finding in verdict.findings if finding.outcome in _BLIND}
     failing = [finding.rule for finding in verdict.findings if finding.outcome in ("failed", *_BLIND)]
     waived = [finding.rule for finding in verdict.findings if finding.outcome == "waived"]

@@ -6,7 +6,7 @@ from typing import Any
 
 from carto_audit.artifacts.audit_record import Record, compare, moved_keys
 from carto_audit.gate.required_benchmarks import unmet
-from carto_audit.gate.verdict import Finding, Verdict, evaluate
+from carto_audit.gate.verdict import Finding, Verdict, evaluate, explained
 from carto_audit.gate.waivers import BatchName
 from carto_audit.policy.metrics import METRICS
 from carto_audit.policy.model import Policy
@@ -28,7 +28,7 @@ class Replay:
         for finding in self.verdict.findings:
             before = self.record.outcomes.get(finding.rule)
             if finding.outcome != "passed" or before not in (None, "passed"):
-                yield f"  {finding.rule}: {_turn(before, finding)}: {finding.explanation}"
+                yield f"  {finding.rule}: {_turn(before, finding)}: {explained(finding, self.record.measurements)}"
         yield from (f"  warning: {warning}" for warning in self.verdict.warnings)
 
     def facts(self) -> dict[str, Any]:

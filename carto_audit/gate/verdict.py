@@ -9,14 +9,14 @@ from typing import Any, Literal
 
 from carto_audit import __version__
 from carto_audit.artifacts.audit_record import Comparison
+from carto_audit.artifacts.report_facts import Outcome, Status
 from carto_audit.gate.waivers import NAMELESS, BatchName, WaiverUse, use_waiver
 from carto_audit.policy.metrics import METRICS, Measurement
 from carto_audit.policy.model import Bound, Policy, Rule, Severity
+from carto_audit.policy.values import BOUND_WORDS, finding_sentence
 from carto_audit.runtime.errors import ExitCode
 from carto_audit.runtime.located_yaml import Place
 
-Status = Literal["accepted", "accepted_with_warnings", "rejected", "inconclusive"]
-Outcome = Literal["passed", "failed", "not_measured", "underpowered", "waived"]
 FailOn = Literal["reject", "warn", "never"]
 
 EXIT_CODES: dict[Status, ExitCode] = {
@@ -169,7 +169,6 @@ _HINTS = {
     "repeats.": "; train more than one pair of proxies with --repeats",
     "redteam.": "; measure it with `carto-audit redteam` and name its folder with --redteam",
 }
-_ALLOWED: Mapping[Bound, str] = {"max": "at most", "min": "at least", "max_increase": "an increase of at most"}
 
 
 def _explanation(
@@ -178,7 +177,7 @@ def _explanation(
     if measured is None:
         hint = next((words for start, words in _HINTS.items() if rule.metric.startswith(start)), "")
         return f"{rule.metric} was not measured{f': {unseen}' if unseen else hint}"
-    allowed = f"{_ALLOWED[rule.bound]} {rule.limit:g} allowed"
+    allowed = f"{BOUND_WORDS[rule.bound]} {rule.limit:g} allowed"
     if observed is None:
         return f"{rule.metric} was not measured{_uncompared(rule, baseline)}"
     estimated = measured.low != measured.high
@@ -188,6 +187,14 @@ def _explanation(
     if rule.bound == "max_increase":
         seen += f", which exceeds the baseline's by {observed:.4g}" if observed > 0 else ", no more than the baseline's"
     return f"{seen}, {allowed}"
+
+
+def explained(finding: Finding, measurements: Mapping[str, Measurement]) -> str:
+    """The finding's explanation for a reader, its numbers in their units; `verdict.json` holds them as they were measured."""
+    measured = measurements.get(finding.metric)
+    if measured is None or finding.observed is None:
+        return finding.explanation
+    return finding_sentence(finding.metric, measured, finding.observed, finding.bound, finding.limit)
 
 
 def _uncompared(rule: Rule, baseline: Comparison | None) -> str:

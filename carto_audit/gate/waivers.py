@@ -3,12 +3,10 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date
-from typing import Literal
 
+from carto_audit.artifacts.report_facts import WaiverState
 from carto_audit.policy.model import Waiver
 from carto_audit.text.untrusted import safe_inline
-
-WaiverState = Literal["used", "unused", "exceeded", "expired", "powerless", "other_batch"]
 
 NOTICE_DAYS = 14
 """So many days before its end a waiver is announced."""

@@ -2,10 +2,12 @@
 
 from collections.abc import Iterator
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
+from carto_audit.artifacts.evidence_facts import DetectionFacts, PowerFacts
+from carto_audit.cartography.detection_power import Power
 from carto_audit.controls.controls import cells_of
 
 if TYPE_CHECKING:
@@ -23,11 +25,11 @@ ENOUGH_TOKENS = 400_000
 LARGER_PRESET = {"nano": "small", "small": "base"}
 
 
-def detection_facts(audit: "AuditResult") -> dict[str, Any]:
+def detection_facts(audit: "AuditResult") -> DetectionFacts:
     """The `detection` block of `report.json`."""
     table = {
         score: {
-            kind: {form: {dose: asdict(power) for dose, power in doses.items()} for form, doses in forms.items()}
+            kind: {form: {dose: _power(power) for dose, power in doses.items()} for form, doses in forms.items()}
             for kind, forms in classes.items()
         }
         for score, classes in audit.analysis.power.items()
@@ -35,9 +37,9 @@ def detection_facts(audit: "AuditResult") -> dict[str, Any]:
     controls = audit.controls
     return {
         "scores": table,
-        "by_copy": {copy: asdict(power) for copy, power in audit.analysis.by_copy.items()},
+        "by_copy": {copy: _power(power) for copy, power in audit.analysis.by_copy.items()},
         "above_line": _above_line(audit),
-        "ruler": dict(audit.analysis.reasons.ruler),
+        "ruler": {str(dose): score for dose, score in audit.analysis.reasons.ruler.items()},
         "planted": int((controls.dose > 0).sum()),
         "twins": int((controls.dose == 0).sum()),
         "capacity_ratio": audit.run.capacity_ratio,
@@ -47,6 +49,10 @@ def detection_facts(audit: "AuditResult") -> dict[str, Any]:
         "warnings": list(_detection_warnings(audit)),
         "remedies": _remedies(audit),
     }
+
+
+def _power(power: Power) -> PowerFacts:
+    return cast(PowerFacts, asdict(power))
 
 
 def _above_line(audit: "AuditResult") -> dict[str, float]:

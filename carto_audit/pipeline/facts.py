@@ -3,34 +3,52 @@
 import math
 from collections.abc import Mapping
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
 from carto_audit import __version__
-from carto_audit.cartography.datamap import Line
+from carto_audit.artifacts.evidence_facts import (
+    Axis,
+    BenchmarkFacts,
+    ContaminationFacts,
+    CountFacts,
+    CutFacts,
+    DropFirstFacts,
+    DuplicateFacts,
+    ForgetFacts,
+    GridFacts,
+    MapFacts,
+    Recall,
+    ShardFacts,
+    SweepFacts,
+    ThresholdFacts,
+)
+from carto_audit.artifacts.report_facts import (
+    BatchFacts,
+    FindingFacts,
+    ReportFacts,
+    RunFacts,
+    WaiverFacts,
+)
+from carto_audit.cartography.datamap import Cut, Line
 from carto_audit.cartography.map_grid import coarse_counts, map_frame
 from carto_audit.cartography.quadrants import QUADRANT_NAMES, UNMAPPED
-from carto_audit.cartography.reasons import NO_RECALL, RECALLS
+from carto_audit.cartography.reasons import RECALLS
 from carto_audit.cartography.scores import burn_in_epochs
-from carto_audit.cartography.thresholds import Epsilon
+from carto_audit.cartography.thresholds import Epsilon, Threshold
 from carto_audit.pipeline.detection_facts import detection_facts
-from carto_audit.pipeline.item_recall_table import figures_by_item, sum_up
-from carto_audit.text.redaction import Excerpts, excerpt, heat_strip
+from carto_audit.pipeline.item_recall_table import sum_up
+from carto_audit.pipeline.sample_facts import MOST_EXAMPLES, Texts, match_facts, quoted, sample_facts
+from carto_audit.text.redaction import Excerpts
 
 if TYPE_CHECKING:
     from carto_audit.pipeline.result import AuditResult
 
 MOST_ROWS = 50
 """Matches that the report shows; the Parquet files hold all."""
-
-HEAT_LEVELS = 5
-"""Shades of a heat strip."""
-
-MOST_EXAMPLES = 10
-Texts = Mapping[int, str]
 
 
 def shown_matches(audit: "AuditResult") -> pa.Table | None:
@@ -50,41 +68,35 @@ def wanted_texts(audit: "AuditResult") -> list[int]:
     return audit.riskiest + quoted + ([] if matches is None else matches["sample"].to_pylist())
 
 
-def report_facts(audit: "AuditResult", texts: Texts, excerpts: Excerpts = "redacted") -> dict[str, Any]:
+def report_facts(audit: "AuditResult", texts: Texts, excerpts: Excerpts = "redacted") -> ReportFacts:
     """The whole `report.json`. `texts` holds the samples that `wanted_texts` names; they are redacted here, unless
     `excerpts` asks for none or for all of them."""
-    facts: dict[str, Any] = _finite(
-        {
-            "schema_version": 1,
-            "tool": {"name": "carto-audit", "version": __version__},
-            "batch": _batch(audit),
-            "excerpts": excerpts,
-            "run": _run(audit, texts, excerpts),
-            "map": _map(audit),
-            "detection": detection_facts(audit),
-            "duplicates": _duplicates(audit),
-            "contamination": _contamination(audit, texts, excerpts),
-            "policy": {
-                "name": audit.policy.name,
-                "sha256": audit.policy.sha256,
-                "resolved": audit.policy.resolved(),
-            },
-            "metrics": {name: m.value for name, m in audit.measurements.items()},
-            "metric_intervals": {n: [m.low, m.high] for n, m in audit.measurements.items() if m.low != m.high},
-            "findings": [asdict(finding) for finding in audit.verdict.findings],
-            "warnings": list(audit.verdict.warnings),
-            "waivers": [asdict(waiver) for waiver in audit.verdict.waivers],
-            "baseline": audit.verdict.baseline.facts() if audit.verdict.baseline else None,
-            "redteam": audit.redteam.facts() if audit.redteam else None,
-            "verdict": {
-                "status": audit.verdict.status,
-                "exit_code": int(audit.verdict.exit_code),
-                "complete": audit.verdict.complete,
-            },
-            "riskiest": [_sample(audit, i, texts[i], excerpts) for i in audit.riskiest],
-        }
-    )
-    return facts
+    facts: ReportFacts = {
+        "schema_version": 1,
+        "tool": {"name": "carto-audit", "version": __version__},
+        "batch": _batch(audit),
+        "excerpts": excerpts,
+        "run": _run(audit, texts, excerpts),
+        "map": _map(audit),
+        "detection": detection_facts(audit),
+        "duplicates": _duplicates(audit),
+        "contamination": _contamination(audit, texts, excerpts),
+        "policy": {"name": audit.policy.name, "sha256": audit.policy.sha256, "resolved": audit.policy.resolved()},
+        "metrics": {name: m.value for name, m in audit.measurements.items()},
+        "metric_intervals": {n: [m.low, m.high] for n, m in audit.measurements.items() if m.low != m.high},
+        "findings": [cast(FindingFacts, asdict(finding)) for finding in audit.verdict.findings],
+        "warnings": list(audit.verdict.warnings),
+        "waivers": [cast(WaiverFacts, asdict(waiver)) for waiver in audit.verdict.waivers],
+        "baseline": audit.verdict.baseline.facts() if audit.verdict.baseline else None,
+        "redteam": audit.redteam.facts() if audit.redteam else None,
+        "verdict": {
+            "status": audit.verdict.status,
+            "exit_code": int(audit.verdict.exit_code),
+            "complete": audit.verdict.complete,
+        },
+        "riskiest": [sample_facts(audit, i, texts[i], excerpts) for i in audit.riskiest],
+    }
+    return cast(ReportFacts, _finite(facts))
 
 
 def _finite(value: Any) -> Any:
@@ -98,7 +110,7 @@ def _finite(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def _batch(audit: "AuditResult") -> dict[str, Any]:
+def _batch(audit: "AuditResult") -> BatchFacts:
     batch = audit.batch
     return {
         "paths": [path.name for path in batch.paths],
@@ -124,7 +136,7 @@ def _batch(audit: "AuditResult") -> dict[str, Any]:
     }
 
 
-def _run(audit: "AuditResult", texts: Texts, excerpts: Excerpts) -> dict[str, Any]:
+def _run(audit: "AuditResult", texts: Texts, excerpts: Excerpts) -> RunFacts:
     run, options = audit.run, audit.run.options
     severed = run.kinship.severed[: len(audit.batch)]
     return {
@@ -154,7 +166,7 @@ def _run(audit: "AuditResult", texts: Texts, excerpts: Excerpts) -> dict[str, An
             "boilerplate": [
                 {
                     "samples": quote.samples,
-                    "excerpt": asdict(excerpt(texts[quote.sample], quote.start, quote.end, excerpts=excerpts)),
+                    "excerpt": quoted(texts[quote.sample], (quote.start, quote.end), excerpts),
                 }
                 for quote in audit.boilerplate
             ],
@@ -168,25 +180,20 @@ def _run(audit: "AuditResult", texts: Texts, excerpts: Excerpts) -> dict[str, An
     }
 
 
-def _map(audit: "AuditResult") -> dict[str, Any]:
+def _map(audit: "AuditResult") -> MapFacts:
     datamap, memorization = audit.analysis.datamap, audit.policy.map.memorization
-    lines: dict[str, Line | None] = {
+    lines: dict[Axis, Line | None] = {
         "difficulty": datamap.difficulty if datamap else None,
         "memorization": datamap.memorization if datamap else None,
     }
-    rules = {"difficulty": audit.policy.map.difficulty.threshold, "memorization": memorization.threshold}
+    rules: dict[Axis, Threshold] = {
+        "difficulty": audit.policy.map.difficulty.threshold,
+        "memorization": memorization.threshold,
+    }
     return {
         "score": memorization.score,
         "thresholds": {axis: line.value if line else None for axis, line in lines.items()},
-        "threshold_rules": {
-            axis: {
-                "rule": rules[axis].model_dump(exclude_none=True),
-                "words": line.drawn.words if line else "could not be set: nothing was measured to set it by",
-                "flagged_share": line.drawn.flagged_share if line else None,
-                "cuts": [{**asdict(cut), "drawn": cut is line.drawn} for cut in line.cuts] if line else [],
-            }
-            for axis, line in lines.items()
-        },
+        "threshold_rules": {axis: _threshold(rules[axis], line) for axis, line in lines.items()},
         "quadrants": {
             name: {
                 "rows": mass.rows,
@@ -197,8 +204,9 @@ def _map(audit: "AuditResult") -> dict[str, Any]:
                 if mass.token_interval[0] != mass.token_interval[1]
                 else None,
             }
-            for name, mass in audit.analysis.masses.items()
-            if name in QUADRANT_NAMES
+            for name, mass in (
+                (name, audit.analysis.masses[name]) for name in QUADRANT_NAMES if name in audit.analysis.masses
+            )
         },
         "recall": _recall(audit),
         "forget": _forget(audit),
@@ -206,7 +214,27 @@ def _map(audit: "AuditResult") -> dict[str, Any]:
     }
 
 
-def _grid(audit: "AuditResult", lines: tuple[Line | None, Line | None]) -> dict[str, Any]:
+def _threshold(rule: Threshold, line: Line | None) -> ThresholdFacts:
+    return {
+        "rule": rule.model_dump(exclude_none=True),
+        "words": line.drawn.words if line else "could not be set: nothing was measured to set it by",
+        "flagged_share": line.drawn.flagged_share if line else None,
+        "cuts": [_cut(cut, drawn=cut is line.drawn) for cut in line.cuts] if line else [],
+    }
+
+
+def _cut(cut: Cut, *, drawn: bool) -> CutFacts:
+    return {
+        "way": cut.way,
+        "value": cut.value,
+        "words": cut.words,
+        "flagged_share": cut.flagged_share,
+        "fixed_share": cut.fixed_share,
+        "drawn": drawn,
+    }
+
+
+def _grid(audit: "AuditResult", lines: tuple[Line | None, Line | None]) -> GridFacts:
     """Samples per field of a coarse map, the most memorized row first, and the ends of its axes."""
     scores = audit.analysis.scores
     points = scores.difficulty, scores.memorization(audit.policy.map.memorization.score)
@@ -214,23 +242,31 @@ def _grid(audit: "AuditResult", lines: tuple[Line | None, Line | None]) -> dict[
     x, y = (line.value if line else None for line in lines)
     ruler = [score for score in audit.analysis.reasons.ruler.values() if np.isfinite(score)]
     frame = map_frame(points[0][placed], points[1][placed], (x, y), ruler)
-    return {**asdict(frame), "counts": coarse_counts(points[0][placed], points[1][placed], frame).tolist()}
+    return {
+        "difficulty": list(frame.difficulty),
+        "memorization": list(frame.memorization),
+        "counts": coarse_counts(points[0][placed], points[1][placed], frame).tolist(),
+    }
 
 
-def _recall(audit: "AuditResult") -> dict[str, dict[str, int]]:
+def _recall(audit: "AuditResult") -> dict[Recall, CountFacts]:
     """Rows and tokens of flagged samples by kind of recall."""
     kinds = {name: audit.analysis.reasons.recall == code for code, name in enumerate(RECALLS)}
-    return {name: {"rows": int(of.sum()), "tokens": int(audit.n_tokens[of].sum())} for name, of in kinds.items()}
+    return {name: _counted(of, audit.n_tokens) for name, of in kinds.items()}
 
 
-def _forget(audit: "AuditResult") -> dict[str, Any]:
+def _counted(chosen: NDArray[np.bool_], n_tokens: NDArray[np.int64]) -> CountFacts:
+    return {"rows": int(chosen.sum()), "tokens": int(n_tokens[chosen].sum())}
+
+
+def _forget(audit: "AuditResult") -> ForgetFacts:
     known = audit.analysis.scores.forget_score[np.isfinite(audit.analysis.scores.forget_score)]
     return {
         "epsilon": _epsilon_words(audit.policy.map.memorization.epsilon),
         "levels": len(np.unique(known)),
         "tie_share": audit.measurements["forget.tie_share"].value if len(known) else None,
         "never_learned_share": audit.measurements["forget.never_learned_share"].value if len(known) else None,
-        "sweep": [asdict(step) for step in audit.analysis.sweep],
+        "sweep": [cast(SweepFacts, asdict(step)) for step in audit.analysis.sweep],
     }
 
 
@@ -242,7 +278,7 @@ def _epsilon_words(epsilon: Epsilon) -> str:
     return f"each sample's own lowest loss plus {epsilon.relative:g} nats per token"
 
 
-def _duplicates(audit: "AuditResult") -> dict[str, Any]:
+def _duplicates(audit: "AuditResult") -> DuplicateFacts:
     found = audit.duplicates
     copies = found.exact | found.near
     return {
@@ -257,7 +293,7 @@ def _duplicates(audit: "AuditResult") -> dict[str, Any]:
     }
 
 
-def _contamination(audit: "AuditResult", texts: Texts, excerpts: Excerpts) -> dict[str, Any]:
+def _contamination(audit: "AuditResult", texts: Texts, excerpts: Excerpts) -> ContaminationFacts:
     matches = shown_matches(audit)
     if audit.contamination is None or matches is None:
         return {
@@ -268,110 +304,26 @@ def _contamination(audit: "AuditResult", texts: Texts, excerpts: Excerpts) -> di
             "testimony": None,
             "matches": [],
         }
-    items = _item_texts(audit, matches)
-    voices = figures_by_item(audit.testimony)
-    rows = []
-    for match in matches.to_pylist():
-        sample = match.pop("sample")
-        item = items[match["benchmark"], match["item_id"], match["component"]]
-        places = (
-            (texts[sample], match["sample_start"], match["sample_end"]),
-            (item, match["item_start"], match["item_end"]),
-        )
-        quoted = (asdict(excerpt(*place, memorized=False, excerpts=excerpts)) for place in places)
-        rows.append(
-            {
-                **match,
-                **_place(audit, sample),
-                **dict(zip(("excerpt_sample", "excerpt_item"), quoted, strict=True)),
-                "testimony": voices.get((match["benchmark"], match["item_id"])),
-            }
-        )
+    by_quadrant, first = joined_with_map(
+        audit.analysis.quadrant, audit.n_tokens, audit.contamination.is_tier("confirmed")
+    )
     return {
-        "benchmarks": [asdict(b) for b in audit.contamination.benchmarks],
-        "shards": [asdict(shard) for shard in audit.contamination.shards],
+        "benchmarks": [cast(BenchmarkFacts, asdict(benchmark)) for benchmark in audit.contamination.benchmarks],
+        "shards": [cast(ShardFacts, asdict(shard)) for shard in audit.contamination.shards],
         "testimony": sum_up(audit.testimony),
-        **joined_with_map(audit.analysis.quadrant, audit.n_tokens, audit.contamination.is_tier("confirmed")),
-        "matches": rows,
+        "by_quadrant": by_quadrant,
+        "drop_first": first,
+        "matches": match_facts(audit, matches, texts, excerpts),
     }
 
 
 def joined_with_map(
     quadrant: NDArray[np.int8], n_tokens: NDArray[np.int64], confirmed: NDArray[np.bool_]
-) -> dict[str, Any]:
+) -> tuple[dict[str, CountFacts], DropFirstFacts]:
     """Where on the map the rows with confirmed items lie: all (N,). Those in the hotspot are memorized too: drop them first."""
     codes = dict(zip((*QUADRANT_NAMES, "unmapped"), (*range(len(QUADRANT_NAMES)), UNMAPPED), strict=True))
     inside = {name: confirmed & (quadrant == code) for name, code in codes.items()}
-    masses = {name: {"rows": int(of.sum()), "tokens": int(n_tokens[of].sum())} for name, of in inside.items()}
+    masses = {name: _counted(of, n_tokens) for name, of in inside.items()}
     first = masses["hotspot_memorized"]
     share = first["tokens"] / max(1, int(n_tokens.sum()))
-    return {"by_quadrant": masses, "drop_first": {**first, "token_share": share}}
-
-
-def _item_texts(audit: "AuditResult", matches: pa.Table) -> dict[tuple[str, str, str], str]:
-    """The text of each matched component, by benchmark, item and component."""
-    wanted = set(zip(*(matches[c].to_pylist() for c in ("benchmark", "item_id", "component")), strict=True))
-    found = {}
-    for benchmark in audit.benchmarks:
-        ids = {item_id for name, item_id, _ in wanted if name == benchmark.name}
-        for item in benchmark.items.to_pylist() if ids else ():
-            for name, item_id, component in wanted:
-                if name == benchmark.name and item_id == item["item_id"]:
-                    found[name, item_id, component] = str(item.get(component) or "")
-    return found
-
-
-def _place(audit: "AuditResult", i: int) -> dict[str, Any]:
-    """Where a sample lies on the map."""
-    scores, code = audit.analysis.scores, int(audit.analysis.quadrant[i])
-    return {
-        "quadrant": QUADRANT_NAMES[code] if code != UNMAPPED else None,
-        "difficulty": scores.difficulty[i],
-        "memorization": scores.memorization(audit.policy.map.memorization.score)[i],
-    }
-
-
-def _sample(audit: "AuditResult", i: int, text: str, excerpts: Excerpts) -> dict[str, Any]:
-    scores, start, end = audit.analysis.scores, int(audit.spans.start[i]), int(audit.spans.end[i])
-    reasons, cluster = audit.analysis.reasons, audit.duplicates.cluster_id
-    copies = [int(audit.batch.row[j]) for j in np.flatnonzero(cluster == cluster[i]) if j != i]
-    return {
-        "sample_id": audit.batch.sample_id[i].as_py(),
-        "row": int(audit.batch.row[i]),
-        **_place(audit, i),
-        **{name: values[i] for name, values in scores.selectable().items()},
-        "n_tokens": audit.n_tokens[i],
-        "cluster_size": audit.duplicates.cluster_size[i],
-        "cluster_rows": copies[:MOST_EXAMPLES],
-        "copies": reasons.copies[i],
-        "recall": RECALLS[reasons.recall[i]] if reasons.recall[i] != NO_RECALL else None,
-        "equivalent_dose": reasons.equivalent_dose[i],
-        "dose_words": reasons.dose_words(i),
-        "contamination_tier": str(audit.contamination.tier_names()[i]) if audit.contamination else "",
-        "action": str(audit.actions.action[i]),
-        "weight": audit.actions.weight[i],
-        "reasons": str(audit.actions.reasons[i]),
-        "loss_in": scores.loss_in[i],
-        "loss_out": scores.loss_out[i],
-        "excerpt": asdict(excerpt(text, max(start, 0), max(end, 0), excerpts=excerpts)),
-        "heat": [{"text": piece, "level": level} for piece, level in _heat(audit, i, text, excerpts)],
-        "losses": {
-            "train": _losses(audit.trace.train[:, i]),
-            "in_fold": _losses(audit.trace.loss_in[:, i]),
-            "out_of_fold": _losses(audit.trace.loss_out[:, i]),
-        },
-    }
-
-
-def _heat(audit: "AuditResult", i: int, text: str, excerpts: Excerpts) -> list[tuple[str, int]]:
-    """The text around the sample's span in pieces, each with the share of its loss that training removed, in levels."""
-    heat = audit.heats.get(i)
-    if heat is None or not len(heat.share) or not np.isfinite(heat.share).all():
-        return []
-    edges = np.maximum.accumulate([*heat.offsets[:, 0].tolist(), int(heat.offsets[-1, 1])])
-    levels = np.minimum((heat.share * HEAT_LEVELS).astype(int), HEAT_LEVELS - 1)
-    return heat_strip(text, edges.tolist(), levels.tolist(), excerpts=excerpts)
-
-
-def _losses(values: NDArray[np.float32]) -> list[float]:
-    return [round(float(value), 4) for value in values]
+    return masses, {"rows": first["rows"], "tokens": first["tokens"], "token_share": share}

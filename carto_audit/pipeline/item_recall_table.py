@@ -3,13 +3,14 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from carto_audit.artifacts.evidence_facts import ItemRecallFacts, RecallMeans
 from carto_audit.benchmarks.items import Benchmark
 from carto_audit.runtime.errors import AuditError
 from carto_audit.runtime.files import atomic_path
@@ -174,7 +175,7 @@ class Summary:
     peak_out: float | None
 
 
-def sum_up(testimony: pa.Table | None) -> dict[str, Any] | None:
+def sum_up(testimony: pa.Table | None) -> ItemRecallFacts | None:
     """`contamination.testimony` of report.json: items heard and left out, and what they show, by rows trained on."""
     if testimony is None:
         return None
@@ -183,9 +184,9 @@ def sum_up(testimony: pa.Table | None) -> dict[str, Any] | None:
     groups = [(summarize(heard, least, most)) for least, most in ROW_GROUPS]
     silences = [row["silence"] for row in rows if row["silence"]]
     return {
-        **asdict(summarize(heard, 1, None)),
+        **cast(RecallMeans, asdict(summarize(heard, 1, None))),
         "silent": {reason: silences.count(reason) for reason in sorted(set(silences))},
-        "by_rows": [asdict(group) for group in groups if group.items],
+        "by_rows": [cast(RecallMeans, asdict(group)) for group in groups if group.items],
     }
 
 

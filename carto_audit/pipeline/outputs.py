@@ -2,7 +2,7 @@
 
 import hashlib
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from carto_audit.artifacts.file_list import ENVELOPE, EVIDENCE, OUTPUTS, STATEMENT, VERDICT
+from carto_audit.artifacts.report_facts import ReportFacts
 from carto_audit.attestation.statement import batch_subjects
 from carto_audit.cartography.quadrants import QUADRANT_NAMES
 from carto_audit.cartography.reasons import NO_RECALL, RECALLS
@@ -39,7 +40,7 @@ def clear_verdict(folder: Path) -> None:
         (folder / name).unlink(missing_ok=True)
 
 
-def write_outputs(audit: "AuditResult", facts: dict[str, Any], folder: Path) -> None:
+def write_outputs(audit: "AuditResult", facts: ReportFacts, folder: Path) -> None:
     """Writes all files of an audit into `folder`, the verdict last."""
     clear_verdict(folder)
     with atomic_path(folder / "scores.parquet") as temporary:

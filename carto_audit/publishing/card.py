@@ -10,10 +10,10 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from carto_audit.cartography.quadrants import QUADRANTS
 from carto_audit.publishing.public_report import FOLDER
-from carto_audit.report import narrative as readings
-from carto_audit.report.map_figure import percent
-from carto_audit.report.narrative import DECISIVE, OUTCOME_WORDS, number, plural, score_words, times, words
+from carto_audit.report import narrative
+from carto_audit.report.narrative import DECISIVE, OUTCOME_WORDS, score_words, words
 from carto_audit.runtime.resources import resource_folder
+from carto_audit.text.numbers import number, percent, plural, times
 from carto_audit.text.untrusted import safe_inline
 
 MOST_NAMES = 5
@@ -60,16 +60,16 @@ def card_section(facts: Mapping[str, Any]) -> str:
         facts=facts,
         folder=FOLDER,
         sign=_SIGNS.get(facts["verdict"]["status"], _SIGNS["inconclusive"]),
-        status=readings.STATUS_WORDS.get(facts["verdict"]["status"], "Inconclusive"),
-        sentence=readings.verdict_sentence(facts),
-        decisive=readings.decisive(facts)[:MOST_ROWS],
-        glance=readings.glance(facts),
+        status=narrative.STATUS_WORDS.get(facts["verdict"]["status"], "Inconclusive"),
+        sentence=narrative.verdict_sentence(facts),
+        decisive=narrative.decisive(facts)[:MOST_ROWS],
+        overview=narrative.overview(facts),
         paths=[Path(path).name for path in facts["batch"]["paths"][:MOST_NAMES]],
         skipped=sum(entry["rows"] for entry in facts["batch"]["skipped"]),
         interventions=facts["policy"]["resolved"].get("interventions", {}),
         intervals={name: _interval(facts, name) for name in facts["map"]["quadrants"]},
-        weakest=readings.weakest_by_dose(facts),
-        reading=readings.power_reading(facts),
+        weakest=narrative.weakest_by_dose(facts),
+        reading=narrative.detection_sentences(facts),
         benchmarks=facts["contamination"]["benchmarks"][:MOST_ROWS],
         found=[_least_found(benchmark) for benchmark in facts["contamination"]["benchmarks"][:MOST_ROWS]],
     )
@@ -134,7 +134,9 @@ def _template() -> Any:
     )
     environment.filters.update(percent=percent, number=number, count=partial(number, digits=0), words=words)
     environment.filters.update(code=code, bar=bar, times=times, score=score_words, interval=interval_words)
-    environment.globals.update(quadrants=QUADRANTS, outcome=outcome, judged=readings.judged, sight=readings.sight)
-    environment.globals.update(plural=plural, decisive_outcomes=DECISIVE, bound=readings.bound)
-    environment.globals.update(metric_value=readings.metric_value)
+    environment.globals.update(
+        quadrants=QUADRANTS, outcome=outcome, finding_words=narrative.finding_words, auc_words=narrative.auc_words
+    )
+    environment.globals.update(plural=plural, decisive_outcomes=DECISIVE)
+    environment.globals.update(limits=narrative.limits)
     return environment.get_template("card.md.j2")

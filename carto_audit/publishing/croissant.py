@@ -12,10 +12,9 @@ from typing import Any
 
 from carto_audit.cartography.quadrants import QUADRANTS
 from carto_audit.publishing.public_report import FOLDER
-from carto_audit.report import narrative as readings
-from carto_audit.report.map_figure import percent
-from carto_audit.report.narrative import plural
+from carto_audit.report import narrative
 from carto_audit.runtime.errors import UsageError
+from carto_audit.text.numbers import percent, plural
 from carto_audit.text.untrusted import safe_inline
 
 CROISSANT = "http://mlcommons.org/croissant/1.1"
@@ -161,15 +160,15 @@ def _beside(known: Any, ours: str | None) -> Any:
 def _statements(facts: Mapping[str, Any]) -> dict[str, str]:
     """What the audit can say truthfully, by RAI property; an empty one removes what an earlier audit said."""
     skipped = [f"{entry['rows']:,} ({safe_inline(entry['explanation'], 120)})" for entry in facts["batch"]["skipped"]]
-    status = readings.STATUS_WORDS.get(facts["verdict"]["status"], "Inconclusive").lower()
+    status = narrative.STATUS_WORDS.get(facts["verdict"]["status"], "Inconclusive").lower()
     tool = f"{facts['tool']['name']} {facts['tool']['version']}"
     models = plural(facts["run"]["folds"], "language model")
     return {
         "rai:dataLimitations": safe_inline(
-            " ".join([_map(facts), _matches(facts), *readings.power_reading(facts)]), 4000
+            " ".join([_map(facts), _matches(facts), *narrative.detection_sentences(facts)]), 4000
         ),
         "rai:dataUseCases": safe_inline(
-            f"as text to train a language model on, {status}: {readings.verdict_sentence(facts)}", 400
+            f"as text to train a language model on, {status}: {narrative.verdict_sentence(facts)}", 400
         ),
         "rai:dataCollectionMissingData": f"rows that could not be used: {'; '.join(skipped)}" if skipped else "",
         "rai:machineAnnotationTools": safe_inline(
@@ -184,12 +183,12 @@ def _map(facts: Mapping[str, Any]) -> str:
         for name, words in QUADRANTS.items()
         if name in facts["map"]["quadrants"]
     ]
-    copies = readings.glance(facts)["duplicates"]
+    copies = narrative.overview(facts)["duplicates"]
     return f"Shares of the tokens by difficulty and memorization: {'; '.join(shares)}. Duplicates: {copies}."
 
 
 def _matches(facts: Mapping[str, Any]) -> str:
-    return f"Evaluation sets: {readings.glance(facts)['contamination']}."
+    return f"Evaluation sets: {narrative.overview(facts)['contamination']}."
 
 
 def _activity(facts: Mapping[str, Any]) -> dict[str, Any]:

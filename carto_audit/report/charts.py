@@ -5,7 +5,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from carto_audit.report.narrative import FORM_WORDS, KIND_WORDS, by_dose, number, score_words, times
+from carto_audit.report.narrative import FORM_WORDS, KIND_WORDS, by_dose, score_words
+from carto_audit.text.numbers import number, times
 
 WIDTH, HEIGHT = 460.0, 246.0
 LEFT, RIGHT, TOP, BOTTOM = 68.0, 452.0, 12.0, 204.0

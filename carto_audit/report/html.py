@@ -10,15 +10,16 @@ from jinja2 import UndefinedError
 
 from carto_audit.cartography.quadrants import QUADRANTS
 from carto_audit.policy.metrics import METRICS
-from carto_audit.report import charts
-from carto_audit.report import narrative as readings
+from carto_audit.policy.values import show_value
+from carto_audit.report import charts, narrative
 from carto_audit.report.charts import dose_panels, height_of
 from carto_audit.report.map_svg import VIEW_BOX, page_map
-from carto_audit.report.narrative import FORM_WORDS, KIND_WORDS, RECALL_WORDS, by_dose, score_words, times, words
+from carto_audit.report.narrative import FORM_WORDS, KIND_WORDS, RECALL_WORDS, by_dose, score_words, words
 from carto_audit.report.page import asset, csp_hash, page_environment, printable, storable
 from carto_audit.report.sample_details import dossiers, match_pairs, point_labels
 from carto_audit.runtime import files
 from carto_audit.runtime.errors import AuditError, UsageError
+from carto_audit.text.numbers import plural, times
 from carto_audit.text.untrusted import safe_inline
 
 PAGE_LIMIT = 2_000_000
@@ -132,10 +133,10 @@ def _view(facts: Mapping[str, Any]) -> dict[str, Any]:
     panels, shown = dose_panels(facts), facts["riskiest"][: _TABLE_ROWS[0]]
     pairs = match_pairs(facts["contamination"]["matches"][: _TABLE_ROWS[0]])
     return {
-        "status": readings.STATUS_WORDS.get(facts["verdict"]["status"], "Inconclusive"),
-        "sentence": readings.verdict_sentence(facts),
-        "decisive": readings.decisive(facts),
-        "glance": readings.glance(facts),
+        "status": narrative.STATUS_WORDS.get(facts["verdict"]["status"], "Inconclusive"),
+        "sentence": narrative.verdict_sentence(facts),
+        "decisive": narrative.decisive(facts),
+        "overview": narrative.overview(facts),
         "name": safe_inline(Path(next(iter(facts["batch"]["paths"]), "batch")).name, 120) or "batch",
         "score": score_words(facts["map"]["score"]),
         "interventions": facts["policy"]["resolved"].get("interventions", {}),
@@ -146,17 +147,17 @@ def _view(facts: Mapping[str, Any]) -> dict[str, Any]:
         "powers": _power_groups(facts),
         "statistics": _statistics(facts),
         "compared_doses": _compared_doses(facts),
-        "reading": readings.power_reading(facts),
-        "sweep_reading": readings.sweep_reading(facts["map"]["forget"]["sweep"]),
+        "detection": narrative.detection_sentences(facts),
+        "forgetting": narrative.forgetting_sentence(facts["map"]["forget"]["sweep"]),
         "dossiers": dossiers(facts, pairs, len(shown)),
         "pairs": pairs,
-        "excerpt_words": readings.EXCERPT_WORDS.get(facts["excerpts"], ""),
+        "excerpt_words": narrative.EXCERPT_WORDS.get(facts["excerpts"], ""),
         "risky_in": Counter(sample["quadrant"] for sample in shown),
         "risky_quadrants": {sample["quadrant"] for sample in shown},
         "risky_recalls": {sample["recall"] for sample in shown},
         "planted": [_least_found(benchmark) for benchmark in facts["contamination"]["benchmarks"]],
         "shards": _dirtiest_first(facts["contamination"].get("shards", [])),
-        "testimony": readings.item_reading(facts["contamination"].get("testimony")),
+        "testimony": narrative.item_sentences(facts["contamination"].get("testimony")),
         "skipped_rows": sum(entry["rows"] for entry in facts["batch"]["skipped"]),
         "policy_json": json.dumps(facts["policy"]["resolved"], indent=2, ensure_ascii=False)[:20_000],
         "stages": sorted(facts["run"]["seconds"].items(), key=lambda item: -item[1]),
@@ -241,7 +242,7 @@ def _amounts(aucs: Sequence[float]) -> str:
     if not aucs:
         return ""
     low, high, mean = min(aucs), max(aucs), sum(aucs) / len(aucs)
-    if low >= readings.SEEN_WELL:
+    if low >= narrative.SEEN_WELL:
         return "sees all"
     if low >= 0.4 and high <= 0.6:
         return "blind"
@@ -249,7 +250,7 @@ def _amounts(aucs: Sequence[float]) -> str:
         return "reversed"
     if low >= 0.75:
         return "sees most"
-    return "sees some" if high >= readings.SEEN_WELL else "weak"
+    return "sees some" if high >= narrative.SEEN_WELL else "weak"
 
 
 def _meaning(metric: str) -> str:
@@ -258,10 +259,16 @@ def _meaning(metric: str) -> str:
 
 def _template() -> Any:
     environment = page_environment()
-    environment.globals.update(quadrants=QUADRANTS, outcome_words=readings.OUTCOME_WORDS, recalls=RECALL_WORDS)
-    environment.globals.update(metric_value=readings.metric_value, metric_meaning=_meaning, sight=readings.sight)
+    environment.globals.update(quadrants=QUADRANTS, outcome_words=narrative.OUTCOME_WORDS, recalls=RECALL_WORDS)
     environment.globals.update(
-        bound=readings.bound, judged=readings.judged, estimated=readings.estimated, height_of=height_of, chart=charts
+        plural=plural, show_value=show_value, metric_meaning=_meaning, auc_words=narrative.auc_words
+    )
+    environment.globals.update(
+        limits=narrative.limits,
+        finding_words=narrative.finding_words,
+        interval_note=narrative.interval_note,
+        height_of=height_of,
+        chart=charts,
     )
     environment.globals.update(view_box=VIEW_BOX)
     return environment.get_template("report.html.j2")

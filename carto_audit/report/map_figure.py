@@ -16,26 +16,9 @@ from numpy.typing import NDArray
 
 from carto_audit.cartography.map_grid import level_edges, map_frame
 from carto_audit.cartography.quadrants import QUADRANTS
+from carto_audit.report.narrative import SCORE_WORDS
+from carto_audit.text.numbers import percent
 from carto_audit.text.untrusted import safe_inline
-
-SCORE_WORDS: Mapping[str, str] = {
-    "memorized": "memorized share of a passage",
-    "memorized_span_share": "memorized share of one window",
-    "memorized_share": "memorized share of a whole sample",
-    "forget_score": "forget events, as the policy sets ε",
-    "forget_absolute": "forget events, one loss level for all",
-    "forget_relative": "forget events, own lowest loss plus a margin",
-    "forget_held_out": "forget events, level of unseen text",
-    "lt_iqr": "spread of the loss trace (LT-IQR)",
-    "drop": "drop of the loss in training",
-    "learn_time": "epoch at which it is learned",
-    "rebound": "largest rise of the loss",
-    "cumulative_loss": "sum of the losses over all epochs",
-    "low_final_loss": "low loss at the end",
-    "near_duplicate_count": "number of near copies",
-    "mosaic_count": "number of copies, near ones counting less",
-}
-"""Every score and published statistic, in words; a policy may choose the first four as the map's axis."""
 
 _INK, _MUTED, _RULE, _MARK, _ITEM = "#1c2733", "#5b6874", "#8a96a1", "#8c1d0f", "#f0b429"
 _LEFT = 0.075
@@ -92,14 +75,6 @@ def figure_svg(figure: Figure) -> bytes:
 def figure_png(figure: Figure) -> bytes:
     """The figure as PNG at its own resolution, without a software stamp."""
     return _saved(figure, "png", {"Software": None}, dpi=150)
-
-
-def percent(share: float | None) -> str:
-    """A share in 0..1 as a percentage; small ones keep a digit that tells them from nothing."""
-    if share is None:
-        return "–"
-    digits = 1 if share == 0 or abs(share) >= 0.001 else 3
-    return f"{100 * share:.{digits}f} %"
 
 
 def _saved(figure: Figure, kind: str, metadata: dict[str, str | None], dpi: int) -> bytes:

@@ -1,11 +1,12 @@
-"""Readings: what the facts mean in plain words, for the page and the terminal alike. They claim no more than was measured."""
+"""Narrative: what the facts mean in plain words, for the page and the terminal alike. They claim no more than was measured."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from carto_audit.policy.metrics import METRICS
-from carto_audit.report.map_figure import SCORE_WORDS, percent
+from carto_audit.policy.metrics import Measurement
+from carto_audit.policy.values import interval_words, observed_and_limit
+from carto_audit.text.numbers import number, percent, plural, times
 
 STATUS_WORDS: Mapping[str, str] = {
     "accepted": "Accepted",
@@ -30,7 +31,7 @@ EXCERPT_WORDS: Mapping[str, str] = {
 """What a page says of its excerpts, by how they were made."""
 
 SEEN_WELL = 0.9
-"""AUC from which a dose counts as seen; the words for less are in `sight`."""
+"""AUC from which a dose counts as seen; the words for less are in `auc_words`."""
 
 WIDE = 0.75
 """An interval that reaches below this AUC leaves open whether the secrets were seen or luckily hit."""
@@ -47,6 +48,25 @@ class KindWords:
     plural: str
     meaning: str
 
+
+SCORE_WORDS: Mapping[str, str] = {
+    "memorized": "memorized share of a passage",
+    "memorized_span_share": "memorized share of one window",
+    "memorized_share": "memorized share of a whole sample",
+    "forget_score": "forget events, as the policy sets ε",
+    "forget_absolute": "forget events, one loss level for all",
+    "forget_relative": "forget events, own lowest loss plus a margin",
+    "forget_held_out": "forget events, level of unseen text",
+    "lt_iqr": "spread of the loss trace (LT-IQR)",
+    "drop": "drop of the loss in training",
+    "learn_time": "epoch at which it is learned",
+    "rebound": "largest rise of the loss",
+    "cumulative_loss": "sum of the losses over all epochs",
+    "low_final_loss": "low loss at the end",
+    "near_duplicate_count": "number of near copies",
+    "mosaic_count": "number of copies, near ones counting less",
+}
+"""Every score and published statistic, in words; a policy may choose the first four as the map's axis."""
 
 KIND_WORDS: Mapping[str, KindWords] = {
     "random": KindWords(
@@ -90,23 +110,6 @@ RECALL_WORDS: Mapping[str, RecallWords] = {
 }
 
 
-def number(value: float | None, digits: int = 2) -> str:
-    """A measurement with `digits` decimals and thousands separators, or a dash for unknown."""
-    if value is None:
-        return "–"
-    return f"{value:,.{digits}f}"
-
-
-def plural(count: int, noun: str) -> str:
-    """`1 rule`, `1,200 rules`."""
-    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
-
-
-def times(dose: int) -> str:
-    """How often a secret was planted."""
-    return "once" if dose == 1 else f"{dose} times"
-
-
 def words(name: str) -> str:
     """A name of the program as words."""
     return name.replace("_", " ")
@@ -122,38 +125,27 @@ def by_dose(doses: Mapping[str, Any]) -> list[tuple[int, Mapping[str, Any]]]:
     return sorted(((int(dose), cell) for dose, cell in doses.items()), key=lambda item: item[0])
 
 
-def sight(auc: float) -> str:
+def auc_words(auc: float) -> str:
     """What an AUC amounts to, in a word."""
     return "sees" if auc >= SEEN_WELL else "partly" if auc >= 0.75 else "weak" if auc >= 0.6 else "blind"
 
 
-def metric_value(metric: str, value: float | None) -> str:
-    """A metric in its declared unit: shares and changes as percentages, AUCs and ratios as decimals, counts as whole numbers."""
-    unit = METRICS[metric].unit if metric in METRICS else None
-    if unit in ("share", "change"):
-        return percent(value)
-    return number(value, {"AUC": 3, "ratio": 2, None: 3}.get(unit, 0))
+def limits(finding: Mapping[str, Any]) -> tuple[str, str]:
+    """What a rule observed and what it allows: `8.2 %` and `at most 2.0 %`."""
+    return observed_and_limit(finding["metric"], finding["observed"], finding["bound"], finding["limit"])
 
 
-def bound(finding: Mapping[str, Any]) -> str:
-    """Whether the finding's limit is the most, the least, or the most that may have been added."""
-    return {"min": "at least", "max_increase": "an increase of at most"}.get(finding["bound"], "at most")
-
-
-def judged(finding: Mapping[str, Any]) -> str:
+def finding_words(finding: Mapping[str, Any]) -> str:
     """Observed against limit, as a rule is read: `8.2 %, at most 2.0 %`."""
-    metric, observed = finding["metric"], finding["observed"]
-    seen = "not measured" if observed is None else metric_value(metric, observed)
-    return f"{seen}, {bound(finding)} {metric_value(metric, finding['limit'])}"
+    return ", ".join(limits(finding))
 
 
-def estimated(finding: Mapping[str, Any], facts: Mapping[str, Any]) -> str:
+def interval_note(finding: Mapping[str, Any], facts: Mapping[str, Any]) -> str:
     """Why the number that a rule was judged on is not the one on the map; empty where it is."""
     measured, interval = facts["metrics"].get(finding["metric"]), facts["metric_intervals"].get(finding["metric"])
     if measured is None or interval is None or finding["observed"] in (None, measured):
         return ""
-    low, high, best = (metric_value(finding["metric"], value) for value in (*interval, measured))
-    return f"Estimated as {best}, between {low} and {high}: judged on the unfavourable end."
+    return interval_words(finding["metric"], Measurement(value=measured, low=interval[0], high=interval[1]))
 
 
 def decisive(facts: Mapping[str, Any]) -> list[Mapping[str, Any]]:
@@ -181,7 +173,7 @@ def verdict_sentence(facts: Mapping[str, Any]) -> str:
             return "The audit could not see well enough to decide. This is not a pass."
 
 
-def glance(facts: Mapping[str, Any]) -> dict[str, str]:
+def overview(facts: Mapping[str, Any]) -> dict[str, str]:
     """Detection, contamination and duplicates in one line each, for the first screen of the page and the terminal."""
     return {"detection": _power_line(facts), "contamination": _match_line(facts), "duplicates": _copy_line(facts)}
 
@@ -239,7 +231,7 @@ def _power_line(facts: Mapping[str, Any]) -> str:
     if seen:
         return f"sees every kind of secret that occurs {times(seen.dose)}, weakest {seen.words}"
     worst = weakest[-1]
-    verb = {"partly": "only partly sees", "weak": "hardly sees"}.get(sight(worst.auc), "does not see")
+    verb = {"partly": "only partly sees", "weak": "hardly sees"}.get(auc_words(worst.auc), "does not see")
     return f"{verb} some secrets that occur {times(worst.dose)}, weakest {worst.words}"
 
 
@@ -261,7 +253,7 @@ def _copy_line(facts: Mapping[str, Any]) -> str:
     return f"{copies}, {percent(found['token_share'])} of the tokens"
 
 
-def power_reading(facts: Mapping[str, Any]) -> list[str]:
+def detection_sentences(facts: Mapping[str, Any]) -> list[str]:
     """What the planted secrets prove about this audit: the weakest kind, what that means, and how sure it is."""
     weakest = weakest_by_dose(facts)
     if not weakest:
@@ -304,7 +296,7 @@ def _below(missed: list[Weakest]) -> list[str]:
     ]
 
 
-def item_reading(testimony: Mapping[str, Any] | None) -> list[str]:
+def item_sentences(testimony: Mapping[str, Any] | None) -> list[str]:
     """What the proxies show about the items that were found, and what they cannot show; empty where there are none."""
     if testimony is None:
         return []
@@ -336,7 +328,7 @@ def item_reading(testimony: Mapping[str, Any] | None) -> list[str]:
     ]
 
 
-def sweep_reading(sweep: list[Mapping[str, Any]]) -> str:
+def forgetting_sentence(sweep: list[Mapping[str, Any]]) -> str:
     """How far forget events depend on the margin that defines them; empty where there are none to speak of."""
     known = [step["agreement"] for step in sweep if step["agreement"] is not None]
     if not known:

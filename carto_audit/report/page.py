@@ -10,9 +10,9 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from carto_audit.report.map_figure import percent
-from carto_audit.report.narrative import number, words
+from carto_audit.report.narrative import words
 from carto_audit.runtime.resources import resource_folder
+from carto_audit.text.numbers import number, percent, whole_percent
 from carto_audit.text.untrusted import safe_inline
 
 STRING_LIMIT = 400
@@ -66,11 +66,6 @@ def storable(value: Any) -> Any:
 def sentence(text: str) -> str:
     """With a capital first letter; the rest stays."""
     return text[:1].upper() + text[1:]
-
-
-def whole_percent(share: float | None) -> str:
-    """A share in 0..1 as a percentage without decimals, or a dash for unknown."""
-    return "–" if share is None else f"{100 * share:.0f} %"
 
 
 def _slug(name: str | None) -> str:

@@ -9,7 +9,8 @@ from markupsafe import Markup
 from carto_audit.cartography.quadrants import QUADRANTS
 from carto_audit.report.charts import LossChart, loss_chart, sparkline
 from carto_audit.report.differences import Segments, differences
-from carto_audit.report.narrative import RECALL_WORDS, number
+from carto_audit.report.narrative import RECALL_WORDS
+from carto_audit.text.numbers import number
 
 _HEAT_CHARACTERS, _HEAT_PIECES, _HEAT_LEVELS = 1600, 240, 5
 _MOST_PAIRS = 3

@@ -52,15 +52,15 @@ def test_a_case_that_fails_shows_both_verdicts_and_every_rule_that_differs(run):
     assert run(case) == {
         "leaks": (
             "status: expected accepted, got rejected",
-            "- size: expected to fail, which it does not: batch.tokens is 2000, at least 1000 allowed",
-            "+ mass: not expected to fail, which it does: hotspot_memorized.token_share is 0.5, at most 0.05 allowed",
+            "- size: expected to fail, which it does not: batch.tokens is 2,000, at least 1,000 allowed",
+            "+ mass: not expected to fail, which it does: hotspot_memorized.token_share is 50.0 %, at most 5.0 % allowed",
         )
     }
 
 
 def test_a_status_alone_is_explained_by_the_rules_that_failed(run):
     case = "{name: leaks, metrics: {hotspot_memorized.token_share: 0.5}, expect: {status: accepted}}"
-    assert run(case)["leaks"][1] == "  mass fails: hotspot_memorized.token_share is 0.5, at most 0.05 allowed"
+    assert run(case)["leaks"][1] == "  mass fails: hotspot_memorized.token_share is 50.0 %, at most 5.0 % allowed"
 
 
 def test_waivers_are_judged_by_the_batch_and_the_day_of_the_case(run):

@@ -44,8 +44,8 @@ def test_a_tighter_limit_shows_what_it_would_have_stopped(audit, ours):
     done = replay(ours("rules: [{id: hotspot-mass, max: 0.042, reason: r}]\n"), audit())
     assert list(done.lines) == [
         "may: rejected; it was accepted",
-        "  hotspot-mass: passed -> failed: hotspot_memorized.token_share is 0.04 and may be 0.045 (estimated from a sample), "
-        "at most 0.042 allowed",
+        "  hotspot-mass: passed -> failed: hotspot_memorized.token_share is 4.0 % and may be 4.5 % (estimated from a sample), "
+        "at most 4.2 % allowed",
     ]
 
 
@@ -90,7 +90,7 @@ def test_increases_are_held_against_the_baseline(audit, ours):
     done = replay(policy, june, may)
     assert done.verdict.status == "rejected"
     assert (
-        "  drift: failed (a new rule): duplicates.token_share is 0.16, which exceeds the baseline's by 0.06"
+        "  drift: failed (a new rule): duplicates.token_share is 16.0 %, which exceeds the baseline's by 6.0 %"
         in "\n".join(done.lines)
     )
     moved = [change["metric"] for change in done.facts()["baseline"]["changes"]]

@@ -1,12 +1,10 @@
 import pytest
 
-from carto_audit.report.map_figure import percent
 from carto_audit.report.narrative import (
-    glance,
-    item_reading,
-    metric_value,
-    power_reading,
-    sweep_reading,
+    detection_sentences,
+    forgetting_sentence,
+    item_sentences,
+    overview,
     weakest_by_dose,
 )
 from tests.support.report_facts import make_facts
@@ -20,14 +18,6 @@ def with_auc(dose, auc, secrets=16):
     return facts
 
 
-def test_numbers_are_shown_in_the_unit_of_their_metric():
-    assert percent(0.00042) == "0.042 %"
-    assert metric_value("hotspot_memorized.token_share", 0.0815) == "8.2 %"
-    assert metric_value("detection.auc_at_dose_4", 0.9) == "0.900"
-    assert metric_value("contamination.confirmed_items", 1203.0) == "1,203"
-    assert metric_value("contamination.confirmed_items", None) == "–"
-
-
 def test_the_weakest_kind_speaks_for_each_dose_and_twins_for_none():
     weakest = weakest_by_dose(make_facts())
     assert [(cell.dose, cell.auc) for cell in weakest] == [(1, 0.58), (4, 0.93), (16, 0.96), (64, 0.97)]
@@ -35,7 +25,7 @@ def test_the_weakest_kind_speaks_for_each_dose_and_twins_for_none():
 
 
 def test_the_reading_names_the_dose_that_is_seen_and_what_can_pass_below_it():
-    first, second, third = power_reading(make_facts())
+    first, second, third = detection_sentences(make_facts())
     assert first.startswith(
         "Every kind of planted secret stands out from ordinary text once it occurs 4 times; hardest"
     )
@@ -45,22 +35,22 @@ def test_the_reading_names_the_dose_that_is_seen_and_what_can_pass_below_it():
 
 
 def test_a_kind_that_is_not_seen_at_the_highest_dose_is_never_called_seen():
-    reading = power_reading(with_auc(64, 0.7))
+    reading = detection_sentences(with_auc(64, 0.7))
     assert reading[0].startswith("Even at 64 times")
     assert "take what is flagged as the least" in reading[1]
     assert not any("Every kind" in sentence for sentence in reading)
 
 
 def test_a_wide_interval_is_said():
-    assert any("far lower" in sentence for sentence in power_reading(with_auc(4, 0.92, secrets=1)))
-    assert not any("far lower" in sentence for sentence in power_reading(make_facts()))
+    assert any("far lower" in sentence for sentence in detection_sentences(with_auc(4, 0.92, secrets=1)))
+    assert not any("far lower" in sentence for sentence in detection_sentences(make_facts()))
 
 
 def test_without_controls_nothing_is_read():
     facts = make_facts()
     facts["detection"].update(scores={}, above_line={})
-    assert power_reading(facts) == []
-    assert glance(facts)["detection"].startswith("not measured")
+    assert detection_sentences(facts) == []
+    assert overview(facts)["detection"].startswith("not measured")
 
 
 @pytest.mark.parametrize(
@@ -73,19 +63,19 @@ def test_without_controls_nothing_is_read():
     ],
 )
 def test_detection_at_a_glance_claims_no_more_than_the_weakest_kind(auc, words):
-    assert glance(with_auc(64, auc))["detection"] == words
+    assert overview(with_auc(64, auc))["detection"] == words
 
 
 def test_forget_events_are_called_stable_only_when_every_margin_agrees():
     steps = [{"agreement": None}, {"agreement": 0.95}, {"agreement": 0.9}]
-    assert "are stable here: from each margin to the next at least 90.0 %" in sweep_reading(steps)
-    assert "are not stable" in sweep_reading([*steps, {"agreement": 0.1}])
-    assert sweep_reading(steps[:1]) == ""
+    assert "are stable here: from each margin to the next at least 90.0 %" in forgetting_sentence(steps)
+    assert "are not stable" in forgetting_sentence([*steps, {"agreement": 0.1}])
+    assert forgetting_sentence(steps[:1]) == ""
 
 
 def test_what_the_proxies_show_is_told_with_what_it_cannot_show():
     testimony = make_facts()["contamination"]["testimony"]
-    heard, gained, silent, limits = item_reading(testimony)
+    heard, gained, silent, limits = item_sentences(testimony)
     assert heard.startswith("3 items were put to two proxies")
     assert (
         gained
@@ -99,7 +89,7 @@ def test_what_the_proxies_show_is_told_with_what_it_cannot_show():
 def test_without_figures_only_the_silence_is_told():
     testimony = make_facts()["contamination"]["testimony"]
     testimony.update(items=0, loss_in_question=None, loss_out_question=None, loss_in_answer=None, loss_out_answer=None)
-    silent, limits = item_reading(testimony)
+    silent, limits = item_sentences(testimony)
     assert "not heard" in silent
     assert "decides nothing" in limits
-    assert item_reading(None) == []
+    assert item_sentences(None) == []

@@ -4,8 +4,7 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from carto_audit.report.map_figure import percent
-from carto_audit.report.narrative import number, plural
+from carto_audit.text.numbers import number, percent, plural, signed_percent
 
 Estimate = Mapping[str, float | None] | None
 """A measured value with its 95 % interval, or None where it cannot be measured."""
@@ -55,15 +54,6 @@ def bounds(estimate: Estimate) -> tuple[float, float] | None:
     if estimate is None or estimate.get("low") is None or estimate.get("high") is None:
         return None
     return float(estimate["low"] or 0.0), float(estimate["high"] or 0.0)
-
-
-def signed_percent(change: float | None) -> str:
-    """A relative change as `+0.42 %`, or a dash for unknown."""
-    if change is None:
-        return "–"
-    digits = 2 if abs(change) < 0.00995 else 1 if abs(change) < 9.995 else 0
-    text = f"{100 * change:+,.{digits}f} %"
-    return text.replace("-", "−") if float(f"{100 * change:.{digits}f}") else f"{0:.{digits}f} %"
 
 
 def interval_words(estimate: Estimate, show: Any = percent) -> str:
@@ -185,7 +175,7 @@ def _with_interval(estimate: Estimate) -> str:
     return percent(known(estimate)) + (f" ({ranged})" if ranged else "")
 
 
-def glance(facts: Mapping[str, Any]) -> list[tuple[str, str, str]]:
+def overview(facts: Mapping[str, Any]) -> list[tuple[str, str, str]]:
     """The first questions as (name, answer, why): knee, pick, the controls beside it, matched perplexity."""
     lines = [("Knee", *chosen(facts, "knee", "No knee")), ("Policy pick", *chosen(facts, "policy_pick", "No pick"))]
     after = treated(facts)

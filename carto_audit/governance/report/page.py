@@ -9,13 +9,12 @@ from typing import Any
 
 from carto_audit.governance.report import narrative as spoken
 from carto_audit.governance.report import tradeoff_chart as chart
-from carto_audit.governance.report.narrative import Estimate, interval_words, known, signed_percent
+from carto_audit.governance.report.narrative import Estimate, interval_words, known
 from carto_audit.policy.metrics import METRICS
-from carto_audit.report import charts
-from carto_audit.report import narrative as readings
-from carto_audit.report.map_figure import percent
-from carto_audit.report.narrative import number, words
+from carto_audit.report import charts, narrative
+from carto_audit.report.narrative import words
 from carto_audit.report.page import STRING_LIMIT, asset, csp_hash, page_environment, printable, storable
+from carto_audit.text.numbers import number, percent, plural, signed_percent, times
 from carto_audit.text.untrusted import safe_inline
 
 _YAML_LINES = 60
@@ -69,7 +68,12 @@ def render_redteam(facts: Mapping[str, Any]) -> str:
     css, script = asset("report.css") + asset("redteam.css"), asset("redteam.js")
     environment = page_environment()
     environment.globals.update(chart=chart, panel_chart=charts, height_of=charts.height_of, level_of=chart.level_of)
-    environment.globals.update(signed=signed_percent, judged=readings.judged, outcome_words=readings.OUTCOME_WORDS)
+    environment.globals.update(
+        plural=plural,
+        signed=signed_percent,
+        finding_words=narrative.finding_words,
+        outcome_words=narrative.OUTCOME_WORDS,
+    )
     environment.globals.update(metric_meaning=lambda metric: METRICS[metric].meaning if metric in METRICS else "")
     return environment.get_template("redteam.html.j2").render(
         facts=safe,
@@ -93,7 +97,7 @@ def _view(facts: Mapping[str, Any]) -> dict[str, Any]:
         "headline": spoken.headline(facts),
         "headline_parts": spoken.headline_parts(facts),
         "lead": spoken.lead(facts),
-        "glance": spoken.glance(facts),
+        "overview": spoken.overview(facts),
         "run": spoken.run_words(facts),
         "before": before,
         "after": after,
@@ -181,9 +185,9 @@ def _doses(facts: Mapping[str, Any]) -> list[int]:
 def _member_cells(arm: Mapping[str, Any], doses: Sequence[int]) -> Iterator[Cell]:
     """How well an attacker does: exposure in bits and queries per dose, membership by the strongest attack."""
     for dose in doses:
-        yield _cell(f"Exposure, {readings.times(dose)}", arm["exposure"].get(str(dose)), partial(number, digits=1))
+        yield _cell(f"Exposure, {times(dose)}", arm["exposure"].get(str(dose)), partial(number, digits=1))
     for dose in doses:
-        yield Cell(label=f"Queries, {readings.times(dose)}", text=spoken.draws(arm["queries"].get(str(dose))))
+        yield Cell(label=f"Queries, {times(dose)}", text=spoken.draws(arm["queries"].get(str(dose))))
     yield _cell("MI-AUC", arm["mi_auc"], partial(number, digits=3))
     yield _cell("TPR at 1 % FPR", arm["tpr_at_1pct_fpr"])
     yield _cell("Unprompted", arm["propensity"])

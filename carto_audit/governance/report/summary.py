@@ -18,11 +18,10 @@ from carto_audit.governance.report.narrative import (
     lead,
     outcome,
     run_words,
-    signed_percent,
 )
 from carto_audit.report.formats.terminal import empty_table, tame
-from carto_audit.report.map_figure import percent
-from carto_audit.report.narrative import STATUS_WORDS, judged, number
+from carto_audit.report.narrative import STATUS_WORDS, finding_words
+from carto_audit.text.numbers import number, percent, signed_percent
 
 _STYLES: Mapping[str, str] = {"reduced": "bold green", "unclear": "bold yellow", "none": "bold yellow"}
 _SHOWN_ARMS = 40
@@ -107,4 +106,4 @@ def _show_verdict(facts: Mapping[str, Any], show: _Lines) -> None:
     show.line(STATUS_WORDS.get(facts["verdict"]["status"], "Inconclusive"), "bold", name="Verdict")
     for finding in [f for f in facts["verdict"]["findings"] if f["outcome"] != "passed"][:_SHOWN_LINES]:
         style = "red" if finding["severity"] == "reject" else "yellow"
-        show.line(f"{finding['rule']}: {judged(finding)}", style, before="! ")
+        show.line(f"{finding['rule']}: {finding_words(finding)}", style, before="! ")

@@ -14,15 +14,13 @@ from carto_audit.governance.report.narrative import (
     family,
     known,
     level_words,
-    signed_percent,
     treated_at,
     untreated,
 )
 from carto_audit.report.charts import LEFT as PANEL_LEFT
 from carto_audit.report.charts import RIGHT as PANEL_RIGHT
 from carto_audit.report.charts import Curve, Mark, Panel, Tick, height_of
-from carto_audit.report.map_figure import percent
-from carto_audit.report.narrative import times
+from carto_audit.text.numbers import percent, signed_percent, times
 
 WIDTH, HEIGHT = 720.0, 498.0
 LEFT, RIGHT, TOP, BOTTOM = 66.0, 708.0, 54.0, 430.0

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any, Literal
 
-from carto_audit.report.narrative import DECISIVE, OUTCOME_WORDS, decisive, judged
+from carto_audit.policy.metrics import METRICS, Measurement
+from carto_audit.policy.values import finding_sentence
+from carto_audit.report.narrative import DECISIVE, OUTCOME_WORDS, decisive, finding_words
 from carto_audit.text.untrusted import safe_inline
 
 Level = Literal["error", "warning", "note"]
@@ -103,8 +105,7 @@ _NO_RULES: Mapping[str, Any] = {
 
 def _annotation(finding: Mapping[str, Any], facts: Mapping[str, Any]) -> Annotation:
     rule = safe_inline(finding["rule"], 80)
-    explanation = safe_inline(finding["explanation"], 300)
-    sentences = (explanation, _benchmarks(finding, facts), finding["reason"])
+    sentences = (safe_inline(_explanation(finding, facts), 300), _benchmarks(finding, facts), finding["reason"])
     message = " ".join(
         sentence if sentence.endswith((".", "…")) else f"{sentence}." for sentence in sentences if sentence
     )
@@ -123,6 +124,17 @@ def _annotation(finding: Mapping[str, Any], facts: Mapping[str, Any]) -> Annotat
     )
 
 
+def _explanation(finding: Mapping[str, Any], facts: Mapping[str, Any]) -> str:
+    """What was seen, its numbers in their units; the audit's own words where nothing was measured."""
+    metric, observed = finding["metric"], finding["observed"]
+    value = facts["metrics"].get(metric, None if finding["bound"] == "max_increase" else observed)
+    if metric not in METRICS or observed is None or value is None:
+        return str(finding["explanation"])
+    low, high = facts["metric_intervals"].get(metric, (value, value))
+    measured = Measurement(value=value, low=low, high=high)
+    return finding_sentence(metric, measured, observed, finding["bound"], finding["limit"])
+
+
 def _level(finding: Mapping[str, Any]) -> Level:
     if finding["outcome"] not in DECISIVE:
         return "note"
@@ -135,7 +147,7 @@ def _outcome(finding: Mapping[str, Any]) -> str:
         words = OUTCOME_WORDS[finding["outcome"]]
     else:
         words = "warns" if finding["severity"] == "warn" else "rejects"
-    return words if finding["observed"] is None else f"{words}: {judged(finding)}"
+    return words if finding["observed"] is None else f"{words}: {finding_words(finding)}"
 
 
 def _benchmarks(finding: Mapping[str, Any], facts: Mapping[str, Any]) -> str:

@@ -6,7 +6,7 @@ from typing import Any
 from xml.etree import ElementTree as Xml
 
 from carto_audit.report.formats.annotations import Annotation, annotations, batch_name, remarks
-from carto_audit.report.narrative import judged
+from carto_audit.report.narrative import finding_words
 from carto_audit.text.untrusted import safe_inline
 
 
@@ -58,5 +58,5 @@ def _case(annotation: Annotation, facts: Mapping[str, Any]) -> Xml.Element:
 
 def _passed(finding: Mapping[str, Any], facts: Mapping[str, Any]) -> Xml.Element:
     case = _element(safe_inline(finding["rule"], 80), facts)
-    Xml.SubElement(case, "system-out").text = safe_inline(f"passed: {judged(finding)}", 240)
+    Xml.SubElement(case, "system-out").text = safe_inline(f"passed: {finding_words(finding)}", 240)
     return case

@@ -6,16 +6,15 @@ from typing import Any
 
 from carto_audit.cartography.quadrants import QUADRANTS
 from carto_audit.report.formats.annotations import batch_name, remarks
-from carto_audit.report.map_figure import percent
 from carto_audit.report.narrative import (
     OUTCOME_WORDS,
     STATUS_WORDS,
-    bound,
     decisive,
-    glance,
-    metric_value,
+    limits,
+    overview,
     verdict_sentence,
 )
+from carto_audit.text.numbers import percent
 from carto_audit.text.untrusted import safe_inline
 
 MOST_RULES = 100
@@ -37,7 +36,7 @@ _CALLS = re.compile(r":(?! )|www\.|__|%\w|\bGH-\d|\b[0-9a-f]{7,64}\b|^\d+[.)]|^[
 
 def render_markdown(facts: Mapping[str, Any]) -> str:
     """Verdict, rules worst first, quadrants and warnings as GitHub-flavoured Markdown of at most about 200 KB."""
-    parts = [headline(facts), _rules(facts), _quadrants(facts), _glance(facts), _remarks(facts), _origin(facts)]
+    parts = [headline(facts), _rules(facts), _quadrants(facts), _overview(facts), _remarks(facts), _origin(facts)]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
@@ -74,13 +73,12 @@ def _rules(facts: Mapping[str, Any]) -> str:
 
 
 def _rule(finding: Mapping[str, Any]) -> tuple[str, ...]:
-    metric, outcome = finding["metric"], OUTCOME_WORDS[finding["outcome"]]
+    outcome = OUTCOME_WORDS[finding["outcome"]]
     if finding["outcome"] == "failed":
         outcome = "**rejects**" if finding["severity"] == "reject" else "**warns**"
     elif finding["outcome"] == "waived":
         outcome = f"waived by {inert(finding['waived_by'] or 'nobody', 80)}"
-    limit = f"{bound(finding)} {metric_value(metric, finding['limit'])}"
-    cells = (finding["rule"], metric_value(metric, finding["observed"]), limit, finding["reason"])
+    cells = (finding["rule"], *limits(finding), finding["reason"])
     rule, observed, allowed, why = (inert(cell) for cell in cells)
     return rule, outcome, observed, allowed, why
 
@@ -95,8 +93,8 @@ def _quadrants(facts: Mapping[str, Any]) -> str:
     return _table(("Quadrant", "Rows", "Tokens", "Share"), rows)
 
 
-def _glance(facts: Mapping[str, Any]) -> str:
-    return "\n".join(f"- **{name.capitalize()}**: {inert(line)}" for name, line in glance(facts).items())
+def _overview(facts: Mapping[str, Any]) -> str:
+    return "\n".join(f"- **{name.capitalize()}**: {inert(line)}" for name, line in overview(facts).items())
 
 
 def _remarks(facts: Mapping[str, Any]) -> str:

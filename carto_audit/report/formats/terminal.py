@@ -21,9 +21,9 @@ from rich.text import Text
 
 from carto_audit.cartography.quadrants import QUADRANTS
 from carto_audit.report.formats.text_map import plot_lines
-from carto_audit.report.map_figure import percent
-from carto_audit.report.narrative import STATUS_WORDS, decisive, glance, judged, verdict_sentence
+from carto_audit.report.narrative import STATUS_WORDS, decisive, finding_words, overview, verdict_sentence
 from carto_audit.runtime.progress import Advance, Progress
+from carto_audit.text.numbers import percent
 from carto_audit.text.untrusted import safe_inline
 
 _HEARTBEAT = 30.0
@@ -133,7 +133,7 @@ def render_summary(facts: Mapping[str, Any], out_folder: Path, console: Console,
     for warning in facts["warnings"][:_SHOWN_FINDINGS]:
         _print_line(console, Text(f"{_sign('warn', console)} {tame(warning)}", style="yellow"))
     _print_map(facts, console)
-    console.print(_glance_table(facts))
+    console.print(_overview_table(facts))
     _print_line(console, Text(f"> Report   {tame(str(out_folder / 'report.html'), 4096)}", style="bold"))
     _print_line(console, Text(f"> Rows     {tame(str(out_folder / 'scores.parquet'), 4096)}"))
     _print_line(console, Text(f"> Verdict  {tame(str(out_folder / 'verdict.json'), 4096)}"))
@@ -201,7 +201,7 @@ def _findings_table(facts: Mapping[str, Any], console: Console) -> Table:
         sign = _sign("inconclusive" if blind else finding["severity"], console)
         style = "magenta" if blind else "red" if finding["severity"] == "reject" else "yellow"
         why = finding["reason"] or finding["metric"]
-        cells = (cell(finding["rule"], "bold"), cell(judged(finding)), cell(why, "dim"))
+        cells = (cell(finding["rule"], "bold"), cell(finding_words(finding)), cell(why, "dim"))
         table.add_row(Text(sign, style=style), *cells)
     if len(found) > _SHOWN_FINDINGS:
         table.add_row(Text("…"), Text(f"and {len(found) - _SHOWN_FINDINGS:,} more in the report"), "", "")
@@ -228,9 +228,9 @@ def _quadrant_table(facts: Mapping[str, Any]) -> Table:
     return table
 
 
-def _glance_table(facts: Mapping[str, Any]) -> Table:
+def _overview_table(facts: Mapping[str, Any]) -> Table:
     table = empty_table("", "", header=False)
-    lines = glance(facts)
+    lines = overview(facts)
     skipped = facts["batch"]["skipped"]
     lost = ", ".join(f"{entry['rows']:,} {entry['reason']}" for entry in skipped) or "none"
     warnings = len(facts["warnings"]) + len(facts["detection"]["warnings"])

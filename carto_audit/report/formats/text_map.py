@@ -7,7 +7,7 @@ from rich.text import Text
 
 from carto_audit.cartography.map_grid import level_edges
 from carto_audit.cartography.quadrants import QUADRANT_NAMES, QUADRANTS, quadrant_code
-from carto_audit.report.map_figure import percent
+from carto_audit.text.numbers import percent
 
 SHADES, PLAIN_SHADES = "·░▒▓█", ".:+#@"
 """Fewest samples first; the second row is for streams that cannot hold the first."""

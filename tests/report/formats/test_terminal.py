@@ -1,4 +1,6 @@
 import io
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -195,3 +197,11 @@ def test_what_the_verdict_warns_of_is_said_in_full():
     facts = make_facts() | {"warnings": ["the waiver of x by y expired\x1b[31m"] * 9}
     shown = [line for line in _summary(facts, width=200).splitlines() if "the waiver of x by y expired[31m" in line]
     assert len(shown) == 6
+
+
+def test_the_summary_loads_no_plotting_library():
+    program = (
+        "import sys, carto_audit.report.formats.terminal, carto_audit.report.formats.render, carto_audit.report.html; "
+    )
+    program += "sys.exit('matplotlib' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", program], timeout=120).returncode == 0

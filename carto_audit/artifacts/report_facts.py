@@ -1,0 +1,303 @@
+"""The type of `report.json`. Who adds a key marks it NotRequired, so that audits of earlier versions can still be read.
+
+The JSON Schema `docs/report.schema.json` is made of these types; `pipeline.facts` builds the file, and every page and format
+reads it.
+"""
+
+import json
+from typing import Any, Literal, NotRequired
+
+from pydantic import TypeAdapter
+from typing_extensions import TypedDict
+
+from carto_audit.artifacts.evidence_facts import (
+    ContaminationFacts,
+    DetectionFacts,
+    DuplicateFacts,
+    ExcerptFacts,
+    Interval,
+    MapFacts,
+    SampleFacts,
+    Share,
+    facts_part,
+)
+from carto_audit.policy.model import Bound, Severity
+
+Status = Literal["accepted", "accepted_with_warnings", "rejected", "inconclusive"]
+Outcome = Literal["passed", "failed", "not_measured", "underpowered", "waived"]
+WaiverState = Literal["used", "unused", "exceeded", "expired", "powerless", "other_batch"]
+
+SCHEMA_VERSION = 1
+_DIALECT = "https://json-schema.org/draft/2020-12/schema"
+
+
+@facts_part
+class ToolFacts(TypedDict):
+    """Who wrote the file."""
+
+    name: Literal["carto-audit"]
+    version: str
+
+
+@facts_part
+class RowFacts(TypedDict):
+    """A row of the batch, counted from 0."""
+
+    row: int
+
+
+@facts_part
+class SkippedFacts(TypedDict):
+    """Rows that could not be audited, and why."""
+
+    reason: str
+    explanation: str
+    rows: int
+    examples: list[RowFacts]
+
+
+@facts_part
+class BatchFacts(TypedDict):
+    """The vendor's delivery."""
+
+    paths: list[str]
+    """The names of its files."""
+    sha256: str
+    text_column: str
+    id_column: str | None
+    rows: int
+    samples: int
+    """Rows with usable text."""
+    tokens: int
+    trained_samples: int
+    trained_tokens: int
+    held_out_samples: int
+    """Those that lent their text to the planted controls."""
+    held_out_tokens: int
+    skipped: list[SkippedFacts]
+
+
+@facts_part
+class ProxyFacts(TypedDict):
+    """The small model that stands in for the one to come."""
+
+    name: str
+    parameters: int
+    context: int
+    vocab_size: int
+    layers: int
+    hidden_size: int
+    checkpoint: str | None
+
+
+@facts_part
+class BoilerplateFacts(TypedDict):
+    """A passage that so many samples hold that it binds none of them as kin."""
+
+    samples: int
+    excerpt: ExcerptFacts
+
+
+@facts_part
+class KinshipFacts(TypedDict):
+    """How copies were kept on one side of the split."""
+
+    groups: int
+    frequency_cap: int
+    boilerplate_runs: int
+    boilerplate: list[BoilerplateFacts]
+    severed_samples: int
+    severed_token_share: Share
+    largest_group_token_share: Share
+
+
+@facts_part
+class RunFacts(TypedDict):
+    """How the audit was done: enough to repeat it."""
+
+    seed: int
+    device: str
+    proxy: ProxyFacts
+    folds: int
+    epochs: int
+    repeats: int
+    reference_samples: int
+    reference_sha256: str | None
+    burn_in_epochs: int
+    logged_epochs: list[int]
+    """The epochs after which both proxies were asked about every sample."""
+    max_tokens: int | None
+    kinship: KinshipFacts
+    packages: dict[str, str]
+    started_at: str
+    seconds: dict[str, float]
+    """Wall time by stage."""
+
+
+@facts_part
+class PolicyFacts(TypedDict):
+    """The policy that was applied, in full."""
+
+    name: str
+    sha256: str
+    resolved: dict[str, Any]
+    """All its values, those that it inherits included."""
+
+
+@facts_part
+class FindingFacts(TypedDict):
+    """What one rule found."""
+
+    rule: str
+    metric: str
+    observed: float | None
+    """The unfavourable end of the interval, which is what the limit was held against; under `max_increase` by how much it
+    exceeds the value of the last accepted batch. None: not measured."""
+    limit: float
+    bound: Bound
+    severity: Severity
+    outcome: Outcome
+    reason: str
+    """Why the policy has this rule, in the policy's words."""
+    explanation: str
+    """What was seen, in one sentence."""
+    waived_by: str | None
+    file: NotRequired[str | None]
+    """Where the policy sets the rule; None for a policy that came from no file."""
+    line: NotRequired[int | None]
+    column: NotRequired[int | None]
+    subject: NotRequired[str | None]
+
+
+@facts_part
+class WaiverFacts(TypedDict):
+    """What became of one waiver."""
+
+    rule: str
+    owner: str
+    reason: str
+    expires: str
+    """The last day, as YYYY-MM-DD."""
+    subject: str | None
+    max_value: float | None
+    state: WaiverState
+    ends_soon: bool
+
+
+@facts_part
+class ChangeFacts(TypedDict):
+    """One metric in the last accepted batch and in this one; None: not measured."""
+
+    metric: str
+    before: float | None
+    now: float | None
+    incomparable: str
+    """Why the two cannot be compared; empty where they can."""
+
+
+@facts_part
+class NamedBatchFacts(TypedDict):
+    """Which batch."""
+
+    names: list[str]
+    sha256: str
+
+
+@facts_part
+class NamedPolicyFacts(TypedDict):
+    """Which policy."""
+
+    name: str
+    sha256: str
+
+
+@facts_part
+class BaselineFacts(TypedDict):
+    """The last accepted batch, and what moved since."""
+
+    audit: str
+    batch: NamedBatchFacts
+    policy: NamedPolicyFacts
+    status: str
+    changes: list[ChangeFacts]
+    warnings: list[str]
+
+
+@facts_part
+class RedteamFacts(TypedDict):
+    """The red team whose measurements the rules used."""
+
+    sha256: str
+    policy_sha256: str
+    metrics: list[str]
+    unseen: dict[str, str]
+    """Metrics that do not count, and why."""
+
+
+@facts_part
+class VerdictFacts(TypedDict):
+    """The gate's answer, under `--fail-on reject`."""
+
+    status: Status
+    exit_code: int
+    complete: bool
+
+
+@facts_part
+class PublishedFacts(TypedDict):
+    """What a public report leaves out, and which full report it was made of."""
+
+    left_out: str
+    report_sha256: str
+
+
+@facts_part
+class ReportFacts(TypedDict):
+    """One audit: all that its pages and formats show. Numbers are finite or null, shares lie in 0..1."""
+
+    schema_version: Literal[1]
+    tool: ToolFacts
+    batch: BatchFacts
+    excerpts: Literal["none", "redacted", "full"]
+    """Whether texts are quoted, and whether personal data and secrets in them are masked."""
+    run: RunFacts
+    map: MapFacts
+    detection: DetectionFacts
+    duplicates: DuplicateFacts
+    contamination: ContaminationFacts
+    policy: PolicyFacts
+    metrics: dict[str, float | None]
+    """Every number that a rule may limit, by name; what was not measured is absent."""
+    metric_intervals: dict[str, Interval]
+    """The 95 % intervals of those that were estimated from a part of the batch."""
+    findings: list[FindingFacts]
+    warnings: list[str]
+    waivers: NotRequired[list[WaiverFacts]]
+    baseline: NotRequired[BaselineFacts | None]
+    redteam: NotRequired[RedteamFacts | None]
+    verdict: VerdictFacts
+    riskiest: list[SampleFacts]
+    published: NotRequired[PublishedFacts]
+
+
+REPORT: TypeAdapter[ReportFacts] = TypeAdapter(ReportFacts)
+"""Validates, and makes the schema."""
+
+
+def report_schema() -> dict[str, Any]:
+    """The JSON Schema of `report.json` as this version writes it: it knows no other key."""
+    made = REPORT.json_schema()
+    for part in (made, *made["$defs"].values()):
+        part.pop("title", None)
+        part["description"] = " ".join(part["description"].split())
+        part["additionalProperties"] = False
+        for field in part["properties"].values():
+            field.pop("title", None)
+            if "description" in field:
+                field["description"] = " ".join(field["description"].split())
+    return {"$schema": _DIALECT, "title": "carto-audit report", **made}
+
+
+def schema_text() -> str:
+    """The schema as it is printed and shipped."""
+    return json.dumps(report_schema(), indent=2, ensure_ascii=False) + "\n"
