@@ -1,5 +1,6 @@
-"""Fixtures that several test modules share. The one long audit is made once per session."""
+"""Fixtures that several test modules share. The one long audit is made once, also for several processes of tests."""
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +19,10 @@ from tests.support.audits import (
     write_hostile_folder,
     write_parquet,
 )
+from tests.support.shared import shared
+
+if "PYTEST_XDIST_WORKER" in os.environ:  # the cores are taken; torch reads this when it is loaded
+    os.environ["OMP_NUM_THREADS"] = "1"
 
 settings.register_profile("carto", deadline=None)  # a busy machine is no defect
 settings.load_profile("carto")
@@ -35,10 +40,7 @@ class Audited:
     input_before: dict[Path, tuple[bytes, int]]
 
 
-@pytest.fixture(scope="session")
-def audited(tmp_path_factory):
-    """The one whole audit that many tests look at: two proxies, a hostile batch, a benchmark item in it."""
-    cwd = tmp_path_factory.mktemp("audited")
+def audit_hostile_folder(cwd):
     (cwd / "policy.yaml").write_text(GATE + NO_ITEMS)
     name = "::error::{{ 7*7 }}[bold]<img src=x onerror=alert(1)>=1+1\x1b[31m\u202e"
     before = snapshot(write_hostile_folder(cwd / name))
@@ -64,11 +66,17 @@ def audited(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
+def audited(tmp_path_factory):
+    """The one whole audit that many tests look at: two proxies, a hostile batch, a benchmark item in it."""
+    return Audited(**shared(tmp_path_factory, "audited", lambda cwd: vars(audit_hostile_folder(cwd))))
+
+
+@pytest.fixture(scope="session")
 def reciters(tmp_path_factory):
     """Two proxies that know their texts by heart, and one that was never trained."""
     from tests.support.overtrained import Reciters  # loads torch
 
-    return Reciters(tmp_path_factory.mktemp("reciters"))
+    return shared(tmp_path_factory, "reciters", Reciters)
 
 
 @pytest.fixture

@@ -164,7 +164,7 @@ def test_every_mistake_is_one_clear_line_with_its_exit_code(run, tmp_path, argum
 
 @pytest.mark.parametrize("name", benchmarks.commands)
 def test_every_help_ends_with_an_example_of_itself(run, name):
-    prose = run(name, "--help").out.split("AuditOptions:")[0].rstrip().splitlines()
+    prose = run(name, "--help").out.split("Options:")[0].rstrip().splitlines()
     assert prose[-1].strip().startswith(f"carto-audit benchmarks {name} ")
 
 

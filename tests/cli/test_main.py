@@ -65,7 +65,7 @@ def test_the_commands_and_their_flags_are_a_promise():
 def test_every_help_ends_with_an_example_of_itself(name, carto):
     ended = carto(*name.split(), "--help")
     assert ended.code == 0
-    prose = ended.out.split("AuditOptions:")[0].rstrip().splitlines()
+    prose = ended.out.split("Options:")[0].rstrip().splitlines()
     assert prose[-1].strip().startswith(f"carto-audit {name} ")
     assert "Example" in ended.out
     assert carto(*name.split(), "-h") == ended

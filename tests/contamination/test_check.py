@@ -28,10 +28,7 @@ from carto_audit.contamination.detectability import FORMS, QUICK_FORMS, measure_
 from carto_audit.contamination.tiers import BOILERPLATE, CONFIRMED, SOURCE_OVERLAP, SUSPECTED
 from carto_audit.data.batch import read_batch
 from carto_audit.runtime.errors import AuditError, UsageError
-from tests.support.repository import ROOT
-
-DATA = ROOT.parent / "shared" / "data"
-needs_data = pytest.mark.skipif(not DATA.is_dir(), reason="needs ../shared/data: public benchmarks and corpora")
+from tests.support.data import DATA, needs_data
 
 BELL = "A bronze bell of 412 kilograms hangs from nine ropes of equal length; how heavy a load does each single rope carry?"
 SHEEP = "Which mineral gives the painted sheep of the northern chapel their unusually dark green colour?"

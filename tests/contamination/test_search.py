@@ -16,11 +16,9 @@ from carto_audit.contamination.search import FOUND_SCHEMA, PARALLEL_BYTES, choos
 from carto_audit.data import batch as batch_module
 from carto_audit.data.batch import read_batch
 from tests.support.audits import sentences, write_parquet
+from tests.support.data import DATA, needs_data
 from tests.support.quizzes import BELL, ITEMS, SHEEP, quiz
 from tests.support.repository import ROOT
-
-DATA = ROOT.parent / "shared" / "data"
-needs_data = pytest.mark.skipif(not DATA.is_dir(), reason="needs ../shared/data: public benchmarks and corpora")
 
 
 @pytest.fixture(scope="module")

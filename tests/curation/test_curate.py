@@ -204,39 +204,41 @@ def test_apply_accounts_for_every_row_of_a_hostile_batch(audited, applied):
     assert not any(line.startswith(("::", "##[")) for line in ended.out.splitlines())
 
 
-def test_apply_refuses_another_batch_and_a_folder_that_is_not_its_own(audited, applied, tmp_path):
+def test_apply_refuses_another_batch_and_a_folder_that_is_not_its_own(audited, applied, carto, tmp_path, monkeypatch):
+    monkeypatch.chdir(audited.cwd)
     other = write_parquet(tmp_path / "other.parquet", ["something else"])
-    ended = run_process("apply", str(audited.folder), str(other), cwd=tmp_path)
+    ended = carto("apply", audited.folder, other)
     assert (ended.code, ended.err.count("\n")) == (2, 2)  # one line of progress, one of error
     assert "not the batch that this audit is about" in ended.err
     (tmp_path / "taken").mkdir()
     (tmp_path / "taken" / "thesis.txt").write_text("mine")
-    ended = run_process("apply", str(audited.folder), "--out", str(tmp_path / "taken"), cwd=audited.cwd)
+    ended = carto("apply", audited.folder, "--out", tmp_path / "taken")
     assert ended.code == 2
     assert "is not a curated batch" in ended.err
-    ended = run_process("apply", str(audited.folder), "--out", str(applied[1]), cwd=audited.cwd)
+    ended = carto("apply", audited.folder, "--out", applied[1])
     assert ended.code == 0  # once more over its own
 
 
-def test_apply_replaces_its_own_folder_whole_and_refuses_one_that_holds_more(audited, tmp_path):
+def test_apply_replaces_its_own_folder_whole_and_refuses_one_that_holds_more(audited, carto, tmp_path, monkeypatch):
+    monkeypatch.chdir(audited.cwd)
     out = tmp_path / "out"
     batch = read_batch([write_parquet(tmp_path / "old.parquet", ["one", "two"])])
     curate(batch, decide(batch, [1, 0]), out)
-    ended = run_process("apply", str(audited.folder), "--out", str(out), cwd=audited.cwd)
+    ended = carto("apply", audited.folder, "--out", out)
     assert ended.code == 0, ended.err
     assert not (out / CURATED / "old.parquet").exists()
     (out / CURATED / "mine.parquet").write_text("not ours")
-    ended = run_process("apply", str(audited.folder), "--out", str(out), cwd=audited.cwd)
+    ended = carto("apply", audited.folder, "--out", out)
     assert ended.code == 2
     assert (out / CURATED / "mine.parquet").read_text() == "not ours"
 
 
-def test_apply_refuses_decisions_that_changed_since_the_audit(audited, tmp_path):
+def test_apply_refuses_decisions_that_changed_since_the_audit(audited, carto, tmp_path):
     folder = Path(shutil.copytree(audited.folder, tmp_path / "audit"))
     table = pq.read_table(folder / "scores.parquet")
     kept = pa.array(["keep"] * table.num_rows)
     pq.write_table(table.set_column(table.schema.get_field_index("action"), "action", kept), folder / "scores.parquet")
-    ended = run_process("apply", str(folder), str(audited.input), "--out", str(tmp_path / "out"), cwd=tmp_path)
+    ended = carto("apply", folder, audited.input, "--out", tmp_path / "out")
     assert ended.code == 3
     assert "changed since the audit ended" in ended.err
     assert not (tmp_path / "out").exists()
@@ -258,17 +260,17 @@ def test_weights_that_no_audit_gives_are_refused(tmp_path, weight):
         read_decisions(tmp_path, batch)
 
 
-def test_apply_says_when_the_folder_holds_no_audit(tmp_path):
-    ended = run_process("apply", str(tmp_path), cwd=tmp_path)
+def test_apply_says_when_the_folder_holds_no_audit(carto, tmp_path):
+    ended = carto("apply", tmp_path)
     assert ended.code == 3
     assert ended.err.splitlines() == [f"Error: {tmp_path}/report.json: not the report of an audit; run the audit again"]
 
 
-def test_a_policy_that_never_drops_refuses_remove(audited, tmp_path):
+def test_a_policy_that_never_drops_refuses_remove(audited, carto, tmp_path):
     facts = json.loads((audited.folder / "report.json").read_text())
     facts["policy"]["resolved"]["never_drop"] = True
     (tmp_path / "report.json").write_text(json.dumps(facts))
-    ended = run_process("apply", str(tmp_path), "--remove", "hotspot_memorized", cwd=tmp_path)
+    ended = carto("apply", tmp_path, "--remove", "hotspot_memorized")
     assert ended.code == 2
     assert "never drops rows" in ended.err
 

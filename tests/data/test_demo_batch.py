@@ -60,7 +60,7 @@ def test_no_secret_of_the_batch_is_repeated_by_the_report(demo):
             assert secret not in page
 
 
-def test_equal_seeds_give_equal_batches(tmp_path):
-    first, second = write_demo(tmp_path / "a"), write_demo(tmp_path / "b")
+def test_equal_seeds_give_equal_batches(demo, tmp_path):
+    first, second = demo[0] / BATCH, write_demo(tmp_path)
     assert first.read_bytes() == second.read_bytes()
     assert pq.read_table(first).num_rows == ROWS

@@ -201,12 +201,13 @@ OPTIONS = AuditOptions(folds=1, epochs=2)
 
 
 @needs_dev_full
-@pytest.mark.parametrize("name", ["shingles.u32", "bands.u64", "runs-0.bin", f"run-0/.proxy-0.pt.{os.getpid()}.tmp"])
+@pytest.mark.parametrize("name", ["shingles.u32", "bands.u64", "runs-0.bin", "run-0/.proxy-0.pt.PID.tmp"])
 def test_a_disk_that_fills_up_while_working_ends_with_3(carto, batch_file, gate, tmp_path, name):
     out = tmp_path / "out"
     work = work_folder(out / ".work", read_batch([batch_file]), None, OPTIONS)
-    (work / name).parent.mkdir(exist_ok=True)
-    (work / name).symlink_to("/dev/full")
+    full = work / name.replace("PID", str(os.getpid()))
+    full.parent.mkdir(exist_ok=True)
+    full.symlink_to("/dev/full")
     ended = carto("ingest", batch_file, "--policy", gate, "--out", out, *SHORT)
     assert ended.code == 3, ended.err
     assert "No space left on device" in ended.err

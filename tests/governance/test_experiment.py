@@ -10,7 +10,7 @@ from carto_audit.data.duplicates import find_duplicates
 from carto_audit.governance import experiment
 from carto_audit.governance import run as redteam
 from carto_audit.governance.arms import Arm
-from carto_audit.governance.experiment import prepare, prepare_batch
+from carto_audit.governance.experiment import divide, prepare, prepare_batch
 from carto_audit.pipeline.options import AuditOptions
 from carto_audit.policy.model import load_policy
 from carto_audit.proxies.model import PRESETS
@@ -43,8 +43,11 @@ def test_the_audit_of_the_planted_batch_leaves_no_row_out_for_want_of_room(tmp_p
         planted, find_duplicates(planted, tmp_path), name=options.proxy, most=10**6, seed=options.seed, device="cpu"
     ).encoder
     tokens = encode_batches([planted], encoder, tmp_path / "tokens.bin").n_tokens.sum()
+    ordinary = divide(stock, given.max_tokens, given.seed)[0]
     assert stock.n_tokens.sum() > 1.28 * given.max_tokens  # there was more text than may be trained on
-    assert given.max_tokens < tokens <= options.max_tokens
+    assert stock.n_tokens[ordinary].sum() == pytest.approx(given.max_tokens, rel=0.05)
+    assert len(planted) > ordinary.sum()
+    assert 1.2 * tokens < options.max_tokens
 
 
 def test_a_result_that_another_run_took_away_is_an_error_and_no_empty_arm(tmp_path, monkeypatch):

@@ -1,19 +1,16 @@
-"""Proxies that were deliberately trained too long, on short passages of real text, beside proxies that were never trained."""
+"""Proxies that were deliberately trained too long, on short passages, beside proxies that were never trained."""
 
 import numpy as np
-import pyarrow.parquet as pq
 import torch
 
-from carto_audit.data.demo_batch import library_texts
 from carto_audit.proxies.likelihood import one_thread
 from carto_audit.proxies.loaded_proxy import LoadedProxy
 from carto_audit.proxies.minibatches import Sequences, minibatches, pad
 from carto_audit.proxies.model import ProxySpec, build_proxy, token_losses
 from carto_audit.proxies.tokens import encode_batches, train_encoder
-from tests.support.repository import ROOT
+from tests.support.audits import sentences
 from tests.support.tiny import make_batch
 
-CORPUS = ROOT.parent / "shared" / "data" / "corpora" / "wikitext2.parquet"
 SPEC = ProxySpec(
     name="reciter",
     vocab_size=512,
@@ -30,21 +27,11 @@ ENOUGH, MOST_EPOCHS = 0.15, 200
 """Nats per token at which training ends, and when it must have come so far: it takes about 50."""
 
 
-def passages():
-    """Openings of paragraphs: of Wikipedia articles, or of the standard library's documentation where they are not at hand."""
-    if CORPUS.is_file():
-        return [text for text in pq.read_table(CORPUS)["text"].to_pylist() if len(text) > 200]
-    return [text for text in library_texts() if len(text) > 200]
-
-
 class Reciters:
     """`groups` of samples as token ids; `trained[k]` read group k until it knew it, `fresh[k]` is the same before training."""
 
     def __init__(self, folder):
-        everything = passages()
-        order = np.random.default_rng(0).permutation(len(everything))[: GROUPS * PER_GROUP]
-        self.texts = [everything[k][:200] for k in order]
-        batch = make_batch(folder, self.texts)
+        batch = make_batch(folder, sentences(GROUPS * PER_GROUP))
         self.encoder = train_encoder(batch, np.zeros(len(batch), bool), SPEC.vocab_size, 0)
         self.spec, self.bos = SPEC, self.encoder.bos
         store = encode_batches([batch], self.encoder, folder / "tokens.bin")

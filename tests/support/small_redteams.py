@@ -10,7 +10,7 @@ import pytest
 from carto_audit.cli import main as cli
 from carto_audit.proxies.model import PRESETS, ProxySpec
 from tests.support.audits import Ended, command, write_parquet
-from tests.support.overtrained import passages
+from tests.support.passages import passages
 
 THIN = ProxySpec(
     name="nano",
@@ -49,7 +49,7 @@ PATIENCE = 1500
 
 def write_batch(path, rows=320, characters=200):
     """Openings of real paragraphs, of about so many characters."""
-    return write_parquet(path, [text[:characters] for text in passages()][:rows])
+    return write_parquet(path, [text[:characters] for text in passages(rows)])
 
 
 def run_here(*arguments):

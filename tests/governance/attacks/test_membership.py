@@ -75,8 +75,8 @@ def test_members_of_an_overtrained_proxy_are_told(overtrained, name):
 
 @pytest.mark.parametrize("name", [*ATTACKS, "lt_mia"])
 def test_an_untrained_proxy_gives_chance(untrained, name):
-    """60 against 60: the standard deviation of the AUC is 0.053."""
-    assert 0.35 < auc(untrained, name).value < 0.65
+    """60 against 60: the standard deviation of the AUC is 0.053, and of eight attacks one is easily two of them off."""
+    assert 0.3 < auc(untrained, name).value < 0.7
 
 
 def test_the_error_shift_needs_the_mistakes_of_both(reciters, overtrained):

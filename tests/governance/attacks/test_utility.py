@@ -1,8 +1,5 @@
 """Utility: perplexity, variety, and a rare tail that is really rare."""
 
-import argparse
-from pathlib import Path
-
 import numpy as np
 import pytest
 from hypothesis import given
@@ -10,10 +7,10 @@ from hypothesis import strategies as st
 
 from carto_audit.governance.attacks.utility import LEAST_CLUSTERED, TAIL_SHARE, distinct_n, perplexity, rare_tail
 from carto_audit.proxies.tokens import encode_batches, train_encoder
-from tests.support.overtrained import passages
+from tests.support.passages import passages
 from tests.support.tiny import make_batch, make_store, random_samples
 
-COMMON, RARE = 380, 18
+COMMON, RARE = 380, 14
 
 
 def test_perplexity_is_of_all_tokens_and_not_of_texts():
@@ -53,33 +50,33 @@ def test_distinct_n_is_a_share_and_repeating_an_output_never_raises_it(outputs, 
 
 @pytest.fixture(scope="module")
 def encyclopedia(tmp_path_factory):
-    """Openings of paragraphs and, scattered among them, pieces of a program; which are those."""
+    """Openings of paragraphs and, scattered among them, tables of numbers; which are those."""
     folder = tmp_path_factory.mktemp("encyclopedia")
-    program = Path(argparse.__file__).read_text()
-    code = [program[5000 * k : 5000 * k + 300] for k in range(RARE)]
-    common = [text[:300] for text in passages()][:COMMON]
-    order = np.random.default_rng(0).permutation(COMMON + RARE)
-    texts = [(common + code)[k] for k in order]
-    batch = make_batch(folder, texts)
+    rng = np.random.default_rng(0)
+    tables = [" ".join(f"{number:.3f}" for number in rng.random(50)) for _ in range(RARE)]
+    texts = [text[:300] for text in passages(COMMON)] + tables
+    order = rng.permutation(COMMON + RARE)
+    batch = make_batch(folder, [texts[k] for k in order])
     encoder = train_encoder(batch, np.zeros(len(batch), bool), 1024, 0)
     return encode_batches([batch], encoder, folder / "tokens.bin"), order >= COMMON
 
 
-@pytest.mark.parametrize("seed", [0, 1, 2])
-def test_a_rare_topic_among_real_texts_is_found(encyclopedia, seed):
+def test_a_rare_topic_among_real_texts_is_found_from_nearly_every_start(encyclopedia):
+    """Ten starts of k-means, each of which settles where it settles."""
     store, rare = encyclopedia
-    tail = rare_tail(store, np.arange(len(rare)), seed)
-    assert 0 < tail.mean() <= TAIL_SHARE
-    assert tail[rare].mean() >= 0.8
-    assert tail[~rare].mean() < TAIL_SHARE
+    tails = np.array([rare_tail(store, np.arange(len(rare)), seed) for seed in range(10)])
+    assert (tails.mean(1) > 0).all()
+    assert (tails.mean(1) <= TAIL_SHARE).all()
+    assert tails[:, rare].mean() >= 0.6
+    assert tails[:, ~rare].mean() < TAIL_SHARE
 
 
 def test_the_rare_tail_belongs_to_the_samples_and_not_to_their_places(encyclopedia):
     store, rare = encyclopedia
     samples = np.random.default_rng(1).permutation(len(rare))
-    tail = rare_tail(store, samples, 0)
-    assert tail[rare[samples]].mean() >= 0.8
-    assert (rare_tail(store, samples, 0) == tail).all()
+    tails = np.array([rare_tail(store, samples, seed) for seed in range(10)])
+    assert tails[:, rare[samples]].mean() >= 0.6
+    assert (rare_tail(store, samples, 0) == tails[0]).all()
 
 
 def test_of_too_few_samples_none_is_rare(encyclopedia):
