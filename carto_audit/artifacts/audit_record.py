@@ -8,15 +8,14 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from carto_audit.artifacts.audit_folder import first_problem, open_audit_folder
 from carto_audit.artifacts.report_facts import BaselineFacts
 from carto_audit.policy.metrics import METRICS, Measurement, Metric
 from carto_audit.policy.model import treatment_sha256
 from carto_audit.runtime.errors import AuditError, UsageError
-from carto_audit.runtime.files import reason
 from carto_audit.text.untrusted import safe_inline
 
 ACCEPTED = ("accepted", "accepted_with_warnings")
-_MAX_BYTES = 64 * 1024 * 1024
 
 Benchmarks = frozenset[tuple[str, str]]
 """Which benchmarks an audit looked for: name and sha256 each."""
@@ -113,17 +112,7 @@ class Record:
 
 def read_record(folder: Path) -> Record:
     """Reads the report of a finished audit. Raises AuditError in one line where it is none, or of another version."""
-    shown = safe_inline(str(folder), 160)
-    if not (folder / "verdict.json").is_file():
-        raise AuditError(f"{shown}: not a finished audit: there is no verdict.json in it")
-    path = folder / "report.json"
-    try:
-        with path.open("rb") as stream:
-            data = stream.read(_MAX_BYTES + 1)
-    except OSError as error:
-        raise AuditError(f"{shown}: cannot read its report.json: {reason(error)}") from error
-    if len(data) > _MAX_BYTES:
-        raise AuditError(f"{shown}: its report.json is larger than {_MAX_BYTES // 1024**2} MB, which no audit writes")
+    shown, data = safe_inline(str(folder), 160), open_audit_folder(folder).report_bytes
     try:
         report = _Report.model_validate_json(data)
         day = datetime.fromisoformat(report.run.started_at).date()
@@ -144,13 +133,6 @@ def read_baseline(folder: Path) -> Record:
         status = safe_inline(record.status, 40)
         raise UsageError(f"{shown}: this batch was {status}, so it is no baseline; name an audit that accepted one")
     return record
-
-
-def first_problem(error: ValidationError) -> str:
-    """The first thing that is wrong with a document, in one line: where and what."""
-    detail = error.errors(include_url=False)[0]
-    where = ".".join(str(part) for part in detail["loc"])
-    return safe_inline(f"{where + ': ' if where else ''}{detail['msg']}", 200)
 
 
 def _record(name: str, report: _Report, day: date) -> Record:

@@ -16,7 +16,7 @@ EVIDENCE = (
 PER_ROW = tuple(name for name in EVIDENCE if name.endswith(".parquet"))
 """Those of them that speak of single rows: a published audit has none, one without benchmarks lacks the last three."""
 
-VERDICT, STATEMENT, ENVELOPE = "verdict.json", "verdict.intoto.json", "verdict.dsse.json"
+REPORT, VERDICT, STATEMENT, ENVELOPE = "report.json", "verdict.json", "verdict.intoto.json", "verdict.dsse.json"
 
 COVERED = (*EVIDENCE, VERDICT)
 """The files whose digests the statement records. Nothing that the statement says makes `verify` open another."""

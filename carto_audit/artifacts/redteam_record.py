@@ -9,12 +9,13 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, StringConstraints, ValidationError
 
-from carto_audit.artifacts.audit_record import Part, first_problem
+from carto_audit.artifacts.audit_folder import first_problem, read_file
+from carto_audit.artifacts.audit_record import Part
 from carto_audit.artifacts.report_facts import RedteamFacts
 from carto_audit.policy.metrics import METRICS, Measurement
 from carto_audit.policy.model import Policy
 from carto_audit.runtime.errors import AuditError, UsageError
-from carto_audit.runtime.files import open_regular, reason
+from carto_audit.runtime.files import reason
 from carto_audit.runtime.strict_model import NotBoolean
 from carto_audit.text.untrusted import safe_inline
 
@@ -23,7 +24,6 @@ REDTEAM = "redteam.json"
 
 PREFIX = "redteam."
 
-_MAX_BYTES = 64 << 20
 _SAME = 1e-6
 _BLIND = ("extraction_policy", "extraction_reduction", "mi_auc_policy", "extraction_pick")
 """What a proxy that learned no planted secret cannot tell: that it gives none away is no merit of a treatment."""
@@ -110,16 +110,13 @@ def read_redteam(path: Path) -> RedteamRecord:
     file = redteam_file(path)
     shown = safe_inline(str(file), 160)
     try:
-        with open_regular(file, follow=True) as stream:
-            data = stream.read(_MAX_BYTES + 1)
+        data = read_file(file, follow=True)
     except FileNotFoundError as error:
         raise UsageError(
             f"{shown}: no such file; name the {REDTEAM} that `carto-audit redteam` left, or its folder"
         ) from error
     except OSError as error:
         raise AuditError(f"{shown}: cannot be read: {reason(error)}") from error
-    if len(data) > _MAX_BYTES:
-        raise AuditError(f"{shown}: larger than {_MAX_BYTES >> 20} MB, which no red team writes")
     try:
         found = _File.model_validate_json(data)
     except ValidationError as error:

@@ -5,6 +5,7 @@ reads it.
 """
 
 import json
+from functools import cache
 from typing import Any, Literal, NotRequired
 
 from pydantic import TypeAdapter
@@ -280,13 +281,15 @@ class ReportFacts(TypedDict):
     published: NotRequired[PublishedFacts]
 
 
-REPORT: TypeAdapter[ReportFacts] = TypeAdapter(ReportFacts)
-"""Validates, and makes the schema."""
+@cache
+def report_type() -> TypeAdapter[ReportFacts]:
+    """Validates a report, and makes its schema. Built once, when it is asked for."""
+    return TypeAdapter(ReportFacts)
 
 
 def report_schema() -> dict[str, Any]:
     """The JSON Schema of `report.json` as this version writes it: it knows no other key."""
-    made = REPORT.json_schema()
+    made = report_type().json_schema()
     for part in (made, *made["$defs"].values()):
         part.pop("title", None)
         part["description"] = " ".join(part["description"].split())

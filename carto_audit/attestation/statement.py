@@ -10,15 +10,13 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
+from carto_audit.artifacts.audit_folder import read_file
 from carto_audit.artifacts.file_list import COVERED, STATEMENT
 from carto_audit.data.batch import batch_sha256
 from carto_audit.gate.verdict import EXIT_CODES, intoto_statement, status_of
 from carto_audit.runtime.errors import AuditError
-from carto_audit.runtime.files import json_bytes, read_regular, reason
+from carto_audit.runtime.files import json_bytes, reason
 from carto_audit.text.untrusted import safe_inline
-
-LARGEST_JSON = 32 << 20
-"""Bytes. The report of the largest batch is below a tenth of it."""
 
 BATCH = "batch"
 """The subject that stands for a batch of several files."""
@@ -75,7 +73,7 @@ def read_statement(folder: Path) -> Statement:
     """The statement of a finished audit. Raises AuditError in one line when there is none, or it is damaged."""
     shown = safe_inline(str(folder / STATEMENT), 160)
     try:
-        data = read_regular(folder / STATEMENT, LARGEST_JSON)
+        data = read_file(folder / STATEMENT)
     except OSError as error:
         raise AuditError(f"{shown}: {why(error)}; without it nothing can be proven: run the audit again") from error
     try:

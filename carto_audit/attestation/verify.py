@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from carto_audit.artifacts.file_list import COVERED, ENVELOPE, PER_ROW, STATEMENT, VERDICT
+from carto_audit.artifacts.audit_folder import LARGEST_JSON, read_file
+from carto_audit.artifacts.file_list import COVERED, ENVELOPE, PER_ROW, REPORT, STATEMENT, VERDICT
 from carto_audit.attestation.dsse import Envelope, is_signed_by, parse_envelope, sign
 from carto_audit.attestation.statement import (
     BATCH,
-    LARGEST_JSON,
     Statement,
     batch_subjects,
     follows,
@@ -32,7 +32,6 @@ from carto_audit.text.untrusted import safe_inline
 if TYPE_CHECKING:
     from securesystemslib.signer import CryptoSigner, SSlibKey
 
-_REPORT = "report.json"
 _MOST_NAMED = 20
 _STATED = ("result", "configuration", "passedTests", "warnedTests", "failedTests")
 
@@ -115,7 +114,7 @@ def _check_folder(folder: Path, statement: Statement) -> tuple[str | None, list[
     documents: dict[str, Any] = {}
     found = [_check_file(folder, name, statement.files.get(name), documents) for name in COVERED]
     checks = [check for check in found if check is not None]
-    verdict, report = documents.get(VERDICT), documents.get(_REPORT)
+    verdict, report = documents.get(VERDICT), documents.get(REPORT)
     if verdict is not None:
         checks += _check_statement(statement, verdict, report)
     if verdict is not None and report is not None:
@@ -132,7 +131,7 @@ def _check_file(folder: Path, name: str, expected: str | None, documents: dict[s
         return None
     try:
         if name.endswith(".json"):
-            data = read_regular(path, LARGEST_JSON)
+            data = read_file(path)
             digest = hashlib.sha256(data).hexdigest()
             if digest == expected:
                 documents[name] = json.loads(data.decode("utf-8"))
@@ -178,7 +177,7 @@ def _check_statement(statement: Statement, verdict: Any, report: Any) -> Iterato
     if _at(verdict, "batch", "sha256") != statement.batch_sha256:
         wrong.append(f"the batch ({VERDICT})")
     if report is not None and not _names_agree(_at(report, "batch", "paths"), statement):
-        wrong.append(f"the names of the batch's files ({_REPORT})")
+        wrong.append(f"the names of the batch's files ({REPORT})")
     if wrong:
         words = f"changed: another file of the audit says otherwise on {', '.join(wrong)}"
         yield Check(name=STATEMENT, outcome="changed", words=words)
@@ -210,9 +209,9 @@ def _check_report(report: Any, verdict: Any) -> Iterator[Check]:
         wrong.append("policy.resolved")
     if wrong:
         words = f"changed: {VERDICT} says otherwise on {', '.join(wrong)}"
-        yield Check(name=_REPORT, outcome="changed", words=words)
+        yield Check(name=REPORT, outcome="changed", words=words)
         return
-    words = f"the policy that {_REPORT} quotes in full is the one that was applied (sha256 {_short(digest)})"
+    words = f"the policy that {REPORT} quotes in full is the one that was applied (sha256 {_short(digest)})"
     yield Check(name="policy", outcome="holds", words=words)
 
 

@@ -35,7 +35,7 @@ class Quadrant:
         return bool(self.code & 2)
 
 
-QUADRANTS: dict[str, Quadrant] = {
+QUADRANTS: dict[QuadrantName, Quadrant] = {
     quadrant.name: quadrant
     for quadrant in (
         Quadrant(

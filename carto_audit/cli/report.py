@@ -1,15 +1,18 @@
 """The command that renders a finished audit again, and `--format`, which it shares with `ingest`. In the manner of `cli`."""
 
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from carto_audit.report.formats.targets import Target, check_targets, parse_targets
 from carto_audit.runtime.errors import ExitCode, UsageError
 from carto_audit.text.untrusted import safe_inline
+
+if TYPE_CHECKING:
+    from carto_audit.artifacts.report_facts import ReportFacts
 
 EXCERPTS = ("none", "redacted", "full")
 
@@ -72,20 +75,18 @@ def report(audit_dir: Path, targets: tuple[Target, ...], excerpts: str | None, o
         raise UsageError(
             "--excerpts and --open are about the page, and --format about other documents; give one of them"
         )
-    from carto_audit.report.formats.render import read_facts
+    from carto_audit.artifacts.audit_folder import open_audit_folder
 
-    facts = read_facts(audit_dir)
+    facts = open_audit_folder(audit_dir).report
     check_formats(targets, audit_dir, _batch_files(facts, audit_dir))
     write_formats(facts, audit_dir, targets)
     return ExitCode.ACCEPTED
 
 
-def _batch_files(facts: Mapping[str, Any], audit: Path) -> list[Path]:
+def _batch_files(facts: "ReportFacts", audit: Path) -> list[Path]:
     """Where the files of the audited batch may lie."""
-    batch = facts.get("batch")
-    names = batch.get("paths") if isinstance(batch, dict) else None
-    known = [name for name in names if isinstance(name, str)] if isinstance(names, list) else []
-    return [place / name for place in (Path(), audit, audit.resolve().parent) for name in known if "\0" not in name]
+    known = [name for name in facts["batch"]["paths"] if "\0" not in name]
+    return [place / name for place in (Path(), audit, audit.resolve().parent) for name in known]
 
 
 def _render_page(audit_dir: Path, excerpts: str | None, opens: bool) -> int:
@@ -106,19 +107,19 @@ def check_formats(targets: Sequence[Target], folder: Path, inputs: Iterable[Path
     check_targets(targets, folder, inputs, (*OUTPUTS, ENVELOPE))
 
 
-def show_audit(facts: Mapping[str, Any], folder: Path, targets: Sequence[Target], *, quiet: bool = False) -> None:
+def show_audit(facts: "ReportFacts", folder: Path, targets: Sequence[Target], *, quiet: bool = False) -> None:
     """What `ingest` says when it ends: the summary, unless a document claims the standard output, and every format."""
-    from carto_audit.report.formats.render import read_facts
+    from carto_audit.artifacts.audit_folder import open_audit_folder
     from carto_audit.report.formats.terminal import open_console, render_summary
 
     if not any(target.claims_stdout for target in targets):
         render_summary(facts, folder, open_console(), quiet=quiet)
     rest = [target for target in targets if target != Target(format="text")]
     if rest:
-        write_formats(read_facts(folder), folder, rest)
+        write_formats(open_audit_folder(folder).report, folder, rest)
 
 
-def write_formats(facts: Mapping[str, Any], folder: Path, targets: Sequence[Target]) -> None:
+def write_formats(facts: "ReportFacts", folder: Path, targets: Sequence[Target]) -> None:
     """Every format to its file or to the standard output; github also to the step summary, where there is one."""
     from carto_audit.report.formats.render import append_step_summary, render
     from carto_audit.runtime.files import write_text

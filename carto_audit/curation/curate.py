@@ -13,6 +13,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from carto_audit.artifacts.audit_folder import AuditFolder, open_audit_folder
+from carto_audit.artifacts.file_list import REPORT
 from carto_audit.attestation.statement import read_statement
 from carto_audit.cartography.quadrants import QUADRANT_NAMES
 from carto_audit.curation.sample_weights import WEIGHT, WEIGHT_SCHEMA
@@ -99,9 +101,9 @@ def read_decisions(folder: Path, batch: Batch, removed: Sequence[str] = ()) -> D
     """
     path = folder / "scores.parquet"
     try:
-        table = pq.read_table(path, columns=_DECISION_SCHEMA.names).cast(_DECISION_SCHEMA)
+        table = AuditFolder(path=folder).scores(_DECISION_SCHEMA.names).cast(_DECISION_SCHEMA)
         table.validate(full=True)
-    except (OSError, KeyError, ValueError, pa.ArrowException) as error:
+    except (KeyError, ValueError, pa.ArrowException) as error:
         raise AuditError(
             f"{name_of(path)}: cannot read: {safe_inline(str(error), 160)}; run the audit again"
         ) from error
@@ -278,25 +280,21 @@ class Audited:
 
 def read_audited(folder: Path) -> Audited:
     """The batch of a finished audit. Raises AuditError when the folder holds none."""
-    path = folder / "report.json"
-    try:
-        facts = json.loads(path.read_text(encoding="utf-8"))
-        batch = facts["batch"]
-        return Audited(
-            paths=tuple(str(name) for name in batch["paths"]),
-            sha256=str(batch["sha256"]),
-            text_column=str(batch["text_column"]),
-            id_column=batch["id_column"],
-            never_drop=bool(facts["policy"]["resolved"]["never_drop"]),
-        )
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise AuditError(f"{name_of(path)}: not the report of an audit; run the audit again") from error
+    facts = open_audit_folder(folder).report
+    batch = facts["batch"]
+    return Audited(
+        paths=tuple(batch["paths"]),
+        sha256=batch["sha256"],
+        text_column=batch["text_column"],
+        id_column=batch["id_column"],
+        never_drop=bool(facts["policy"]["resolved"].get("never_drop", True)),
+    )
 
 
 def check_unchanged(folder: Path) -> None:
     """Raises AuditError when the report or the decisions are not those that the audit's statement records."""
     recorded = read_statement(folder).files
-    for name in ("report.json", "scores.parquet"):
+    for name in (REPORT, "scores.parquet"):
         path = folder / name
         if not path.is_file() or file_sha256(path) != recorded.get(name):
             raise AuditError(f"{name_of(path)}: changed since the audit ended; run the audit again")

@@ -8,7 +8,9 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from carto_audit.cartography.quadrants import QUADRANTS
+from carto_audit.artifacts.evidence_facts import BenchmarkFacts
+from carto_audit.artifacts.report_facts import FindingFacts, ReportFacts
+from carto_audit.cartography.quadrants import QUADRANTS, QuadrantName
 from carto_audit.publishing.public_report import FOLDER
 from carto_audit.report import narrative
 from carto_audit.report.narrative import DECISIVE, OUTCOME_WORDS, score_words, words
@@ -39,7 +41,7 @@ class Markdown(str):
     __slots__ = ()
 
 
-def card_entry(facts: Mapping[str, Any]) -> dict[str, str | int | bool]:
+def card_entry(facts: ReportFacts) -> dict[str, str | int | bool]:
     """What stands under `carto_audit:` in the front matter."""
     return {
         "schema_version": 1,
@@ -54,7 +56,7 @@ def card_entry(facts: Mapping[str, Any]) -> dict[str, str | int | bool]:
     }
 
 
-def card_section(facts: Mapping[str, Any]) -> str:
+def card_section(facts: ReportFacts) -> str:
     """The section in Markdown, from public facts. Names of files, benchmarks and rules stand in it as code, inert."""
     section: str = _template().render(
         facts=facts,
@@ -104,7 +106,7 @@ def interval_words(interval: Sequence[float] | None) -> Markdown:
     return Markdown(f"{low.removesuffix(' %')} – {high}".replace(" ", "\u00a0"))
 
 
-def outcome(finding: Mapping[str, Any]) -> str:
+def outcome(finding: FindingFacts) -> str:
     """A finding in a sign and a word."""
     signs = {"passed": "✅", "waived": "➖", "failed": "⚠️" if finding["severity"] == "warn" else "⛔"}
     said = OUTCOME_WORDS.get(finding["outcome"], words(finding["outcome"]))
@@ -113,12 +115,12 @@ def outcome(finding: Mapping[str, Any]) -> str:
     return f"{signs.get(finding['outcome'], '❔')} {said}"
 
 
-def _interval(facts: Mapping[str, Any], quadrant: str) -> list[float] | None:
+def _interval(facts: ReportFacts, quadrant: QuadrantName) -> list[float] | None:
     known: list[float] | None = facts["metric_intervals"].get(f"{quadrant}.token_share")
     return facts["map"]["quadrants"][quadrant]["token_share_interval"] or known
 
 
-def _least_found(benchmark: Mapping[str, Any]) -> float | None:
+def _least_found(benchmark: BenchmarkFacts) -> float | None:
     """The share of planted items that were found again, in the form that hides them best."""
     return min((share for form, share in benchmark["detectability"].items() if form != "with_options"), default=None)
 

@@ -10,6 +10,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+from carto_audit.artifacts.report_facts import ReportFacts
 from carto_audit.cartography.quadrants import QUADRANTS
 from carto_audit.publishing.public_report import FOLDER
 from carto_audit.report import narrative
@@ -74,7 +75,7 @@ _CONTEXT: Mapping[str, Any] = {
 """The context of Croissant 1.1, for a file that is made new; to an older file only our prefixes are added."""
 
 
-def merged_croissant(text: str | None, facts: Mapping[str, Any], *, name: str, shown: str) -> str:
+def merged_croissant(text: str | None, facts: ReportFacts, *, name: str, shown: str) -> str:
     """The Croissant file `text` with our fields in it, or a new one of this `name`; all else in it stays as it says.
 
     `shown` is what errors call the file: UsageError in one line when it is no JSON object to merge into.
@@ -96,7 +97,7 @@ def merged_croissant(text: str | None, facts: Mapping[str, Any], *, name: str, s
     return json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 
-def _new(facts: Mapping[str, Any], name: str) -> dict[str, Any]:
+def _new(facts: ReportFacts, name: str) -> dict[str, Any]:
     batch = facts["batch"]
     size = f"{batch['rows']:,} rows and {batch['tokens']:,} tokens"
     return {
@@ -157,7 +158,7 @@ def _beside(known: Any, ours: str | None) -> Any:
     return merged if len(merged) > 1 else next(iter(merged), None)
 
 
-def _statements(facts: Mapping[str, Any]) -> dict[str, str]:
+def _statements(facts: ReportFacts) -> dict[str, str]:
     """What the audit can say truthfully, by RAI property; an empty one removes what an earlier audit said."""
     skipped = [f"{entry['rows']:,} ({safe_inline(entry['explanation'], 120)})" for entry in facts["batch"]["skipped"]]
     status = narrative.STATUS_WORDS.get(facts["verdict"]["status"], "Inconclusive").lower()
@@ -177,7 +178,7 @@ def _statements(facts: Mapping[str, Any]) -> dict[str, str]:
     }
 
 
-def _map(facts: Mapping[str, Any]) -> str:
+def _map(facts: ReportFacts) -> str:
     shares = [
         f"{words.title.lower()} {percent(facts['map']['quadrants'][name]['token_share'])}"
         for name, words in QUADRANTS.items()
@@ -187,11 +188,11 @@ def _map(facts: Mapping[str, Any]) -> str:
     return f"Shares of the tokens by difficulty and memorization: {'; '.join(shares)}. Duplicates: {copies}."
 
 
-def _matches(facts: Mapping[str, Any]) -> str:
+def _matches(facts: ReportFacts) -> str:
     return f"Evaluation sets: {narrative.overview(facts)['contamination']}."
 
 
-def _activity(facts: Mapping[str, Any]) -> dict[str, Any]:
+def _activity(facts: ReportFacts) -> dict[str, Any]:
     """The run of the audit, in terms of PROV-O. It did not make the data, so it stands under a key of our own."""
     return {
         "@type": "prov:Activity",

@@ -3,8 +3,9 @@
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
+from carto_audit.artifacts.evidence_facts import Forms, Kinds
+from carto_audit.artifacts.report_facts import ReportFacts
 from carto_audit.report.narrative import FORM_WORDS, KIND_WORDS, by_dose, score_words
 from carto_audit.text.numbers import number, times
 
@@ -164,7 +165,7 @@ def height_of(auc: float) -> float:
     return BOTTOM + (TOP - BOTTOM) * min(max(auc, 0.0), 1.0)
 
 
-def dose_panels(facts: Mapping[str, Any]) -> tuple[Panel, ...]:
+def dose_panels(facts: ReportFacts) -> tuple[Panel, ...]:
     """AUC by dose, one panel for secrets alone and one for those inside other text; none where nothing was measured."""
     used, scores = facts["map"]["score"], facts["detection"]["scores"]
     doses = sorted({*DOSES, *(dose for kinds in scores.get(used, {}).values() for dose, _ in _planted(kinds))})
@@ -172,30 +173,30 @@ def dose_panels(facts: Mapping[str, Any]) -> tuple[Panel, ...]:
     return tuple(panel for panel in panels if panel.curves)
 
 
-def _planted(forms: Mapping[str, Any]) -> Iterable[tuple[int, float]]:
+def _planted(forms: Forms) -> Iterable[tuple[int, float]]:
     """Every dose at which something was planted, with its AUC."""
     for doses in forms.values():
         yield from ((dose, cell["auc"]) for dose, cell in by_dose(doses) if dose > 0 and cell["auc"] is not None)
 
 
-def _panel(form: str, used: str, scores: Mapping[str, Any], doses: list[int]) -> Panel:
+def _panel(form: str, used: str, scores: Mapping[str, Kinds], doses: list[int]) -> Panel:
     curves, said, seen = [], [], set()
     for place, (kind, words) in enumerate(KIND_WORDS.items()):
         cells = [
-            (dose, cell)
+            (dose, auc, cell)
             for dose, cell in by_dose(scores.get(used, {}).get(kind, {}).get(form, {}))
-            if dose > 0 and cell["auc"] is not None
+            if dose > 0 and (auc := cell["auc"]) is not None
         ]
         if cells:
-            marks = tuple(_mark(dose, cell, doses, _DODGE * (place - 1)) for dose, cell in cells)
+            marks = tuple(_mark(dose, auc, cell["ci"], doses, _DODGE * (place - 1)) for dose, auc, cell in cells)
             curves.append(Curve(look=f"k{place}", words=words.title, marks=marks))
-            said.append(f"{words.title}: " + ", ".join(f"{times(dose)} {number(cell['auc'])}" for dose, cell in cells))
-            seen |= {dose for dose, _ in cells}
+            said.append(f"{words.title}: " + ", ".join(f"{times(dose)} {number(auc)}" for dose, auc, _ in cells))
+            seen |= {dose for dose, *_ in cells}
     compared = []
     for place, score in enumerate([score for score in COMPARED if score != used][:MOST_COMPARED]):
         means = _means(scores.get(score, {}), form)
         if means:
-            marks = tuple(_mark(dose, {"auc": auc, "ci": None}, doses, 0.0) for dose, auc in means)
+            marks = tuple(_mark(dose, auc, None, doses, 0.0) for dose, auc in means)
             compared.append(Curve(look=f"c{place}", words=score_words(score), marks=marks))
             said.append(
                 f"{score_words(score)}, mean: " + ", ".join(f"{times(dose)} {number(auc)}" for dose, auc in means)
@@ -209,7 +210,7 @@ def _panel(form: str, used: str, scores: Mapping[str, Any], doses: list[int]) ->
     )
 
 
-def _means(kinds: Mapping[str, Any], form: str) -> list[tuple[int, float]]:
+def _means(kinds: Kinds, form: str) -> list[tuple[int, float]]:
     """The mean AUC of a score over the kinds of secret, by dose."""
     found: dict[int, list[float]] = {}
     for forms in kinds.values():
@@ -218,11 +219,11 @@ def _means(kinds: Mapping[str, Any], form: str) -> list[tuple[int, float]]:
     return [(dose, sum(aucs) / len(aucs)) for dose, aucs in sorted(found.items())]
 
 
-def _mark(dose: int, cell: Mapping[str, Any], doses: list[int], aside: float) -> Mark:
-    low, high = cell["ci"] or (None, None)
+def _mark(dose: int, auc: float, ci: Sequence[float | None] | None, doses: list[int], aside: float) -> Mark:
+    low, high = ci or (None, None)
     return Mark(
         x=_across(dose, doses) + aside,
-        y=height_of(cell["auc"]),
+        y=height_of(auc),
         low=None if low is None else height_of(low),
         high=None if high is None else height_of(high),
     )

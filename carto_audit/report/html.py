@@ -8,6 +8,16 @@ from typing import Any
 
 from jinja2 import UndefinedError
 
+from carto_audit.artifacts.audit_folder import open_audit_folder
+from carto_audit.artifacts.evidence_facts import (
+    BenchmarkFacts,
+    ExcerptFacts,
+    Kinds,
+    MatchFacts,
+    QuadrantFacts,
+    ShardFacts,
+)
+from carto_audit.artifacts.report_facts import BoilerplateFacts, ReportFacts
 from carto_audit.cartography.quadrants import QUADRANTS
 from carto_audit.policy.metrics import METRICS
 from carto_audit.policy.values import show_value
@@ -15,12 +25,12 @@ from carto_audit.report import charts, narrative
 from carto_audit.report.charts import dose_panels, height_of
 from carto_audit.report.map_svg import VIEW_BOX, page_map
 from carto_audit.report.narrative import FORM_WORDS, KIND_WORDS, RECALL_WORDS, by_dose, score_words, words
-from carto_audit.report.page import asset, csp_hash, page_environment, printable, storable
+from carto_audit.report.page import asset, csp_hash, page_environment, printable
 from carto_audit.report.sample_details import dossiers, match_pairs, point_labels
 from carto_audit.runtime import files
-from carto_audit.runtime.errors import AuditError, UsageError
+from carto_audit.runtime.errors import UsageError
 from carto_audit.text.numbers import plural, times
-from carto_audit.text.untrusted import safe_inline
+from carto_audit.text.untrusted import encodable, safe_inline
 
 PAGE_LIMIT = 2_000_000
 """Bytes. A page is mailed, attached to a ticket and opened on a phone; the full tables are in the Parquet files."""
@@ -58,9 +68,9 @@ _SCORE_GROUPS: Mapping[str, Mapping[str, str]] = {
 """Every score and statistic by what it is read from, with its source."""
 
 
-def render_html(facts: Mapping[str, Any], map_svg: str) -> str:
+def render_html(facts: ReportFacts, map_svg: str) -> str:
     """The page from the facts of `report.json` and the text of `map.svg`; below PAGE_LIMIT whatever the facts hold."""
-    safe = printable(json.loads(json.dumps(storable(facts), sort_keys=True, allow_nan=False)))
+    safe = printable(json.loads(json.dumps(encodable(facts), sort_keys=True, allow_nan=False)))
     picture = map_svg if len(map_svg) <= _MAP_LIMIT else ""
     css, script = (asset(name) for name in ("report.css", "report.js"))
     page = ""
@@ -80,9 +90,9 @@ def render_html(facts: Mapping[str, Any], map_svg: str) -> str:
     return page
 
 
-def write_report(folder: Path, facts: Mapping[str, Any], map_svg: bytes, map_png: bytes) -> None:
+def write_report(folder: Path, facts: ReportFacts, map_svg: bytes, map_png: bytes) -> None:
     """Writes `report.json`, `map.svg`, `map.png` and `report.html` into `folder`, each whole or not at all."""
-    files.write_json(folder / "report.json", storable(facts))
+    files.write_json(folder / "report.json", encodable(facts))
     files.write_bytes(folder / "map.svg", map_svg)
     files.write_bytes(folder / "map.png", map_png)
     files.write_text(folder / "report.html", render_html(facts, map_svg.decode()))
@@ -94,31 +104,29 @@ def render_again(folder: Path, excerpts: str | None = None) -> None:
     `excerpts` may be what the audit was made with, or "none", which every page can be made of; UsageError otherwise,
     since neither masks nor secrets can be had from excerpts. `report.json` stays as it was attested.
     """
-    try:
-        facts = json.loads((folder / "report.json").read_text(encoding="utf-8"))
-        if excerpts not in (None, "none", facts["excerpts"]):
-            raise UsageError(
-                f"--excerpts {excerpts}: the audit was made with {safe_inline(str(facts['excerpts']), 20)} excerpts; "
-                f"only `none` can be made of it, or run `carto-audit ingest` with --excerpts {excerpts}"
-            )
-        page = render_html(
-            _without_excerpts(facts) if excerpts == "none" else facts, (folder / "map.svg").read_text(encoding="utf-8")
+    audit = open_audit_folder(folder)
+    facts = audit.report
+    if excerpts not in (None, "none", facts["excerpts"]):
+        raise UsageError(
+            f"--excerpts {excerpts}: the audit was made with {facts['excerpts']} excerpts; "
+            f"only `none` can be made of it, or run `carto-audit ingest` with --excerpts {excerpts}"
         )
-    except OSError as error:
-        where = safe_inline(str(error.filename), 160)
-        raise AuditError(f"{where}: cannot read: {error.strerror}; run the audit again") from error
+    try:
+        picture = audit.data("map.svg").decode("utf-8")
+        page = render_html(_without_excerpts(facts) if excerpts == "none" else facts, picture)
     except (ValueError, KeyError, TypeError, AttributeError, UndefinedError) as error:
-        where = safe_inline(str(folder / "report.json"), 160)
-        raise AuditError(f"{where}: not the report of an audit; run the audit again") from error
+        raise audit.not_a_report() from error
     files.write_text(folder / "report.html", page)
 
 
-def _without_excerpts(facts: Mapping[str, Any]) -> dict[str, Any]:
+def _without_excerpts(facts: ReportFacts) -> ReportFacts:
     """The facts as an audit with `--excerpts none` would have left them."""
-    empty = {"before": "", "span": "", "after": ""}
+    empty: ExcerptFacts = {"before": "", "span": "", "after": ""}
     kinship, contamination = facts["run"]["kinship"], facts["contamination"]
-    quotes = [{**quote, "excerpt": empty} for quote in kinship["boilerplate"]]
-    matches = [{**match, "excerpt_sample": empty, "excerpt_item": empty} for match in contamination["matches"]]
+    quotes: list[BoilerplateFacts] = [{**quote, "excerpt": empty} for quote in kinship["boilerplate"]]
+    matches: list[MatchFacts] = [
+        {**match, "excerpt_sample": empty, "excerpt_item": empty} for match in contamination["matches"]
+    ]
     return {
         **facts,
         "excerpts": "none",
@@ -128,7 +136,7 @@ def _without_excerpts(facts: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _view(facts: Mapping[str, Any]) -> dict[str, Any]:
+def _view(facts: ReportFacts) -> dict[str, Any]:
     """What the template shows beyond the facts themselves."""
     panels, shown = dose_panels(facts), facts["riskiest"][: _TABLE_ROWS[0]]
     pairs = match_pairs(facts["contamination"]["matches"][: _TABLE_ROWS[0]])
@@ -164,26 +172,26 @@ def _view(facts: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _dirtiest_first(shards: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def _dirtiest_first(shards: list[ShardFacts]) -> list[ShardFacts]:
     """Input files by confirmed, then by suspected rows; one alone is the batch, and needs no table."""
     ordered = sorted(shards, key=lambda s: (-s["counts"]["confirmed_rows"], -s["counts"]["suspected_rows"], s["name"]))
     return ordered if len(shards) > 1 else []
 
 
-def _least_found(benchmark: Mapping[str, Any]) -> tuple[float, str] | None:
+def _least_found(benchmark: BenchmarkFacts) -> tuple[float, str] | None:
     """The form in which the fewest items were found again when their question alone was planted, and their share."""
     shares = {form: share for form, share in benchmark["detectability"].items() if form != "with_options"}
     form = min(shares, key=lambda form: shares[form], default=None)
     return None if form is None else (shares[form], form)
 
 
-def _interval(facts: Mapping[str, Any], quadrant: str, mass: Mapping[str, Any]) -> list[float] | None:
+def _interval(facts: ReportFacts, quadrant: str, mass: QuadrantFacts) -> list[float] | None:
     """The interval of a quadrant's token share, on whose unfavourable end rules are judged."""
     known: list[float] | None = facts["metric_intervals"].get(f"{quadrant}.token_share")
     return mass["token_share_interval"] or known
 
 
-def _power_groups(facts: Mapping[str, Any]) -> list[dict[str, Any]]:
+def _power_groups(facts: ReportFacts) -> list[dict[str, Any]]:
     """The score in use as groups of table rows: a group per kind and form, a row per dose, never planted first; then
     exact and edited copies of all kinds."""
     groups = []
@@ -206,20 +214,20 @@ def _power_groups(facts: Mapping[str, Any]) -> list[dict[str, Any]]:
     return groups
 
 
-def _compared_doses(facts: Mapping[str, Any]) -> list[int]:
+def _compared_doses(facts: ReportFacts) -> list[int]:
     """The doses at which scores are compared."""
     scores = facts["detection"]["scores"]
     planted = {dose for kinds in scores.values() for dose, _ in _aucs(kinds)}
     return sorted(planted & set(COMPARED_DOSES)) or sorted(planted)[:4]
 
 
-def _aucs(kinds: Mapping[str, Any]) -> list[tuple[int, float]]:
+def _aucs(kinds: Kinds) -> list[tuple[int, float]]:
     """Every dose and AUC of one score, over all kinds and forms."""
     cells = [by_dose(doses) for forms in kinds.values() for doses in forms.values()]
     return [(dose, cell["auc"]) for row in cells for dose, cell in row if dose > 0 and cell["auc"] is not None]
 
 
-def _statistics(facts: Mapping[str, Any]) -> list[dict[str, Any]]:
+def _statistics(facts: ReportFacts) -> list[dict[str, Any]]:
     """Every score and published statistic in one row: mean and lowest AUC over kinds and forms, in groups by source."""
     scores, doses = facts["detection"]["scores"], _compared_doses(facts)
     unknown = {"Other": {name: "" for name in scores if not any(name in known for known in _SCORE_GROUPS.values())}}

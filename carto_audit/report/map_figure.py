@@ -14,6 +14,8 @@ from matplotlib.patches import PathPatch, Rectangle
 from matplotlib.path import Path as MapPath
 from numpy.typing import NDArray
 
+from carto_audit.artifacts.evidence_facts import Axis, MatchFacts, Quadrant, QuadrantFacts, SampleFacts, ThresholdFacts
+from carto_audit.artifacts.report_facts import ReportFacts
 from carto_audit.cartography.map_grid import level_edges, map_frame
 from carto_audit.cartography.quadrants import QUADRANTS
 from carto_audit.report.narrative import SCORE_WORDS
@@ -35,7 +37,7 @@ def map_figure(
     difficulty: NDArray[np.floating[Any]],
     memorization: NDArray[np.floating[Any]],
     n_tokens: NDArray[np.integer[Any]],
-    facts: Mapping[str, Any],
+    facts: ReportFacts,
     control_scores: Mapping[int, float],
     confirmed: NDArray[np.bool_] | None = None,
 ) -> Figure:
@@ -84,7 +86,7 @@ def _saved(figure: Figure, kind: str, metadata: dict[str, str | None], dpi: int)
 
 
 def _draw_quadrants(
-    axes: Axes, thresholds: Mapping[str, float | None], quadrants: Mapping[str, Mapping[str, Any]]
+    axes: Axes, thresholds: Mapping[Axis, float | None], quadrants: Mapping[Quadrant, QuadrantFacts]
 ) -> None:
     """The four fields, tinted and named with their share of the tokens."""
     (left, right), (bottom, top) = axes.get_xlim(), axes.get_ylim()
@@ -97,7 +99,7 @@ def _draw_quadrants(
         width, height = (right - x) if east else (x - left), (top - y) if north else (y - bottom)
         field = Rectangle(corner, width, height, facecolor=words.tint, edgecolor="none", zorder=0, gid=f"field-{name}")
         axes.add_patch(field)
-        share = quadrants.get(name, {}).get("token_share")
+        share = quadrants[name]["token_share"] if name in quadrants else None
         place = (1 if east else 0, 1 if north else 0)
         look: dict[str, Any] = {"ha": "right" if east else "left", "color": words.ink, "bbox": _backed(words.tint)}
         dx, system = -10 if east else 10, "axes fraction"
@@ -129,9 +131,7 @@ def _draw_density(axes: Axes, xs: NDArray[np.floating[Any]], ys: NDArray[np.floa
     return int(counts.max())
 
 
-def _draw_thresholds(
-    axes: Axes, thresholds: Mapping[str, float | None], rules: Mapping[str, Mapping[str, Any]]
-) -> None:
+def _draw_thresholds(axes: Axes, thresholds: Mapping[Axis, float | None], rules: Mapping[Axis, ThresholdFacts]) -> None:
     """Both lines with their number and, in words, the rule that put them there."""
     style: dict[str, Any] = {"color": _INK, "linewidth": 1.0, "linestyle": (0, (4, 3)), "zorder": 3}
     look: dict[str, Any] = {"fontsize": 8.5, "color": _INK, "parse_math": False}
@@ -164,8 +164,8 @@ def _located(
 
 def _draw_items(
     axes: Axes,
-    matches: Sequence[Mapping[str, Any]],
-    riskiest: Sequence[Mapping[str, Any]],
+    matches: Sequence[MatchFacts],
+    riskiest: Sequence[SampleFacts],
     located: NDArray[np.floating[Any]],
 ) -> int:
     """A diamond for each sample with a confirmed benchmark item. Those that the page quotes are named by their match;
@@ -181,7 +181,7 @@ def _draw_items(
     return len(located)
 
 
-def _draw_riskiest(axes: Axes, riskiest: Sequence[Mapping[str, Any]]) -> None:
+def _draw_riskiest(axes: Axes, riskiest: Sequence[SampleFacts]) -> None:
     """The samples of the report's table, ringed; the first are numbered as there, where the numbers have room."""
     numbered: list[NDArray[np.floating[Any]]] = []
     for place, sample in reversed(list(enumerate(riskiest))):
@@ -229,7 +229,7 @@ def _draw_controls(axes: Axes, controls: Mapping[int, float]) -> None:
         _note(axes, f"{times}  {score:.2f}", (1.014, place), (5, 0), "axes fraction", **said)
 
 
-def _draw_frame(figure: Figure, axes: Axes, facts: Mapping[str, Any]) -> None:
+def _draw_frame(figure: Figure, axes: Axes, facts: ReportFacts) -> None:
     """Title and axis names. Memorization ends at 1, whatever room is left above."""
     score = SCORE_WORDS.get(facts["map"]["score"], "memorization")
     axes.set_xlabel("difficulty: early loss, nats per token", fontsize=10, color=_INK, labelpad=6)
@@ -246,7 +246,7 @@ def _draw_frame(figure: Figure, axes: Axes, facts: Mapping[str, Any]) -> None:
     figure.text(_LEFT, 0.908, title, fontsize=10, color=_MUTED, parse_math=False, gid="heading")
 
 
-def _draw_legend(figure: Figure, facts: Mapping[str, Any], counted: tuple[int, int], most: int, marked: int) -> None:
+def _draw_legend(figure: Figure, facts: ReportFacts, counted: tuple[int, int], most: int, marked: int) -> None:
     """What the marks mean, and what was measured with what."""
     panel = figure.add_axes((0, 0, 1, 1), gid="legend", zorder=-1)
     panel.set(xlim=(0, 1), ylim=(0, 1))

@@ -2,8 +2,9 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
 
+from carto_audit.artifacts.evidence_facts import Doses, ItemRecallFacts, Kinds, PowerFacts, SweepFacts
+from carto_audit.artifacts.report_facts import FindingFacts, ReportFacts
 from carto_audit.policy.metrics import Measurement
 from carto_audit.policy.values import interval_words, observed_and_limit
 from carto_audit.text.numbers import number, percent, plural, times
@@ -120,7 +121,7 @@ def score_words(score: str) -> str:
     return SCORE_WORDS.get(score, words(score))
 
 
-def by_dose(doses: Mapping[str, Any]) -> list[tuple[int, Mapping[str, Any]]]:
+def by_dose(doses: Doses) -> list[tuple[int, PowerFacts]]:
     """The powers of one kind and form by rising dose; dose 0 is never planted."""
     return sorted(((int(dose), cell) for dose, cell in doses.items()), key=lambda item: item[0])
 
@@ -130,17 +131,17 @@ def auc_words(auc: float) -> str:
     return "sees" if auc >= SEEN_WELL else "partly" if auc >= 0.75 else "weak" if auc >= 0.6 else "blind"
 
 
-def limits(finding: Mapping[str, Any]) -> tuple[str, str]:
+def limits(finding: FindingFacts) -> tuple[str, str]:
     """What a rule observed and what it allows: `8.2 %` and `at most 2.0 %`."""
     return observed_and_limit(finding["metric"], finding["observed"], finding["bound"], finding["limit"])
 
 
-def finding_words(finding: Mapping[str, Any]) -> str:
+def finding_words(finding: FindingFacts) -> str:
     """Observed against limit, as a rule is read: `8.2 %, at most 2.0 %`."""
     return ", ".join(limits(finding))
 
 
-def interval_note(finding: Mapping[str, Any], facts: Mapping[str, Any]) -> str:
+def interval_note(finding: FindingFacts, facts: ReportFacts) -> str:
     """Why the number that a rule was judged on is not the one on the map; empty where it is."""
     measured, interval = facts["metrics"].get(finding["metric"]), facts["metric_intervals"].get(finding["metric"])
     if measured is None or interval is None or finding["observed"] in (None, measured):
@@ -148,14 +149,14 @@ def interval_note(finding: Mapping[str, Any], facts: Mapping[str, Any]) -> str:
     return interval_words(finding["metric"], Measurement(value=measured, low=interval[0], high=interval[1]))
 
 
-def decisive(facts: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+def decisive(facts: ReportFacts) -> list[FindingFacts]:
     """The findings that made the verdict, worst first; empty when every rule holds."""
     order = {name: rank for rank, name in enumerate(("not_measured", "underpowered", "failed"))}
     chosen = [f for f in facts["findings"] if f["outcome"] in DECISIVE]
     return sorted(chosen, key=lambda f: (f["severity"] != "reject", order[f["outcome"]]))
 
 
-def verdict_sentence(facts: Mapping[str, Any]) -> str:
+def verdict_sentence(facts: ReportFacts) -> str:
     """What the verdict means, in one sentence that claims no more than was measured."""
     findings = facts["findings"]
     failed = sum(f["severity"] == "reject" for f in decisive(facts))
@@ -173,7 +174,7 @@ def verdict_sentence(facts: Mapping[str, Any]) -> str:
             return "The audit could not see well enough to decide. This is not a pass."
 
 
-def overview(facts: Mapping[str, Any]) -> dict[str, str]:
+def overview(facts: ReportFacts) -> dict[str, str]:
     """Detection, contamination and duplicates in one line each, for the first screen of the page and the terminal."""
     return {"detection": _power_line(facts), "contamination": _match_line(facts), "duplicates": _copy_line(facts)}
 
@@ -195,22 +196,24 @@ class Weakest:
         return f"AUC {number(self.auc)} ({number(self.low)} to {number(self.high)})"
 
 
-def weakest_by_dose(facts: Mapping[str, Any]) -> list[Weakest]:
+def weakest_by_dose(facts: ReportFacts) -> list[Weakest]:
     """What the score in use sees worst, by rising dose; an audit is as good as that."""
     found: dict[int, Weakest] = {}
-    for kind, form, dose, cell in _measured(facts["detection"]["scores"].get(facts["map"]["score"], {})):
-        if dose > 0 and (dose not in found or cell["auc"] < found[dose].auc):
+    for kind, form, dose, auc, cell in _measured(facts["detection"]["scores"].get(facts["map"]["score"], {})):
+        if dose > 0 and (dose not in found or auc < found[dose].auc):
             low, high = cell["ci"] or (None, None)
             name = KIND_WORDS[kind].plural if kind in KIND_WORDS else words(kind)
             what = f"{name} {FORM_WORDS.get(form, words(form))}"
-            found[dose] = Weakest(dose=dose, what=what, auc=cell["auc"], low=low, high=high, secrets=cell["secrets"])
+            found[dose] = Weakest(dose=dose, what=what, auc=auc, low=low, high=high, secrets=cell["secrets"])
     return [found[dose] for dose in sorted(found)]
 
 
-def _measured(kinds: Mapping[str, Any]) -> Iterator[tuple[str, str, int, Mapping[str, Any]]]:
+def _measured(kinds: Kinds) -> Iterator[tuple[str, str, int, float, PowerFacts]]:
     for kind, forms in kinds.items():
         for form, doses in forms.items():
-            yield from ((kind, form, dose, cell) for dose, cell in by_dose(doses) if cell["auc"] is not None)
+            yield from (
+                (kind, form, dose, auc, cell) for dose, cell in by_dose(doses) if (auc := cell["auc"]) is not None
+            )
 
 
 def _least_seen(weakest: list[Weakest]) -> Weakest | None:
@@ -223,7 +226,7 @@ def _least_seen(weakest: list[Weakest]) -> Weakest | None:
     return seen
 
 
-def _power_line(facts: Mapping[str, Any]) -> str:
+def _power_line(facts: ReportFacts) -> str:
     weakest = weakest_by_dose(facts)
     if not weakest:
         return "not measured: no control was planted that the score in use could judge"
@@ -235,7 +238,7 @@ def _power_line(facts: Mapping[str, Any]) -> str:
     return f"{verb} some secrets that occur {times(worst.dose)}, weakest {worst.words}"
 
 
-def _match_line(facts: Mapping[str, Any]) -> str:
+def _match_line(facts: ReportFacts) -> str:
     benchmarks = facts["contamination"]["benchmarks"]
     if not benchmarks:
         return "not checked: no benchmark was given"
@@ -247,13 +250,13 @@ def _match_line(facts: Mapping[str, Any]) -> str:
     return f"{confirmed:,} confirmed and {suspected:,} suspected of {known:,} detectable items in {where}"
 
 
-def _copy_line(facts: Mapping[str, Any]) -> str:
+def _copy_line(facts: ReportFacts) -> str:
     found = facts["duplicates"]
     copies = f"{found['exact_rows']:,} exact and {found['near_rows']:,} near copies"
     return f"{copies}, {percent(found['token_share'])} of the tokens"
 
 
-def detection_sentences(facts: Mapping[str, Any]) -> list[str]:
+def detection_sentences(facts: ReportFacts) -> list[str]:
     """What the planted secrets prove about this audit: the weakest kind, what that means, and how sure it is."""
     weakest = weakest_by_dose(facts)
     if not weakest:
@@ -296,7 +299,7 @@ def _below(missed: list[Weakest]) -> list[str]:
     ]
 
 
-def item_sentences(testimony: Mapping[str, Any] | None) -> list[str]:
+def item_sentences(testimony: ItemRecallFacts | None) -> list[str]:
     """What the proxies show about the items that were found, and what they cannot show; empty where there are none."""
     if testimony is None:
         return []
@@ -314,7 +317,8 @@ def item_sentences(testimony: Mapping[str, Any] | None) -> list[str]:
         gains = [
             f"its {part} by {number(unseen - seen)}"
             for part, seen, unseen in (
-                (part, testimony[f"loss_in_{part}"], testimony[f"loss_out_{part}"]) for part in ("question", "answer")
+                ("question", testimony["loss_in_question"], testimony["loss_out_question"]),
+                ("answer", testimony["loss_in_answer"], testimony["loss_out_answer"]),
             )
             if seen is not None and unseen is not None
         ]
@@ -328,7 +332,7 @@ def item_sentences(testimony: Mapping[str, Any] | None) -> list[str]:
     ]
 
 
-def forgetting_sentence(sweep: list[Mapping[str, Any]]) -> str:
+def forgetting_sentence(sweep: list[SweepFacts]) -> str:
     """How far forget events depend on the margin that defines them; empty where there are none to speak of."""
     known = [step["agreement"] for step in sweep if step["agreement"] is not None]
     if not known:

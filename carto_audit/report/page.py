@@ -3,7 +3,6 @@
 import base64
 import hashlib
 import re
-from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
@@ -52,15 +51,6 @@ def printable(value: Any) -> Any:
     if isinstance(value, dict):
         return {safe_inline(key, STRING_LIMIT): printable(item) for key, item in value.items()}
     return [printable(item) for item in value] if isinstance(value, list) else value
-
-
-def storable(value: Any) -> Any:
-    """The facts without lone surrogates, which are no text in UTF-8."""
-    if isinstance(value, str):
-        return value.encode("utf-8", "replace").decode()
-    if isinstance(value, Mapping):
-        return {storable(str(key)): storable(item) for key, item in value.items()}
-    return [storable(item) for item in value] if isinstance(value, list | tuple) else value
 
 
 def sentence(text: str) -> str:

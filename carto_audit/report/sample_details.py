@@ -2,10 +2,11 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from markupsafe import Markup
 
+from carto_audit.artifacts.evidence_facts import ExcerptFacts, HeatFacts, MatchFacts, PlaceFacts, SampleFacts
+from carto_audit.artifacts.report_facts import ReportFacts
 from carto_audit.cartography.quadrants import QUADRANTS
 from carto_audit.report.charts import LossChart, loss_chart, sparkline
 from carto_audit.report.differences import Segments, differences
@@ -21,7 +22,7 @@ class Pair:
     """One match: both passages in segments, with what stands on one side only, and the match's place among all."""
 
     place: int
-    match: Mapping[str, Any]
+    match: MatchFacts
     sample: Segments
     item: Segments
 
@@ -39,7 +40,7 @@ class Dossier:
     pairs: list[Pair]
 
 
-def dossiers(facts: Mapping[str, Any], pairs: Sequence[Pair], rows: int) -> list[Dossier]:
+def dossiers(facts: ReportFacts, pairs: Sequence[Pair], rows: int) -> list[Dossier]:
     """One for each of the first `rows` samples of the report's table."""
     logged, ruler = facts["run"]["logged_epochs"], facts["detection"]["ruler"]
     return [
@@ -55,7 +56,7 @@ def dossiers(facts: Mapping[str, Any], pairs: Sequence[Pair], rows: int) -> list
     ]
 
 
-def match_pairs(matches: Iterable[Mapping[str, Any]]) -> list[Pair]:
+def match_pairs(matches: Iterable[MatchFacts]) -> list[Pair]:
     """Every match with the differences of its two passages."""
     pairs = []
     for place, match in enumerate(matches):
@@ -64,7 +65,7 @@ def match_pairs(matches: Iterable[Mapping[str, Any]]) -> list[Pair]:
     return pairs
 
 
-def point_labels(facts: Mapping[str, Any], rows: int) -> dict[str, str]:
+def point_labels(facts: ReportFacts, rows: int) -> dict[str, str]:
     """What a screen reader says of each point of the map, by its name there."""
     labels = {}
     for place, sample in enumerate(facts["riskiest"][:rows]):
@@ -75,17 +76,17 @@ def point_labels(facts: Mapping[str, Any], rows: int) -> dict[str, str]:
     return labels
 
 
-def _position(sample: Mapping[str, Any]) -> str:
-    quadrant = QUADRANTS.get(sample["quadrant"] or "")
+def _position(sample: PlaceFacts) -> str:
+    quadrant = QUADRANTS.get(sample["quadrant"]) if sample["quadrant"] else None
     where = quadrant.title.lower() if quadrant else "not on the map"
     return f"{where}, memorization {number(sample['memorization'])}, difficulty {number(sample['difficulty'])}"
 
 
-def _span(excerpt: Any) -> str:
-    return excerpt["span"] if isinstance(excerpt, Mapping) else str(excerpt)
+def _span(excerpt: ExcerptFacts | str) -> str:
+    return excerpt if isinstance(excerpt, str) else excerpt["span"]
 
 
-def _heat(pieces: Sequence[Mapping[str, Any]]) -> list[tuple[str, int]]:
+def _heat(pieces: Sequence[HeatFacts]) -> list[tuple[str, int]]:
     """A heat strip of bounded length, each piece with a level of 0 to 4. Spaces stand between pieces, so no bar of colour
     ends in the void."""
     strip: list[tuple[str, int]] = []
@@ -102,7 +103,7 @@ def _heat(pieces: Sequence[Mapping[str, Any]]) -> list[tuple[str, int]]:
     return [*strip, ("…", 0)] if cut and strip else strip
 
 
-def _dose(dose: float | None, ruler: Mapping[str, float]) -> str:
+def _dose(dose: float | None, ruler: Mapping[str, float | None]) -> str:
     """How often a planted secret occurs that is memorized as strongly; open-ended beyond what was planted."""
     planted = sorted(int(known) for known in ruler)
     if dose is None or not planted:
@@ -111,15 +112,13 @@ def _dose(dose: float | None, ruler: Mapping[str, float]) -> str:
     return f"{sign} {dose:,.0f} ×"
 
 
-def _other_reasons(sample: Mapping[str, Any]) -> str:
+def _other_reasons(sample: SampleFacts) -> str:
     """The reasons of a sample's action beyond its recall and its dose, which the page shows in a place of their own."""
     said = (*(f"{recall.title.lower()}:" for recall in RECALL_WORDS.values()), sample["dose_words"] or "–")
     return "; ".join(clause for clause in str(sample["reasons"]).split("; ") if not clause.startswith(said))
 
 
-def _lines(
-    sample: Mapping[str, Any], logged: Sequence[int]
-) -> list[tuple[str, Sequence[float], Sequence[float | None]]]:
+def _lines(sample: SampleFacts, logged: Sequence[int]) -> list[tuple[str, Sequence[float], Sequence[float | None]]]:
     """The sample's losses: while training, of the proxy that never saw it, and of the one that did."""
     losses = sample["losses"]
     train, inside, outside = (losses[key][:400] for key in ("train", "in_fold", "out_of_fold"))
@@ -131,7 +130,7 @@ def _lines(
     ]
 
 
-def _spark(sample: Mapping[str, Any], logged: Sequence[int]) -> Markup:
+def _spark(sample: SampleFacts, logged: Sequence[int]) -> Markup:
     """The losses as a small picture. Markup is safe here: numbers and our own words, nothing from data."""
     ends = f"seen {number(sample['loss_in'])}, unseen {number(sample['loss_out'])}"
     return Markup(sparkline(_lines(sample, logged), f"loss over epochs: {ends} nats per token"))

@@ -113,9 +113,9 @@ def open_regular(path: Path, *, follow: bool) -> BufferedReader:
     return stream
 
 
-def read_regular(path: Path, limit: int) -> bytes:
-    """The bytes of a regular file that is no link. Raises OSError, also for a file of more than `limit` bytes."""
-    with open_regular(path, follow=False) as stream:
+def read_regular(path: Path, limit: int, *, follow: bool = False) -> bytes:
+    """The bytes of a regular file that is no link, unless `follow`. Raises OSError, also for more than `limit` bytes."""
+    with open_regular(path, follow=follow) as stream:
         data = stream.read(limit + 1)
     if len(data) > limit:
         raise OSError(f"larger than {limit >> 20} MB")

@@ -2,6 +2,8 @@
 
 import re
 import unicodedata
+from collections.abc import Mapping
+from typing import Any
 
 _UNSAFE = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 INVISIBLE = re.compile(
@@ -24,3 +26,12 @@ def safe_inline(text: str, limit: int = 240) -> str:
     clean = _SPACE.sub(" ", safe).strip()  # again: what stood between two spaces may be gone
     cut = len(clean) > limit or len(text) > limit * 8
     return clean[: limit - 1] + "…" if cut else clean
+
+
+def encodable(value: Any) -> Any:
+    """A JSON value without lone surrogates, which are no text in UTF-8."""
+    if isinstance(value, str):
+        return value.encode("utf-8", "replace").decode()
+    if isinstance(value, Mapping):
+        return {encodable(str(key)): encodable(item) for key, item in value.items()}
+    return [encodable(item) for item in value] if isinstance(value, list | tuple) else value

@@ -46,7 +46,7 @@ def test_the_record_of_a_real_audit_holds_what_its_report_says(audited):
     ("spoil", "words"),
     [
         (lambda f: (f / "verdict.json").unlink(), "not a finished audit: there is no verdict.json"),
-        (lambda f: (f / "report.json").unlink(), "cannot read its report.json: No such file"),
+        (lambda f: (f / "report.json").unlink(), "report.json: cannot read: No such file"),
         (lambda f: shutil.rmtree(f), "not a finished audit"),
         (lambda f: (f / "report.json").write_bytes(b"\xff{"), "is not one that this version reads"),
         (lambda f: (f / "report.json").write_text("[]"), "is not one that this version reads"),

@@ -9,11 +9,11 @@ from pydantic import ValidationError
 
 from carto_audit.artifacts import evidence_facts
 from carto_audit.artifacts.report_facts import (
-    REPORT,
     FindingFacts,
     ReportFacts,
     WaiverFacts,
     report_schema,
+    report_type,
     schema_text,
 )
 from carto_audit.cartography.baselines import DeltaStep
@@ -86,10 +86,10 @@ def test_an_unknown_key_and_a_wrong_type_are_refused(path, value):
 
 def test_reading_ignores_a_later_key_and_refuses_a_missing_one():
     facts = make_facts()
-    REPORT.validate_python({**facts, "lenses": {}, "verdict": {**facts["verdict"], "trend": "better"}})
+    report_type().validate_python({**facts, "lenses": {}, "verdict": {**facts["verdict"], "trend": "better"}})
     del facts["verdict"]["complete"]
     with pytest.raises(ValidationError, match=r"verdict\.complete"):
-        REPORT.validate_python(facts)
+        report_type().validate_python(facts)
 
 
 @pytest.mark.parametrize(

@@ -86,6 +86,7 @@ def test_a_broken_report_is_one_line_and_exit_3_and_leaves_nothing(carto, tmp_pa
     if content is not None:
         (tmp_path / "report.json").write_bytes(content)
     (tmp_path / "map.svg").write_text("<svg/>")
+    (tmp_path / "verdict.json").write_text("{}")
     before = {path.name for path in tmp_path.iterdir()}
     ended = carto("report", tmp_path, *arguments)
     assert (ended.code, ended.out) == (3, "")

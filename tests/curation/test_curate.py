@@ -263,13 +263,15 @@ def test_weights_that_no_audit_gives_are_refused(tmp_path, weight):
 def test_apply_says_when_the_folder_holds_no_audit(carto, tmp_path):
     ended = carto("apply", tmp_path)
     assert ended.code == 3
-    assert ended.err.splitlines() == [f"Error: {tmp_path}/report.json: not the report of an audit; run the audit again"]
+    (line,) = ended.err.splitlines()
+    assert line.startswith(f"Error: {tmp_path}: not a finished audit: there is no verdict.json in it; name the folder")
 
 
 def test_a_policy_that_never_drops_refuses_remove(audited, carto, tmp_path):
     facts = json.loads((audited.folder / "report.json").read_text())
     facts["policy"]["resolved"]["never_drop"] = True
     (tmp_path / "report.json").write_text(json.dumps(facts))
+    (tmp_path / "verdict.json").write_text("{}")
     ended = carto("apply", tmp_path, "--remove", "hotspot_memorized")
     assert ended.code == 2
     assert "never drops rows" in ended.err

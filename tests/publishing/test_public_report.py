@@ -86,7 +86,7 @@ def changed(folder):
 
 
 def disagreeing(folder):
-    (folder / "verdict.json").write_text('{"status": "accepted"}')
+    (folder / "verdict.json").write_text('{"status": "accepted", "exit_code": 0, "complete": true}')
 
 
 def cut(folder):
@@ -108,10 +108,10 @@ def pictureless(folder):
 
 
 BROKEN = {
-    unfinished: "verdict.json: cannot read: No such file or directory; name the folder of a finished audit",
+    unfinished: "not a finished audit: there is no verdict.json in it; name the folder of a finished audit",
     changed: "report.json: changed since the audit ended; run the audit again",
     disagreeing: "report.json: changed since the audit ended; run the audit again",
-    cut: "report.json: not JSON; run the audit again",
+    cut: "report.json: not valid JSON; run the audit again",
     emptied: "report.json: not the report of an audit",
     foreign: "report.json: not the report of an audit",
     pictureless: "report.json: not the report of an audit",

@@ -180,6 +180,7 @@ def test_the_page_says_how_its_excerpts_were_made(mode, words):
 def test_a_page_without_excerpts_can_be_made_of_any_audit_and_nothing_else(tmp_path):
     facts = make_facts()
     write_report(tmp_path, facts, SVG.encode(), b"png")
+    (tmp_path / "verdict.json").write_text("{}")
     stored = (tmp_path / "report.json").read_bytes()
     render_again(tmp_path, "none")
     html = (tmp_path / "report.html").read_text(encoding="utf-8")
@@ -271,6 +272,7 @@ def test_the_page_rendered_again_from_its_json_is_identical(tmp_path):
     write_report(tmp_path, facts, figure_svg(figure), figure_png(figure))
     page = (tmp_path / "report.html").read_bytes()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["map.png", "map.svg", "report.html", "report.json"]
+    (tmp_path / "verdict.json").write_text("{}")
     (tmp_path / "report.html").unlink()
     render_again(tmp_path)
     assert (tmp_path / "report.html").read_bytes() == page
@@ -498,6 +500,7 @@ def test_the_page_says_who_was_held_out_and_what_was_trained_beside():
 @pytest.mark.parametrize("content", [None, "{", "[]", '{"batch": {}}'])
 def test_a_missing_or_broken_report_is_one_clear_line(tmp_path, content):
     (tmp_path / "map.svg").write_text(SVG)
+    (tmp_path / "verdict.json").write_text("{}")
     if content is not None:
         (tmp_path / "report.json").write_text(content)
     with pytest.raises(AuditError, match=r"report\.json") as caught:

@@ -13,9 +13,9 @@ from carto_audit.governance.report.narrative import Estimate, interval_words, kn
 from carto_audit.policy.metrics import METRICS
 from carto_audit.report import charts, narrative
 from carto_audit.report.narrative import words
-from carto_audit.report.page import STRING_LIMIT, asset, csp_hash, page_environment, printable, storable
+from carto_audit.report.page import STRING_LIMIT, asset, csp_hash, page_environment, printable
 from carto_audit.text.numbers import number, percent, plural, signed_percent, times
-from carto_audit.text.untrusted import safe_inline
+from carto_audit.text.untrusted import encodable, safe_inline
 
 _YAML_LINES = 60
 _MOST_ARMS = 60
@@ -62,7 +62,7 @@ class Bar:
 
 def render_redteam(facts: Mapping[str, Any]) -> str:
     """The page from the facts of `redteam.json`."""
-    safe = printable(json.loads(json.dumps(storable(facts), sort_keys=True, allow_nan=False)))
+    safe = printable(json.loads(json.dumps(encodable(facts), sort_keys=True, allow_nan=False)))
     safe["arms"] = safe["arms"][:_MOST_ARMS]
     yaml = _yaml(facts["recommended"].get("yaml") or "")
     css, script = asset("report.css") + asset("redteam.css"), asset("redteam.js")
@@ -272,7 +272,7 @@ def _extracted(label: str, found: Mapping[str, Any] | None) -> Cell:
 
 def _yaml(text: str) -> str:
     """The block of YAML, line by line printable; its indentation stays."""
-    lines = [str(line).expandtabs(2) for line in storable(text).split("\n")[:_YAML_LINES]]
+    lines = [str(line).expandtabs(2) for line in encodable(text).split("\n")[:_YAML_LINES]]
     return "\n".join(
         " " * (len(line) - len(line.lstrip(" "))) + safe_inline(line, STRING_LIMIT) for line in lines
     ).strip("\n")

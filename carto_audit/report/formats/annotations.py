@@ -2,11 +2,12 @@
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any, Literal
 
+from carto_audit.artifacts.report_facts import FindingFacts, ReportFacts
 from carto_audit.policy.metrics import METRICS, Measurement
 from carto_audit.policy.values import finding_sentence
 from carto_audit.report.narrative import DECISIVE, OUTCOME_WORDS, decisive, finding_words
@@ -34,7 +35,7 @@ class Annotation:
     column: int
     fingerprint: str
     """32 hex digits of rule and subject, not of the observed value: the same problem keeps it from run to run."""
-    finding: Mapping[str, Any]
+    finding: FindingFacts
     """What it is about, as in `report.json`."""
     waiver: str | None = None
     """Why it is accepted, by whom and until when; None where it is not."""
@@ -55,21 +56,21 @@ class Remark:
     fingerprint: str
 
 
-def batch_name(facts: Mapping[str, Any]) -> str:
+def batch_name(facts: ReportFacts) -> str:
     """The batch in one printable line: its first file, and how many more there are."""
     paths = facts["batch"]["paths"]
     name = safe_inline(PurePosixPath(paths[0]).name, 120) if paths else ""
     return (name or "batch") + (f" and {len(paths) - 1:,} more" if len(paths) > 1 else "")
 
 
-def policy_file(facts: Mapping[str, Any], finding: Mapping[str, Any] | None = None) -> str:
+def policy_file(facts: ReportFacts, finding: FindingFacts | None = None) -> str:
     """The file that set a finding's rule, or any rule; the policy's own name where no file is known."""
     files = [found.get("file") for found in ([finding] if finding else facts["findings"])]
     named = next((safe_inline(str(file), 400) for file in files if file), "")
     return str(PurePosixPath(named or safe_inline(facts["policy"]["name"], 120) or "policy"))
 
 
-def annotations(facts: Mapping[str, Any]) -> list[Annotation]:
+def annotations(facts: ReportFacts) -> list[Annotation]:
     """What is wrong or waived, worst first: not judged, rejecting, warning, waived. Passed rules have none.
 
     Raises ValueError for an outcome that this version does not know, which must not read as a pass.
@@ -83,12 +84,12 @@ def annotations(facts: Mapping[str, Any]) -> list[Annotation]:
     return [_annotation(finding, facts) for finding in found]
 
 
-def remarks(facts: Mapping[str, Any]) -> list[Remark]:
+def remarks(facts: ReportFacts) -> list[Remark]:
     """Every warning of the audit; those that begin with `notice:` are notes."""
     return [*_remarks("policy", facts["warnings"]), *_remarks("detection", facts["detection"]["warnings"])]
 
 
-_NO_RULES: Mapping[str, Any] = {
+_NO_RULES: FindingFacts = {
     "rule": "no-rules",
     "metric": "",
     "observed": None,
@@ -103,7 +104,7 @@ _NO_RULES: Mapping[str, Any] = {
 """Stands for the missing rules, so that no format shows an empty list, which reads as a pass."""
 
 
-def _annotation(finding: Mapping[str, Any], facts: Mapping[str, Any]) -> Annotation:
+def _annotation(finding: FindingFacts, facts: ReportFacts) -> Annotation:
     rule = safe_inline(finding["rule"], 80)
     sentences = (safe_inline(_explanation(finding, facts), 300), _benchmarks(finding, facts), finding["reason"])
     message = " ".join(
@@ -124,7 +125,7 @@ def _annotation(finding: Mapping[str, Any], facts: Mapping[str, Any]) -> Annotat
     )
 
 
-def _explanation(finding: Mapping[str, Any], facts: Mapping[str, Any]) -> str:
+def _explanation(finding: FindingFacts, facts: ReportFacts) -> str:
     """What was seen, its numbers in their units; the audit's own words where nothing was measured."""
     metric, observed = finding["metric"], finding["observed"]
     value = facts["metrics"].get(metric, None if finding["bound"] == "max_increase" else observed)
@@ -135,13 +136,13 @@ def _explanation(finding: Mapping[str, Any], facts: Mapping[str, Any]) -> str:
     return finding_sentence(metric, measured, observed, finding["bound"], finding["limit"])
 
 
-def _level(finding: Mapping[str, Any]) -> Level:
+def _level(finding: FindingFacts) -> Level:
     if finding["outcome"] not in DECISIVE:
         return "note"
     return "warning" if finding["outcome"] == "failed" and finding["severity"] == "warn" else "error"
 
 
-def _outcome(finding: Mapping[str, Any]) -> str:
+def _outcome(finding: FindingFacts) -> str:
     """`rejects: 8.2 %, at most 2.0 %`."""
     if finding["outcome"] != "failed":
         words = OUTCOME_WORDS[finding["outcome"]]
@@ -150,18 +151,20 @@ def _outcome(finding: Mapping[str, Any]) -> str:
     return words if finding["observed"] is None else f"{words}: {finding_words(finding)}"
 
 
-def _benchmarks(finding: Mapping[str, Any], facts: Mapping[str, Any]) -> str:
+def _benchmarks(finding: FindingFacts, facts: ReportFacts) -> str:
     """Which benchmarks a contamination rule is about, with the items found; empty for other rules."""
     if not finding["metric"].startswith("contamination."):
         return ""
-    keys = ("confirmed_items", "suspected_items")
-    hit = [found for found in facts["contamination"]["benchmarks"] if any(found[key] for key in keys)]
-    words = [f"{safe_inline(b['name'], 60)}: {b[keys[0]]:,} confirmed, {b[keys[1]]:,} suspected" for b in hit]
+    hit = [b for b in facts["contamination"]["benchmarks"] if b["confirmed_items"] or b["suspected_items"]]
+    words = [
+        f"{safe_inline(b['name'], 60)}: {b['confirmed_items']:,} confirmed, {b['suspected_items']:,} suspected"
+        for b in hit
+    ]
     more = f"; {len(hit) - MOST_BENCHMARKS:,} more" if len(hit) > MOST_BENCHMARKS else ""
     return "; ".join(words[:MOST_BENCHMARKS]) + more
 
 
-def _waiver(finding: Mapping[str, Any], facts: Mapping[str, Any]) -> str:
+def _waiver(finding: FindingFacts, facts: ReportFacts) -> str:
     """The policy's own words on the waiver that holds."""
     owner = safe_inline(finding["waived_by"] or "", 80)
     for waiver in facts["policy"]["resolved"].get("waivers", ()):

@@ -4,6 +4,7 @@ in silence what is too much."""
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from carto_audit.artifacts.report_facts import ReportFacts
 from carto_audit.report.formats.annotations import Level, annotations, remarks
 from carto_audit.report.formats.markdown import headline, render_markdown
 from carto_audit.report.formats.terminal import tame
@@ -17,7 +18,7 @@ SUMMARY_LIMIT = 900 * 1024
 _COMMANDS: Mapping[Level, str] = {"error": "error", "warning": "warning", "note": "notice"}
 
 
-def render_annotations(facts: Mapping[str, Any]) -> str:
+def render_annotations(facts: ReportFacts) -> str:
     """A line per annotation, worst first, at most ten of each level; then how many more there are."""
     lines: dict[Level, list[str]] = {level: [] for level in _COMMANDS}
     for found in annotations(facts):
@@ -29,7 +30,7 @@ def render_annotations(facts: Mapping[str, Any]) -> str:
     return "".join(f"{line}\n" for level in lines for line in _capped(level, lines[level]))
 
 
-def render_step_summary(facts: Mapping[str, Any], present: int = 0) -> str:
+def render_step_summary(facts: ReportFacts, present: int = 0) -> str:
     """Markdown for a summary file that already holds `present` bytes: whole, or its headline, or nothing."""
     room = SUMMARY_LIMIT - present
     for text in (render_markdown(facts), headline(facts) + "\n"):

@@ -1,13 +1,13 @@
 """GitLab's code quality report: a JSON array that a merge request shows beside the policy's lines."""
 
 import json
-from collections.abc import Mapping
 from typing import Any
 
+from carto_audit.artifacts.report_facts import ReportFacts
 from carto_audit.report.formats.annotations import Annotation, Remark, annotations, policy_file, remarks
 
 
-def render_gitlab(facts: Mapping[str, Any]) -> str:
+def render_gitlab(facts: ReportFacts) -> str:
     """The array of issues. Their fingerprints differ, else GitLab would show only the first of those that agree."""
     issues = [_issue(annotation) for annotation in annotations(facts)]
     issues += [_remark(remark, policy_file(facts)) for remark in remarks(facts)]

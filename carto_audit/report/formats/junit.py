@@ -1,16 +1,15 @@
 """JUnit XML, which every CI system shows: a rule is a test case, and the batch is their suite."""
 
 from collections import Counter
-from collections.abc import Mapping
-from typing import Any
 from xml.etree import ElementTree as Xml
 
+from carto_audit.artifacts.report_facts import FindingFacts, ReportFacts
 from carto_audit.report.formats.annotations import Annotation, annotations, batch_name, remarks
 from carto_audit.report.narrative import finding_words
 from carto_audit.text.untrusted import safe_inline
 
 
-def render_junit(facts: Mapping[str, Any]) -> str:
+def render_junit(facts: ReportFacts) -> str:
     """One `testsuite`. Rejecting rules fail, rules that could not be judged are errors, waived ones are skipped; a warning
     passes and says so, since JUnit knows none.
 
@@ -33,16 +32,16 @@ def render_junit(facts: Mapping[str, Any]) -> str:
     return f'<?xml version="1.0" encoding="UTF-8"?>\n{Xml.tostring(root, encoding="unicode")}\n'
 
 
-def _seconds(facts: Mapping[str, Any]) -> float:
+def _seconds(facts: ReportFacts) -> float:
     return float(sum(facts["run"]["seconds"].values()))
 
 
-def _element(rule: str, facts: Mapping[str, Any]) -> Xml.Element:
+def _element(rule: str, facts: ReportFacts) -> Xml.Element:
     policy = safe_inline(facts["policy"]["name"], 120) or "policy"
     return Xml.Element("testcase", {"classname": f"carto-audit.{policy}", "name": rule, "time": "0"})
 
 
-def _case(annotation: Annotation, facts: Mapping[str, Any]) -> Xml.Element:
+def _case(annotation: Annotation, facts: ReportFacts) -> Xml.Element:
     case = _element(annotation.rule, facts)
     place = f"{annotation.file}:{annotation.line}:{annotation.column}"
     if annotation.waiver is not None:
@@ -56,7 +55,7 @@ def _case(annotation: Annotation, facts: Mapping[str, Any]) -> Xml.Element:
     return case
 
 
-def _passed(finding: Mapping[str, Any], facts: Mapping[str, Any]) -> Xml.Element:
+def _passed(finding: FindingFacts, facts: ReportFacts) -> Xml.Element:
     case = _element(safe_inline(finding["rule"], 80), facts)
     Xml.SubElement(case, "system-out").text = safe_inline(f"passed: {finding_words(finding)}", 240)
     return case

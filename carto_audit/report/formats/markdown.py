@@ -2,8 +2,8 @@
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
 
+from carto_audit.artifacts.report_facts import FindingFacts, ReportFacts
 from carto_audit.cartography.quadrants import QUADRANTS
 from carto_audit.report.formats.annotations import batch_name, remarks
 from carto_audit.report.narrative import (
@@ -34,13 +34,13 @@ _CALLS = re.compile(r":(?! )|www\.|__|%\w|\bGH-\d|\b[0-9a-f]{7,64}\b|^\d+[.)]|^[
 """Plain characters that some viewer yet makes something of: emoji, addresses, emphasis, milestones, issues, commits, lists."""
 
 
-def render_markdown(facts: Mapping[str, Any]) -> str:
+def render_markdown(facts: ReportFacts) -> str:
     """Verdict, rules worst first, quadrants and warnings as GitHub-flavoured Markdown of at most about 200 KB."""
     parts = [headline(facts), _rules(facts), _quadrants(facts), _overview(facts), _remarks(facts), _origin(facts)]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def headline(facts: Mapping[str, Any]) -> str:
+def headline(facts: ReportFacts) -> str:
     """The verdict in a heading and a sentence."""
     status = facts["verdict"]["status"]
     sign, words = _SIGNS.get(status, _SIGNS["inconclusive"]), STATUS_WORDS.get(status, STATUS_WORDS["inconclusive"])
@@ -62,7 +62,7 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def _rules(facts: Mapping[str, Any]) -> str:
+def _rules(facts: ReportFacts) -> str:
     held = [[f for f in facts["findings"] if f["outcome"] == outcome] for outcome in ("waived", "passed")]
     found = [*decisive(facts), *held[0], *held[1]]
     rows = [_rule(finding) for finding in found[:MOST_RULES]]
@@ -72,7 +72,7 @@ def _rules(facts: Mapping[str, Any]) -> str:
     return _table(("Rule", "Outcome", "Observed", "Limit", "Why"), rows) + more
 
 
-def _rule(finding: Mapping[str, Any]) -> tuple[str, ...]:
+def _rule(finding: FindingFacts) -> tuple[str, ...]:
     outcome = OUTCOME_WORDS[finding["outcome"]]
     if finding["outcome"] == "failed":
         outcome = "**rejects**" if finding["severity"] == "reject" else "**warns**"
@@ -83,7 +83,7 @@ def _rule(finding: Mapping[str, Any]) -> tuple[str, ...]:
     return rule, outcome, observed, allowed, why
 
 
-def _quadrants(facts: Mapping[str, Any]) -> str:
+def _quadrants(facts: ReportFacts) -> str:
     masses = facts["map"]["quadrants"]
     rows = [
         (words.title, f"{masses[name]['rows']:,}", f"{masses[name]['tokens']:,}", percent(masses[name]["token_share"]))
@@ -93,11 +93,11 @@ def _quadrants(facts: Mapping[str, Any]) -> str:
     return _table(("Quadrant", "Rows", "Tokens", "Share"), rows)
 
 
-def _overview(facts: Mapping[str, Any]) -> str:
+def _overview(facts: ReportFacts) -> str:
     return "\n".join(f"- **{name.capitalize()}**: {inert(line)}" for name, line in overview(facts).items())
 
 
-def _remarks(facts: Mapping[str, Any]) -> str:
+def _remarks(facts: ReportFacts) -> str:
     said = remarks(facts)
     lines = [f"- {remark.level}: {inert(remark.message, 400)}" for remark in said[:MOST_REMARKS]]
     if len(said) > MOST_REMARKS:
@@ -105,11 +105,11 @@ def _remarks(facts: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _origin(facts: Mapping[str, Any]) -> str:
+def _origin(facts: ReportFacts) -> str:
     return "  \n".join(_digests(facts))
 
 
-def _digests(facts: Mapping[str, Any]) -> Iterator[str]:
+def _digests(facts: ReportFacts) -> Iterator[str]:
     yield f"Batch sha256 {inert(facts['batch']['sha256'], 64)}"
     yield f"Policy {inert(facts['policy']['name'], 120)}, sha256 {inert(facts['policy']['sha256'], 64)}"
     yield f"{inert(facts['tool']['name'], 40)} {inert(facts['tool']['version'], 40)}"

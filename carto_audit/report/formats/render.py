@@ -1,13 +1,13 @@
-"""Formats: the one table of renderers, and a finished audit read back for them. Nothing is computed again."""
+"""Formats: the one table of renderers, for the facts of a finished audit. Nothing is computed again."""
 
 import io
 import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, NoReturn
 
 from rich.console import Console
 
+from carto_audit.artifacts.report_facts import ReportFacts
 from carto_audit.report.formats.github import render_annotations, render_step_summary
 from carto_audit.report.formats.gitlab import render_gitlab
 from carto_audit.report.formats.junit import render_junit
@@ -19,12 +19,9 @@ from carto_audit.runtime import files
 from carto_audit.runtime.errors import AuditError
 from carto_audit.text.untrusted import safe_inline
 
-SCHEMA_VERSION = 1
-"""Of `report.json`."""
-
 _TEXT_WIDTH = 100
 
-_RENDERERS: Mapping[Format, Callable[[Mapping[str, Any]], str]] = {
+_RENDERERS: Mapping[Format, Callable[[ReportFacts], str]] = {
     "sarif": render_sarif,
     "junit": render_junit,
     "gitlab": render_gitlab,
@@ -33,7 +30,7 @@ _RENDERERS: Mapping[Format, Callable[[Mapping[str, Any]], str]] = {
 }
 
 
-def render(facts: Mapping[str, Any], format: Format, folder: Path) -> str:
+def render(facts: ReportFacts, format: Format, folder: Path) -> str:
     """The whole document. AuditError in one line where `facts` are not those of an audit."""
     try:
         if format == "json":
@@ -45,12 +42,12 @@ def render(facts: Mapping[str, Any], format: Format, folder: Path) -> str:
         raise AuditError(f"{_where(folder)}: not the report of an audit; run the audit again") from error
 
 
-def render_json(facts: Mapping[str, Any]) -> str:
+def render_json(facts: ReportFacts) -> str:
     """The facts themselves, as in `report.json`, in ASCII: what is no text in UTF-8 stays an escape."""
     return json.dumps(facts, indent=2, sort_keys=True, allow_nan=False) + "\n"
 
 
-def render_text(facts: Mapping[str, Any], folder: Path) -> str:
+def render_text(facts: ReportFacts, folder: Path) -> str:
     """The terminal's summary without colours."""
     console = Console(
         file=io.StringIO(), width=_TEXT_WIDTH, markup=False, emoji=False, highlight=False, color_system=None
@@ -60,7 +57,7 @@ def render_text(facts: Mapping[str, Any], folder: Path) -> str:
     return shown.get()
 
 
-def append_step_summary(facts: Mapping[str, Any], path: Path, folder: Path) -> None:
+def append_step_summary(facts: ReportFacts, path: Path, folder: Path) -> None:
     """Appends the Markdown to the step summary file of GitHub Actions, so that it stays below the size that is shown."""
     with files.writing(path):
         present = path.stat().st_size if path.exists() else 0
@@ -68,37 +65,11 @@ def append_step_summary(facts: Mapping[str, Any], path: Path, folder: Path) -> N
             stream.write(_step_summary(facts, present, folder))
 
 
-def _step_summary(facts: Mapping[str, Any], present: int, folder: Path) -> str:
+def _step_summary(facts: ReportFacts, present: int, folder: Path) -> str:
     try:
         return render_step_summary(facts, present)
     except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
         raise AuditError(f"{_where(folder)}: not the report of an audit; run the audit again") from error
-
-
-def read_facts(folder: Path) -> dict[str, Any]:
-    """The facts of a finished audit, from its `report.json`. AuditError, in one line, if they are not there or not ours."""
-    try:
-        facts = json.loads((folder / "report.json").read_bytes(), parse_constant=_refuse)
-    except OSError as error:
-        raise AuditError(f"{_where(folder)}: cannot read: {files.reason(error)}; run the audit again") from error
-    except (ValueError, RecursionError) as error:
-        raise AuditError(f"{_where(folder)}: not valid JSON; run the audit again") from error
-    if (
-        not isinstance(facts, dict)
-        or not isinstance(facts.get("tool"), dict)
-        or facts["tool"].get("name") != "carto-audit"
-    ):
-        raise AuditError(f"{_where(folder)}: not the report of an audit; run the audit again")
-    if facts.get("schema_version") != SCHEMA_VERSION:
-        version = safe_inline(str(facts["tool"].get("version")), 20)
-        raise AuditError(
-            f"{_where(folder)}: written by carto-audit {version} in another schema; read it with that version"
-        )
-    return facts
-
-
-def _refuse(constant: str) -> NoReturn:
-    raise ValueError(f"{constant} is no JSON number")
 
 
 def _where(folder: Path) -> str:

@@ -1,10 +1,11 @@
 """SARIF 2.1.0 (OASIS, errata 01) for code scanning: one result per broken rule at its line of the policy, never per sample."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 from urllib.parse import quote
 
+from carto_audit.artifacts.report_facts import ReportFacts
 from carto_audit.policy.metrics import METRICS
 from carto_audit.report.formats.annotations import Annotation, annotations, batch_name, remarks
 from carto_audit.text.untrusted import safe_inline
@@ -17,7 +18,7 @@ MOST_RESULTS = 5000
 _ESCAPES = str.maketrans({"\\": "\\\\", "[": "\\[", "]": "\\]", "{": "{{", "}": "}}"})
 
 
-def render_sarif(facts: Mapping[str, Any]) -> str:
+def render_sarif(facts: ReportFacts) -> str:
     """The SARIF log of one audit. Waived rules are results with an accepted suppression; passed rules have none.
 
     Code scanning refuses a whole file when one result has no place, so every result lies in the policy; the batch and
@@ -28,7 +29,7 @@ def render_sarif(facts: Mapping[str, Any]) -> str:
     return json.dumps(document, indent=2, allow_nan=False) + "\n"
 
 
-def _run(facts: Mapping[str, Any], shown: Sequence[Annotation], found: int) -> dict[str, Any]:
+def _run(facts: ReportFacts, shown: Sequence[Annotation], found: int) -> dict[str, Any]:
     tool, verdict = facts["tool"], facts["verdict"]
     rules = list({annotation.rule: annotation for annotation in shown}.values())
     places = {annotation.rule: place for place, annotation in enumerate(rules)}
@@ -79,7 +80,7 @@ def _rule(annotation: Annotation) -> dict[str, Any]:
     }
 
 
-def _result(annotation: Annotation, place: int, facts: Mapping[str, Any]) -> dict[str, Any]:
+def _result(annotation: Annotation, place: int, facts: ReportFacts) -> dict[str, Any]:
     region = {"startLine": annotation.line, "startColumn": annotation.column}
     artifact = {"uri": quote(annotation.file), "uriBaseId": "%SRCROOT%"}
     if annotation.file.startswith("/"):
@@ -103,7 +104,7 @@ def _result(annotation: Annotation, place: int, facts: Mapping[str, Any]) -> dic
     return {**result, "suppressions": [waived]}
 
 
-def _subjects(annotation: Annotation, facts: Mapping[str, Any]) -> list[dict[str, str]]:
+def _subjects(annotation: Annotation, facts: ReportFacts) -> list[dict[str, str]]:
     """The batch, and the benchmarks of which a contamination rule found items; at most 100."""
     names = [f"batch {batch_name(facts)}"]
     if annotation.finding["metric"].startswith("contamination."):
@@ -112,7 +113,7 @@ def _subjects(annotation: Annotation, facts: Mapping[str, Any]) -> list[dict[str
     return [{"name": name, "kind": "resource"} for name in names]
 
 
-def _notifications(facts: Mapping[str, Any], found: int) -> list[dict[str, Any]]:
+def _notifications(facts: ReportFacts, found: int) -> list[dict[str, Any]]:
     said = [{"level": remark.level, "message": _text(remark.message)} for remark in remarks(facts)]
     if found > MOST_RESULTS:
         said.append({"level": "warning", "message": _text(f"{found - MOST_RESULTS:,} more results are in report.json")})

@@ -19,6 +19,7 @@ from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
+from carto_audit.artifacts.report_facts import ReportFacts
 from carto_audit.cartography.quadrants import QUADRANTS
 from carto_audit.report.formats.text_map import plot_lines
 from carto_audit.report.narrative import STATUS_WORDS, decisive, finding_words, overview, verdict_sentence
@@ -116,7 +117,7 @@ class RichProgress(Progress):
         self._console.print(Text(f"· {label}: {counted}{time.monotonic() - begun:.1f} s"), soft_wrap=True)
 
 
-def render_summary(facts: Mapping[str, Any], out_folder: Path, console: Console, *, quiet: bool = False) -> None:
+def render_summary(facts: ReportFacts, out_folder: Path, console: Console, *, quiet: bool = False) -> None:
     """The audit on one screen: verdict, what decided it, the map, what was found, where the files are, what to run next.
 
     `quiet` leaves the verdict and the report's path.
@@ -140,7 +141,7 @@ def render_summary(facts: Mapping[str, Any], out_folder: Path, console: Console,
     _print_line(console, Text(f"> Next     {tame(next_command(facts, out_folder), 4096)}", style="bold"))
 
 
-def next_command(facts: Mapping[str, Any], out_folder: Path) -> str:
+def next_command(facts: ReportFacts, out_folder: Path) -> str:
     """The command that brings the user on: the treatment of a rejected batch, the card of an accepted one, and a look at
     the report where an audit could not decide."""
     folder = shlex.quote(str(out_folder))
@@ -153,7 +154,7 @@ def next_command(facts: Mapping[str, Any], out_folder: Path) -> str:
             return f"carto-audit report {folder} --open"
 
 
-def _headline(facts: Mapping[str, Any], console: Console) -> Text:
+def _headline(facts: ReportFacts, console: Console) -> Text:
     status, paths = facts["verdict"]["status"], facts["batch"]["paths"]
     name = tame(Path(paths[0]).name if paths else "batch", 60)
     style = _STYLES.get(status, _STYLES["inconclusive"])
@@ -163,7 +164,7 @@ def _headline(facts: Mapping[str, Any], console: Console) -> Text:
     )
 
 
-def _print_map(facts: Mapping[str, Any], console: Console) -> None:
+def _print_map(facts: ReportFacts, console: Console) -> None:
     """The map in characters, with the quadrants' masses beside it where there is room; these alone where it cannot be drawn."""
     quadrants = _quadrant_table(facts)
     beside = console.width >= _MAP_WIDTH + Measurement.get(console, console.options, quadrants).maximum
@@ -192,7 +193,7 @@ def planted_table(rows: Sequence[tuple[str, int | str, int | str, str]], console
     console.print(table)
 
 
-def _findings_table(facts: Mapping[str, Any], console: Console) -> Table:
+def _findings_table(facts: ReportFacts, console: Console) -> Table:
     """Each broken rule with its numbers and its reason, worst first."""
     table = empty_table("", "rule", "observed, limit", "why", header=False)
     found = decisive(facts)
@@ -208,7 +209,7 @@ def _findings_table(facts: Mapping[str, Any], console: Console) -> Table:
     return table
 
 
-def _quadrant_table(facts: Mapping[str, Any]) -> Table:
+def _quadrant_table(facts: ReportFacts) -> Table:
     table = empty_table("quadrant", "rows", "tokens", "share", "policy")
     for column in table.columns[:4]:
         column.no_wrap = True
@@ -228,7 +229,7 @@ def _quadrant_table(facts: Mapping[str, Any]) -> Table:
     return table
 
 
-def _overview_table(facts: Mapping[str, Any]) -> Table:
+def _overview_table(facts: ReportFacts) -> Table:
     table = empty_table("", "", header=False)
     lines = overview(facts)
     skipped = facts["batch"]["skipped"]
@@ -243,7 +244,7 @@ def _overview_table(facts: Mapping[str, Any]) -> Table:
     return table
 
 
-def _treatment(facts: Mapping[str, Any]) -> str:
+def _treatment(facts: ReportFacts) -> str:
     """What the policy does with each quadrant, those treated alike together."""
     said: dict[str, list[str]] = {}
     for name, words in QUADRANTS.items():

@@ -1,10 +1,11 @@
 """The map in characters: density in shades, borders, quadrants with their shares, planted secrets as a ruler."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from rich.text import Text
 
+from carto_audit.artifacts.evidence_facts import Quadrant, QuadrantFacts
+from carto_audit.artifacts.report_facts import ReportFacts
 from carto_audit.cartography.map_grid import level_edges
 from carto_audit.cartography.quadrants import QUADRANT_NAMES, QUADRANTS, quadrant_code
 from carto_audit.text.numbers import percent
@@ -15,7 +16,7 @@ SHADES, PLAIN_SHADES = "·░▒▓█", ".:+#@"
 _RULER, _AXIS = 13, 6
 
 
-def plot_lines(facts: Mapping[str, Any], width: int, *, plain: bool = False) -> list[Text]:
+def plot_lines(facts: ReportFacts, width: int, *, plain: bool = False) -> list[Text]:
     """The coarse map of the facts in at most `width` columns, a line of text each; empty where no sample has a place on it
     or `width` holds none."""
     grid, thresholds = facts["map"]["grid"], facts["map"]["thresholds"]
@@ -74,10 +75,10 @@ def _shaded(counts: Sequence[Sequence[int]], most: int, shades: str, border: tup
     return canvas
 
 
-def _name_quadrants(canvas: Canvas, quadrants: Mapping[str, Mapping[str, Any]]) -> None:
+def _name_quadrants(canvas: Canvas, quadrants: Mapping[Quadrant, QuadrantFacts]) -> None:
     """Writes each quadrant's share and name into its corner, over what lies there, the name where there is room."""
     for name, words in QUADRANTS.items():
-        share = percent(quadrants.get(name, {}).get("token_share"))
+        share = percent(quadrants[name]["token_share"] if name in quadrants else None)
         label = f"{share} {words.title}" if len(canvas[0]) >= 44 else share
         row = canvas[0 if words.memorized else -1]
         at = len(row) - len(label) - 1 if words.hard else 1
@@ -98,7 +99,7 @@ def _with_axis(canvas: Canvas, ends: Sequence[float], *, plain: bool) -> list[Te
     return lines
 
 
-def _add_ruler(lines: list[Text], ruler: Mapping[str, float], ends: Sequence[float], *, plain: bool) -> None:
+def _add_ruler(lines: list[Text], ruler: Mapping[str, float | None], ends: Sequence[float], *, plain: bool) -> None:
     """Behind the rows, where secrets lie that were planted so often; the rarest where several share a row."""
     for dose, score in sorted(((int(dose), score) for dose, score in ruler.items()), reverse=True):
         if score is None:

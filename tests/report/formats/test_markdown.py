@@ -4,7 +4,7 @@ from html.parser import HTMLParser
 
 import cmarkgfm
 import pytest
-from cmarkgfm.cmark import AuditOptions
+from cmarkgfm.cmark import Options
 from hypothesis import given
 
 from carto_audit.report.formats.markdown import MOST_REMARKS, MOST_RULES, inert, render_markdown
@@ -21,7 +21,7 @@ class Shown(HTMLParser):
     def __init__(self, markdown):
         super().__init__()
         self.tags, self.text, self.bare, self._code = [], "", "", 0
-        self.feed(cmarkgfm.github_flavored_markdown_to_html(markdown, AuditOptions.CMARK_OPT_UNSAFE))
+        self.feed(cmarkgfm.github_flavored_markdown_to_html(markdown, Options.CMARK_OPT_UNSAFE))
 
     def handle_starttag(self, tag, attrs):
         self.tags.append(tag)
