@@ -19,20 +19,13 @@ from carto_audit.cli.proof import attest, verify
 from carto_audit.cli.redteam import redteam
 from carto_audit.cli.report import EXCERPTS, check_formats, format_option, report, show_audit
 from carto_audit.report.formats.targets import Target, stale_files
-from carto_audit.runtime.errors import AuditError, CartoError, ExitCode, UsageError
+from carto_audit.runtime.errors import CartoError, ExitCode
 from carto_audit.runtime.files import reason
-from carto_audit.runtime.progress import SILENT, Progress
+from carto_audit.runtime.progress import SILENT
 from carto_audit.text.untrusted import safe_inline
 
 if TYPE_CHECKING:
-    from carto_audit.artifacts.audit_record import Record
-    from carto_audit.artifacts.redteam_record import RedteamRecord
-    from carto_audit.artifacts.report_facts import ReportFacts
-    from carto_audit.benchmarks.registry import Registry
-    from carto_audit.pipeline.result import AuditResult
-
-WORK_FOLDER = ".work"
-"""Inside the audit's folder: what a killed run needs to continue. Removed when the audit is complete."""
+    from carto_audit.gate.verdict import Verdict
 
 FAIL_ON = ("reject", "warn", "never")
 
@@ -145,22 +138,15 @@ def ingest(
       carto-audit ingest june.parquet --policy ours.yaml --baseline audits/may
       carto-audit ingest june.parquet --policy ours.yaml --redteam june-redteam
     """
-    from carto_audit.artifacts.audit_record import read_baseline
-    from carto_audit.artifacts.redteam_record import read_redteam, redteam_file
-    from carto_audit.benchmarks.registry import REGISTRY, find_registry
-    from carto_audit.data.readers import batch_name
-    from carto_audit.gate.required_benchmarks import demanded_names
+    from carto_audit.artifacts.redteam_record import redteam_file
+    from carto_audit.data.readers import batch_name, expand_paths
     from carto_audit.gate.verdict import exit_code
+    from carto_audit.pipeline.inputs import resolve_benchmarks
     from carto_audit.policy.model import load_policy
 
     chosen = load_policy(policy)
     folder = out or Path(f"{batch_name(batch[0])}-audit")
-    accepted = read_baseline(baseline) if baseline else None
-    attacked = read_redteam(redteam) if redteam else None
-    listed = find_registry(registry) if benchmark or registry or chosen.demanded else None
-    sources = benchmark or tuple(listed.entries if listed and registry else ())
-    known, where = (listed.entries, listed.path) if listed else (None, Path(REGISTRY))
-    sources = tuple(dict.fromkeys([*sources, *demanded_names(chosen, known, where)]))
+    sources, _ = resolve_benchmarks(chosen, benchmark, registry)
     given = [
         policy,
         *sources,
@@ -169,15 +155,25 @@ def ingest(
         *([str(path) for path in baseline.iterdir()] if baseline else []),
         *([str(redteam_file(redteam))] if redteam else []),
     ]
-    check_formats(targets, folder, [*_files(batch), *(Path(name) for name in given)])
+    check_formats(targets, folder, [*expand_paths(batch), *(Path(name) for name in given)])
     if excerpts == "full":
         click.echo(
             "Warning: --excerpts full quotes secrets and personal data as they are; do not publish it.", err=True
         )
-    audit = _audit(
-        batch, chosen, sources, folder, run, listed, targets, accepted, attacked, excerpts=excerpts, quiet=quiet
+    verdict = _audit(
+        batch,
+        folder,
+        targets,
+        run,
+        quiet=quiet,
+        policy=chosen,
+        benchmarks=benchmark,
+        registry=registry,
+        baseline=baseline,
+        redteam=redteam,
+        excerpts=excerpts,
     )
-    return exit_code(audit.verdict, fail_on)  # type: ignore[arg-type]
+    return exit_code(verdict, fail_on)  # type: ignore[arg-type]
 
 
 @cli.command()
@@ -196,115 +192,38 @@ def demo(out: Path, seed: int) -> int:
       carto-audit demo --out demo
     """
     from carto_audit.data import demo_batch as scenario
-    from carto_audit.policy.model import load_policy
 
     click.echo("Building a vendor batch from the Python standard library, with planted risks …", err=True)
     path = scenario.write_demo(out, seed)
     folder = out / f"{path.stem}-audit"
-    audit = _audit([str(path)], load_policy("default"), [str(out / scenario.BENCHMARK)], folder, {"seed": seed})
+    verdict = _audit([str(path)], folder, (), {"seed": seed}, benchmarks=[str(out / scenario.BENCHMARK)])
     _show_planted(out, folder)
-    return ExitCode.ACCEPTED if audit.verdict.status == "rejected" else int(audit.verdict.exit_code)
+    return ExitCode.ACCEPTED if verdict.status == "rejected" else int(verdict.exit_code)
 
 
 def _audit(
     batch: Sequence[str],
-    policy: Any,
-    benchmark: Sequence[str],
     folder: Path,
+    targets: Sequence[Target],
     run: dict[str, Any],
-    registry: "Registry | None" = None,
-    targets: Sequence[Target] = (),
-    baseline: "Record | None" = None,
-    redteam: "RedteamRecord | None" = None,
     *,
-    excerpts: str = "redacted",
     quiet: bool = False,
-) -> "AuditResult":
-    """Runs an audit, writes its files, removes its work folder and shows the summary."""
-    from carto_audit.pipeline.outputs import open_folder
+    **asked: Any,
+) -> "Verdict":
+    """Runs an audit into `folder` and shows the summary. What an earlier audit left in the formats' files is removed first."""
+    from carto_audit import api
+    from carto_audit.pipeline.inputs import prepare_folder
+    from carto_audit.pipeline.options import AuditOptions
     from carto_audit.report.formats.terminal import RichProgress, open_console
 
-    _check_apart([*batch, *([run["reference"]] if run.get("reference") else [])], folder)
-    _check_writable(folder)
-    open_folder(folder)
+    options = AuditOptions(**{name: value for name, value in run.items() if value is not None})
+    prepare_folder(folder, [*batch, *([options.reference] if options.reference else [])])
     for stale in stale_files(targets, folder):
         stale.unlink(missing_ok=True)
     progress = SILENT if quiet else RichProgress(open_console(stderr=True))
-    audit, facts = _run(batch, policy, benchmark, folder, run, registry, baseline, redteam, progress, excerpts)
-    show_audit(facts, folder, targets, quiet=quiet)
-    return audit
-
-
-def _run(
-    batch: Sequence[str],
-    policy: Any,
-    benchmark: Sequence[str],
-    folder: Path,
-    run: dict[str, Any],
-    registry: "Registry | None",
-    baseline: "Record | None",
-    redteam: "RedteamRecord | None",
-    progress: Progress,
-    excerpts: str,
-) -> tuple["AuditResult", "ReportFacts"]:
-    from carto_audit.data.batch import read_texts
-    from carto_audit.pipeline.facts import report_facts, wanted_texts
-    from carto_audit.pipeline.options import AuditOptions
-    from carto_audit.pipeline.outputs import write_outputs
-    from carto_audit.pipeline.run import run_audit
-    from carto_audit.runtime.resume import remove_runs
-
-    work = folder / WORK_FOLDER
-    options: AuditOptions = AuditOptions(**{name: value for name, value in run.items() if value is not None})
-    audit = run_audit(
-        batch,
-        policy=policy,
-        work=work,
-        benchmarks=benchmark,
-        registry=registry,
-        options=options,
-        baseline=baseline,
-        redteam=redteam,
-        progress=progress,
-    )
-    facts = report_facts(audit, read_texts(audit.batch, wanted_texts(audit)), excerpts)  # type: ignore[arg-type]
-    write_outputs(audit, facts, folder)
-    remove_runs(work)
-    return audit, facts
-
-
-def _check_writable(folder: Path) -> None:
-    """Fails before the training, not after it."""
-    where = safe_inline(str(folder), 160)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise AuditError(f"{where}: cannot be written: {error.strerror}; choose another --out") from error
-    if not os.access(folder, os.W_OK | os.X_OK):
-        raise AuditError(f"{where}: cannot be written: permission denied; choose another --out")
-
-
-def _check_apart(batch: Sequence[str], folder: Path) -> None:
-    """The input is never written to, not even when it bears the name of one of our files."""
-    from carto_audit.artifacts.file_list import ENVELOPE, OUTPUTS
-    from carto_audit.data.readers import name_of
-
-    if any(Path(given).is_dir() and Path(given).resolve() == folder.resolve() for given in batch):
-        where = safe_inline(str(folder), 160)
-        raise UsageError(
-            f"{where}: the batch lies there, and the audit's files would be read as part of it; choose another --out"
-        )
-    ours = {(folder / name).resolve() for name in (*OUTPUTS, ENVELOPE)}
-    for path in _files(batch):
-        if path.resolve() in ours:
-            raise UsageError(f"{name_of(path)}: the audit would overwrite this input; choose another --out")
-
-
-def _files(batch: Sequence[str]) -> Sequence[Path]:
-    """The files that the batch's paths, folders and globs name."""
-    from carto_audit.data.readers import expand_paths
-
-    return expand_paths(batch)
+    audit = api.audit(batch, out=folder, options=options, progress=progress, **asked)
+    show_audit(audit.report.facts, folder, targets, quiet=quiet)
+    return audit.verdict
 
 
 def _show_planted(out: Path, folder: Path) -> None:

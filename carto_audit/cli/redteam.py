@@ -5,11 +5,7 @@ from typing import Any
 
 import click
 
-from carto_audit.runtime.errors import AuditError, ExitCode, UsageError
 from carto_audit.text.untrusted import safe_inline
-
-REDTEAM_FILES = ("redteam.json", "redteam.html")
-WORK = ".redteam-work"
 
 
 @click.command()
@@ -80,78 +76,29 @@ def redteam(
       carto-audit redteam shards/ --policy regulated-health --seeds 5 --out redteam/may
       carto-audit redteam batch.parquet --level 0.02 --level 0.05 --score forget_score
     """
+    from carto_audit import api
     from carto_audit.data.readers import batch_name
-    from carto_audit.governance import run as team
-    from carto_audit.governance.arms import Plan
-    from carto_audit.governance.facts import redteam_facts
-    from carto_audit.governance.report.page import render_redteam
     from carto_audit.governance.report.summary import show_redteam
     from carto_audit.pipeline.options import AuditOptions
-    from carto_audit.policy.model import load_policy
     from carto_audit.report.formats.terminal import RichProgress, open_console
-    from carto_audit.runtime.files import write_json, write_text
     from carto_audit.runtime.progress import SILENT
-    from carto_audit.runtime.resume import remove_runs
 
-    chosen = load_policy(policy)
-    usual = team.QUICK if quick else team.FULL
-    settings = team.Settings(
-        plan=Plan(
-            levels=tuple(sorted(set(levels))) or usual.levels,
-            alphas=usual.alphas,
-            scores=_ranking(chosen.map.memorization.score, scores),
-        ),
-        seeds=seeds or (1 if quick else 3),
-        epochs=epochs,
-        again=not quick,
-        max_perplexity_increase=max_perplexity_increase,
-        mode="quick" if quick else "full",
-        options=AuditOptions(**{name: value for name, value in run.items() if value is not None}),
-    )
     folder = out or Path(f"{batch_name(batch[0])}-redteam")
-    _open(folder, batch)
-    console = open_console(stderr=True)
-    found = team.run_redteam(
+    found = api.redteam(
         batch,
-        policy=chosen,
-        work=folder / WORK,
-        settings=settings,
-        progress=SILENT if quiet else RichProgress(console),
+        policy=policy,
+        quick=quick,
+        seeds=seeds,
+        levels=levels,
+        scores=scores,
+        max_perplexity_increase=max_perplexity_increase,
+        epochs=epochs,
+        out=folder,
+        options=AuditOptions(**{name: value for name, value in run.items() if value is not None}),
+        progress=SILENT if quiet else RichProgress(open_console(stderr=True)),
     )
-    facts = redteam_facts(found)
-    write_text(folder / "redteam.html", render_redteam(facts))
-    write_json(folder / "redteam.json", facts)
-    remove_runs(folder / WORK)
     if quiet:
         click.echo(safe_inline(str(folder / "redteam.html"), 400))
     else:
-        show_redteam(facts, folder, open_console())
-    return facts["verdict"]["exit_code"] if facts["verdict"] else ExitCode.ACCEPTED
-
-
-def _ranking(policy_score: str, others: tuple[str, ...]) -> tuple[str, ...]:
-    """The policy's score, then the others that were asked for. Raises UsageError for one that ranks nothing."""
-    from carto_audit.cartography.scores import SCORES
-
-    for name in others:
-        if name not in SCORES:
-            raise UsageError(f'--score "{safe_inline(name, 40)}": no such score; there are: {", ".join(SCORES)}')
-    return tuple(dict.fromkeys([policy_score, *others]))
-
-
-def _open(folder: Path, batch: tuple[str, ...]) -> None:
-    """Makes the folder; neither the batch nor anything of somebody else's is written over."""
-    from carto_audit.data.readers import expand_paths
-    from carto_audit.runtime.files import reason
-
-    where = safe_inline(str(folder), 160)
-    ours = {(folder / name).resolve() for name in REDTEAM_FILES}
-    inside = any(Path(given).is_dir() and folder.resolve().is_relative_to(Path(given).resolve()) for given in batch)
-    if inside or any(path.resolve() in ours for path in expand_paths(batch)):
-        raise UsageError(
-            f"{where}: the batch lies there, and the result would be read as part of it; choose another --out"
-        )
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise AuditError(f"{where}: cannot be written: {reason(error)}; choose another --out") from error
+        show_redteam(found.facts, folder, open_console())
+    return found.exit_code

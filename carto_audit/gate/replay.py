@@ -45,7 +45,7 @@ class Replay:
                 for finding in self.verdict.findings
             ],
             "warnings": list(self.verdict.warnings),
-            "baseline": self.verdict.baseline.facts() if self.verdict.baseline else None,
+            "baseline": self.verdict.baseline,
         }
 
 

@@ -7,9 +7,11 @@ from datetime import date
 from types import MappingProxyType
 from typing import Any, Literal
 
+from pydantic import TypeAdapter
+
 from carto_audit import __version__
 from carto_audit.artifacts.audit_record import Comparison
-from carto_audit.artifacts.report_facts import Outcome, Status
+from carto_audit.artifacts.report_facts import BaselineFacts, Outcome, Status
 from carto_audit.gate.waivers import NAMELESS, BatchName, WaiverUse, use_waiver
 from carto_audit.policy.metrics import METRICS, Measurement
 from carto_audit.policy.model import Bound, Policy, Rule, Severity
@@ -61,7 +63,14 @@ class Verdict:
     findings: tuple[Finding, ...]
     warnings: tuple[str, ...]
     waivers: tuple[WaiverUse, ...] = ()
-    baseline: Comparison | None = None
+    baseline: BaselineFacts | None = None
+    """What changed since the last accepted batch, as plain JSON."""
+
+    def _repr_html_(self) -> str:
+        """For a notebook: what was decided and by which rules."""
+        from carto_audit.gate.verdict_html import verdict_html
+
+        return verdict_html(self)
 
 
 def evaluate(
@@ -107,7 +116,7 @@ def evaluate(
         findings=findings,
         warnings=tuple(_warnings(findings, waivers, baseline)),
         waivers=waivers,
-        baseline=baseline,
+        baseline=baseline.facts() if baseline else None,
     )
 
 
@@ -227,6 +236,11 @@ def _warnings(
         yield from baseline.warnings
 
 
+def read_verdict(document: object) -> Verdict:
+    """The verdict in the content of a `verdict.json`. Raises pydantic's ValidationError where it is none."""
+    return TypeAdapter(Verdict).validate_python(document)
+
+
 def verdict_document(verdict: Verdict, policy: Policy, batch_sha256: str) -> dict[str, Any]:
     """The content of `verdict.json`: what CI reads. Holds no clock, so the same audit gives the same bytes."""
     return {
@@ -240,7 +254,7 @@ def verdict_document(verdict: Verdict, policy: Policy, batch_sha256: str) -> dic
         "findings": [asdict(finding) for finding in verdict.findings],
         "warnings": list(verdict.warnings),
         "waivers": [asdict(waiver) for waiver in verdict.waivers],
-        "baseline": verdict.baseline.facts() if verdict.baseline else None,
+        "baseline": verdict.baseline,
     }
 
 

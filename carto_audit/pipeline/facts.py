@@ -87,7 +87,7 @@ def report_facts(audit: "AuditResult", texts: Texts, excerpts: Excerpts = "redac
         "findings": [cast(FindingFacts, asdict(finding)) for finding in audit.verdict.findings],
         "warnings": list(audit.verdict.warnings),
         "waivers": [cast(WaiverFacts, asdict(waiver)) for waiver in audit.verdict.waivers],
-        "baseline": audit.verdict.baseline.facts() if audit.verdict.baseline else None,
+        "baseline": audit.verdict.baseline,
         "redteam": audit.redteam.facts() if audit.redteam else None,
         "verdict": {
             "status": audit.verdict.status,

@@ -2,8 +2,15 @@
 
 from dataclasses import dataclass
 
+from carto_audit.runtime.errors import UsageError, option
+from carto_audit.text.untrusted import safe_inline
+
 DEFAULT_EPOCHS = 8
 """At 8, secrets planted 4 times inside other text stand out with AUC 0.98 on 220,000 tokens (bench/detection)."""
+
+
+DEVICES = ("auto", "cpu", "cuda", "mps")
+MOST_EPOCHS, MOST_REPEATS, MOST_SEED = 1000, 100, 2**31 - 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,3 +29,19 @@ class AuditOptions:
     seed: int = 0
     repeats: int = 1
     reference: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.device not in DEVICES:
+            raise UsageError(f"{option('device', safe_inline(str(self.device), 40))}: one of {', '.join(DEVICES)}")
+        _check("epochs", self.epochs, 2, MOST_EPOCHS)
+        _check("folds", self.folds, 1, 2)
+        _check("repeats", self.repeats, 1, MOST_REPEATS)
+        _check("seed", self.seed, 0, MOST_SEED)
+        if self.max_tokens is not None:
+            _check("max_tokens", self.max_tokens, 1, None)
+
+
+def _check(name: str, value: int, least: int, most: int | None) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or value < least or (most is not None and value > most):
+        allowed = f"from {least} to {most:,}" if most is not None else f"at least {least}"
+        raise UsageError(f"{option(name, safe_inline(str(value), 40))}: a whole number, {allowed}")

@@ -1,0 +1,312 @@
+"""The library: what the command line and a notebook call. Input that cannot be read raises; a verdict is a value."""
+
+import base64
+import shutil
+import tempfile
+import weakref
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from html import escape
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+from pydantic import ValidationError
+
+from carto_audit.artifacts.audit_folder import AuditFolder, first_problem, open_audit_folder
+from carto_audit.artifacts.audit_record import read_baseline
+from carto_audit.artifacts.file_list import ENVELOPE, OUTPUTS, VERDICT
+from carto_audit.artifacts.redteam_record import read_redteam
+from carto_audit.artifacts.report_facts import ReportFacts
+from carto_audit.gate.verdict import Verdict, read_verdict
+from carto_audit.pipeline.inputs import prepare_folder, resolve_benchmarks
+from carto_audit.pipeline.options import MOST_EPOCHS, AuditOptions
+from carto_audit.policy.model import Policy, load_policy
+from carto_audit.runtime.errors import UsageError, option
+from carto_audit.runtime.files import atomic_path, write_bytes, write_json, write_text
+from carto_audit.runtime.progress import SILENT, Progress
+from carto_audit.runtime.resume import remove_runs
+from carto_audit.text.redaction import Excerpts
+from carto_audit.text.untrusted import safe_inline
+
+Place = str | Path
+Inputs = Place | Sequence[Place]
+
+WORK_FOLDER, REDTEAM_WORK_FOLDER = ".work", ".redteam-work"
+"""Inside the folder of a result: what a killed run needs to continue. Removed when the run is complete."""
+
+REDTEAM_FILES = ("redteam.json", "redteam.html")
+MOST_SEEDS = 20
+
+
+@dataclass(frozen=True, kw_only=True)
+class Report:
+    """The report of a finished audit: `facts` are the content of `report.json`."""
+
+    folder: AuditFolder
+
+    @property
+    def facts(self) -> ReportFacts:
+        """All that the page and every format show, checked against its published schema."""
+        return self.folder.report
+
+    def html(self) -> str:
+        """The page, which opens offline."""
+        return self.folder.data("report.html").decode("utf-8")
+
+    def render(self, format: str) -> str:
+        """The same facts as text, json, markdown, github, sarif, junit or gitlab. Raises UsageError for another format."""
+        from carto_audit.report.formats.render import render
+        from carto_audit.report.formats.targets import parse_targets
+
+        return render(self.facts, parse_targets([format])[0].format, self.folder.path)
+
+    def save(self, path: Place) -> Path:
+        """Writes the page, or the facts where the path ends in `.json`; whole or not at all."""
+        target = Path(path)
+        write_bytes(target, self.folder.data("report.json" if target.suffix == ".json" else "report.html"))
+        return target
+
+
+@dataclass(frozen=True, kw_only=True)
+class Audit:
+    """A finished audit, and the folder where its files lie: one of its own that goes when the value goes, unless `out` named
+    another."""
+
+    folder: AuditFolder
+    verdict: Verdict
+
+    @property
+    def path(self) -> Path:
+        """The folder with all files of the audit."""
+        return self.folder.path
+
+    @property
+    def report(self) -> Report:
+        """The report: `audit.report.save("report.html")`."""
+        return Report(folder=self.folder)
+
+    @cached_property
+    def scores(self) -> pa.Table:
+        """A row per sample: difficulty, memorization, quadrant, action, weight and more, as in `scores.parquet`."""
+        return self.folder.scores()
+
+    def save(self, folder: Place) -> Path:
+        """Copies every file of the audit into a folder, the verdict last. Raises UsageError where an audit lies there."""
+        target = Path(folder)
+        if (target / VERDICT).exists():
+            raise UsageError(f"{safe_inline(str(target), 160)}: an audit lies there already; name another folder")
+        target.mkdir(parents=True, exist_ok=True)
+        for name in (*OUTPUTS, ENVELOPE):
+            if (self.path / name).exists():
+                with atomic_path(target / name) as temporary:
+                    shutil.copyfile(self.path / name, temporary)
+        return target
+
+    def _repr_html_(self) -> str:
+        """For a notebook: the verdict, the rules that decided it, and the map as a picture."""
+        picture = base64.b64encode(self.folder.data("map.png")).decode("ascii")
+        names = escape(safe_inline(", ".join(self.report.facts["batch"]["paths"]), 200))
+        image = f'<img alt="Map of the batch: difficulty by memorization" width="720" src="data:image/png;base64,{picture}">'
+        return f"<div><p>{names}</p>{self.verdict._repr_html_()}{image}</div>"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Redteam:
+    """A finished red team: `facts` are the content of `redteam.json`. `exit_code` is that of the policy's rules on what was
+    measured, 0 where it has none."""
+
+    facts: dict[str, Any]
+
+    @property
+    def exit_code(self) -> int:
+        return int(self.facts["verdict"]["exit_code"]) if self.facts["verdict"] else 0
+
+    def html(self) -> str:
+        """The page, which opens offline."""
+        from carto_audit.governance.report.page import render_redteam
+
+        return render_redteam(self.facts)
+
+    def save(self, folder: Place) -> Path:
+        """Writes `redteam.html` and `redteam.json` into a folder."""
+        target = Path(folder)
+        target.mkdir(parents=True, exist_ok=True)
+        write_text(target / "redteam.html", self.html())
+        write_json(target / "redteam.json", self.facts)
+        return target
+
+
+def audit(
+    batch: Inputs,
+    *,
+    policy: str | Path | Policy = "default",
+    benchmarks: Inputs = (),
+    registry: Place | None = None,
+    out: Place | None = None,
+    options: AuditOptions | None = None,
+    baseline: Place | None = None,
+    redteam: Place | None = None,
+    excerpts: Excerpts = "redacted",
+    progress: Progress | bool = False,
+) -> Audit:
+    """Audits a batch against a policy and leaves all files in `out`, or in a folder that goes with the value.
+
+    `batch` are files, folders or globs; `policy` a shipped name, a file, or a policy; `benchmarks` files, folders, built
+    indexes, hub names, or names that the `registry` lists; `baseline` the audit of the last accepted batch; `redteam` what a
+    red team measured on this one. Raises UsageError and AuditError, which know their exit code; a rejection is a value.
+    """
+    from carto_audit.data.batch import read_texts
+    from carto_audit.pipeline.facts import report_facts, wanted_texts
+    from carto_audit.pipeline.outputs import open_folder, write_outputs
+    from carto_audit.pipeline.run import run_audit
+
+    chosen = policy if isinstance(policy, Policy) else load_policy(str(policy))
+    inputs, options = _listed(batch), options or AuditOptions()
+    accepted = read_baseline(Path(baseline)) if baseline else None
+    attacked = read_redteam(Path(redteam)) if redteam else None
+    named = [str(source) for source in _listed(benchmarks)]
+    sources, listed = resolve_benchmarks(chosen, named, Path(registry) if registry else None)
+    with _folder(out) as folder:
+        prepare_folder(folder, [*inputs, *([options.reference] if options.reference else [])])
+        open_folder(folder)
+        result = run_audit(
+            inputs,
+            policy=chosen,
+            work=folder / WORK_FOLDER,
+            benchmarks=sources,
+            registry=listed,
+            options=options,
+            baseline=accepted,
+            redteam=attacked,
+            progress=_shown(progress),
+        )
+        write_outputs(result, report_facts(result, read_texts(result.batch, wanted_texts(result)), excerpts), folder)
+        remove_runs(folder / WORK_FOLDER)
+        finished = _opened(open_audit_folder(folder))
+    if out is None:
+        weakref.finalize(finished.folder, shutil.rmtree, folder, ignore_errors=True)
+    return finished
+
+
+def open_audit(folder: Place) -> Audit:
+    """A finished audit, read back. Raises AuditError in one line where there is none."""
+    return _opened(open_audit_folder(Path(folder)))
+
+
+def redteam(
+    batch: Inputs,
+    *,
+    policy: str | Path | Policy = "default",
+    quick: bool = False,
+    seeds: int | None = None,
+    levels: Sequence[float] = (),
+    scores: Sequence[str] = (),
+    max_perplexity_increase: float = 0.01,
+    epochs: int | None = None,
+    out: Place | None = None,
+    options: AuditOptions | None = None,
+    progress: Progress | bool = False,
+) -> Redteam:
+    """Measures whether acting on the map makes a model leak less, and what that costs; leaves page and facts in `out`, if given.
+
+    `quick` is one seed and fewer arms; `seeds` how often to repeat it all; `levels` shares of the tokens to prune; `scores` what
+    ranks the rows besides the policy's score; `epochs` those of a retraining. A killed run goes on only where `out` is given.
+    Raises UsageError and AuditError, each with one line that says the way out.
+    """
+    from carto_audit.governance.arms import Plan
+    from carto_audit.governance.facts import redteam_facts
+    from carto_audit.governance.run import FULL, QUICK, Settings, run_redteam
+
+    _check_redteam(seeds, levels, max_perplexity_increase, epochs)
+    chosen = policy if isinstance(policy, Policy) else load_policy(str(policy))
+    usual, inputs = QUICK if quick else FULL, _listed(batch)
+    settings = Settings(
+        plan=Plan(
+            levels=tuple(sorted(set(levels))) or usual.levels,
+            alphas=usual.alphas,
+            scores=_ranking(chosen.map.memorization.score, scores),
+        ),
+        seeds=seeds or (1 if quick else 3),
+        epochs=epochs,
+        again=not quick,
+        max_perplexity_increase=max_perplexity_increase,
+        mode="quick" if quick else "full",
+        options=options or AuditOptions(),
+    )
+    with tempfile.TemporaryDirectory(prefix="carto-audit-") as temporary:
+        folder = Path(out) if out else Path(temporary)
+        prepare_folder(folder, inputs, REDTEAM_FILES, nested=False)
+        work = folder / REDTEAM_WORK_FOLDER
+        found = run_redteam(inputs, policy=chosen, work=work, settings=settings, progress=_shown(progress))
+        result = Redteam(facts=redteam_facts(found))
+        if out:
+            result.save(folder)
+        remove_runs(work)
+    return result
+
+
+def _listed(given: Inputs) -> list[Place]:
+    return [given] if isinstance(given, str | Path) else list(given)
+
+
+def _shown(progress: Progress | bool) -> Progress:
+    """True shows bars on a terminal, and a line per stage in a notebook or a log."""
+    if isinstance(progress, Progress):
+        return progress
+    if not progress:
+        return SILENT
+    from carto_audit.report.formats.terminal import RichProgress, open_console
+
+    return RichProgress(open_console(stderr=True))
+
+
+def _check_redteam(
+    seeds: int | None, levels: Sequence[float], max_perplexity_increase: float, epochs: int | None
+) -> None:
+    """Raises UsageError for what no red team can do."""
+    if seeds is not None and not 1 <= seeds <= MOST_SEEDS:
+        raise UsageError(f"{option('seeds', seeds)}: from 1 to {MOST_SEEDS}")
+    for level in levels:
+        if not 0 < level < 1:
+            raise UsageError(f"{option('level', level)}: a share of the tokens, above 0 and below 1")
+    if not 0 <= max_perplexity_increase <= 1:
+        raise UsageError(f"{option('max_perplexity_increase', max_perplexity_increase)}: from 0 to 1")
+    if epochs is not None and not 2 <= epochs <= MOST_EPOCHS:
+        raise UsageError(f"{option('epochs', epochs)}: from 2 to {MOST_EPOCHS:,}")
+
+
+def _ranking(policy_score: str, others: Sequence[str]) -> tuple[str, ...]:
+    """The policy's score, then the others that were asked for. Raises UsageError for one that ranks nothing."""
+    from carto_audit.cartography.scores import SCORES
+
+    for name in others:
+        if name not in SCORES:
+            raise UsageError(
+                f'{option("score")} "{safe_inline(name, 40)}": no such score; there are: {", ".join(SCORES)}'
+            )
+    return tuple(dict.fromkeys([policy_score, *others]))
+
+
+@contextmanager
+def _folder(out: Place | None) -> Iterator[Path]:
+    """The folder that was named, or a temporary one that is removed where nothing comes of it."""
+    if out is not None:
+        yield Path(out)
+        return
+    folder = Path(tempfile.mkdtemp(prefix="carto-audit-"))
+    try:
+        yield folder
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+
+
+def _opened(folder: AuditFolder) -> Audit:
+    try:
+        verdict = read_verdict(folder.document(VERDICT))
+    except ValidationError as error:
+        raise folder.not_a_report(first_problem(error), VERDICT) from error
+    return Audit(folder=folder, verdict=verdict)
