@@ -11,20 +11,16 @@ from numpy.typing import NDArray
 
 from carto_audit import __version__
 from carto_audit.artifacts.evidence_facts import (
-    Axis,
     BenchmarkFacts,
     ContaminationFacts,
     CountFacts,
-    CutFacts,
     DropFirstFacts,
     DuplicateFacts,
-    ForgetFacts,
-    GridFacts,
-    MapFacts,
-    Recall,
+    ExcerptFacts,
+    MatchFacts,
+    PlaceFacts,
+    SampleFacts,
     ShardFacts,
-    SweepFacts,
-    ThresholdFacts,
 )
 from carto_audit.artifacts.report_facts import (
     BatchFacts,
@@ -33,22 +29,24 @@ from carto_audit.artifacts.report_facts import (
     RunFacts,
     WaiverFacts,
 )
-from carto_audit.cartography.datamap import Cut, Line
-from carto_audit.cartography.map_grid import coarse_counts, map_frame
 from carto_audit.cartography.quadrants import QUADRANT_NAMES, UNMAPPED
-from carto_audit.cartography.reasons import RECALLS
+from carto_audit.cartography.reasons import NO_RECALL, RECALLS
 from carto_audit.cartography.scores import burn_in_epochs
-from carto_audit.cartography.thresholds import Epsilon, Threshold
-from carto_audit.pipeline.detection_facts import detection_facts
-from carto_audit.pipeline.item_recall_table import sum_up
-from carto_audit.pipeline.sample_facts import MOST_EXAMPLES, Texts, match_facts, quoted, sample_facts
-from carto_audit.text.redaction import Excerpts
+from carto_audit.pipeline.item_recall_table import figures_by_item, sum_up
+from carto_audit.pipeline.map_facts import counted, detection_facts, map_facts
+from carto_audit.text.redaction import Excerpts, excerpt, heat_strip
 
 if TYPE_CHECKING:
     from carto_audit.pipeline.result import AuditResult
 
 MOST_ROWS = 50
 """Matches that the report shows; the Parquet files hold all."""
+
+HEAT_LEVELS = 5
+"""Shades of a heat strip."""
+
+MOST_EXAMPLES = 10
+Texts = Mapping[int, str]
 
 
 def shown_matches(audit: "AuditResult") -> pa.Table | None:
@@ -77,7 +75,7 @@ def report_facts(audit: "AuditResult", texts: Texts, excerpts: Excerpts = "redac
         "batch": _batch(audit),
         "excerpts": excerpts,
         "run": _run(audit, texts, excerpts),
-        "map": _map(audit),
+        "map": map_facts(audit),
         "detection": detection_facts(audit),
         "duplicates": _duplicates(audit),
         "contamination": _contamination(audit, texts, excerpts),
@@ -94,7 +92,7 @@ def report_facts(audit: "AuditResult", texts: Texts, excerpts: Excerpts = "redac
             "exit_code": int(audit.verdict.exit_code),
             "complete": audit.verdict.complete,
         },
-        "riskiest": [sample_facts(audit, i, texts[i], excerpts) for i in audit.riskiest],
+        "riskiest": [_sample(audit, i, texts[i], excerpts) for i in audit.riskiest],
     }
     return cast(ReportFacts, _finite(facts))
 
@@ -166,7 +164,7 @@ def _run(audit: "AuditResult", texts: Texts, excerpts: Excerpts) -> RunFacts:
             "boilerplate": [
                 {
                     "samples": quote.samples,
-                    "excerpt": quoted(texts[quote.sample], (quote.start, quote.end), excerpts),
+                    "excerpt": _quoted(texts[quote.sample], (quote.start, quote.end), excerpts),
                 }
                 for quote in audit.boilerplate
             ],
@@ -178,104 +176,6 @@ def _run(audit: "AuditResult", texts: Texts, excerpts: Excerpts) -> RunFacts:
         "started_at": run.started_at,
         "seconds": run.seconds,
     }
-
-
-def _map(audit: "AuditResult") -> MapFacts:
-    datamap, memorization = audit.analysis.datamap, audit.policy.map.memorization
-    lines: dict[Axis, Line | None] = {
-        "difficulty": datamap.difficulty if datamap else None,
-        "memorization": datamap.memorization if datamap else None,
-    }
-    rules: dict[Axis, Threshold] = {
-        "difficulty": audit.policy.map.difficulty.threshold,
-        "memorization": memorization.threshold,
-    }
-    return {
-        "score": memorization.score,
-        "thresholds": {axis: line.value if line else None for axis, line in lines.items()},
-        "threshold_rules": {axis: _threshold(rules[axis], line) for axis, line in lines.items()},
-        "quadrants": {
-            name: {
-                "rows": mass.rows,
-                "tokens": mass.tokens,
-                "row_share": mass.row_share,
-                "token_share": mass.token_share,
-                "token_share_interval": list(mass.token_interval)
-                if mass.token_interval[0] != mass.token_interval[1]
-                else None,
-            }
-            for name, mass in (
-                (name, audit.analysis.masses[name]) for name in QUADRANT_NAMES if name in audit.analysis.masses
-            )
-        },
-        "recall": _recall(audit),
-        "forget": _forget(audit),
-        "grid": _grid(audit, (lines["difficulty"], lines["memorization"])),
-    }
-
-
-def _threshold(rule: Threshold, line: Line | None) -> ThresholdFacts:
-    return {
-        "rule": rule.model_dump(exclude_none=True),
-        "words": line.drawn.words if line else "could not be set: nothing was measured to set it by",
-        "flagged_share": line.drawn.flagged_share if line else None,
-        "cuts": [_cut(cut, drawn=cut is line.drawn) for cut in line.cuts] if line else [],
-    }
-
-
-def _cut(cut: Cut, *, drawn: bool) -> CutFacts:
-    return {
-        "way": cut.way,
-        "value": cut.value,
-        "words": cut.words,
-        "flagged_share": cut.flagged_share,
-        "fixed_share": cut.fixed_share,
-        "drawn": drawn,
-    }
-
-
-def _grid(audit: "AuditResult", lines: tuple[Line | None, Line | None]) -> GridFacts:
-    """Samples per field of a coarse map, the most memorized row first, and the ends of its axes."""
-    scores = audit.analysis.scores
-    points = scores.difficulty, scores.memorization(audit.policy.map.memorization.score)
-    placed = np.isfinite(points[0]) & np.isfinite(points[1])
-    x, y = (line.value if line else None for line in lines)
-    ruler = [score for score in audit.analysis.reasons.ruler.values() if np.isfinite(score)]
-    frame = map_frame(points[0][placed], points[1][placed], (x, y), ruler)
-    return {
-        "difficulty": list(frame.difficulty),
-        "memorization": list(frame.memorization),
-        "counts": coarse_counts(points[0][placed], points[1][placed], frame).tolist(),
-    }
-
-
-def _recall(audit: "AuditResult") -> dict[Recall, CountFacts]:
-    """Rows and tokens of flagged samples by kind of recall."""
-    kinds = {name: audit.analysis.reasons.recall == code for code, name in enumerate(RECALLS)}
-    return {name: _counted(of, audit.n_tokens) for name, of in kinds.items()}
-
-
-def _counted(chosen: NDArray[np.bool_], n_tokens: NDArray[np.int64]) -> CountFacts:
-    return {"rows": int(chosen.sum()), "tokens": int(n_tokens[chosen].sum())}
-
-
-def _forget(audit: "AuditResult") -> ForgetFacts:
-    known = audit.analysis.scores.forget_score[np.isfinite(audit.analysis.scores.forget_score)]
-    return {
-        "epsilon": _epsilon_words(audit.policy.map.memorization.epsilon),
-        "levels": len(np.unique(known)),
-        "tie_share": audit.measurements["forget.tie_share"].value if len(known) else None,
-        "never_learned_share": audit.measurements["forget.never_learned_share"].value if len(known) else None,
-        "sweep": [cast(SweepFacts, asdict(step)) for step in audit.analysis.sweep],
-    }
-
-
-def _epsilon_words(epsilon: Epsilon) -> str:
-    if epsilon.absolute is not None:
-        return f"{epsilon.absolute:g} nats per token, the same for every sample"
-    if epsilon.held_out_percentile is not None:
-        return f"percentile {epsilon.held_out_percentile:g} of the losses of unseen samples"
-    return f"each sample's own lowest loss plus {epsilon.relative:g} nats per token"
 
 
 def _duplicates(audit: "AuditResult") -> DuplicateFacts:
@@ -313,7 +213,7 @@ def _contamination(audit: "AuditResult", texts: Texts, excerpts: Excerpts) -> Co
         "testimony": sum_up(audit.testimony),
         "by_quadrant": by_quadrant,
         "drop_first": first,
-        "matches": match_facts(audit, matches, texts, excerpts),
+        "matches": _matches(audit, matches, texts, excerpts),
     }
 
 
@@ -323,7 +223,106 @@ def joined_with_map(
     """Where on the map the rows with confirmed items lie: all (N,). Those in the hotspot are memorized too: drop them first."""
     codes = dict(zip((*QUADRANT_NAMES, "unmapped"), (*range(len(QUADRANT_NAMES)), UNMAPPED), strict=True))
     inside = {name: confirmed & (quadrant == code) for name, code in codes.items()}
-    masses = {name: _counted(of, n_tokens) for name, of in inside.items()}
+    masses = {name: counted(of, n_tokens) for name, of in inside.items()}
     first = masses["hotspot_memorized"]
     share = first["tokens"] / max(1, int(n_tokens.sum()))
     return masses, {"rows": first["rows"], "tokens": first["tokens"], "token_share": share}
+
+
+def _place(audit: "AuditResult", i: int) -> PlaceFacts:
+    """Where a sample lies on the map."""
+    scores, code = audit.analysis.scores, int(audit.analysis.quadrant[i])
+    return {
+        "quadrant": QUADRANT_NAMES[code] if code != UNMAPPED else None,
+        "difficulty": float(scores.difficulty[i]),
+        "memorization": float(scores.memorization(audit.policy.map.memorization.score)[i]),
+    }
+
+
+def _sample(audit: "AuditResult", i: int, text: str, excerpts: Excerpts) -> SampleFacts:
+    """All that the report shows of one sample."""
+    scores, start, end = audit.analysis.scores, int(audit.spans.start[i]), int(audit.spans.end[i])
+    reasons, cluster = audit.analysis.reasons, audit.duplicates.cluster_id
+    copies = [int(audit.batch.row[j]) for j in np.flatnonzero(cluster == cluster[i]) if j != i]
+    return {
+        "sample_id": str(audit.batch.sample_id[i].as_py()),
+        "row": int(audit.batch.row[i]),
+        **_place(audit, i),
+        "memorized": float(scores.memorized[i]),
+        "memorized_share": float(scores.memorized_share[i]),
+        "memorized_span_share": float(scores.memorized_span_share[i]),
+        "forget_score": float(scores.forget_score[i]),
+        "n_tokens": int(audit.n_tokens[i]),
+        "cluster_size": int(audit.duplicates.cluster_size[i]),
+        "cluster_rows": copies[:MOST_EXAMPLES],
+        "copies": int(reasons.copies[i]),
+        "recall": RECALLS[reasons.recall[i]] if reasons.recall[i] != NO_RECALL else None,
+        "equivalent_dose": float(reasons.equivalent_dose[i]),
+        "dose_words": reasons.dose_words(i),
+        "contamination_tier": str(audit.contamination.tier_names()[i]) if audit.contamination else "",
+        "action": str(audit.actions.action[i]),
+        "weight": float(audit.actions.weight[i]),
+        "reasons": str(audit.actions.reasons[i]),
+        "loss_in": float(scores.loss_in[i]),
+        "loss_out": float(scores.loss_out[i]),
+        "excerpt": _quoted(text, (max(start, 0), max(end, 0)), excerpts),
+        "heat": [{"text": piece, "level": level} for piece, level in _heat(audit, i, text, excerpts)],
+        "losses": {
+            "train": _losses(audit.trace.train[:, i]),
+            "in_fold": _losses(audit.trace.loss_in[:, i]),
+            "out_of_fold": _losses(audit.trace.loss_out[:, i]),
+        },
+    }
+
+
+def _heat(audit: "AuditResult", i: int, text: str, excerpts: Excerpts) -> list[tuple[str, int]]:
+    """The text around the sample's span in pieces, each with the share of its loss that training removed, in levels."""
+    heat = audit.heats.get(i)
+    if heat is None or not len(heat.share) or not np.isfinite(heat.share).all():
+        return []
+    edges = np.maximum.accumulate([*heat.offsets[:, 0].tolist(), int(heat.offsets[-1, 1])])
+    levels = np.minimum((heat.share * HEAT_LEVELS).astype(int), HEAT_LEVELS - 1)
+    return heat_strip(text, edges.tolist(), levels.tolist(), excerpts=excerpts)
+
+
+def _quoted(text: str, span: tuple[int, int], excerpts: Excerpts, *, memorized: bool = True) -> ExcerptFacts:
+    """A passage of a text in one printable line, masked as `excerpts` asks."""
+    found = excerpt(text, *span, memorized=memorized, excerpts=excerpts)
+    return {"before": found.before, "span": found.span, "after": found.after}
+
+
+def _losses(values: NDArray[np.float32]) -> list[float | None]:
+    return [round(float(value), 4) for value in values]
+
+
+def _matches(audit: "AuditResult", matches: pa.Table, texts: Texts, excerpts: Excerpts) -> list[MatchFacts]:
+    """The matches that the report shows, each with the two passages and what the proxies recall of the item."""
+    items, recalled = _item_texts(audit, matches), figures_by_item(audit.testimony)
+    rows = []
+    for match in matches.to_pylist():
+        sample = match.pop("sample")
+        item = items[match["benchmark"], match["item_id"], match["component"]]
+        row = {
+            **match,
+            **_place(audit, sample),
+            "excerpt_sample": _quoted(
+                texts[sample], (match["sample_start"], match["sample_end"]), excerpts, memorized=False
+            ),
+            "excerpt_item": _quoted(item, (match["item_start"], match["item_end"]), excerpts, memorized=False),
+            "testimony": recalled.get((match["benchmark"], match["item_id"])),
+        }
+        rows.append(cast(MatchFacts, row))
+    return rows
+
+
+def _item_texts(audit: "AuditResult", matches: pa.Table) -> dict[tuple[str, str, str], str]:
+    """The text of each matched component, by benchmark, item and component."""
+    wanted = set(zip(*(matches[c].to_pylist() for c in ("benchmark", "item_id", "component")), strict=True))
+    found = {}
+    for benchmark in audit.benchmarks:
+        ids = {item_id for name, item_id, _ in wanted if name == benchmark.name}
+        for item in benchmark.items.to_pylist() if ids else ():
+            for name, item_id, component in wanted:
+                if name == benchmark.name and item_id == item["item_id"]:
+                    found[name, item_id, component] = str(item.get(component) or "")
+    return found

@@ -1,7 +1,6 @@
 """The card: an audit as a section of a README and one entry of its front matter, both from public facts alone."""
 
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,9 @@ from carto_audit.artifacts.report_facts import FindingFacts, ReportFacts
 from carto_audit.cartography.quadrants import QUADRANTS, QuadrantName
 from carto_audit.publishing.public_report import FOLDER
 from carto_audit.report import narrative
-from carto_audit.report.narrative import DECISIVE, OUTCOME_WORDS, score_words, words
+from carto_audit.report.markdown_text import Markdown, code, inert
+from carto_audit.report.narrative import DECISIVE, outcome_words, score_words, words
+from carto_audit.report.signs import finding_sign, status_sign
 from carto_audit.runtime.resources import resource_folder
 from carto_audit.text.numbers import number, percent, plural, times
 from carto_audit.text.untrusted import safe_inline
@@ -24,21 +25,7 @@ MOST_NAMES = 5
 MOST_ROWS = 40
 """Rows of a table; the report holds all."""
 
-_MARKUP = re.compile(r"[\\`*_{}\[\]<>|~$&^!#@]")
-_LEADING = re.compile(r"^(\d{0,9})([-+=:.)](?=\s|$))")
-_SIGNS: Mapping[str, str] = {
-    "accepted": "✅",
-    "accepted_with_warnings": "⚠️",
-    "rejected": "⛔",
-    "inconclusive": "❔",
-}
 _BAR = 10
-
-
-class Markdown(str):
-    """Text that is Markdown already; all else is escaped on its way into the card."""
-
-    __slots__ = ()
 
 
 def card_entry(facts: ReportFacts) -> dict[str, str | int | bool]:
@@ -60,8 +47,8 @@ def card_section(facts: ReportFacts) -> str:
     """The section in Markdown, from public facts. Names of files, benchmarks and rules stand in it as code, inert."""
     section: str = _template().render(
         facts=facts,
-        folder=FOLDER,
-        sign=_SIGNS.get(facts["verdict"]["status"], _SIGNS["inconclusive"]),
+        folder=Markdown(FOLDER),
+        sign=Markdown(status_sign(facts["verdict"]["status"]).emoji),
         status=narrative.STATUS_WORDS.get(facts["verdict"]["status"], "Inconclusive"),
         sentence=narrative.verdict_sentence(facts),
         decisive=narrative.decisive(facts)[:MOST_ROWS],
@@ -78,20 +65,6 @@ def card_section(facts: ReportFacts) -> str:
     return section
 
 
-def inert(text: object) -> str:
-    """Any value as words of a line of Markdown: nothing in it marks, links, embeds, or begins a block."""
-    if isinstance(text, Markdown):
-        return text
-    line = _MARKUP.sub(lambda found: f"\\{found[0]}", safe_inline(str(text), 600))
-    return _LEADING.sub(r"\1\\\2", line)
-
-
-def code(text: object, limit: int = 120) -> Markdown:
-    """A name as code, which no renderer looks into; a backtick or bar would end it early, so both are replaced."""
-    shown = safe_inline(str(text), limit).replace("`", "ˋ").replace("|", "¦")
-    return Markdown(f"`{shown}`" if shown.strip() else "–")
-
-
 def bar(share: float | None) -> Markdown:
     """A share in 0..1 as a bar of characters, rounded to tenths."""
     filled = round(_BAR * min(share or 0.0, 1.0))
@@ -106,13 +79,9 @@ def interval_words(interval: Sequence[float] | None) -> Markdown:
     return Markdown(f"{low.removesuffix(' %')} – {high}".replace(" ", "\u00a0"))
 
 
-def outcome(finding: FindingFacts) -> str:
+def outcome(finding: FindingFacts) -> Markdown:
     """A finding in a sign and a word."""
-    signs = {"passed": "✅", "waived": "➖", "failed": "⚠️" if finding["severity"] == "warn" else "⛔"}
-    said = OUTCOME_WORDS.get(finding["outcome"], words(finding["outcome"]))
-    if finding["outcome"] == "failed":
-        said = "warns" if finding["severity"] == "warn" else "rejects"
-    return f"{signs.get(finding['outcome'], '❔')} {said}"
+    return Markdown(f"{finding_sign(finding).emoji} {inert(outcome_words(finding))}")
 
 
 def _interval(facts: ReportFacts, quadrant: QuadrantName) -> list[float] | None:
@@ -129,7 +98,7 @@ def _template() -> Any:
     environment = Environment(
         loader=FileSystemLoader(resource_folder("templates")),
         autoescape=False,  # this is no HTML; `finalize` escapes every value for Markdown
-        finalize=inert,
+        finalize=partial(inert, limit=600),
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,

@@ -131,6 +131,13 @@ def auc_words(auc: float) -> str:
     return "sees" if auc >= SEEN_WELL else "partly" if auc >= 0.75 else "weak" if auc >= 0.6 else "blind"
 
 
+def outcome_words(finding: FindingFacts) -> str:
+    """What became of a rule: `rejects`, `warns`, `passed`, `not measured`, `too little power`, `waived`."""
+    if finding["outcome"] == "failed":
+        return "warns" if finding["severity"] == "warn" else "rejects"
+    return OUTCOME_WORDS.get(finding["outcome"], words(finding["outcome"]))
+
+
 def limits(finding: FindingFacts) -> tuple[str, str]:
     """What a rule observed and what it allows: `8.2 %` and `at most 2.0 %`."""
     return observed_and_limit(finding["metric"], finding["observed"], finding["bound"], finding["limit"])

@@ -10,7 +10,7 @@ from typing import Any, Literal
 from carto_audit.artifacts.report_facts import FindingFacts, ReportFacts
 from carto_audit.policy.metrics import METRICS, Measurement
 from carto_audit.policy.values import finding_sentence
-from carto_audit.report.narrative import DECISIVE, OUTCOME_WORDS, decisive, finding_words
+from carto_audit.report.narrative import DECISIVE, OUTCOME_WORDS, decisive, finding_words, outcome_words
 from carto_audit.text.untrusted import safe_inline
 
 Level = Literal["error", "warning", "note"]
@@ -144,10 +144,7 @@ def _level(finding: FindingFacts) -> Level:
 
 def _outcome(finding: FindingFacts) -> str:
     """`rejects: 8.2 %, at most 2.0 %`."""
-    if finding["outcome"] != "failed":
-        words = OUTCOME_WORDS[finding["outcome"]]
-    else:
-        words = "warns" if finding["severity"] == "warn" else "rejects"
+    words = outcome_words(finding)
     return words if finding["observed"] is None else f"{words}: {finding_words(finding)}"
 
 

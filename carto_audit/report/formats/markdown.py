@@ -1,37 +1,26 @@
 """The audit as Markdown for a step summary or a merge request. Nobody's text becomes a link, markup, a mention or a table."""
 
-import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 
 from carto_audit.artifacts.report_facts import FindingFacts, ReportFacts
 from carto_audit.cartography.quadrants import QUADRANTS
 from carto_audit.report.formats.annotations import batch_name, remarks
+from carto_audit.report.markdown_text import Markdown, inert
 from carto_audit.report.narrative import (
-    OUTCOME_WORDS,
     STATUS_WORDS,
     decisive,
     limits,
+    outcome_words,
     overview,
     verdict_sentence,
 )
+from carto_audit.report.signs import status_sign
 from carto_audit.text.numbers import percent
-from carto_audit.text.untrusted import safe_inline
 
 MOST_RULES = 100
 """Rows of the table of rules."""
 
 MOST_REMARKS = 20
-
-_SIGNS: Mapping[str, str] = {
-    "accepted": "✅",
-    "accepted_with_warnings": "⚠️",
-    "rejected": "❌",
-    "inconclusive": "❓",
-}
-
-_PLAIN = re.compile(r"[\w .,:;()%…–“”×≤≥\"'-]*")
-_CALLS = re.compile(r":(?! )|www\.|__|%\w|\bGH-\d|\b[0-9a-f]{7,64}\b|^\d+[.)]|^[^\w“\"'(]|_\b|\b_", re.IGNORECASE)
-"""Plain characters that some viewer yet makes something of: emoji, addresses, emphasis, milestones, issues, commits, lists."""
 
 
 def render_markdown(facts: ReportFacts) -> str:
@@ -43,18 +32,8 @@ def render_markdown(facts: ReportFacts) -> str:
 def headline(facts: ReportFacts) -> str:
     """The verdict in a heading and a sentence."""
     status = facts["verdict"]["status"]
-    sign, words = _SIGNS.get(status, _SIGNS["inconclusive"]), STATUS_WORDS.get(status, STATUS_WORDS["inconclusive"])
+    sign, words = status_sign(status).emoji, STATUS_WORDS.get(status, STATUS_WORDS["inconclusive"])
     return f"## {sign} {words}: {inert(batch_name(facts))}\n\n{inert(verdict_sentence(facts))}"
-
-
-def inert(text: str, limit: int = 240) -> str:
-    """Text that Markdown shows as it is: plain words stand bare, anything else in a code span, where nothing is a link,
-    a mention, an image or HTML. Fit for a table cell: a bar, which would end one even there, becomes ¦."""
-    line = safe_inline(text, limit)
-    if _PLAIN.fullmatch(line) and not _CALLS.search(line):
-        return line
-    fence = "`" * (1 + max((len(run) for run in re.findall("`+", line)), default=0))
-    return f"{fence} {line.replace('|', '¦')} {fence}"
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -73,11 +52,11 @@ def _rules(facts: ReportFacts) -> str:
 
 
 def _rule(finding: FindingFacts) -> tuple[str, ...]:
-    outcome = OUTCOME_WORDS[finding["outcome"]]
+    outcome = inert(outcome_words(finding))
     if finding["outcome"] == "failed":
-        outcome = "**rejects**" if finding["severity"] == "reject" else "**warns**"
+        outcome = Markdown(f"**{outcome}**")
     elif finding["outcome"] == "waived":
-        outcome = f"waived by {inert(finding['waived_by'] or 'nobody', 80)}"
+        outcome = Markdown(f"waived by {inert(finding['waived_by'] or 'nobody', 80)}")
     cells = (finding["rule"], *limits(finding), finding["reason"])
     rule, observed, allowed, why = (inert(cell) for cell in cells)
     return rule, outcome, observed, allowed, why

@@ -23,26 +23,13 @@ from carto_audit.artifacts.report_facts import ReportFacts
 from carto_audit.cartography.quadrants import QUADRANTS
 from carto_audit.report.formats.text_map import plot_lines
 from carto_audit.report.narrative import STATUS_WORDS, decisive, finding_words, overview, verdict_sentence
+from carto_audit.report.signs import WARNING, Sign, finding_sign, status_sign
 from carto_audit.runtime.progress import Advance, Progress
 from carto_audit.text.numbers import percent
 from carto_audit.text.untrusted import safe_inline
 
 _HEARTBEAT = 30.0
 """Seconds between signs of life in a log file: CI systems end jobs that stay silent for minutes."""
-_STYLES: Mapping[str, str] = {
-    "accepted": "bold green",
-    "accepted_with_warnings": "bold yellow",
-    "rejected": "bold red",
-    "inconclusive": "bold magenta",
-}
-_SIGNS: Mapping[str, tuple[str, str]] = {
-    "accepted": ("✔", "+"),
-    "accepted_with_warnings": ("▲", "!"),
-    "rejected": ("✖", "x"),
-    "inconclusive": ("?", "?"),
-    "warn": ("▲", "!"),
-    "reject": ("✖", "x"),
-}
 _MAP_WIDTH = 80
 _SHOWN_FINDINGS = 6
 _SHOWN_REMEDIES = 5
@@ -132,7 +119,7 @@ def render_summary(facts: ReportFacts, out_folder: Path, console: Console, *, qu
     if decisive(facts):
         console.print(_findings_table(facts, console))
     for warning in facts["warnings"][:_SHOWN_FINDINGS]:
-        _print_line(console, Text(f"{_sign('warn', console)} {tame(warning)}", style="yellow"))
+        _print_line(console, Text(f"{_drawn(WARNING, console)} {tame(warning)}", style=WARNING.colour))
     _print_map(facts, console)
     console.print(_overview_table(facts))
     _print_line(console, Text(f"> Report   {tame(str(out_folder / 'report.html'), 4096)}", style="bold"))
@@ -157,8 +144,10 @@ def next_command(facts: ReportFacts, out_folder: Path) -> str:
 def _headline(facts: ReportFacts, console: Console) -> Text:
     status, paths = facts["verdict"]["status"], facts["batch"]["paths"]
     name = tame(Path(paths[0]).name if paths else "batch", 60)
-    style = _STYLES.get(status, _STYLES["inconclusive"])
-    head = Text(f"{_sign(status, console)} {STATUS_WORDS.get(status, 'Inconclusive').upper()}", style=style)
+    sign = status_sign(status)
+    head = Text(
+        f"{_drawn(sign, console)} {STATUS_WORDS.get(status, 'Inconclusive').upper()}", style=f"bold {sign.colour}"
+    )
     return head.append(
         f"  {name}" + (f" and {len(paths) - 1:,} more" if len(paths) > 1 else ""), style="not bold default"
     )
@@ -198,12 +187,10 @@ def _findings_table(facts: ReportFacts, console: Console) -> Table:
     table = empty_table("", "rule", "observed, limit", "why", header=False)
     found = decisive(facts)
     for finding in found[:_SHOWN_FINDINGS]:
-        blind = finding["outcome"] != "failed"
-        sign = _sign("inconclusive" if blind else finding["severity"], console)
-        style = "magenta" if blind else "red" if finding["severity"] == "reject" else "yellow"
+        sign = finding_sign(finding)
         why = finding["reason"] or finding["metric"]
         cells = (cell(finding["rule"], "bold"), cell(finding_words(finding)), cell(why, "dim"))
-        table.add_row(Text(sign, style=style), *cells)
+        table.add_row(Text(_drawn(sign, console), style=sign.colour), *cells)
     if len(found) > _SHOWN_FINDINGS:
         table.add_row(Text("…"), Text(f"and {len(found) - _SHOWN_FINDINGS:,} more in the report"), "", "")
     return table
@@ -305,9 +292,8 @@ def _clock(seconds: float) -> str:
     return str(timedelta(seconds=round(seconds)))
 
 
-def _sign(name: str, console: Console) -> str:
-    fancy, plain = _SIGNS.get(name, _SIGNS["inconclusive"])
-    return fancy if "utf" in console.encoding.lower() else plain
+def _drawn(sign: Sign, console: Console) -> str:
+    return sign.symbol if "utf" in console.encoding.lower() else sign.plain
 
 
 def cell(value: object, style: str = "", limit: int = 120) -> Text:

@@ -7,7 +7,8 @@ import pytest
 from cmarkgfm.cmark import Options
 from hypothesis import given
 
-from carto_audit.report.formats.markdown import MOST_REMARKS, MOST_RULES, inert, render_markdown
+from carto_audit.report.formats.markdown import MOST_REMARKS, MOST_RULES, render_markdown
+from carto_audit.report.markdown_text import inert
 from carto_audit.text.untrusted import safe_inline
 from tests.support.hostile_facts import FRAGMENTS, hostile_facts, hostile_text, slim_facts
 

@@ -1,13 +1,31 @@
-"""Detection as facts: how well this audit saw, what it could not see, and what would help. Nothing about vendor text."""
+"""The map as facts, and how well this audit saw: thresholds, masses, detection power, what would help. No vendor text."""
 
 from collections.abc import Iterator
 from dataclasses import asdict
 from typing import TYPE_CHECKING, cast
 
 import numpy as np
+from numpy.typing import NDArray
 
-from carto_audit.artifacts.evidence_facts import DetectionFacts, PowerFacts
+from carto_audit.artifacts.evidence_facts import (
+    Axis,
+    CountFacts,
+    CutFacts,
+    DetectionFacts,
+    ForgetFacts,
+    GridFacts,
+    MapFacts,
+    PowerFacts,
+    Recall,
+    SweepFacts,
+    ThresholdFacts,
+)
+from carto_audit.cartography.datamap import Cut, Line
 from carto_audit.cartography.detection_power import Power
+from carto_audit.cartography.map_grid import coarse_counts, map_frame
+from carto_audit.cartography.quadrants import QUADRANT_NAMES
+from carto_audit.cartography.reasons import RECALLS
+from carto_audit.cartography.thresholds import Epsilon, Threshold
 from carto_audit.controls.controls import cells_of
 
 if TYPE_CHECKING:
@@ -23,6 +41,106 @@ ENOUGH_TOKENS = 400_000
 """From about here on every kind, form and dose of control has room within its share of the tokens."""
 
 LARGER_PRESET = {"nano": "small", "small": "base"}
+
+
+def map_facts(audit: "AuditResult") -> MapFacts:
+    """The `map` block of `report.json`."""
+    datamap, memorization = audit.analysis.datamap, audit.policy.map.memorization
+    lines: dict[Axis, Line | None] = {
+        "difficulty": datamap.difficulty if datamap else None,
+        "memorization": datamap.memorization if datamap else None,
+    }
+    rules: dict[Axis, Threshold] = {
+        "difficulty": audit.policy.map.difficulty.threshold,
+        "memorization": memorization.threshold,
+    }
+    return {
+        "score": memorization.score,
+        "thresholds": {axis: line.value if line else None for axis, line in lines.items()},
+        "threshold_rules": {axis: _threshold(rules[axis], line) for axis, line in lines.items()},
+        "quadrants": {
+            name: {
+                "rows": mass.rows,
+                "tokens": mass.tokens,
+                "row_share": mass.row_share,
+                "token_share": mass.token_share,
+                "token_share_interval": list(mass.token_interval)
+                if mass.token_interval[0] != mass.token_interval[1]
+                else None,
+            }
+            for name, mass in (
+                (name, audit.analysis.masses[name]) for name in QUADRANT_NAMES if name in audit.analysis.masses
+            )
+        },
+        "recall": _recall(audit),
+        "forget": _forget(audit),
+        "grid": _grid(audit, (lines["difficulty"], lines["memorization"])),
+    }
+
+
+def _threshold(rule: Threshold, line: Line | None) -> ThresholdFacts:
+    return {
+        "rule": rule.model_dump(exclude_none=True),
+        "words": line.drawn.words if line else "could not be set: nothing was measured to set it by",
+        "flagged_share": line.drawn.flagged_share if line else None,
+        "cuts": [_cut(cut, drawn=cut is line.drawn) for cut in line.cuts] if line else [],
+    }
+
+
+def _cut(cut: Cut, *, drawn: bool) -> CutFacts:
+    return {
+        "way": cut.way,
+        "value": cut.value,
+        "words": cut.words,
+        "flagged_share": cut.flagged_share,
+        "fixed_share": cut.fixed_share,
+        "drawn": drawn,
+    }
+
+
+def _grid(audit: "AuditResult", lines: tuple[Line | None, Line | None]) -> GridFacts:
+    """Samples per field of a coarse map, the most memorized row first, and the ends of its axes."""
+    scores = audit.analysis.scores
+    points = scores.difficulty, scores.memorization(audit.policy.map.memorization.score)
+    placed = np.isfinite(points[0]) & np.isfinite(points[1])
+    x, y = (line.value if line else None for line in lines)
+    ruler = [score for score in audit.analysis.reasons.ruler.values() if np.isfinite(score)]
+    frame = map_frame(points[0][placed], points[1][placed], (x, y), ruler)
+    return {
+        "difficulty": list(frame.difficulty),
+        "memorization": list(frame.memorization),
+        "counts": coarse_counts(points[0][placed], points[1][placed], frame).tolist(),
+    }
+
+
+def _recall(audit: "AuditResult") -> dict[Recall, CountFacts]:
+    """Rows and tokens of flagged samples by kind of recall."""
+    kinds = {name: audit.analysis.reasons.recall == code for code, name in enumerate(RECALLS)}
+    return {name: counted(of, audit.n_tokens) for name, of in kinds.items()}
+
+
+def counted(chosen: NDArray[np.bool_], n_tokens: NDArray[np.int64]) -> CountFacts:
+    """How many rows and tokens."""
+    return {"rows": int(chosen.sum()), "tokens": int(n_tokens[chosen].sum())}
+
+
+def _forget(audit: "AuditResult") -> ForgetFacts:
+    known = audit.analysis.scores.forget_score[np.isfinite(audit.analysis.scores.forget_score)]
+    return {
+        "epsilon": _epsilon_words(audit.policy.map.memorization.epsilon),
+        "levels": len(np.unique(known)),
+        "tie_share": audit.measurements["forget.tie_share"].value if len(known) else None,
+        "never_learned_share": audit.measurements["forget.never_learned_share"].value if len(known) else None,
+        "sweep": [cast(SweepFacts, asdict(step)) for step in audit.analysis.sweep],
+    }
+
+
+def _epsilon_words(epsilon: Epsilon) -> str:
+    if epsilon.absolute is not None:
+        return f"{epsilon.absolute:g} nats per token, the same for every sample"
+    if epsilon.held_out_percentile is not None:
+        return f"percentile {epsilon.held_out_percentile:g} of the losses of unseen samples"
+    return f"each sample's own lowest loss plus {epsilon.relative:g} nats per token"
 
 
 def detection_facts(audit: "AuditResult") -> DetectionFacts:
