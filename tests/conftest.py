@@ -89,6 +89,14 @@ def one_thread():
 
 
 @pytest.fixture
+def thin(monkeypatch):
+    """A proxy of two thin layers in place of the smallest preset, where a test is not about what proxies learn."""
+    from tests.support.small_redteams import PRESETS, THIN  # loads torch
+
+    monkeypatch.setitem(PRESETS, "nano", THIN)
+
+
+@pytest.fixture
 def batch_file(tmp_path):
     """A batch of 48 ordinary rows: enough to train on, too few for any control."""
     return write_parquet(tmp_path / "batch.parquet", sentences(48))

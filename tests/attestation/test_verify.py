@@ -64,11 +64,13 @@ def never_asked():
 @pytest.fixture(scope="session")
 def pristine(tmp_path_factory):
     """One audit of one file, signed. Nobody changes it."""
+    from tests.support.small_redteams import PROGRAM  # loads torch
+
     home = tmp_path_factory.mktemp("signed")
     batch = write_parquet(home / "batch.parquet", sentences(48))
     (home / "gate.yaml").write_text(GATE)
     arguments = ("ingest", "batch.parquet", "--policy", "gate.yaml", "--folds", "1", "--epochs", "2")
-    ended = run_process(*arguments, cwd=home)
+    ended = run_process(*arguments, cwd=home, program=PROGRAM)
     assert ended.code == 0, ended.err
     make_key(home / "audit.key")
     signed = Signed(folder=home / "batch-audit", batch=batch, policy=home / "gate.yaml", key=home / "audit.key")

@@ -157,7 +157,7 @@ def raising(error):
         (click.UsageError("no such flag"), 2, "Error: no such flag"),
         (click.Abort(), 130, "Interrupted."),
         (KeyboardInterrupt(), 130, "Interrupted."),
-        (ZeroDivisionError("\x1b[31m\n::error::"), 4, "Internal error: ZeroDivisionError at test_cli.py:"),
+        (ZeroDivisionError("\x1b[31m\n::error::"), 4, "Internal error: ZeroDivisionError at test_main.py:"),
         (RecursionError("deep"), 4, "Internal error: RecursionError"),
         (MemoryError(), 3, "Error: out of memory"),
     ],
@@ -217,7 +217,7 @@ def test_valid_and_invalid_policies_are_checked_in_one_call(carto, gate, tmp_pat
     assert re.search(r'bad\.yaml:3:1: .*did you mean "rules"', ended.err)
 
 
-def test_a_single_proxy_ends_with_a_verdict_and_every_file(carto, batch_file, gate, tmp_path):
+def test_a_single_proxy_ends_with_a_verdict_and_every_file(carto, batch_file, gate, tmp_path, thin):
     ended = carto("ingest", batch_file, "--policy", gate, "--folds", 1, "--epochs", 2, "--out", tmp_path / "out")
     assert ended.code == 0
     assert "ACCEPTED" in ended.out
@@ -232,7 +232,7 @@ QUICK = ["--folds", 1, "--epochs", 2, "--fail-on", "never"]
 
 
 @pytest.fixture
-def house(tmp_path, monkeypatch):
+def house(tmp_path, monkeypatch, thin):
     """A folder with a registry of two benchmarks, and a batch that holds an item of the first."""
     monkeypatch.chdir(tmp_path)
     write_parquet(tmp_path / "batch.parquet", [*sentences(47), f"They say: {BELL} Nobody knew."])
@@ -339,7 +339,7 @@ def test_a_policy_can_demand_that_items_can_be_found_at_all(carto, house, gate):
     assert metrics["contamination.min_detectability"] == pytest.approx(1 / 3)
 
 
-def test_fail_on_never_passes_a_rejected_batch_and_leaves_its_verdict_as_it_is(carto, gate, tmp_path):
+def test_fail_on_never_passes_a_rejected_batch_and_leaves_its_verdict_as_it_is(carto, gate, tmp_path, thin):
     path = write_parquet(tmp_path / "copies.parquet", sentences(30) + sentences(1) * 30)
     short = ["--folds", 1, "--epochs", 2, "--out", tmp_path / "out"]
     ended = carto("ingest", path, "--policy", gate, "--fail-on", "never", *short)
@@ -350,7 +350,7 @@ def test_fail_on_never_passes_a_rejected_batch_and_leaves_its_verdict_as_it_is(c
 
 
 def test_a_batch_too_small_to_measure_power_ends_inconclusive_under_default_whatever_fail_on_says(
-    carto, batch_file, tmp_path
+    carto, batch_file, tmp_path, thin
 ):
     short = ["--folds", 1, "--epochs", 2, "--out", tmp_path / "out"]
     ended = carto("ingest", batch_file, "--fail-on", "never", *short)
@@ -392,7 +392,7 @@ def test_the_installed_program_exits_with_0_and_2(tmp_path):
 
 
 @pytest.mark.parametrize("excerpts", ["none", "full"])
-def test_excerpts_and_quiet_reach_every_file_and_stream(excerpts, tmp_path, gate, carto):
+def test_excerpts_and_quiet_reach_every_file_and_stream(excerpts, tmp_path, gate, carto, thin):
     secret = "jane.doe@example.com"
     batch = write_parquet(tmp_path / "batch.parquet", [f"{text} Write to {secret}." for text in sentences(48)])
     out = tmp_path / "out"

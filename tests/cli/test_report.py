@@ -103,7 +103,7 @@ def test_a_format_loads_no_torch(audited, tmp_path, value):
 QUICK = ("--folds", 1, "--epochs", 2)
 
 
-def test_ingest_shows_its_summary_and_writes_every_format(carto, batch_file, gate, tmp_path, monkeypatch):
+def test_ingest_shows_its_summary_and_writes_every_format(carto, batch_file, gate, tmp_path, monkeypatch, thin):
     monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(tmp_path / "summary.md"))
     audit = tmp_path / "out"
     formats = ["--format", "github", "--format", "sarif", "--format", f"junit={tmp_path}/results/junit.xml"]

@@ -21,11 +21,13 @@ from carto_audit.pipeline.outputs import write_outputs
 from carto_audit.pipeline.provenance import work_folder
 from carto_audit.pipeline.run import run_audit
 from carto_audit.policy.model import load_policy
+from carto_audit.proxies.model import PRESETS
 from carto_audit.report.html import render_html
 from carto_audit.runtime.errors import AuditError
 from tests.report.test_html import Page
 from tests.support.audits import FRAGMENTS, command, hear_ctrl_c, run_process, sentences, snapshot, write_parquet
 from tests.support.report_facts import make_facts
+from tests.support.small_redteams import THIN
 
 needs_dev_full = pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full, a disk without room")
 needs_proc = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc to list processes")
@@ -202,7 +204,7 @@ OPTIONS = AuditOptions(folds=1, epochs=2)
 
 @needs_dev_full
 @pytest.mark.parametrize("name", ["shingles.u32", "bands.u64", "runs-0.bin", "run-0/.proxy-0.pt.PID.tmp"])
-def test_a_disk_that_fills_up_while_working_ends_with_3(carto, batch_file, gate, tmp_path, name):
+def test_a_disk_that_fills_up_while_working_ends_with_3(carto, batch_file, gate, tmp_path, name, thin):
     out = tmp_path / "out"
     work = work_folder(out / ".work", read_batch([batch_file]), None, OPTIONS)
     full = work / name.replace("PID", str(os.getpid()))
@@ -224,9 +226,11 @@ def small_audit(tmp_path_factory):
     path = write_parquet(folder / "b.parquet", [*sentences(47), f"{question} Answer: twelve of them"])
     (folder / "bench.jsonl").write_text(json.dumps({"question": question, "answer": "twelve of them"}))
     benchmarks = [folder / "bench.jsonl"]
-    audit = run_audit(
-        [path], policy=load_policy("exploratory"), work=folder / "work", benchmarks=benchmarks, options=OPTIONS
-    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(PRESETS, "nano", THIN)
+        audit = run_audit(
+            [path], policy=load_policy("exploratory"), work=folder / "work", benchmarks=benchmarks, options=OPTIONS
+        )
     return audit, report_facts(audit, read_texts(audit.batch, wanted_texts(audit)))
 
 
@@ -320,7 +324,7 @@ def test_hostile_text_leaves_every_text_file_well_formed(audited, name):
         assert "onerror" not in text
 
 
-def test_hostile_ids_and_single_hostile_texts_go_all_the_way(carto, gate, tmp_path):
+def test_hostile_ids_and_single_hostile_texts_go_all_the_way(carto, gate, tmp_path, thin):
     folder = tmp_path / "[bold]"
     folder.mkdir()
     texts = [*sentences(40), *FRAGMENTS]
@@ -334,7 +338,7 @@ def test_hostile_ids_and_single_hostile_texts_go_all_the_way(carto, gate, tmp_pa
     assert not DANGEROUS & set(ended.out + ended.err + (out / "report.html").read_text(encoding="utf-8"))
 
 
-def test_texts_of_5_mb_are_counted_compared_and_not_trained_on(carto, tmp_path):
+def test_texts_of_5_mb_are_counted_compared_and_not_trained_on(carto, tmp_path, thin):
     one_word, many_words = "x" * 5_000_000, "words and " * 500_000
     path = write_parquet(tmp_path / "b.parquet", [*sentences(47), one_word, many_words, many_words])
     out = tmp_path / "out"
@@ -350,7 +354,7 @@ def test_texts_of_5_mb_are_counted_compared_and_not_trained_on(carto, tmp_path):
 
 
 @pytest.mark.parametrize("rows", [1, 3])
-def test_a_batch_of_very_few_rows_ends_in_one_line_or_inconclusive(carto, tmp_path, rows):
+def test_a_batch_of_very_few_rows_ends_in_one_line_or_inconclusive(carto, tmp_path, rows, thin):
     path = write_parquet(tmp_path / "b.parquet", sentences(rows, words=3))
     ended = carto("ingest", path, *SHORT, "--out", tmp_path / "out")
     assert ended.code == 3, ended.err
@@ -464,7 +468,7 @@ def test_killed_in_the_training_and_started_again_it_ends_as_if_undisturbed(star
     assert snapshot(audited.input) == audited.input_before
 
 
-def test_two_runs_with_one_seed_give_identical_files(carto, batch_file, gate, tmp_path):
+def test_two_runs_with_one_seed_give_identical_files(carto, batch_file, gate, tmp_path, thin):
     for name in ("a", "b"):
         assert carto("ingest", batch_file, "--policy", gate, "--seed", 5, "--out", tmp_path / name, *SHORT).code == 0
     for name in ("scores.parquet", "verdict.json", "trace.parquet", "map.svg", "map.png"):

@@ -27,7 +27,7 @@ RULES = """\
 
 
 @pytest.fixture
-def house(tmp_path, monkeypatch, batch_file):
+def house(tmp_path, monkeypatch, batch_file, thin):
     """A folder with a batch, a policy that demands a measured reduction, and a red team that measured it."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "ours.yaml").write_text(GATE + RULES)

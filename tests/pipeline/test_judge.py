@@ -12,7 +12,7 @@ DRIFT = "  - {id: drift, metric: duplicates.token_share, max_increase: 0.05, sev
 
 
 @pytest.fixture
-def house(tmp_path, monkeypatch):
+def house(tmp_path, monkeypatch, thin):
     """A folder with an accepted audit of May, a batch of June with more copies and a benchmark item, and policies."""
     monkeypatch.chdir(tmp_path)
     write_parquet(tmp_path / "may.parquet", sentences(48))
