@@ -20,8 +20,9 @@ from carto_audit.artifacts.audit_record import read_baseline
 from carto_audit.artifacts.file_list import ENVELOPE, OUTPUTS, VERDICT
 from carto_audit.artifacts.redteam_record import read_redteam
 from carto_audit.artifacts.report_facts import ReportFacts
+from carto_audit.benchmarks.registry import REGISTRY, Registry, find_registry
+from carto_audit.gate.required_benchmarks import demanded_names
 from carto_audit.gate.verdict import Verdict, read_verdict
-from carto_audit.pipeline.inputs import prepare_folder, resolve_benchmarks
 from carto_audit.pipeline.options import MOST_EPOCHS, AuditOptions
 from carto_audit.policy.model import Policy, load_policy
 from carto_audit.runtime.errors import UsageError, option
@@ -160,7 +161,7 @@ def audit(
     """
     from carto_audit.data.batch import read_texts
     from carto_audit.pipeline.facts import report_facts, wanted_texts
-    from carto_audit.pipeline.outputs import open_folder, write_outputs
+    from carto_audit.pipeline.outputs import open_folder, prepare_folder, write_outputs
     from carto_audit.pipeline.run import run_audit
 
     chosen = policy if isinstance(policy, Policy) else load_policy(str(policy))
@@ -219,6 +220,7 @@ def redteam(
     from carto_audit.governance.arms import Plan
     from carto_audit.governance.facts import redteam_facts
     from carto_audit.governance.run import FULL, QUICK, Settings, run_redteam
+    from carto_audit.pipeline.outputs import prepare_folder
 
     _check_redteam(seeds, levels, max_perplexity_increase, epochs)
     chosen = policy if isinstance(policy, Policy) else load_policy(str(policy))
@@ -246,6 +248,17 @@ def redteam(
             result.save(folder)
         remove_runs(work)
     return result
+
+
+def resolve_benchmarks(
+    policy: Policy, benchmarks: Sequence[str], registry: Path | None
+) -> tuple[tuple[str, ...], Registry | None]:
+    """What to look for: what was named, or all of a registry that was given alone, and what the policy demands; and where names
+    are listed. Raises UsageError in one line for a demanded benchmark that is listed nowhere."""
+    listed = find_registry(registry) if benchmarks or registry or policy.demanded else None
+    named = tuple(benchmarks) or tuple(listed.entries if listed and registry else ())
+    known, where = (listed.entries, listed.path) if listed else (None, Path(REGISTRY))
+    return tuple(dict.fromkeys([*named, *demanded_names(policy, known, where)])), listed
 
 
 def _listed(given: Inputs) -> list[Place]:

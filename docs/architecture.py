@@ -35,8 +35,10 @@ MAY_IMPORT: dict[str, str] = {
     "governance.attacks": "proxies cartography controls traces",
     "governance": "governance.attacks pipeline proxies controls cartography policy artifacts traces data",
     "governance.report": "report report.formats artifacts policy",
-    "cli": "*",
+    "api": "everything but cli",
+    "cli": "everything",
 }
+"""What the modules of each wing may import besides their own wing and the ground. `api` is a single module: the library."""
 
 HEAVY = {"torch", "transformers", "tokenizers", "accelerate"}
 """Loading one of these takes seconds; only the modules of MAY_LOAD_TORCH do."""
@@ -71,8 +73,8 @@ def wings() -> list[str]:
 
 def allowed(wing: str) -> set[str]:
     """The wings that a module of this wing may import, its own included."""
-    if MAY_IMPORT[wing] == "*":
-        return set(MAY_IMPORT)
+    if MAY_IMPORT[wing].startswith("everything"):
+        return set(MAY_IMPORT) - ({"cli"} if wing == "api" else set())
     ground = {"text": set(), "runtime": {"text"}}.get(wing, set(GROUND))
     return {wing, *MAY_IMPORT[wing].split(), *ground}
 
@@ -84,8 +86,8 @@ def modules() -> list[str]:
 
 
 def wing_of(module: str) -> str:
-    """The folder in which a module lies; "" for those beside the package's own `__init__`."""
-    return module.rpartition(".")[0]
+    """The folder in which a module lies; `api` is one by itself."""
+    return module.rpartition(".")[0] or module
 
 
 def source_of(module: str) -> Path:
@@ -172,7 +174,7 @@ def _imports_picture() -> str:
     """The table as a picture, without the arrows that longer ways imply."""
     lines = ["```mermaid", "flowchart TB"]
     for wing in MAY_IMPORT:
-        if wing in GROUND or MAY_IMPORT[wing] == "*":
+        if wing in GROUND or MAY_IMPORT[wing].startswith("everything"):
             continue
         direct = MAY_IMPORT[wing].split()
         implied = {other for near in direct for other in _reachable(near)}
@@ -199,7 +201,8 @@ def _lines() -> list[str]:
     lines = ["| wing | is | may import |", "|---|---|---|"]
     for wing in MAY_IMPORT:
         ground = {"text": "nothing", "runtime": "text"}.get(wing)
-        named = "everything" if MAY_IMPORT[wing] == "*" else ", ".join(MAY_IMPORT[wing].split()).replace(".", "/")
+        whole = MAY_IMPORT[wing].startswith("everything")
+        named = MAY_IMPORT[wing] if whole else ", ".join(MAY_IMPORT[wing].split()).replace(".", "/")
         lines.append(f"| [`{_folder(wing)}`](#{_anchor(wing)}) | {_cell(_said(wing))} | {ground or named or '–'} |")
     return lines
 
@@ -212,12 +215,9 @@ def _said(wing: str) -> str:
 def _rooms() -> list[str]:
     """The modules of each wing, with their own first lines."""
     lines: list[str] = ["", "## The modules"]
-    beside = [module for module in modules() if not wing_of(module)]
-    for wing in ("", *MAY_IMPORT):
-        inside = [module for module in modules() if wing_of(module) == wing] if wing else beside
-        if not inside:
-            continue
-        lines += ["", f"### `{_folder(wing) or 'carto_audit/'}`", ""]
+    for wing in MAY_IMPORT:
+        inside = [module for module in modules() if wing_of(module) == wing]
+        lines += ["", f"### `{_folder(wing)}`", ""]
         lines += [f"- `{module.rpartition('.')[2]}`{_mark(module)}: {first_line(module)}" for module in inside]
     lines += ["", "† may load torch, transformers or tokenizers, which takes seconds; no other module does."]
     return lines
@@ -228,7 +228,7 @@ def _mark(module: str) -> str:
 
 
 def _folder(wing: str) -> str:
-    return f"{wing.replace('.', '/')}/" if wing else ""
+    return f"{wing}.py" if wing == "api" else f"{wing.replace('.', '/')}/"
 
 
 def _anchor(wing: str) -> str:

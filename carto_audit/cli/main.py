@@ -138,10 +138,10 @@ def ingest(
       carto-audit ingest june.parquet --policy ours.yaml --baseline audits/may
       carto-audit ingest june.parquet --policy ours.yaml --redteam june-redteam
     """
+    from carto_audit.api import resolve_benchmarks
     from carto_audit.artifacts.redteam_record import redteam_file
     from carto_audit.data.readers import batch_name, expand_paths
     from carto_audit.gate.verdict import exit_code
-    from carto_audit.pipeline.inputs import resolve_benchmarks
     from carto_audit.policy.model import load_policy
 
     chosen = load_policy(policy)
@@ -212,8 +212,8 @@ def _audit(
 ) -> "Verdict":
     """Runs an audit into `folder` and shows the summary. What an earlier audit left in the formats' files is removed first."""
     from carto_audit import api
-    from carto_audit.pipeline.inputs import prepare_folder
     from carto_audit.pipeline.options import AuditOptions
+    from carto_audit.pipeline.outputs import prepare_folder
     from carto_audit.report.formats.terminal import RichProgress, open_console
 
     options = AuditOptions(**{name: value for name, value in run.items() if value is not None})

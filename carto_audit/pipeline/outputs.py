@@ -1,6 +1,8 @@
 """What an audit leaves behind: every file whole or absent, and `verdict.json` last, so its presence means completeness."""
 
 import hashlib
+import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,15 +17,42 @@ from carto_audit.attestation.statement import batch_subjects
 from carto_audit.cartography.quadrants import QUADRANT_NAMES
 from carto_audit.cartography.reasons import NO_RECALL, RECALLS
 from carto_audit.contamination.check import write_clean, write_matches
+from carto_audit.data.readers import expand_paths, name_of
 from carto_audit.gate.verdict import intoto_statement, verdict_document
 from carto_audit.pipeline.item_recall_table import write_testimony
 from carto_audit.report.html import write_report
 from carto_audit.report.map_figure import figure_png, figure_svg, map_figure
-from carto_audit.runtime.files import atomic_path, file_sha256, json_bytes, write_bytes, write_json
+from carto_audit.runtime.errors import AuditError, UsageError, option
+from carto_audit.runtime.files import atomic_path, file_sha256, json_bytes, reason, write_bytes, write_json
+from carto_audit.text.untrusted import safe_inline
 from carto_audit.traces.trace import write_trace
 
 if TYPE_CHECKING:
     from carto_audit.pipeline.result import AuditResult
+
+
+def prepare_folder(
+    folder: Path, inputs: Sequence[str | Path], files: Sequence[str] = (*OUTPUTS, ENVELOPE), *, nested: bool = True
+) -> None:
+    """Makes the folder of a result, before anything is computed. Raises UsageError where it would be read as part of an input
+    (also from inside one, unless `nested`), or where one of its `files` would overwrite one; AuditError where it cannot be
+    written."""
+    where, place = safe_inline(str(folder), 160), folder.resolve()
+    for given in map(Path, inputs):
+        if given.is_dir() and (place == given.resolve() or (not nested and place.is_relative_to(given.resolve()))):
+            raise UsageError(
+                f"{where}: the batch lies there, and the result would be read as part of it; choose another {option('out')}"
+            )
+    ours = {place / name for name in files}
+    for path in expand_paths(inputs):
+        if path.resolve() in ours:
+            raise UsageError(f"{name_of(path)}: the result would overwrite this input; choose another {option('out')}")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise AuditError(f"{where}: cannot be written: {reason(error)}; choose another {option('out')}") from error
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise AuditError(f"{where}: cannot be written: permission denied; choose another {option('out')}")
 
 
 def open_folder(folder: Path) -> None:
