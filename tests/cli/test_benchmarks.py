@@ -23,8 +23,8 @@ def run(capsys, tmp_path, monkeypatch):
 
     def command(*arguments):
         capsys.readouterr()
-        words = [str(argument) for argument in arguments]
-        code = cli.run(lambda: benchmarks.main(words, "carto-audit benchmarks", standalone_mode=False))
+        words = ["benchmarks", *map(str, arguments)]
+        code = cli.run(lambda: cli.cli.main(words, "carto-audit", standalone_mode=False))
         said = capsys.readouterr()
         return Ended(code=code, out=said.out, err=said.err)
 

@@ -54,6 +54,6 @@ def test_a_result_that_another_run_took_away_is_an_error_and_no_empty_arm(tmp_pa
     """An arm without answers and without a failure would be missing from every table, and nobody told."""
     monkeypatch.setattr(redteam, "map_shards", lambda *given: iter(()))
     recipe = SimpleNamespace(device="cuda")
-    fixed = SimpleNamespace(recipe=recipe, questions=None, folder=tmp_path)
+    fixed = SimpleNamespace(recipe=recipe, plan=None, folder=tmp_path)
     with pytest.raises(AuditError, match="run the same command again"):
         redteam.try_arms(fixed, [Arm(kind="untreated", weight=np.ones(3))])
