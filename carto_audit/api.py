@@ -16,9 +16,9 @@ import pyarrow as pa
 from pydantic import ValidationError
 
 from carto_audit.artifacts.audit_folder import AuditFolder, first_problem, open_audit_folder
-from carto_audit.artifacts.audit_record import read_baseline
+from carto_audit.artifacts.audit_record import Record, read_baseline
 from carto_audit.artifacts.file_list import ENVELOPE, OUTPUTS, VERDICT
-from carto_audit.artifacts.redteam_record import read_redteam
+from carto_audit.artifacts.redteam_record import RedteamRecord, read_redteam
 from carto_audit.artifacts.report_facts import ReportFacts
 from carto_audit.benchmarks.registry import REGISTRY, Registry, find_registry
 from carto_audit.gate.required_benchmarks import demanded_names
@@ -148,8 +148,8 @@ def audit(
     registry: Place | None = None,
     out: Place | None = None,
     options: AuditOptions | None = None,
-    baseline: Place | None = None,
-    redteam: Place | None = None,
+    baseline: Place | Record | None = None,
+    redteam: Place | RedteamRecord | None = None,
     excerpts: Excerpts = "redacted",
     progress: Progress | bool = False,
 ) -> Audit:
@@ -166,8 +166,8 @@ def audit(
 
     chosen = policy if isinstance(policy, Policy) else load_policy(str(policy))
     inputs, options = _listed(batch), options or AuditOptions()
-    accepted = read_baseline(Path(baseline)) if baseline else None
-    attacked = read_redteam(Path(redteam)) if redteam else None
+    accepted = read_baseline(Path(baseline)) if isinstance(baseline, str | Path) else baseline
+    attacked = read_redteam(Path(redteam)) if isinstance(redteam, str | Path) else redteam
     named = [str(source) for source in _listed(benchmarks)]
     sources, listed = resolve_benchmarks(chosen, named, Path(registry) if registry else None)
     with _folder(out) as folder:

@@ -86,7 +86,7 @@ cli.add_command(completion)
 )
 @click.option("--reference", metavar="FILE", help="Trusted text that a policy may measure the batch against.")
 @click.option(
-    "--baseline", type=click.Path(path_type=Path), metavar="AUDIT_DIR", help="AuditResult of the last accepted batch."
+    "--baseline", type=click.Path(path_type=Path), metavar="AUDIT_DIR", help="Audit of the last accepted batch."
 )
 @click.option(
     "--redteam", type=click.Path(path_type=Path), metavar="FILE|FOLDER", help="What a red team measured on this batch."
@@ -116,7 +116,7 @@ def ingest(
     quiet: bool,
     **run: Any,
 ) -> int:
-    """AuditResult a batch and exit by the verdict.
+    """Audit a batch and exit by the verdict.
 
     BATCH is one or more Parquet, JSONL (plain, .gz, .zst), CSV or Arrow files, folders or globs of them.
 
@@ -139,12 +139,15 @@ def ingest(
       carto-audit ingest june.parquet --policy ours.yaml --redteam june-redteam
     """
     from carto_audit.api import resolve_benchmarks
-    from carto_audit.artifacts.redteam_record import redteam_file
+    from carto_audit.artifacts.audit_record import read_baseline
+    from carto_audit.artifacts.redteam_record import read_redteam, redteam_file
     from carto_audit.data.readers import batch_name, expand_paths
     from carto_audit.gate.verdict import exit_code
     from carto_audit.policy.model import load_policy
 
     chosen = load_policy(policy)
+    accepted = read_baseline(baseline) if baseline else None
+    attacked = read_redteam(redteam) if redteam else None
     folder = out or Path(f"{batch_name(batch[0])}-audit")
     sources, _ = resolve_benchmarks(chosen, benchmark, registry)
     given = [
@@ -169,8 +172,8 @@ def ingest(
         policy=chosen,
         benchmarks=benchmark,
         registry=registry,
-        baseline=baseline,
-        redteam=redteam,
+        baseline=accepted,
+        redteam=attacked,
         excerpts=excerpts,
     )
     return exit_code(verdict, fail_on)  # type: ignore[arg-type]

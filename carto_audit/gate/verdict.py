@@ -12,10 +12,11 @@ from pydantic import TypeAdapter
 from carto_audit import __version__
 from carto_audit.artifacts.audit_record import Comparison
 from carto_audit.artifacts.report_facts import BaselineFacts, Outcome, Status
+from carto_audit.gate.verdict_html import verdict_html
 from carto_audit.gate.waivers import NAMELESS, BatchName, WaiverUse, use_waiver
 from carto_audit.policy.metrics import METRICS, Measurement
 from carto_audit.policy.model import Bound, Policy, Rule, Severity
-from carto_audit.policy.values import BOUND_WORDS, finding_sentence
+from carto_audit.policy.values import BOUND_WORDS, finding_sentence, finding_words
 from carto_audit.runtime.errors import ExitCode
 from carto_audit.runtime.located_yaml import Place
 
@@ -52,6 +53,11 @@ class Finding:
     line: int | None = None
     column: int | None = None
 
+    @property
+    def words(self) -> str:
+        """What was seen beside what is allowed: `8.2 %, at most 2.0 %`."""
+        return finding_words(self.metric, self.observed, self.bound, self.limit)
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Verdict:
@@ -68,9 +74,9 @@ class Verdict:
 
     def _repr_html_(self) -> str:
         """For a notebook: what was decided and by which rules."""
-        from carto_audit.gate.verdict_html import verdict_html
-
-        return verdict_html(self)
+        others = [finding for finding in self.findings if finding.outcome != "passed"]
+        cells = [(f.rule, f.outcome.replace("_", " "), f.words, f.reason) for f in others]
+        return verdict_html(self.status, int(self.exit_code), len(self.findings) - len(others), cells)
 
 
 def evaluate(

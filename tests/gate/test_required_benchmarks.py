@@ -88,7 +88,7 @@ def test_a_name_that_no_registry_lists_is_refused_with_the_nearest_and_the_way_o
     ):
         demanded_names(policy, registry.entries, registry.path)
     with pytest.raises(
-        UsageError, match=r"there is no benchmarks.yaml here; list it there, or say where with --registry"
+        UsageError, match=r"there is no benchmarks.yaml here; list it there, or say where with registry"
     ):
         demanded_names(policy, None, REGISTRY)
 
