@@ -24,7 +24,7 @@ MAY_IMPORT: dict[str, str] = {
     "proxies": "traces data",
     "cartography": "controls traces data",
     "policy": "cartography",
-    "artifacts": "policy",
+    "artifacts": "policy cartography",
     "gate": "artifacts policy",
     "attestation": "gate artifacts policy data",
     "report": "artifacts cartography policy",

@@ -14,10 +14,10 @@ from matplotlib.patches import PathPatch, Rectangle
 from matplotlib.path import Path as MapPath
 from numpy.typing import NDArray
 
-from carto_audit.artifacts.evidence_facts import Axis, MatchFacts, Quadrant, QuadrantFacts, SampleFacts, ThresholdFacts
+from carto_audit.artifacts.evidence_facts import Axis, MatchFacts, QuadrantFacts, SampleFacts, ThresholdFacts
 from carto_audit.artifacts.report_facts import ReportFacts
 from carto_audit.cartography.map_grid import level_edges, map_frame
-from carto_audit.cartography.quadrants import QUADRANTS
+from carto_audit.cartography.quadrants import QUADRANTS, QuadrantName
 from carto_audit.report.narrative import SCORE_WORDS
 from carto_audit.text.numbers import percent
 from carto_audit.text.untrusted import safe_inline
@@ -86,7 +86,7 @@ def _saved(figure: Figure, kind: str, metadata: dict[str, str | None], dpi: int)
 
 
 def _draw_quadrants(
-    axes: Axes, thresholds: Mapping[Axis, float | None], quadrants: Mapping[Quadrant, QuadrantFacts]
+    axes: Axes, thresholds: Mapping[Axis, float | None], quadrants: Mapping[QuadrantName, QuadrantFacts]
 ) -> None:
     """The four fields, tinted and named with their share of the tokens."""
     (left, right), (bottom, top) = axes.get_xlim(), axes.get_ylim()
