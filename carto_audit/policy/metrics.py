@@ -138,7 +138,7 @@ def _contamination() -> list[Metric]:
 
 
 def _detection() -> list[Metric]:
-    auc = "how well the policy's score tells controls planted {} from ordinary text (0.5 is blind)"
+    auc = "how well the policy's score tells controls planted {} from ordinary text (0.5 is chance)"
     recall = "controls planted {} found when 5 % of the ordinary tokens are flagged"
     return [
         *(
@@ -173,7 +173,7 @@ def _trust() -> list[Metric]:
             unit="share",
             better="lower",
             kind="power",
-            meaning="tokens in passages that lie on both sides of the split, so that they cannot be seen",
+            meaning="tokens in passages that both proxies read, so that memorization in them cannot be detected",
         ),
         Metric(
             name="repeats.agreement",
@@ -255,7 +255,7 @@ def _redteam() -> list[Metric]:
             unit="AUC",
             better="lower",
             kind="mass",
-            meaning="how well the strongest attack tells members after the policy's own interventions (0.5 is blind)",
+            meaning="how well the strongest attack tells members after the policy's own interventions (0.5 is chance)",
             of_treatment=True,
         ),
         Metric(

@@ -12,6 +12,7 @@ from carto_audit.governance.report import tradeoff_chart as chart
 from carto_audit.governance.report.narrative import Estimate, interval_words, known
 from carto_audit.policy.metrics import METRICS
 from carto_audit.report import charts, narrative
+from carto_audit.report.glossary import REDTEAM_TERMS
 from carto_audit.report.narrative import words
 from carto_audit.report.page import STRING_LIMIT, asset, csp_hash, page_environment, printable
 from carto_audit.text.numbers import number, percent, plural, signed_percent, times
@@ -74,6 +75,7 @@ def render_redteam(facts: Mapping[str, Any]) -> str:
         finding_words=narrative.finding_words,
         outcome_words=narrative.OUTCOME_WORDS,
     )
+    environment.globals.update(glossary=REDTEAM_TERMS)
     environment.globals.update(metric_meaning=lambda metric: METRICS[metric].meaning if metric in METRICS else "")
     return environment.get_template("redteam.html.j2").render(
         facts=safe,
