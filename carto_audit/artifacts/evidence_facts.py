@@ -5,6 +5,8 @@ from typing import Annotated, Literal, NotRequired
 from pydantic import ConfigDict, Field, with_config
 from typing_extensions import TypedDict
 
+from carto_audit.cartography.quadrants import QuadrantName
+
 facts_part = with_config(ConfigDict(strict=True, extra="ignore", allow_inf_nan=False, use_attribute_docstrings=True))
 """Marks a part of the file: keys of a later version are ignored, wrong types are refused, docstrings go into the schema."""
 
@@ -14,7 +16,6 @@ Share = float
 Interval = Annotated[list[float], Field(min_length=2, max_length=2)]
 """The ends of a 95 % interval, or of an axis."""
 
-Quadrant = Literal["stable_easy", "ambiguous_hard", "hotspot_memorized", "noisy_outlier"]
 Axis = Literal["difficulty", "memorization"]
 Recall = Literal["recite", "reconstruct", "recollect"]
 
@@ -110,7 +111,7 @@ class MapFacts(TypedDict):
     """The memorization score that the policy chose."""
     thresholds: dict[Axis, float | None]
     threshold_rules: dict[Axis, ThresholdFacts]
-    quadrants: dict[Quadrant, QuadrantFacts]
+    quadrants: dict[QuadrantName, QuadrantFacts]
     recall: NotRequired[dict[Recall, CountFacts]]
     forget: ForgetFacts
     grid: GridFacts
@@ -276,7 +277,7 @@ class MatchRecallFacts(TypedDict):
 class PlaceFacts(TypedDict):
     """Where a sample lies on the map; None where it has no place there."""
 
-    quadrant: Quadrant | None
+    quadrant: QuadrantName | None
     difficulty: float | None
     memorization: float | None
 

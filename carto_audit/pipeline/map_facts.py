@@ -27,6 +27,7 @@ from carto_audit.cartography.quadrants import QUADRANT_NAMES
 from carto_audit.cartography.reasons import RECALLS
 from carto_audit.cartography.thresholds import Epsilon, Threshold
 from carto_audit.controls.controls import cells_of
+from carto_audit.text.numbers import percent
 
 if TYPE_CHECKING:
     from carto_audit.pipeline.result import AuditResult
@@ -191,7 +192,7 @@ def _remedies(audit: "AuditResult") -> list[str]:
     options, tokens = audit.run.options, int(audit.n_tokens[audit.trained].sum())
     remedies = []
     if options.folds == 1:
-        remedies.append("two folds, so that there is a proxy that did not see a sample (--folds 2)")
+        remedies.append("two folds, so that for every sample there is a proxy that never saw it (--folds 2)")
     if tokens < ENOUGH_TOKENS:
         remedies.append(
             f"more text: {tokens:,} tokens leave room for few controls; from {ENOUGH_TOKENS:,} on all are planted"
@@ -209,7 +210,7 @@ def _detection_warnings(audit: "AuditResult") -> Iterator[str]:
     controls, kinship = audit.controls, audit.run.kinship
     planted = controls.dose > 0
     if not planted.any():
-        yield "the batch is too small to plant controls: nothing says how well this audit sees; audit more text at once"
+        yield "the batch is too small to plant controls, so the detection power is unknown; audit more text at once"
         return
     missing = [
         f"{kind} {form}".replace("_", " ")
@@ -230,13 +231,13 @@ def _detection_warnings(audit: "AuditResult") -> Iterator[str]:
     if kinship.boilerplate_runs:
         yield (
             f"{kinship.boilerplate_runs:,} runs of text occur in more than {kinship.cap} samples and count as boilerplate: a "
-            "secret that occurs so often inside other text is not seen as memorized"
+            "secret that occurs so often inside other text is not detected as memorized"
         )
     severed = audit.measurements["kinship.severed_token_share"].value
     if severed > 0:
         yield (
-            f"much of this batch hangs together, so kin had to be severed: {100 * severed:.1f} % of the tokens lie in passages "
-            "that both sides of the split hold, and cannot be seen"
+            f"groups of near-duplicates were too large and were split: {percent(severed)} of the tokens lie in passages that "
+            "both proxies read, where memorization cannot be detected"
         )
     if audit.analysis.agreement is not None and audit.analysis.agreement < LEAST_AGREEMENT:
         yield f"runs with other folds and seeds agree on only {100 * audit.analysis.agreement:.0f} % of what they flag"
@@ -244,4 +245,4 @@ def _detection_warnings(audit: "AuditResult") -> Iterator[str]:
     if ratio is not None and not 0.5 <= ratio <= 10:
         low = ("memorizes nearly everything", "more text or a smaller proxy")
         side, cure = low if ratio < 0.5 else ("has room for little but copies", "a larger proxy")
-        yield f"capacity ratio {ratio:.2g} is outside 0.5 to 10: this proxy {side}; {cure} would tell more"
+        yield f"capacity ratio {ratio:.2g} is outside 0.5 to 10: this proxy {side}; {cure} would detect more"

@@ -3,6 +3,9 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from carto_audit.cartography.quadrants import QUADRANTS
+from carto_audit.text.numbers import times
+
 Unit = Literal["rows", "samples", "tokens", "items", "share", "AUC", "ratio", "change"]
 """`change` is relative and may be negative: 0.005 is half a percent more."""
 
@@ -75,11 +78,8 @@ def _batch() -> list[Metric]:
 
 
 def _masses() -> list[Metric]:
-    described = {
-        "stable_easy": ("easy and not memorized", "neither"),
-        "ambiguous_hard": ("hard and not memorized", "neither"),
-        "hotspot_memorized": ("easy and memorized: the risk of verbatim recall", "lower"),
-        "noisy_outlier": ("hard and memorized: odd or corrupt", "lower"),
+    described: dict[str, tuple[str, str]] = {
+        **{q.name: (q.meaning, "lower" if q.memorized else "neither") for q in QUADRANTS.values()},
         "memorized": ("above the memorization threshold, easy or hard", "lower"),
     }
     return [
@@ -138,9 +138,8 @@ def _contamination() -> list[Metric]:
 
 
 def _detection() -> list[Metric]:
-    auc = "how well the policy's score tells controls planted {} from ordinary text (0.5 is blind)"
+    auc = "how well the policy's score tells controls planted {} from ordinary text (0.5 is chance)"
     recall = "controls planted {} found when 5 % of the ordinary tokens are flagged"
-    times = {1: "once", 4: "4 times", 16: "16 times"}
     return [
         *(
             Metric(
@@ -148,10 +147,10 @@ def _detection() -> list[Metric]:
                 unit="AUC",
                 better="higher",
                 kind="power",
-                meaning=auc.format(words),
+                meaning=auc.format(times(dose)),
                 map_keys=_SCORE,
             )
-            for dose, words in times.items()
+            for dose in (1, 4, 16)
         ),
         *(
             Metric(
@@ -159,7 +158,7 @@ def _detection() -> list[Metric]:
                 unit="share",
                 better="higher",
                 kind="power",
-                meaning=recall.format(times[dose]),
+                meaning=recall.format(times(dose)),
                 map_keys=_SCORE,
             )
             for dose in (4, 16)
@@ -174,7 +173,7 @@ def _trust() -> list[Metric]:
             unit="share",
             better="lower",
             kind="power",
-            meaning="tokens in passages that lie on both sides of the split, so that they cannot be seen",
+            meaning="tokens in passages that both proxies read, so that memorization in them cannot be detected",
         ),
         Metric(
             name="repeats.agreement",
@@ -256,7 +255,7 @@ def _redteam() -> list[Metric]:
             unit="AUC",
             better="lower",
             kind="mass",
-            meaning="how well the strongest attack tells members after the policy's own interventions (0.5 is blind)",
+            meaning="how well the strongest attack tells members after the policy's own interventions (0.5 is chance)",
             of_treatment=True,
         ),
         Metric(

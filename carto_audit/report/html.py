@@ -23,10 +23,11 @@ from carto_audit.policy.metrics import METRICS
 from carto_audit.policy.values import show_value
 from carto_audit.report import charts, narrative
 from carto_audit.report.charts import dose_panels, height_of
+from carto_audit.report.glossary import AUDIT_TERMS
 from carto_audit.report.map_svg import VIEW_BOX, page_map
 from carto_audit.report.narrative import FORM_WORDS, KIND_WORDS, RECALL_WORDS, by_dose, score_words, words
 from carto_audit.report.page import asset, csp_hash, page_environment, printable
-from carto_audit.report.sample_details import dossiers, match_pairs, point_labels
+from carto_audit.report.sample_details import match_pairs, point_labels, sample_details
 from carto_audit.runtime import files
 from carto_audit.runtime.errors import UsageError
 from carto_audit.text.numbers import plural, times
@@ -157,7 +158,7 @@ def _view(facts: ReportFacts) -> dict[str, Any]:
         "compared_doses": _compared_doses(facts),
         "detection": narrative.detection_sentences(facts),
         "forgetting": narrative.forgetting_sentence(facts["map"]["forget"]["sweep"]),
-        "dossiers": dossiers(facts, pairs, len(shown)),
+        "details": sample_details(facts, pairs, len(shown)),
         "pairs": pairs,
         "excerpt_words": narrative.EXCERPT_WORDS.get(facts["excerpts"], ""),
         "risky_in": Counter(sample["quadrant"] for sample in shown),
@@ -246,19 +247,19 @@ def _statistics(facts: ReportFacts) -> list[dict[str, Any]]:
 
 
 def _amounts(aucs: Sequence[float]) -> str:
-    """What a row of AUCs amounts to, over all kinds and forms of secret."""
+    """How much a score with these AUCs detects, over all kinds and forms of secret."""
     if not aucs:
         return ""
     low, high, mean = min(aucs), max(aucs), sum(aucs) / len(aucs)
     if low >= narrative.SEEN_WELL:
-        return "sees all"
+        return "all"
     if low >= 0.4 and high <= 0.6:
-        return "blind"
+        return "chance"
     if mean < 0.4:
         return "reversed"
     if low >= 0.75:
-        return "sees most"
-    return "sees some" if high >= narrative.SEEN_WELL else "weak"
+        return "most"
+    return "some" if high >= narrative.SEEN_WELL else "weak"
 
 
 def _meaning(metric: str) -> str:
@@ -278,5 +279,5 @@ def _template() -> Any:
         height_of=height_of,
         chart=charts,
     )
-    environment.globals.update(view_box=VIEW_BOX)
+    environment.globals.update(view_box=VIEW_BOX, glossary=AUDIT_TERMS)
     return environment.get_template("report.html.j2")

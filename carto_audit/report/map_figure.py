@@ -14,12 +14,12 @@ from matplotlib.patches import PathPatch, Rectangle
 from matplotlib.path import Path as MapPath
 from numpy.typing import NDArray
 
-from carto_audit.artifacts.evidence_facts import Axis, MatchFacts, Quadrant, QuadrantFacts, SampleFacts, ThresholdFacts
+from carto_audit.artifacts.evidence_facts import Axis, MatchFacts, QuadrantFacts, SampleFacts, ThresholdFacts
 from carto_audit.artifacts.report_facts import ReportFacts
 from carto_audit.cartography.map_grid import level_edges, map_frame
-from carto_audit.cartography.quadrants import QUADRANTS
+from carto_audit.cartography.quadrants import QUADRANTS, QuadrantName
 from carto_audit.report.narrative import SCORE_WORDS
-from carto_audit.text.numbers import percent
+from carto_audit.text.numbers import percent, plural, times
 from carto_audit.text.untrusted import safe_inline
 
 _INK, _MUTED, _RULE, _MARK, _ITEM = "#1c2733", "#5b6874", "#8a96a1", "#8c1d0f", "#f0b429"
@@ -86,7 +86,7 @@ def _saved(figure: Figure, kind: str, metadata: dict[str, str | None], dpi: int)
 
 
 def _draw_quadrants(
-    axes: Axes, thresholds: Mapping[Axis, float | None], quadrants: Mapping[Quadrant, QuadrantFacts]
+    axes: Axes, thresholds: Mapping[Axis, float | None], quadrants: Mapping[QuadrantName, QuadrantFacts]
 ) -> None:
     """The four fields, tinted and named with their share of the tokens."""
     (left, right), (bottom, top) = axes.get_xlim(), axes.get_ylim()
@@ -223,10 +223,9 @@ def _draw_controls(axes: Axes, controls: Mapping[int, float]) -> None:
         axes.plot([0.994, 1.014], [score, score], color=_MARK, linewidth=2.2, **look)
         # Labels of nearly equal scores are stacked; the marks stay where they are.
         lowest = max(score, lowest + 0.045 * (top - bottom))
-        times = "once" if dose == 1 else f"{dose} times"
         place = axes.transAxes.inverted().transform(axes.transData.transform((0, lowest)))[1]
         said: dict[str, Any] = {"fontsize": 9, "va": "center", "color": _MARK, "gid": f"dose-{dose}"}
-        _note(axes, f"{times}  {score:.2f}", (1.014, place), (5, 0), "axes fraction", **said)
+        _note(axes, f"{times(dose)}  {score:.2f}", (1.014, place), (5, 0), "axes fraction", **said)
 
 
 def _draw_frame(figure: Figure, axes: Axes, facts: ReportFacts) -> None:
@@ -260,7 +259,7 @@ def _draw_legend(figure: Figure, facts: ReportFacts, counted: tuple[int, int], m
     folds, parameters = facts["run"]["folds"], facts["run"]["proxy"]["parameters"]
     proxies = f"{folds} proxies of {parameters:,} parameters" if folds > 1 else f"a proxy of {parameters:,} parameters"
     samples, tokens = counted
-    note = f"{samples:,} sample{'' if samples == 1 else 's'} · {tokens:,} tokens · {proxies}"
+    note = f"{plural(samples, 'sample')} · {tokens:,} tokens · {proxies}"
     panel.text(_LEFT, 0.027, note, fontsize=8.5, color=_MUTED, va="center")
     panel.plot(0.606, 0.027, "o", markersize=7, markerfacecolor="none", markeredgecolor=_MARK, markeredgewidth=1.2)
     panel.text(0.617, 0.027, "the riskiest samples", fontsize=8.5, color=_MUTED, va="center")

@@ -32,7 +32,7 @@ EXCERPT_WORDS: Mapping[str, str] = {
 """What a page says of its excerpts, by how they were made."""
 
 SEEN_WELL = 0.9
-"""AUC from which a dose counts as seen; the words for less are in `auc_words`."""
+"""AUC from which a dose counts as detected; the words for less are in `auc_words`."""
 
 WIDE = 0.75
 """An interval that reaches below this AUC leaves open whether the secrets were seen or luckily hit."""
@@ -98,15 +98,15 @@ class RecallWords:
 RECALL_WORDS: Mapping[str, RecallWords] = {
     "recite": RecallWords(
         title="Recited",
-        meaning="more than five samples hold the passage, so a model learns it by heart; fewer copies are the cure",
+        meaning="more than five samples hold the passage, so a model learns it by heart; removing copies is the remedy",
     ),
     "reconstruct": RecallWords(
         title="Reconstructed",
-        meaning="a template that even a proxy without it nearly knows, such as a form or a list; seldom a secret",
+        meaning="a template that even a proxy that never saw it nearly knows, such as a form or a list; seldom a secret",
     ),
     "recollect": RecallWords(
         title="Recollected",
-        meaning="rare, not to be guessed, and memorized all the same: the place to look for secrets first",
+        meaning="rare and impossible to guess, yet memorized: look for secrets here first",
     ),
 }
 
@@ -128,7 +128,7 @@ def by_dose(doses: Doses) -> list[tuple[int, PowerFacts]]:
 
 def auc_words(auc: float) -> str:
     """What an AUC amounts to, in a word."""
-    return "sees" if auc >= SEEN_WELL else "partly" if auc >= 0.75 else "weak" if auc >= 0.6 else "blind"
+    return "detected" if auc >= SEEN_WELL else "partly" if auc >= 0.75 else "weak" if auc >= 0.6 else "chance"
 
 
 def outcome_words(finding: FindingFacts) -> str:
@@ -178,7 +178,7 @@ def verdict_sentence(facts: ReportFacts) -> str:
         case "rejected":
             return f"{plural(failed, 'rule')} of {policy} {'rejects' if failed == 1 else 'reject'} the batch."
         case _:
-            return "The audit could not see well enough to decide. This is not a pass."
+            return "Too little could be measured to decide. This is not a pass."
 
 
 def overview(facts: ReportFacts) -> dict[str, str]:
@@ -236,13 +236,13 @@ def _least_seen(weakest: list[Weakest]) -> Weakest | None:
 def _power_line(facts: ReportFacts) -> str:
     weakest = weakest_by_dose(facts)
     if not weakest:
-        return "not measured: no control was planted that the score in use could judge"
+        return "not measured: no planted control could be judged by the score in use"
     seen = _least_seen(weakest)
     if seen:
-        return f"sees every kind of secret that occurs {times(seen.dose)}, weakest {seen.words}"
+        return f"detects every kind of secret that occurs {times(seen.dose)}; weakest {seen.words}"
     worst = weakest[-1]
-    verb = {"partly": "only partly sees", "weak": "hardly sees"}.get(auc_words(worst.auc), "does not see")
-    return f"{verb} some secrets that occur {times(worst.dose)}, weakest {worst.words}"
+    verb = {"partly": "only partly detects", "weak": "hardly detects"}.get(auc_words(worst.auc), "does not detect")
+    return f"{verb} some secrets that occur {times(worst.dose)}; weakest {worst.words}"
 
 
 def _match_line(facts: ReportFacts) -> str:
@@ -274,24 +274,23 @@ def detection_sentences(facts: ReportFacts) -> list[str]:
     if seen:
         sentences = [
             f"Every kind of planted secret stands out from ordinary text once it occurs {times(seen.dose)}; "
-            f"hardest to see are {proof}."
+            f"hardest to detect are {proof}."
         ]
         sentences += _below(weakest[: weakest.index(seen)])
     else:
         sentences = [
             f"Even at {times(named.dose)}, the most that was planted, not every kind of secret stands out from ordinary "
-            f"text; hardest to see are {proof}.",
-            "Text like that may be in this batch and not among the flagged samples: take what is flagged as the least "
-            "that is there.",
+            f"text; hardest to detect are {proof}.",
+            "Text like that may be in this batch and not among the flagged samples: treat what is flagged as a lower bound.",
         ]
     if named.low is not None and named.low < min(WIDE, named.auc):
         sentences.append(
-            "The interval is wide because few secrets had room in the batch: the true value may be far lower."
+            "The interval is wide because the batch had room for few secrets: the true value may be far lower."
         )
     found = sorted((int(dose), share) for dose, share in facts["detection"]["above_line"].items())
     if found:
         shares = ", ".join(f"{percent(share)} of those planted {times(dose)}" for dose, share in found)
-        sentences.append(f"Above the line that the map draws lie {shares}.")
+        sentences.append(f"Above the memorization threshold lie {shares}.")
     return sentences
 
 
@@ -301,7 +300,7 @@ def _below(missed: list[Weakest]) -> list[str]:
         return []
     worst = missed[-1]
     return [
-        f"A secret that occurs only {times(worst.dose)} can pass unseen ({worst.what}: AUC {number(worst.auc)}), so no "
+        f"A secret that occurs only {times(worst.dose)} can go undetected ({worst.what}: AUC {number(worst.auc)}), so no "
         "verdict rules it out."
     ]
 
@@ -312,14 +311,14 @@ def item_sentences(testimony: ItemRecallFacts | None) -> list[str]:
         return []
     heard = testimony["items"]
     silent = [
-        f"{plural(count, 'item')} {'was' if count == 1 else 'were'} not heard: {reason}"
+        f"{plural(count, 'item')} {'was' if count == 1 else 'were'} not asked about: {reason}"
         for reason, count in testimony["silent"].items()
     ]
     sentences = []
     if heard:
         sentences.append(
-            f"{plural(heard, 'item')} {'was' if heard == 1 else 'were'} put to two proxies: one trained on rows with the "
-            "item, the other never read it."
+            f"Two proxies were asked about {plural(heard, 'item')}: one was trained on rows with the item, the other never "
+            "read it."
         )
         gains = [
             f"its {part} by {number(unseen - seen)}"
@@ -335,7 +334,7 @@ def item_sentences(testimony: ItemRecallFacts | None) -> list[str]:
     return [
         *sentences,
         "This supports a match and decides nothing. A small proxy that read an item once among much other text may not "
-        "remember it, so silence proves nothing; and the thresholds that were published for these tests belong to large models.",
+        "recall it, so a low figure proves nothing; and the thresholds published for these tests are for large models.",
     ]
 
 

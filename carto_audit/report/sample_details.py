@@ -1,4 +1,4 @@
-"""The dossier of one risky sample: what the page shows of it when its row is opened."""
+"""The details of one risky sample: what the page shows of it when its row is opened."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -28,7 +28,7 @@ class Pair:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Dossier:
+class SampleDetails:
     """`heat` holds pieces of text with a level of 0 to 4, `dose` how often a secret memorized alike was planted, `others`
     the reasons that the page says nowhere else."""
 
@@ -40,11 +40,11 @@ class Dossier:
     pairs: list[Pair]
 
 
-def dossiers(facts: ReportFacts, pairs: Sequence[Pair], rows: int) -> list[Dossier]:
+def sample_details(facts: ReportFacts, pairs: Sequence[Pair], rows: int) -> list[SampleDetails]:
     """One for each of the first `rows` samples of the report's table."""
     logged, ruler = facts["run"]["logged_epochs"], facts["detection"]["ruler"]
     return [
-        Dossier(
+        SampleDetails(
             heat=_heat(sample["heat"]),
             dose=_dose(sample["equivalent_dose"], ruler),
             others=_other_reasons(sample),

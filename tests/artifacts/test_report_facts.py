@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import fields
+from typing import get_args
 
 import pytest
 from jsonschema import Draft202012Validator
@@ -19,12 +20,13 @@ from carto_audit.artifacts.report_facts import (
 from carto_audit.cartography.baselines import DeltaStep
 from carto_audit.cartography.datamap import Cut
 from carto_audit.cartography.detection_power import Power
+from carto_audit.cartography.reasons import RECALLS
 from carto_audit.contamination.check import BenchmarkResult, Counts, ShardResult
 from carto_audit.gate.verdict import Finding
 from carto_audit.gate.waivers import WaiverUse
 from carto_audit.pipeline.item_recall_table import Summary
 from carto_audit.publishing.public_report import public_facts
-from carto_audit.text.redaction import Excerpt
+from carto_audit.text.redaction import Excerpt, Excerpts
 from tests.support.report_facts import make_facts
 from tests.support.repository import ROOT
 
@@ -118,3 +120,8 @@ def test_a_part_that_is_a_value_of_the_library_has_its_fields(part, made_of):
 def test_every_part_of_the_schema_says_what_it_is():
     schema = report_schema()
     assert all(part["description"] for part in (schema, *schema["$defs"].values()))
+
+
+def test_words_that_another_wing_declares_are_the_same_there():
+    assert get_args(evidence_facts.Recall) == RECALLS
+    assert get_args(ReportFacts.__annotations__["excerpts"]) == get_args(Excerpts)

@@ -8,7 +8,7 @@ SHARE, ITEMS, AUC = "hotspot_memorized.token_share", "contamination.confirmed_it
 
 def test_numbers_are_shown_in_the_unit_of_their_metric():
     assert show_value(SHARE, 0.0815) == "8.2 %"
-    assert show_value(AUC, 0.9) == "0.900"
+    assert show_value(AUC, 0.9) == "0.90"
     assert show_value(ITEMS, 1203.0) == "1,203"
     assert show_value(ITEMS, None) == "–"
     assert show_value("proxy.capacity_ratio", 1.426) == "1.43"
@@ -46,3 +46,7 @@ def test_a_sentence_on_an_increase_tells_the_value_from_the_increase():
     assert "no more than the baseline's" in finding_sentence(
         SHARE, Measurement.exact(0.08), -0.01, "max_increase", 0.02
     )
+
+
+def test_an_auc_just_below_its_limit_shows_the_digit_that_decides():
+    assert finding_words(AUC, 0.8966, "min", 0.9) == "0.897, at least 0.900"

@@ -44,8 +44,8 @@ def test_a_reader_finds_verdict_map_quadrants_contamination_power_method_limits_
     text = card_section(public())
     said = words_of(text)
     assert [line for line in text.splitlines() if line.startswith("#")] == [
-        "## Data audit", "### What decided", "### The map", "### Benchmark contamination",
-        "### How well this audit could see", "### Method", "### Limits", "### Check it yourself",
+        "## Data audit", "### What decided the verdict", "### The map", "### Benchmark contamination",
+        "### Detection power", "### Method", "### Limits", "### Check it yourself",
     ]  # fmt: skip
     assert "> ### ⛔ Rejected" in text
     assert "2 rules of the policy “default” reject the batch." in said
@@ -86,7 +86,7 @@ def test_what_was_not_looked_for_is_not_called_clean():
     facts["detection"]["scores"] = {}
     text = card_section(facts)
     assert "Not checked: no benchmark was given. Nothing is said about evaluation sets in this batch." in text
-    assert "so the power of this audit is unknown" in text
+    assert "so the detection power of this audit is unknown" in text
 
 
 def test_the_entry_is_flat_and_says_what_was_audited_by_what():

@@ -120,7 +120,12 @@ def test_the_first_screen_says_why_in_words_that_need_no_manual():
     assert "8.2 %, at most 2.0 % hotspot-mass Share of the batch's tokens that are easy and memorized" in hero
     assert "Benchmark items that the batch holds, beyond doubt." in hero
     assert "This rule only warns." in hero
-    for words in ("samples in a cell", "among the riskiest", "holds a benchmark item", "secrets lie that we planted"):
+    for words in (
+        "samples in a cell",
+        "among the riskiest",
+        "holds a benchmark item",
+        "secrets lie that were planted for this audit",
+    ):
         assert words in hero
 
 
@@ -240,7 +245,7 @@ def test_an_audit_of_nothing_much_still_renders():
     facts["map"]["forget"].update(levels=None, tie_share=None, never_learned_share=None)
     text = "".join(Page(render_html(facts, SVG)).text)
     assert "No benchmark was given" in text
-    assert "its power is unknown" in text
+    assert "its detection power is unknown" in text
     assert "could not be set" in text
     assert "nothing counts as boilerplate" in " ".join(text.split())
 
@@ -281,13 +286,13 @@ def test_the_page_rendered_again_from_its_json_is_identical(tmp_path):
 
 def test_the_proxies_testimony_stands_beside_the_matches_and_claims_nothing():
     html = render_html(make_facts(), SVG)
-    rows = rows_of(html, "What the proxies remember of the items")
+    rows = rows_of(html, "What the proxies recall of the items")
     assert rows[1] == ["1", "2", "4.25, 4.50", "3.25, 3.75", "56.2 %, 50.0 %", "0.12", "0.0 %, 0.0 %"]
     assert rows[2][:2] == ["8 and more", "1"]
     text = section(html, "contamination")
     assert "This supports a match and decides nothing" in text
     assert "loss of the question 3.25 seen, 4.50 unseen; of the answer 2.75 seen, 3.75 unseen; 1 row trained on" in text
-    assert "The proxies: not heard, no row with it was trained on" in text
+    assert "The proxies: not asked, no row with it was trained on" in text
 
 
 def test_without_testimony_nothing_is_said_of_it():
@@ -297,7 +302,7 @@ def test_without_testimony_nothing_is_said_of_it():
         match["testimony"] = None
     assert "The proxies" not in section(render_html(facts, SVG), "contamination")
     del facts["contamination"]["testimony"]  # of an earlier version
-    assert "What the proxies remember" not in render_html(facts, SVG)
+    assert "What the proxies recall" not in render_html(facts, SVG)
 
 
 def test_a_lone_surrogate_in_the_facts_can_be_written(tmp_path):
@@ -313,7 +318,7 @@ def test_every_kind_form_and_dose_of_the_score_in_use_is_a_row_with_all_its_numb
     once, often = ["never", "once", "4 times", "16 times", "64 times"], ["never", "4 times", "16 times", "64 times"]
     assert doses == [*(4 * once), *(2 * often), "exact copies", "edited copies"]
     assert rows[1][0] == "Random secret standing alone"
-    assert rows[3] == ["4 times", "sees 0.96", "", "0.92 to 1.00", "0.98", "77 %", "92 %", "16"]
+    assert rows[3] == ["4 times", "detected 0.96", "", "0.92 to 1.00", "0.98", "77 %", "92 %", "16"]
 
 
 def test_twins_are_a_row_of_their_own_and_never_a_dose():
@@ -331,10 +336,10 @@ def test_every_score_and_statistic_is_one_row_in_plain_words():
         assert len(mine) == 1, name
         assert mine[0][0].startswith(SCORE_WORDS[name][:1].upper() + SCORE_WORDS[name][1:])
     said = {name: mine[0][-2] for name, mine in found.items()}
-    assert said["memorized"] == "sees all"
-    assert {said[name] for name in AUCS if name.startswith("forget")} == {"blind"}
+    assert said["memorized"] == "all"
+    assert {said[name] for name in AUCS if name.startswith("forget")} == {"chance"}
     assert said["cumulative_loss"] == "reversed"
-    assert found["memorized_share"][0][1:6] == ["0.77", "0.60", "0.87", "0.76", "sees some"]
+    assert found["memorized_share"][0][1:6] == ["0.77", "0.60", "0.87", "0.76", "some"]
     assert ["Counts of copies, judged against all rows: they find copies, not memorization"] in rows
 
 
@@ -355,7 +360,7 @@ def test_statistics_are_compared_also_where_the_score_in_use_was_not_measured():
     scores = facts["detection"]["scores"]
     facts["detection"]["scores"] = {name: scores[name] for name in ("forget_score", "low_final_loss")}
     html = render_html(facts, SVG)
-    assert "its power is unknown" in section(html, "detection")
+    assert "its detection power is unknown" in section(html, "detection")
     assert 'class="panel"' not in html
     assert len([row for row in rows_of(html, "All scores and published statistics") if len(row) > 5]) == 2
 
@@ -369,11 +374,11 @@ def test_the_dose_picture_says_in_words_what_it_shows():
 
 def test_remedies_stand_on_the_first_screen_and_only_when_there_are_some():
     facts = make_facts()
-    assert "let this audit see more" not in render_html(facts, SVG)
+    assert "How to increase detection power" not in render_html(facts, SVG)
     facts["detection"]["remedies"] = REMEDIES
     html = render_html(facts, SVG)
     hero = html[: html.index('<section class="quadrants"')]
-    assert "let this audit see more" in hero
+    assert "How to increase detection power" in hero
     for remedy in REMEDIES:
         assert remedy[1:] in hero
 
@@ -385,22 +390,22 @@ def test_repeated_runs_say_how_far_they_agree_and_a_single_one_says_that_it_cann
     )
     facts["detection"]["agreement"], facts["run"]["repeats"] = None, 1
     text = section(render_html(facts, SVG), "detection")
-    assert "nothing says how far another would flag the same samples" in text
+    assert "it is unknown whether another would flag the same samples" in text
     assert "pairs of proxies" not in text
 
 
 def test_each_way_of_cutting_is_shown_with_the_one_that_is_drawn():
-    rows = rows_of(render_html(make_facts(), SVG), "Where the lines are")
-    assert rows[1][0] == "difficulty"
+    rows = rows_of(render_html(make_facts(), SVG), "Thresholds")
+    assert rows[1][0] == "difficulty τ_d"
     assert "fixed by construction" in rows[1][4]
     assert rows[2][:4] == [
-        "memorization not drawn",
+        "memorization τ_m not in use",
         "0.40",
         "percentile 95 of this batch, so a fixed share lies above",
         "5.0 %",
     ]
-    assert rows[3][:4] == ["memorization drawn: the stricter", "0.31", "median of secrets planted once", "11.0 %"]
-    assert "measured" in rows[3][4]
+    assert rows[3][:4] == ["memorization τ_m in use: the stricter", "0.31", "median of secrets planted once", "11.0 %"]
+    assert "how much is above it" in rows[3][4]
 
 
 def test_the_interval_that_rules_are_judged_on_stands_beside_the_share():
@@ -415,7 +420,7 @@ def test_each_risky_sample_says_why_it_is_there_once():
     text = section(render_html(make_facts(), SVG), "riskiest")
     assert "Recited: 34 samples hold this passage; memorized like a secret that occurs about 64 times." in text
     assert "not on the map" not in text
-    assert "Reconstructed: an unseen proxy nearly knows it, and 2 samples hold the passage" in text
+    assert "Reconstructed: a proxy that never saw it nearly knows it, and 2 samples hold the passage" in text
     assert "Recollected: no other sample holds this passage" in text
     assert "Easy and memorized: a risk of verbatim recall" in text
     assert text.count("about 64 times") == 8
@@ -473,9 +478,9 @@ def test_kinship_quotes_boilerplate_and_says_what_was_severed():
     text = section(render_html(facts, SVG), "kinship")
     assert "60 samples hold it, more than 32 … This page belongs to the vendor portal" in text
     assert "A passage that occurs in more than 32 samples is boilerplate" in text
-    assert "41 samples, 2.1 % of the tokens, had to be parted from kin" in text
+    assert "41 samples, 2.1 % of the tokens, had to be separated from their kin" in text
     facts["run"]["kinship"].update(severed_samples=0, severed_token_share=0.0)
-    assert "No sample had to be parted from its kin" in section(render_html(facts, SVG), "kinship")
+    assert "No sample had to be separated from its kin" in section(render_html(facts, SVG), "kinship")
 
 
 def test_the_sweep_is_a_row_per_margin():
@@ -486,7 +491,10 @@ def test_the_sweep_is_a_row_per_margin():
 def test_the_page_says_who_was_held_out_and_what_was_trained_beside():
     facts = make_facts()
     html = render_html(facts, SVG)
-    assert "33 samples (3,151 tokens) lent their text to the planted controls and are not on the map" in html
+    assert (
+        "33 samples (3,151 tokens) were set aside: their text went into the planted controls, so they are not on the map"
+        in html
+    )
     text = section(html, "provenance")
     assert "250 trusted samples trained on beside them" in text
     assert "3 runs with other folds and seeds, averaged" in text

@@ -30,14 +30,14 @@ def test_the_reading_names_the_dose_that_is_seen_and_what_can_pass_below_it():
         "Every kind of planted secret stands out from ordinary text once it occurs 4 times; hardest"
     )
     assert "random secrets inside other text, with AUC 0.93 (0.88 to 0.98) on 16 secrets" in first
-    assert second.startswith("A secret that occurs only once can pass unseen")
+    assert second.startswith("A secret that occurs only once can go undetected")
     assert "97.0 % of those planted 4 times" in third
 
 
 def test_a_kind_that_is_not_seen_at_the_highest_dose_is_never_called_seen():
     reading = detection_sentences(with_auc(64, 0.7))
     assert reading[0].startswith("Even at 64 times")
-    assert "take what is flagged as the least" in reading[1]
+    assert "treat what is flagged as a lower bound" in reading[1]
     assert not any("Every kind" in sentence for sentence in reading)
 
 
@@ -56,10 +56,10 @@ def test_without_controls_nothing_is_read():
 @pytest.mark.parametrize(
     ("auc", "words"),
     [
-        (0.97, "sees every kind of secret that occurs 4 times, weakest AUC 0.93 (0.88 to 0.98)"),
-        (0.8, "only partly sees some secrets that occur 64 times, weakest AUC 0.80 (0.50 to 0.90)"),
-        (0.65, "hardly sees some secrets that occur 64 times, weakest AUC 0.65 (0.35 to 0.75)"),
-        (0.5, "does not see some secrets that occur 64 times, weakest AUC 0.50 (0.20 to 0.60)"),
+        (0.97, "detects every kind of secret that occurs 4 times; weakest AUC 0.93 (0.88 to 0.98)"),
+        (0.8, "only partly detects some secrets that occur 64 times; weakest AUC 0.80 (0.50 to 0.90)"),
+        (0.65, "hardly detects some secrets that occur 64 times; weakest AUC 0.65 (0.35 to 0.75)"),
+        (0.5, "does not detect some secrets that occur 64 times; weakest AUC 0.50 (0.20 to 0.60)"),
     ],
 )
 def test_detection_at_a_glance_claims_no_more_than_the_weakest_kind(auc, words):
@@ -75,21 +75,21 @@ def test_forget_events_are_called_stable_only_when_every_margin_agrees():
 
 def test_what_the_proxies_show_is_told_with_what_it_cannot_show():
     testimony = make_facts()["contamination"]["testimony"]
-    heard, gained, silent, limits = item_sentences(testimony)
-    assert heard.startswith("3 items were put to two proxies")
+    asked, gained, silent, limits = item_sentences(testimony)
+    assert asked.startswith("Two proxies were asked about 3 items")
     assert (
         gained
         == "Having read an item lowers the loss of its question by 0.50 and that of its answer by 1.00 nats per token."
     )
-    assert silent.startswith("1 item was not heard: rows with it lie on both sides")
+    assert silent.startswith("1 item was not asked about: rows with it lie on both sides")
     assert "decides nothing" in limits
-    assert "silence proves nothing" in limits
+    assert "a low figure proves nothing" in limits
 
 
 def test_without_figures_only_the_silence_is_told():
     testimony = make_facts()["contamination"]["testimony"]
     testimony.update(items=0, loss_in_question=None, loss_out_question=None, loss_in_answer=None, loss_out_answer=None)
     silent, limits = item_sentences(testimony)
-    assert "not heard" in silent
+    assert "not asked about" in silent
     assert "decides nothing" in limits
     assert item_sentences(None) == []

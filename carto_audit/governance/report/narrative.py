@@ -124,7 +124,7 @@ def headline_parts(facts: Mapping[str, Any]) -> list[tuple[str, str]]:
     if ended == "nothing":
         return [("", "Nothing to reduce")]
     if ended == "none" or after is None:
-        return [("before", leaks), ("", "leak, and no treatment to pick")]
+        return [("before", leaks), ("", "leak, and no treatment was picked")]
     left, price = short_share(known(after["leakage"])), signed_percent(known(after["perplexity_change"]))
     if ended == "unclear":
         return [("", "No clear change:"), ("before", leaks), ("", "leak before,"), ("after", left), ("", "after")]
@@ -165,8 +165,8 @@ def price_sentence(arm: Mapping[str, Any]) -> str:
         return "What it costs could not be measured."
     ranged = "" if ends is None else f" ({signed_percent(ends[0])} to {signed_percent(ends[1])})"
     if ends is not None and ends[0] <= 0 <= ends[1]:
-        return f"Held-out perplexity changes by {signed_percent(change)}{ranged}: no price that can be told from zero."
-    return f"The price: held-out perplexity changes by {signed_percent(change)}{ranged}."
+        return f"Held-out perplexity changes by {signed_percent(change)}{ranged}: no cost that can be told from zero."
+    return f"The cost: held-out perplexity changes by {signed_percent(change)}{ranged}."
 
 
 def _with_interval(estimate: Estimate) -> str:
@@ -205,7 +205,7 @@ def _controls(facts: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[tu
         )
         yield "Deduplication only", f"{percent(known(copies['leakage']))} leak", f"of those {forms}"
     if after.get("matched"):
-        why = "of the untreated run, stopped when it was no better a model than this arm"
+        why = "of the untreated run, stopped early, when it was only as good a model as this arm"
         yield "At matched perplexity", f"{percent(after['matched']['leakage'])} leak", why
 
 

@@ -7,11 +7,12 @@ from functools import partial
 from pathlib import PurePath
 from typing import Any
 
-from carto_audit.governance.report import narrative as spoken
+from carto_audit.governance.report import narrative as redteam_narrative
 from carto_audit.governance.report import tradeoff_chart as chart
 from carto_audit.governance.report.narrative import Estimate, interval_words, known
 from carto_audit.policy.metrics import METRICS
 from carto_audit.report import charts, narrative
+from carto_audit.report.glossary import REDTEAM_TERMS
 from carto_audit.report.narrative import words
 from carto_audit.report.page import STRING_LIMIT, asset, csp_hash, page_environment, printable
 from carto_audit.text.numbers import number, percent, plural, signed_percent, times
@@ -74,12 +75,13 @@ def render_redteam(facts: Mapping[str, Any]) -> str:
         finding_words=narrative.finding_words,
         outcome_words=narrative.OUTCOME_WORDS,
     )
+    environment.globals.update(glossary=REDTEAM_TERMS)
     environment.globals.update(metric_meaning=lambda metric: METRICS[metric].meaning if metric in METRICS else "")
     return environment.get_template("redteam.html.j2").render(
         facts=safe,
         view=_view(safe),
         yaml=yaml,
-        advice=spoken.advice(yaml),
+        advice=redteam_narrative.advice(yaml),
         css=css,
         css_hash=csp_hash(css),
         script=script,
@@ -89,16 +91,16 @@ def render_redteam(facts: Mapping[str, Any]) -> str:
 
 def _view(facts: Mapping[str, Any]) -> dict[str, Any]:
     """What the template shows beyond the facts themselves."""
-    before, after = spoken.untreated(facts), spoken.treated(facts)
+    before, after = redteam_narrative.untreated(facts), redteam_narrative.treated(facts)
     after = None if after is before else after
     return {
         "name": safe_inline(PurePath(next(iter(facts["batch"]["paths"]), "batch")).name, 120) or "batch",
-        "outcome": spoken.outcome(facts),
-        "headline": spoken.headline(facts),
-        "headline_parts": spoken.headline_parts(facts),
-        "lead": spoken.lead(facts),
-        "overview": spoken.overview(facts),
-        "run": spoken.run_words(facts),
+        "outcome": redteam_narrative.outcome(facts),
+        "headline": redteam_narrative.headline(facts),
+        "headline_parts": redteam_narrative.headline_parts(facts),
+        "lead": redteam_narrative.lead(facts),
+        "overview": redteam_narrative.overview(facts),
+        "run": redteam_narrative.run_words(facts),
         "before": before,
         "after": after,
         "picture": chart.tradeoff(facts),
@@ -111,8 +113,8 @@ def _view(facts: Mapping[str, Any]) -> dict[str, Any]:
         "extraction": _extraction(before, after),
         "pii": _pii(before, after),
         "secrets": [
-            (spoken.FORM_WORDS.get(form, words(form)), facts["protocol"]["secrets"][form])
-            for form in _known_first(spoken.FORM_WORDS, facts["protocol"]["secrets"])
+            (redteam_narrative.FORM_WORDS.get(form, words(form)), facts["protocol"]["secrets"][form])
+            for form in _known_first(redteam_narrative.FORM_WORDS, facts["protocol"]["secrets"])
         ],
         "secret_doses": sorted({int(dose) for doses in facts["protocol"]["secrets"].values() for dose in doses}),
         "strongest": _strongest(facts["protocol"]["strongest_attack"]),
@@ -129,7 +131,7 @@ def _onion(facts: Mapping[str, Any]) -> list[Bar]:
             title=arm["title"],
             length=arm["newly_flagged"] / most,
             text=percent(arm["newly_flagged"]),
-            look=spoken.family(arm, facts["run"]["score"]),
+            look=redteam_narrative.family(arm, facts["run"]["score"]),
         )
         for arm in found
     ]
@@ -156,7 +158,7 @@ def _points(difference: float | None) -> str:
 def _leak_cells(arm: Mapping[str, Any]) -> Iterator[Cell]:
     """What leaks, and what was cut away."""
     yield _cell("Leakage", arm["leakage"])
-    for form, title in spoken.FORM_WORDS.items():
+    for form, title in redteam_narrative.FORM_WORDS.items():
         yield _cell(title, arm["leakage_by_form"].get(form))
     yield _cell("Better than random, points", arm["beats_random"], _points)
     yield Cell(label="Untreated at this perplexity", text=percent((arm["matched"] or {}).get("leakage")))
@@ -187,7 +189,7 @@ def _member_cells(arm: Mapping[str, Any], doses: Sequence[int]) -> Iterator[Cell
     for dose in doses:
         yield _cell(f"Exposure, {times(dose)}", arm["exposure"].get(str(dose)), partial(number, digits=1))
     for dose in doses:
-        yield Cell(label=f"Queries, {times(dose)}", text=spoken.draws(arm["queries"].get(str(dose))))
+        yield Cell(label=f"Queries, {times(dose)}", text=redteam_narrative.draws(arm["queries"].get(str(dose))))
     yield _cell("MI-AUC", arm["mi_auc"], partial(number, digits=3))
     yield _cell("TPR at 1 % FPR", arm["tpr_at_1pct_fpr"])
     yield _cell("Unprompted", arm["propensity"])
@@ -197,7 +199,7 @@ def _membership(before: Mapping[str, Any] | None, after: Mapping[str, Any] | Non
     """Every membership attack on the untreated arm and on the treated one."""
     return [
         Pair(
-            title=spoken.ATTACK_WORDS.get(attack, words(attack)),
+            title=redteam_narrative.ATTACK_WORDS.get(attack, words(attack)),
             before=_of(before, "membership", attack, "auc"),
             after=_of(after, "membership", attack, "auc"),
             cells=(
@@ -206,7 +208,7 @@ def _membership(before: Mapping[str, Any] | None, after: Mapping[str, Any] | Non
                 *_two("TPR at 0.1 % FPR", before, after, percent, "membership", attack, "tpr_at_01pct_fpr"),
             ),
         )
-        for attack in _known_first(spoken.ATTACK_WORDS, before["membership"] if before else {})
+        for attack in _known_first(redteam_narrative.ATTACK_WORDS, before["membership"] if before else {})
     ]
 
 
@@ -214,12 +216,12 @@ def _extraction(before: Mapping[str, Any] | None, after: Mapping[str, Any] | Non
     """Every way of extracting secrets, on the untreated arm and on the treated one."""
     return [
         Pair(
-            title=spoken.EXTRACTION_WORDS.get(attack, words(attack)),
+            title=redteam_narrative.EXTRACTION_WORDS.get(attack, words(attack)),
             before=_of(before, "leakage_by_attack", attack),
             after=_of(after, "leakage_by_attack", attack),
             cells=_two("Extracted", before, after, percent, "leakage_by_attack", attack),
         )
-        for attack in _known_first(spoken.EXTRACTION_WORDS, before["leakage_by_attack"] if before else {})
+        for attack in _known_first(redteam_narrative.EXTRACTION_WORDS, before["leakage_by_attack"] if before else {})
     ]
 
 
@@ -245,7 +247,7 @@ def _of(arm: Mapping[str, Any] | None, *path: str) -> Any:
 
 def _strongest(attack: str | None) -> str:
     """The attack that told members best on the untreated proxy, in words."""
-    return "no attack" if attack is None else spoken.ATTACK_WORDS.get(attack, words(attack))
+    return "no attack" if attack is None else redteam_narrative.ATTACK_WORDS.get(attack, words(attack))
 
 
 def _known_first(order: Mapping[str, str], found: Mapping[str, Any]) -> list[str]:

@@ -225,7 +225,7 @@ def _overview_table(facts: ReportFacts) -> Table:
     for name, line in (*lines.items(), ("treatment", _treatment(facts)), ("skipped rows", lost)):
         table.add_row(Text(name.capitalize(), style="bold"), cell(line))
     for place, remedy in enumerate(facts["detection"]["remedies"][:_SHOWN_REMEDIES]):
-        table.add_row(Text("To see more" if place == 0 else "", style="bold magenta"), cell(remedy))
+        table.add_row(Text("More power" if place == 0 else "", style="bold magenta"), cell(remedy))
     if warnings:
         table.add_row(Text("Warnings", style="bold"), Text(f"{warnings:,}, in the report"))
     return table

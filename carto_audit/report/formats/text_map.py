@@ -4,10 +4,10 @@ from collections.abc import Mapping, Sequence
 
 from rich.text import Text
 
-from carto_audit.artifacts.evidence_facts import Quadrant, QuadrantFacts
+from carto_audit.artifacts.evidence_facts import QuadrantFacts
 from carto_audit.artifacts.report_facts import ReportFacts
 from carto_audit.cartography.map_grid import level_edges
-from carto_audit.cartography.quadrants import QUADRANT_NAMES, QUADRANTS, quadrant_code
+from carto_audit.cartography.quadrants import QUADRANT_NAMES, QUADRANTS, QuadrantName, quadrant_code
 from carto_audit.text.numbers import percent
 
 SHADES, PLAIN_SHADES = "·░▒▓█", ".:+#@"
@@ -75,7 +75,7 @@ def _shaded(counts: Sequence[Sequence[int]], most: int, shades: str, border: tup
     return canvas
 
 
-def _name_quadrants(canvas: Canvas, quadrants: Mapping[Quadrant, QuadrantFacts]) -> None:
+def _name_quadrants(canvas: Canvas, quadrants: Mapping[QuadrantName, QuadrantFacts]) -> None:
     """Writes each quadrant's share and name into its corner, over what lies there, the name where there is room."""
     for name, words in QUADRANTS.items():
         share = percent(quadrants[name]["token_share"] if name in quadrants else None)

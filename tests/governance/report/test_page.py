@@ -160,7 +160,7 @@ def test_an_arm_that_failed_keeps_its_columns():
 
 def test_the_batch_as_it_is_is_no_treatment():
     text = _text(failed_arm())
-    assert "95 % leak, and no treatment to pick" in text
+    assert "95 % leak, and no treatment was picked" in text
     assert "No clear change" not in text
 
 
@@ -197,7 +197,7 @@ def test_personal_data_is_counted_by_class_net_of_guesses():
 
 
 def test_the_policy_s_rules_about_the_loop_are_shown_with_their_outcome():
-    rows = rows_of(render_redteam(judged_facts()), "What the policy demands")
+    rows = rows_of(render_redteam(judged_facts()), "What the policy requires")
     assert rows[1][0] == "failed"
     assert "measured-reduction" in rows[1][1]
 

@@ -23,7 +23,7 @@ RULES = {
     "share": ("hotspot_memorized.token_share", 0.1271, "max", 0.05, "12.7 %, at most 5.0 %"),
     "near": ("duplicates.token_share", 0.05004, "max", 0.05, "5.004 %, at most 5.000 %"),
     "count": ("contamination.confirmed_items", 1203, "max", 0, "1,203, at most 0"),
-    "auc": ("detection.auc_at_dose_4", 0.8126, "min", 0.9, "0.813, at least 0.900"),
+    "auc": ("detection.auc_at_dose_4", 0.8126, "min", 0.9, "0.81, at least 0.90"),
     "ratio": ("proxy.capacity_ratio", 14.256, "max", 10.0, "14.26, at most 10.00"),
     "drift": ("noisy_outlier.token_share", 0.03, "max_increase", 0.02, "3.0 %, an increase of at most 2.0 %"),
     "blind": ("repeats.agreement", None, "min", 0.7, "not measured, at least 70.0 %"),

@@ -42,7 +42,7 @@ def test_the_summary_is_one_screen_with_verdict_reasons_masses_and_files():
 
 def test_what_would_help_is_said_and_the_summary_stays_one_screen():
     facts = make_facts()
-    assert "To see more" not in _summary(facts)
+    assert "More power" not in _summary(facts)
     facts["detection"]["remedies"] = REMEDIES
     text = _summary(facts)
     for remedy in REMEDIES:
