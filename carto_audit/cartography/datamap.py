@@ -1,12 +1,11 @@
 """The map: two axes, two thresholds, four quadrants, and the mass in each. A sample on a threshold is below it."""
 
-import math
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
-from carto_audit.cartography.detection_power import wilson
+from carto_audit.cartography.intervals import sampled_share
 from carto_audit.cartography.quadrants import MEMORIZED, QUADRANT_NAMES, UNMAPPED
 from carto_audit.cartography.scores import Scores
 from carto_audit.cartography.thresholds import Threshold
@@ -15,7 +14,6 @@ from carto_audit.text.numbers import times
 
 _NULL_PERCENTILE = 99
 _NONE = np.empty(0)
-_RESAMPLES = 1000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -194,36 +192,6 @@ def _mass(
         tokens=tokens,
         row_share=row_share,
         token_share=token_share,
-        row_interval=_interval(row_share, inside, ones, group, unseen, seed),
-        token_interval=_interval(token_share, inside, n_tokens, group, unseen, seed),
+        row_interval=sampled_share(row_share, inside, ones, group, unseen, seed),
+        token_interval=sampled_share(token_share, inside, n_tokens, group, unseen, seed),
     )
-
-
-def _interval(
-    share: float,
-    inside: NDArray[np.bool_],
-    weight: NDArray[np.int64],
-    group: NDArray[np.int64],
-    unseen: float,
-    seed: int,
-) -> tuple[float, float]:
-    """95 % interval of a weighted share, of which a part `unseen`, 0..1, of the whole was not looked at.
-
-    Whole groups resampled (Poisson bootstrap), but never narrower than Wilson's for as many independent draws as the
-    groups are worth, so that nothing seen is not nothing there; both ends drawn towards the share by the root of `unseen`
-    (finite population correction), and never beyond what would hold if none or all of the unseen part were inside.
-    """
-    if not unseen:
-        return share, share
-    hit, total = np.bincount(group, weight * inside), np.bincount(group, weight)
-    if not total.sum():
-        return 0.0, 1.0
-    rng = np.random.default_rng([seed, 0xB0])
-    times = (rng.poisson(1.0, len(total)) for _ in range(_RESAMPLES))
-    shares = [float(t @ hit) / max(1.0, float(t @ total)) for t in times]
-    low, high = np.percentile(shares, [2.5, 97.5])
-    draws = float(total.sum()) ** 2 / float((total.astype(np.float64) ** 2).sum())
-    wide = wilson(share, draws)
-    low, high = min(float(low), wide[0]), max(float(high), wide[1])
-    width, least = math.sqrt(unseen), share * (1 - unseen)
-    return max(least, share - width * (share - low)), min(least + unseen, share + width * (high - share))

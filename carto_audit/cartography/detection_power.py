@@ -1,16 +1,15 @@
 """Detection power: how well each score tells planted controls from ordinary text. Every audit measures it on itself."""
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from carto_audit.cartography.intervals import mean_over_groups
 from carto_audit.controls.controls import Controls
 
 RECALL_SHARES = (0.01, 0.02, 0.05)
-_RESAMPLES = 200
 
 Floats = NDArray[np.float64]
 
@@ -104,7 +103,7 @@ def detection_power(
     one, two, five = (float((planted > level).mean()) for level in ordinary.levels)
     return Power(
         auc=float(beaten.mean()),
-        ci=_interval(beaten, member, len(groups)),
+        ci=mean_over_groups(beaten, member, len(groups)),
         auc_twins=float(Ordinary(values=np.sort(twins), levels=()).beaten(planted).mean()) if len(twins) else None,
         average_precision=average_precision(ordinary.values, planted),
         recall_at_1pct=one,
@@ -113,14 +112,6 @@ def detection_power(
         secrets=len(groups),
         copies=len(planted),
     )
-
-
-def _interval(beaten: Floats, member: NDArray[np.int64], groups: int) -> tuple[float, float]:
-    size, sums = np.bincount(member), np.bincount(member, beaten)
-    drawn = np.random.default_rng(0).integers(0, groups, (_RESAMPLES, groups))
-    low, high = np.percentile(sums[drawn].sum(1) / size[drawn].sum(1), [2.5, 97.5])
-    wide = wilson(float(beaten.mean()), groups)
-    return min(float(low), wide[0]), max(float(high), wide[1])
 
 
 def average_precision(ordinary: Floats, planted: Floats) -> float:
@@ -134,14 +125,6 @@ def average_precision(ordinary: Floats, planted: Floats) -> float:
 def beaten_share(ordinary: Floats, planted: Floats) -> Floats:
     """For each planted value the share of ordinary values below it, ties half: its mean is the AUC."""
     return Ordinary(values=np.sort(ordinary), levels=()).beaten(planted)
-
-
-def wilson(share: float, draws: float) -> tuple[float, float]:
-    """Wilson's 95 % interval of a share that was seen in a number of independent draws."""
-    z = 1.959964
-    centre = (share + z**2 / (2 * draws)) / (1 + z**2 / draws)
-    half = z / (1 + z**2 / draws) * math.sqrt(share * (1 - share) / draws + z**2 / (4 * draws**2))
-    return max(0.0, centre - half), min(1.0, centre + half)
 
 
 def flag_level(values: Floats, n_tokens: NDArray[np.int64], token_share: float) -> float:

@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from carto_audit.cartography.intervals import Estimate, mean_interval, paired_difference, rate, reduction
 from carto_audit.controls.canary_writer import KINDS
 from carto_audit.governance.arms import title_of
 from carto_audit.governance.attacks.extraction import propensity, queries
 from carto_audit.governance.canaries import DOSES, FORMS, LEAKING_DOSE
-from carto_audit.governance.intervals import Estimate, mean_interval, paired_difference, rate, reduction
 from carto_audit.governance.run import Outcome, RedteamRun, SeedResult
 
 ATTACKS = ("loss", "zlib", "min_k", "min_k_plus_plus", "reference", "neighbourhood", "ez", "lt_mia")

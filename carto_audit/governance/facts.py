@@ -8,6 +8,7 @@ import numpy as np
 
 from carto_audit import __version__
 from carto_audit.artifacts.redteam_record import measurements_of, redteam_estimates
+from carto_audit.cartography.intervals import Estimate
 from carto_audit.governance.arm_results import (
     ArmResult,
     Secrets,
@@ -18,7 +19,6 @@ from carto_audit.governance.arm_results import (
     strongest_attack,
 )
 from carto_audit.governance.canaries import DOSES, FORMS, LEAKING_DOSE
-from carto_audit.governance.intervals import Estimate
 from carto_audit.governance.knee import Choice, Point, find_knee, has_nothing_to_reduce, pick
 from carto_audit.governance.recommendation import recommended_block
 from carto_audit.governance.run import RedteamRun

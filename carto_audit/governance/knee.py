@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from carto_audit.governance.intervals import Estimate
+from carto_audit.cartography.intervals import Estimate
 
 LEAST_LEAKAGE = 0.05
 """A proxy that gives away less than this share of the planted secrets did not learn them: it cannot show a reduction."""

@@ -12,8 +12,8 @@ from carto_audit.cartography.detection_power import (
     detection_power,
     flag_level,
     measure_detection,
-    wilson,
 )
+from carto_audit.cartography.intervals import wilson
 from tests.support.tiny import make_controls
 
 few = st.lists(st.integers(0, 5), min_size=1, max_size=20)

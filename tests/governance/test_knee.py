@@ -5,7 +5,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from carto_audit.governance.intervals import Estimate
+from carto_audit.cartography.intervals import Estimate
 from carto_audit.governance.knee import Point, find_knee, has_nothing_to_reduce, pick
 
 BEATS = Estimate(0.5, 0.3, 0.7)

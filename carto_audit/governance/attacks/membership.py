@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize
 from scipy.special import expit
 
-from carto_audit.cartography.detection_power import beaten_share, wilson
+from carto_audit.cartography.detection_power import beaten_share
+from carto_audit.cartography.intervals import Estimate, percentile_estimate
 from carto_audit.traces.trace import TokenStatistics
 
 LOWEST_SHARE = 0.2
@@ -29,15 +30,6 @@ Ids = NDArray[np.int64]
 
 
 Readings = Sequence[TokenStatistics]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Estimate:
-    """A measured value and its 95 % interval."""
-
-    value: float
-    low: float
-    high: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -186,11 +178,13 @@ def measure_membership(scores: Floats, member: Bools, seed: int) -> Membership |
         return None
     auc, rates = _resampled(inside, outside, np.random.default_rng([seed, 0xAC]))
     tpr = [
-        _estimate(rate, drawn, len(inside)) if (rate := true_positive_rate(inside, outside, fpr)) is not None else None
+        percentile_estimate(rate, drawn, len(inside))
+        if (rate := true_positive_rate(inside, outside, fpr)) is not None
+        else None
         for fpr, drawn in zip(FPRS, rates, strict=True)
     ]
     return Membership(
-        auc=_estimate(float(beaten_share(outside, inside).mean()), auc, min(len(inside), len(outside))),
+        auc=percentile_estimate(float(beaten_share(outside, inside).mean()), auc, min(len(inside), len(outside))),
         tpr_at_1pct_fpr=tpr[0],
         tpr_at_01pct_fpr=tpr[1],
     )
@@ -205,13 +199,6 @@ def true_positive_rate(inside: Floats, outside: Floats, fpr: float) -> float | N
 def _allowed(others: int, fpr: float) -> int:
     """How many others may lie above the threshold."""
     return int(others * fpr + 1e-9)
-
-
-def _estimate(value: float, resampled: Floats, draws: int) -> Estimate:
-    low, high = np.percentile(resampled, [2.5, 97.5]).tolist()
-    if low == high:
-        low, high = wilson(value, draws)
-    return Estimate(value=value, low=min(low, value), high=max(high, value))
 
 
 def _resampled(inside: Floats, outside: Floats, rng: np.random.Generator) -> tuple[Floats, Floats]:

@@ -6,7 +6,7 @@ from typing import Any
 
 from carto_audit.text.numbers import number, percent, plural, signed_percent
 
-Estimate = Mapping[str, float | None] | None
+EstimateFacts = Mapping[str, float | None] | None
 """A measured value with its 95 % interval, or None where it cannot be measured."""
 
 MOST_COUNTED = 1_000_000
@@ -44,19 +44,19 @@ FAMILY_WORDS: Mapping[str, str] = {
 }
 
 
-def known(estimate: Estimate) -> float | None:
+def known(estimate: EstimateFacts) -> float | None:
     """The value of an estimate; None where nothing was measured."""
     return None if estimate is None else estimate.get("value")
 
 
-def bounds(estimate: Estimate) -> tuple[float, float] | None:
+def bounds(estimate: EstimateFacts) -> tuple[float, float] | None:
     """The interval of an estimate; None where there is none."""
     if estimate is None or estimate.get("low") is None or estimate.get("high") is None:
         return None
     return float(estimate["low"] or 0.0), float(estimate["high"] or 0.0)
 
 
-def interval_words(estimate: Estimate, show: Any = percent) -> str:
+def interval_words(estimate: EstimateFacts, show: Any = percent) -> str:
     """`1.2 % to 3.4 %`, or nothing where there is no interval."""
     ends = bounds(estimate)
     return "" if ends is None else f"{show(ends[0])} to {show(ends[1])}"
@@ -89,7 +89,7 @@ def treated(facts: Mapping[str, Any]) -> Mapping[str, Any] | None:
     return None if at is None else facts["arms"][at]
 
 
-def reduces(before: Estimate, after: Estimate) -> bool:
+def reduces(before: EstimateFacts, after: EstimateFacts) -> bool:
     """Whether leakage fell beyond doubt: the two intervals do not touch."""
     first, last = bounds(before), bounds(after)
     if first is None or last is None:
@@ -169,7 +169,7 @@ def price_sentence(arm: Mapping[str, Any]) -> str:
     return f"The cost: held-out perplexity changes by {signed_percent(change)}{ranged}."
 
 
-def _with_interval(estimate: Estimate) -> str:
+def _with_interval(estimate: EstimateFacts) -> str:
     """`95.3 % (92.3 % to 98.3 %)`."""
     ranged = interval_words(estimate)
     return percent(known(estimate)) + (f" ({ranged})" if ranged else "")

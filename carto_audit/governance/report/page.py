@@ -9,7 +9,7 @@ from typing import Any
 
 from carto_audit.governance.report import narrative as redteam_narrative
 from carto_audit.governance.report import tradeoff_chart as chart
-from carto_audit.governance.report.narrative import Estimate, interval_words, known
+from carto_audit.governance.report.narrative import EstimateFacts, interval_words, known
 from carto_audit.policy.metrics import METRICS
 from carto_audit.report import charts, narrative
 from carto_audit.report.glossary import REDTEAM_TERMS
@@ -43,11 +43,11 @@ class Row:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Pair:
-    """One measurement before and after the treatment; an Estimate each, and the cells that are shown."""
+    """One measurement before and after the treatment; an EstimateFacts each, and the cells that are shown."""
 
     title: str
-    before: Estimate
-    after: Estimate
+    before: EstimateFacts
+    after: EstimateFacts
     cells: tuple[Cell, ...]
 
 
@@ -146,7 +146,7 @@ def _rows(facts: Mapping[str, Any], cells: Callable[[Mapping[str, Any]], Iterato
     return rows
 
 
-def _cell(label: str, estimate: Estimate, show: Callable[[float | None], str] = percent) -> Cell:
+def _cell(label: str, estimate: EstimateFacts, show: Callable[[float | None], str] = percent) -> Cell:
     return Cell(label=label, text=show(known(estimate)), interval=interval_words(estimate, show))
 
 

@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from carto_audit.governance.report.narrative import (
-    Estimate,
+    EstimateFacts,
     advice,
     bounds,
     chosen,
@@ -93,7 +93,7 @@ def _arms_table(facts: Mapping[str, Any], show: _Lines) -> Table:
     return table
 
 
-def _ends(estimate: Estimate) -> str:
+def _ends(estimate: EstimateFacts) -> str:
     """An interval as short as a terminal needs: `92.3–98.3 %`."""
     ends = bounds(estimate)
     return "" if ends is None else f"{100 * ends[0]:.1f}–{100 * ends[1]:.1f} %"

@@ -1,24 +1,25 @@
-"""Estimates: a value and its 95 % interval, from planted secrets or from seeds. What cannot be bounded has no interval."""
+"""Intervals: a value and the ends of its 95 % interval, over what was drawn independently. What cannot be bounded has none."""
 
 import math
-from typing import Any, NamedTuple
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import stdtrit
 
-from carto_audit.cartography.detection_power import wilson
-
 RESAMPLES = 2000
 """Draws of a bootstrap; the ends of a 95 % interval then move by about 0.02 standard errors of a draw."""
 
+_GROUP_RESAMPLES, _SHARE_RESAMPLES = 200, 1000
 _Z = 1.959964
 _NOTHING = 1e-9  # a sum of leaked shares below which nothing leaked, and nothing can be divided by it
 
 Floats = NDArray[np.float64]
 
 
-class Estimate(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Estimate:
     """A value with the ends of its 95 % interval, None where one observation gives no interval."""
 
     value: float
@@ -27,7 +28,63 @@ class Estimate(NamedTuple):
 
     def facts(self) -> dict[str, Any]:
         """Plain JSON."""
-        return self._asdict()
+        return asdict(self)
+
+
+def wilson(share: float, draws: float) -> tuple[float, float]:
+    """Wilson's 95 % interval of a share that was seen in a number of independent draws."""
+    z = _Z
+    centre = (share + z**2 / (2 * draws)) / (1 + z**2 / draws)
+    half = z / (1 + z**2 / draws) * math.sqrt(share * (1 - share) / draws + z**2 / (4 * draws**2))
+    return max(0.0, centre - half), min(1.0, centre + half)
+
+
+def percentile_estimate(value: float, resampled: Floats, draws: int) -> Estimate:
+    """A value with the ends of its bootstrap, (resamples,); Wilson's for so many draws where every resample says the same."""
+    low, high = np.percentile(resampled, [2.5, 97.5]).tolist()
+    if low == high:
+        low, high = wilson(value, draws)
+    return Estimate(value, min(low, value), max(high, value))
+
+
+def mean_over_groups(values: Floats, member: NDArray[np.int64], groups: int) -> tuple[float, float]:
+    """95 % interval of the mean of values (n,), of which `member` (n,) says to which of the groups each belongs: a bootstrap over
+    whole groups, but never narrower than Wilson's for so many of them."""
+    size, sums = np.bincount(member), np.bincount(member, values)
+    drawn = np.random.default_rng(0).integers(0, groups, (_GROUP_RESAMPLES, groups))
+    low, high = np.percentile(sums[drawn].sum(1) / size[drawn].sum(1), [2.5, 97.5])
+    wide = wilson(float(values.mean()), groups)
+    return min(float(low), wide[0]), max(float(high), wide[1])
+
+
+def sampled_share(
+    share: float,
+    inside: NDArray[np.bool_],
+    weight: NDArray[np.int64],
+    group: NDArray[np.int64],
+    unseen: float,
+    seed: int,
+) -> tuple[float, float]:
+    """95 % interval of a weighted share, of which a part `unseen`, 0..1, of the whole was not looked at.
+
+    Whole groups resampled (Poisson bootstrap), but never narrower than Wilson's for as many independent draws as the
+    groups are worth, so that nothing seen is not nothing there; both ends drawn towards the share by the root of `unseen`
+    (finite population correction), and never beyond what would hold if none or all of the unseen part were inside.
+    """
+    if not unseen:
+        return share, share
+    hit, total = np.bincount(group, weight * inside), np.bincount(group, weight)
+    if not total.sum():
+        return 0.0, 1.0
+    rng = np.random.default_rng([seed, 0xB0])
+    times = (rng.poisson(1.0, len(total)) for _ in range(_SHARE_RESAMPLES))
+    shares = [float(t @ hit) / max(1.0, float(t @ total)) for t in times]
+    low, high = np.percentile(shares, [2.5, 97.5])
+    draws = float(total.sum()) ** 2 / float((total.astype(np.float64) ** 2).sum())
+    wide = wilson(share, draws)
+    low, high = min(float(low), wide[0]), max(float(high), wide[1])
+    width, least = math.sqrt(unseen), share * (1 - unseen)
+    return max(least, share - width * (share - low)), min(least + unseen, share + width * (high - share))
 
 
 def rate(values: ArrayLike, unit: ArrayLike, seed: int) -> Estimate | None:
