@@ -60,7 +60,7 @@ PLACES = {
     "a metric that a policy may limit": "declared in `policy/metrics.py`, measured in `pipeline/measurements.py`",
     "a kind of personal data": "found in `text/identifiers.py`, masked in `text/redaction.py`",
     "a score of a loss trace": "`cartography/scores.py`, or `cartography/baselines.py` if it is only compared with",
-    "a key of `report.json`": "declared in `artifacts/report_facts.py` or `artifacts/evidence_facts.py`, NotRequired, made in `pipeline/facts.py`",
+    "a key of `report.json`": "typed in `artifacts/report_facts.py`, as NotRequired; made in `pipeline/facts.py`",
     "a word that a page must explain": "`report/glossary.py`",
     "a command": "a module in `cli/`, and a row of the table in `cli/main.py`",
     "a column mapping of a benchmark": "`benchmarks/column_mappings.py`",

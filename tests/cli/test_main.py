@@ -24,7 +24,7 @@ FLAGS = {
     "demo": "--out --seed",
     "redteam": "--policy --quick --seeds --level --score --max-perplexity-increase --out --text-column --id-column --proxy "
     "--device --epochs --max-tokens --seed --quiet",
-    "report": "--format --excerpts --open",
+    "report": "--format --excerpts --open --schema",
     "completion": "",
     "apply": "--remove --out",
     "card": "--readme --croissant --push-to",
