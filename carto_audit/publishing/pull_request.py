@@ -12,7 +12,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from carto_audit.runtime.errors import AuditError, CartoError, UsageError
+from carto_audit.runtime.errors import AuditError, CartoError, UsageError, option
 from carto_audit.runtime.hub import BROKEN_OFF, COMMIT, TIMEOUT, diagnose, parse_hub_name
 from carto_audit.text.untrusted import safe_inline
 
@@ -31,9 +31,11 @@ def data_set_name(text: str) -> str:
     try:
         wanted = parse_hub_name(f"hf:{text.removeprefix('hf:')}")
     except UsageError as error:
-        raise UsageError(f'--push-to "{safe_inline(text, 120)}": no data set on the hub; write ORG/NAME') from error
+        raise UsageError(
+            f'{option("push_to")} "{safe_inline(text, 120)}": no data set on the hub; write ORG/NAME'
+        ) from error
     if "/" not in wanted.dataset or wanted.revision is not None:
-        raise UsageError(f'--push-to "{safe_inline(text, 120)}": write ORG/NAME, without a revision')
+        raise UsageError(f'{option("push_to")} "{safe_inline(text, 120)}": write ORG/NAME, without a revision')
     return wanted.dataset
 
 
@@ -77,8 +79,10 @@ def _library(dataset: str) -> Any:
     try:
         return import_module("huggingface_hub")
     except ImportError as error:
-        way_out = "pip install 'carto-audit[hub]', or use --readme and push by hand"
-        raise AuditError(f"{safe_inline(dataset, 120)}: --push-to needs huggingface_hub; {way_out}") from error
+        way_out = f"pip install 'carto-audit[hub]', or use {option('readme')} and push by hand"
+        raise AuditError(
+            f"{safe_inline(dataset, 120)}: {option('push_to')} needs huggingface_hub; {way_out}"
+        ) from error
 
 
 @contextmanager

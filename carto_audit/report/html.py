@@ -29,7 +29,7 @@ from carto_audit.report.narrative import FORM_WORDS, KIND_WORDS, RECALL_WORDS, b
 from carto_audit.report.page import asset, csp_hash, page_environment, printable
 from carto_audit.report.sample_details import match_pairs, point_labels, sample_details
 from carto_audit.runtime import files
-from carto_audit.runtime.errors import UsageError
+from carto_audit.runtime.errors import UsageError, option
 from carto_audit.text.numbers import plural, times
 from carto_audit.text.untrusted import encodable, safe_inline
 
@@ -109,8 +109,8 @@ def render_again(folder: Path, excerpts: str | None = None) -> None:
     facts = audit.report
     if excerpts not in (None, "none", facts["excerpts"]):
         raise UsageError(
-            f"--excerpts {excerpts}: the audit was made with {facts['excerpts']} excerpts; "
-            f"only `none` can be made of it, or run `carto-audit ingest` with --excerpts {excerpts}"
+            f"{option('excerpts', excerpts)}: the audit was made with {facts['excerpts']} excerpts; "
+            f"only `none` can be made of it, or run `carto-audit ingest` with {option('excerpts', excerpts)}"
         )
     try:
         picture = audit.data("map.svg").decode("utf-8")

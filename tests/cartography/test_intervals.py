@@ -110,7 +110,7 @@ def test_the_mean_of_seeds_has_student_s_interval():
     seen = [0.012, 0.004, 0.007]
     found = mean_interval(seen)
     low, high = stats.t.interval(0.95, 2, np.mean(seen), stats.sem(seen))
-    assert found == pytest.approx((np.mean(seen), low, high))
+    assert astuple(found) == pytest.approx((np.mean(seen), low, high))
 
 
 def test_one_seed_has_a_value_and_no_interval():

@@ -139,7 +139,7 @@ def test_without_the_library_the_way_out_is_named(monkeypatch):
         raise ImportError(name)
 
     monkeypatch.setattr(push, "import_module", missing)
-    with pytest.raises(AuditError, match=r"--push-to needs huggingface_hub; pip install 'carto-audit\[hub\]'"):
+    with pytest.raises(AuditError, match=r"push_to needs huggingface_hub; pip install 'carto-audit\[hub\]'"):
         open_pull_request("org/set", str, {}, "title")
 
 
@@ -147,7 +147,7 @@ def test_without_the_library_the_way_out_is_named(monkeypatch):
     "text", ["set", "", "org/set@main", "org/../x", "a/b/c", "org/s\x1b[31m", "https://hub/org/set"]
 )
 def test_what_names_no_data_set_is_refused(text):
-    with pytest.raises(UsageError, match="--push-to") as caught:
+    with pytest.raises(UsageError, match="push_to") as caught:
         data_set_name(text)
     assert str(caught.value).isprintable()
 

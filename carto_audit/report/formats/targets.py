@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
 
-from carto_audit.runtime.errors import AuditError, UsageError
+from carto_audit.runtime.errors import AuditError, UsageError, option
 from carto_audit.text.untrusted import safe_inline
 
 Format = Literal["text", "json", "sarif", "junit", "github", "gitlab", "markdown"]
@@ -48,8 +48,8 @@ def parse_targets(values: Iterable[str]) -> tuple[Target, ...]:
     spoken = [target.format for target in targets if target.file(Path()) is None]
     if documents and len(spoken) > 1:
         raise UsageError(
-            f"--format: {' and '.join(spoken)} would share the standard output; "
-            f"give {documents[0]} a file: --format {documents[0]}=PATH"
+            f"{option('format')}: {' and '.join(spoken)} would share the standard output; "
+            f"give {documents[0]} a file: {option('format', f'{documents[0]}=PATH')}"
         )
     return targets
 
@@ -63,12 +63,12 @@ def _parse(value: str) -> Target:
 
         known = ", ".join(formats)
         raise UsageError(
-            f'--format: no format is called "{safe_inline(name, 40)}"{nearest(name, formats)}; known: {known}'
+            f'{option("format")}: no format is called "{safe_inline(name, 40)}"{nearest(name, formats)}; known: {known}'
         )
     if given and not path:
-        raise UsageError(f"--format {value}: a file's name is missing after the equals sign")
+        raise UsageError(f"{option('format', value)}: a file's name is missing after the equals sign")
     if given and found == "github":
-        raise UsageError("--format github: takes no file: its annotations are lines of the log")
+        raise UsageError(f"{option('format', 'github')}: takes no file: its annotations are lines of the log")
     to_stdout = path == str(STDOUT) and found not in FILES
     return Target(format=found, path=Path(path) if given and not to_stdout else None)
 
@@ -81,7 +81,7 @@ def check_targets(targets: Sequence[Target], folder: Path, inputs: Iterable[Path
         file = target.file(folder)
         if file is None:
             continue
-        where = f"--format {target.format}: {safe_inline(str(file), 160)}"
+        where = f"{option('format', target.format)}: {safe_inline(str(file), 160)}"
         if file.is_dir():
             raise UsageError(f"{where}: is a folder; name a file")
         if file.is_symlink() or (file.exists() and not file.is_file()):
