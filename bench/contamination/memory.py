@@ -1,6 +1,6 @@
 """Memory of a streamed batch: 20,000 items, and text made as it is read. Peak memory must not grow with the text.
 
-    python -m bench.contamination.memory --data DATA --gigabytes 10
+python -m bench.contamination.memory --data DATA --gigabytes 10
 """
 
 import random
@@ -24,8 +24,9 @@ def make_items(corpora: Corpora, vocabulary: list[str], count: int, rng: random.
     items = [row for name in ("gsm8k", "mmlu") for row in corpora.items(name)]
     while len(items) < count:
         question = " ".join(rng.choices(vocabulary, k=rng.randrange(8, 60)))
-        made = {"item_id": f"made/{len(items)}", "passage": None, "question": question, "choices": [], "answer": "1"}
-        items.append(made)
+        items.append(
+            {"item_id": f"made/{len(items)}", "passage": None, "question": question, "choices": [], "answer": "1"}
+        )
     return items
 
 

@@ -56,12 +56,12 @@ def corpus_assay(
         config.write_text(json.dumps({"benchmarks": benchmarks, "ngram": 13, "min_hits": 3, "min_coverage": 0.001}))
         _run(command, "build-index", "--config", config, "--out-index", folder / "index.native", "--allow-unpinned")
         flags = {}
-        for name, own in documents.items():
-            flags[name], _ = _assay(command, folder, config, own, name)
+        for name, texts in documents.items():
+            flags[name], _ = _assay(command, folder, config, texts, name)
         rate = []
         for name in SPEEDS:
             many = documents[name] * 10
-            (_, started), (_, took) = (_assay(command, folder, config, own, "speed") for own in (many[:1], many))
+            (_, started), (_, took) = (_assay(command, folder, config, some, "speed") for some in (many[:1], many))
             rate.append(sum(len(text.encode()) for text in many) / 1e6 / max(1e-3, took - started))
         return flags, rate
 

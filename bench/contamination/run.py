@@ -1,6 +1,6 @@
 """Recall per plant form, false positives, speed and memory, beside peers. README.md holds the last result.
 
-    python -m bench.contamination.run --data DATA    # ours, and the peers that need no installation
+python -m bench.contamination.run --data DATA    # ours, and the peers that need no installation
 """
 
 import argparse
@@ -65,14 +65,14 @@ def read_items(corpora: Corpora) -> dict[str, list[Item]]:
     return {**items, "passages": passages}
 
 
-def matches_of(documents: Sequence[str], index: Index) -> Iterable[Match]:
+def matches_of(documents: list[str], index: Index) -> Iterable[Match]:
     """Every match, `row` counted over all documents."""
     for start in range(0, len(documents), CHUNK):
         for match in find_matches(documents[start : start + CHUNK], index):
             yield Match(**{**{f: getattr(match, f) for f in Match.__slots__}, "row": match.row + start})
 
 
-def recall(name: str, documents: Sequence[str], gold: Sequence[int], index: Index) -> str:
+def recall(name: str, documents: list[str], gold: Sequence[int], index: Index) -> str:
     """A table row: documents, share confirmed, share confirmed or suspected, share of the confirmed named rightly."""
     tier = dict.fromkeys(range(len(documents)), 0)
     best: dict[int, Match] = {}
