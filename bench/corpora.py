@@ -1,4 +1,4 @@
-"""Corpora: public texts and evaluation sets, as parquet files in one folder. Nothing is downloaded; a smoke run writes its own."""
+"""Corpora: public texts and evaluation sets, parquet files in one folder. Nothing is downloaded; a smoke run writes its own."""
 
 import argparse
 import ast

@@ -34,7 +34,7 @@ def in_benchmark(name: str) -> bool:
 
 def items(found: list[tuple[str, ast.FunctionDef]]) -> list[Item]:
     """As HumanEval has them: the prompt is signature and docstring, the answer is the rest."""
-    made = []
+    made: list[Item] = []
     for name, node in found:
         source = ast.unparse(node)
         body = "".join(f"    {line}\n" for line in ast.unparse(ast.Module(node.body[1:], [])).splitlines())
