@@ -2,6 +2,7 @@
 
     python -m bench.presets.run --data DATA               # every variant on the two tuning corpora: about an hour
     python -m bench.presets.run --data DATA --held-out    # the finalists on the two corpora held out
+    python -m bench.presets.run --only table              # the table of the results at hand
 
 Power is measured where it is scarce: AUC of canaries that occur 4 times (mean and lowest over kinds, forms and edited
 copies), their recall within 1 % of the tokens, and the AUC of those that occur once. CPU seconds are those of all processes
@@ -106,7 +107,7 @@ def wanted(given: argparse.Namespace) -> Iterator[tuple[str, str]]:
     """Variants and corpora that the command line asks for."""
     names = [name for name in NAMES if (name in TUNED_ON) != given.held_out]
     for variant in given.only or (FINALISTS if given.held_out else VARIANTS):
-        for name in names:
+        for name in names if variant != "table" else ():
             yield variant, name
 
 
@@ -114,7 +115,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Measures what is missing, and prints the table."""
     parser = parser_of(__doc__)
     parser.add_argument("--held-out", action="store_true")
-    parser.add_argument("--only", choices=VARIANTS, action="append", help="these variants")
+    parser.add_argument("--only", choices=[*VARIANTS, "table"], action="append", help="these variants")
     parser.add_argument(
         "--results", type=Path, help="default: results.jsonl beside this script; with --smoke none is kept"
     )

@@ -91,19 +91,29 @@ def _steps(store: TokenStore, fold: Folds, index: int) -> int:
 
 def trainer(store: TokenStore, fold: Folds, epochs: int, folder: Path, *, grouped: bool) -> Pace:
     """Both proxies one after the other, with all threads."""
-    from transformers import Trainer
-
-    torch.set_num_threads(os.cpu_count() or 2)
     seconds, tokens, steps = 0.0, 0, 0
     for index in range(2):
         data = _samples(store, fold, index)
-        arguments = _trainer_arguments(data, epochs, folder, grouped=grouped)
-        run = Trainer(model=build_proxy(SPEC, index), args=arguments, train_dataset=data, data_collator=collate)
-        done = run.train()
+        done = _train(data, epochs, folder, index, grouped=grouped)
         seconds += done.metrics["train_runtime"]
         steps += done.global_step
         tokens += epochs * sum(sample["length"] for sample in data)
     return Pace(tokens_per_second=tokens / seconds, steps=steps)
+
+
+def warm_up(store: TokenStore, fold: Folds, folder: Path) -> None:
+    """A few steps of Trainer that are not measured: its first ones load what it needs."""
+    _train(_samples(store, fold, 0)[:8], 1, folder, 0, grouped=True)
+
+
+def _train(data: list[dict[str, Any]], epochs: int, folder: Path, index: int, *, grouped: bool) -> Any:
+    from transformers import PrinterCallback, Trainer
+
+    torch.set_num_threads(os.cpu_count() or 2)
+    arguments = _trainer_arguments(data, epochs, folder, grouped=grouped)
+    run = Trainer(model=build_proxy(SPEC, index), args=arguments, train_dataset=data, data_collator=collate)
+    run.remove_callback(PrinterCallback)
+    return run.train()
 
 
 def _samples(store: TokenStore, fold: Folds, index: int) -> list[dict[str, Any]]:
@@ -129,7 +139,7 @@ def _trainer_arguments(data: Sequence[dict[str, Any]], epochs: int, folder: Path
         train_sampling_strategy="group_by_length" if grouped else "random",
         use_cpu=True,
         save_strategy="no",
-        logging_strategy="epoch",
+        logging_strategy="no",
         report_to=[],
         disable_tqdm=True,
     )
@@ -152,13 +162,11 @@ def measure(texts: Sequence[str], epochs: int, folder: Path) -> dict[str, Pace]:
     )
     threads = torch.get_num_threads()
     try:
-        return {
-            OURS: ours(store, fold, epochs, folder),
-            "HF Trainer, its default random order": trainer(store, fold, epochs, folder, grouped=False),
-            'HF Trainer, `train_sampling_strategy="group_by_length"`': trainer(
-                store, fold, epochs, folder, grouped=True
-            ),
-        }
+        paces = {OURS: ours(store, fold, epochs, folder)}
+        warm_up(store, fold, folder)
+        for label, grouped in (("its default random order", False), ("grouped by length", True)):
+            paces[f"HF Trainer, {label}"] = trainer(store, fold, epochs, folder, grouped=grouped)
+        return paces
     finally:
         torch.set_num_threads(threads)
 
