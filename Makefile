@@ -2,7 +2,9 @@
 PYTHON ?= python3
 VENV ?= .venv
 WORKERS ?= auto
+DATA ?= $(CARTO_AUDIT_DATA)
 BIN := $(VENV)/bin
+BENCHES := $(patsubst bench/%/run.py,bench.%.run,$(sort $(wildcard bench/*/run.py)))
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
 .PHONY: demo test lint format bench bench-detection wheel clean
@@ -22,11 +24,11 @@ format: $(VENV)/.dev
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: $(VENV)/.bench  ## every benchmark; each prints its figures and the command that repeats them
-	for script in bench/*/run.py; do $(BIN)/python $$script || exit 1; done
+bench: $(VENV)/.dev  ## every benchmark prints its figures; DATA is the folder that bench/README.md describes
+	for script in $(BENCHES); do $(BIN)/python -m $$script $(if $(DATA),--data "$(DATA)") || exit 1; done
 
 bench-detection: $(VENV)/.dev  ## does the audit see what leaks? A reduced table in under 20 minutes on 2 cores
-	$(BIN)/python bench/detection/run.py --quick
+	$(BIN)/python -m bench.detection.run --quick $(if $(DATA),--data "$(DATA)")
 
 docs/commands.md: $(VENV)/.installed carto_audit/cli/*.py  ## the reference of commands, made of their own help
 	$(BIN)/python -m carto_audit.cli.reference $@
@@ -47,8 +49,4 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 
 $(VENV)/.dev: $(VENV)/.installed
 	$(INSTALL) --editable '.[dev]'
-	touch $@
-
-$(VENV)/.bench: $(VENV)/.dev
-	$(INSTALL) --editable '.[dev,bench]'
 	touch $@

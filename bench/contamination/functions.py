@@ -6,7 +6,7 @@ import keyword
 import random
 from collections.abc import Iterator
 
-from texts import Item, sources
+from bench.corpora import Item, library_sources
 
 LEAST_GRAMS = 16
 """Grams below which a program has no code view (`programs.LEAST_GRAMS`)."""
@@ -18,7 +18,7 @@ LEAST_BODY = 60
 def functions() -> Iterator[tuple[str, ast.FunctionDef]]:
     """Documented functions of some substance, each distinct body once."""
     seen: set[str] = set()
-    for path, tree in sources():
+    for path, tree in library_sources():
         for node in ast.walk(tree):
             if isinstance(node, ast.FunctionDef) and ast.get_docstring(node) and len(node.body) > 1:
                 body = ast.unparse(ast.Module(node.body[1:], []))
@@ -34,7 +34,7 @@ def in_benchmark(name: str) -> bool:
 
 def items(found: list[tuple[str, ast.FunctionDef]]) -> list[Item]:
     """As HumanEval has them: the prompt is signature and docstring, the answer is the rest."""
-    made = []
+    made: list[Item] = []
     for name, node in found:
         source = ast.unparse(node)
         body = "".join(f"    {line}\n" for line in ast.unparse(ast.Module(node.body[1:], [])).splitlines())

@@ -13,7 +13,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from datasketch import MinHash, MinHashLSH
-from texts import Item, question_of, with_answer, words
+
+from bench.contamination.plants import question_of, with_answer, words
+from bench.corpora import Item
 
 Flags = dict[str, list[bool]]
 """For each named set of documents, which of them the peer flags."""
@@ -28,9 +30,11 @@ class SkippedError(Exception):
 
 
 def corpus_assay(
-    command: str, items: dict[str, list[Item]], documents: dict[str, list[str]]
+    command: str | None, items: dict[str, list[Item]], documents: dict[str, list[str]]
 ) -> tuple[Flags, list[float]]:
     """The real program, defaults, one worker, on parquet. Gives the flags and its speed in MB/s of text, start-up taken off."""
+    if not command:
+        raise SkippedError("no --corpus-assay given")
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         benchmarks = []
@@ -52,12 +56,12 @@ def corpus_assay(
         config.write_text(json.dumps({"benchmarks": benchmarks, "ngram": 13, "min_hits": 3, "min_coverage": 0.001}))
         _run(command, "build-index", "--config", config, "--out-index", folder / "index.native", "--allow-unpinned")
         flags = {}
-        for name, own in documents.items():
-            flags[name], _ = _assay(command, folder, config, own, name)
+        for name, texts in documents.items():
+            flags[name], _ = _assay(command, folder, config, texts, name)
         rate = []
         for name in SPEEDS:
             many = documents[name] * 10
-            (_, started), (_, took) = (_assay(command, folder, config, own, "speed") for own in (many[:1], many))
+            (_, started), (_, took) = (_assay(command, folder, config, some, "speed") for some in (many[:1], many))
             rate.append(sum(len(text.encode()) for text in many) / 1e6 / max(1e-3, took - started))
         return flags, rate
 
@@ -131,9 +135,11 @@ print(json.dumps({"flags": flags, "speed": [speed[name] for name in asked["speed
 
 
 def datatrove(
-    python: str, items: dict[str, list[Item]], documents: dict[str, list[str]], *, queries: bool
+    python: str | None, items: dict[str, list[Item]], documents: dict[str, list[str]], *, queries: bool
 ) -> tuple[Flags, list[float]]:
     """The real filter, and the hashes of the real indexer, in an interpreter that has datatrove."""
+    if not python:
+        raise SkippedError("no --datatrove given")
     asked = {
         "queries": queries,
         "items": [(question_of(item), item["answer"]) for own in items.values() for item in own],
@@ -182,4 +188,5 @@ def _ngrams(text: str, n: int) -> Iterator[str]:
 
 
 def share(flags: list[bool]) -> float:
+    """Of some documents the share that is flagged."""
     return float(np.mean(flags)) if flags else 0.0

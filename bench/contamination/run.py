@@ -1,20 +1,20 @@
-"""Recall per plant form, false positives, speed and memory, beside peers. README.md holds the last result."""
+"""Recall per plant form, false positives, speed and memory, beside peers. README.md holds the last result.
+
+python -m bench.contamination.run --data DATA    # ours, and the peers that need no installation
+"""
 
 import argparse
 import random
 import resource
 import tempfile
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
-import functions
-import peers
-import pyarrow as pa
-import pyarrow.parquet as pq
-import texts
-from texts import Item
-
+from bench.contamination import functions, peers, plants
+from bench.corpora import Corpora, Item, open_corpora, parser_of, write_items
 from carto_audit.benchmarks.index import Index, build_index
 from carto_audit.benchmarks.items import Benchmark, read_benchmark
 from carto_audit.contamination.check import find_matches
@@ -22,12 +22,28 @@ from carto_audit.contamination.exact_match import Match
 from carto_audit.contamination.tiers import CONFIRMED, SUSPECTED
 
 CHUNK = 2000
+HEAD = "| form | documents | confirmed | + suspected | named rightly |\n|---|---|---|---|---|"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scale:
+    """How much is measured: texts of each kind of negatives, functions read and functions planted, and how often documents
+    are repeated to time them."""
+
+    negatives: int | None
+    functions_read: int | None
+    functions: int
+    repeats: int
+
+
+FULL = Scale(negatives=None, functions_read=None, functions=400, repeats=8)
+SMOKE = Scale(negatives=60, functions_read=120, functions=12, repeats=1)
+SMOKE_ITEMS = 8
 
 
 def read(path: Path, name: str, items: list[Item]) -> Benchmark:
     """A benchmark of these items, through a file as a user has it."""
-    pq.write_table(pa.Table.from_pylist(items), path / f"{name}.parquet")
-    return read_benchmark(path / f"{name}.parquet")
+    return read_benchmark(write_items(path / f"{name}.parquet", items))
 
 
 def passage_items(items: list[Item]) -> list[Item]:
@@ -40,13 +56,23 @@ def passage_items(items: list[Item]) -> list[Item]:
     return taken
 
 
+def read_items(corpora: Corpora) -> dict[str, list[Item]]:
+    """The items of both evaluation sets; those of MMLU that have a passage are a set of their own."""
+    items = {name: corpora.items(name) for name in ("gsm8k", "mmlu")}
+    passages = passage_items(items["mmlu"])
+    taken = {item["item_id"].removeprefix("passage/") for item in passages}
+    items["mmlu"] = [item for item in items["mmlu"] if item["item_id"] not in taken]
+    return {**items, "passages": passages}
+
+
 def matches_of(documents: list[str], index: Index) -> Iterable[Match]:
+    """Every match, `row` counted over all documents."""
     for start in range(0, len(documents), CHUNK):
         for match in find_matches(documents[start : start + CHUNK], index):
             yield Match(**{**{f: getattr(match, f) for f in Match.__slots__}, "row": match.row + start})
 
 
-def recall(name: str, documents: list[str], gold: list[int], index: Index) -> str:
+def recall(name: str, documents: list[str], gold: Sequence[int], index: Index) -> str:
     """A table row: documents, share confirmed, share confirmed or suspected, share of the confirmed named rightly."""
     tier = dict.fromkeys(range(len(documents)), 0)
     best: dict[int, Match] = {}
@@ -61,7 +87,11 @@ def recall(name: str, documents: list[str], gold: list[int], index: Index) -> st
     flagged = sum(found >= SUSPECTED for found in tier.values())
     n = len(documents)
     named = f"{right / len(confirmed):.1%}" if confirmed else "–"
-    return f"| {name} | {n} | {len(confirmed) / n:.1%} | {flagged / n:.1%} | {named} |"
+    return f"| {name} | {n} | {_share(len(confirmed), n)} | {_share(flagged, n)} | {named} |"
+
+
+def _share(count: int, n: int) -> str:
+    return f"{count / n:.1%}" if n else "–"
 
 
 def sample(items: list[Item], start: int, count: int, rng: random.Random, tuning: bool) -> list[tuple[int, Item]]:
@@ -69,54 +99,50 @@ def sample(items: list[Item], start: int, count: int, rng: random.Random, tuning
     own = [
         (start + k, item)
         for k, item in enumerate(items)
-        if texts.in_tuning_half(item["item_id"]) == tuning and len(texts.words(item["question"])) >= texts.LEAST_TOKENS
+        if plants.in_tuning_half(item["item_id"]) == tuning
+        and len(plants.words(item["question"])) >= plants.LEAST_TOKENS
     ]
     return rng.sample(own, min(count, len(own)))
 
 
-def speed(documents: list[str], index: Index) -> float:
-    size = sum(len(text.encode()) for text in documents) / 1e6
-    begin = time.process_time()
-    for _ in matches_of(documents, index):
-        pass
-    return size / (time.process_time() - begin)
+def show_recall(
+    items: dict[str, list[Item]], prose: list[str], index: Index, given: argparse.Namespace, rng: random.Random
+) -> dict[str, list[str]]:
+    """Prints how many planted items are found, form by form, and returns what was planted."""
+    planted: dict[str, list[str]] = {}
+    start = 0
+    for name, own in items.items():
+        chosen = sample(own, start, given.items, rng, given.tuning_half)
+        gold = [number for number, _ in chosen]
+        start += len(own)
+        print(f"{name}, {len(chosen)} items of {plants.LEAST_TOKENS} words or more\n\n{HEAD}")
+        for form, documents in plants.plants([item for _, item in chosen], prose, given.seed).items():
+            print(recall(form, documents, gold, index))
+            planted[f"{name} {form}"] = documents
+        translated = [plants.translate(plants.with_answer(item), rng) for _, item in chosen]
+        print(recall("simulated translation of question+answer", translated, gold, index), "\n")
+    return planted
 
 
-def run_peers(options: argparse.Namespace, items: dict[str, list[Item]], documents: dict[str, list[str]]) -> None:
-    runs = {
-        "corpus-assay 0.1.0, run": lambda: peers.corpus_assay(options.corpus_assay, items, documents),
-        "datatrove, defaults, run": lambda: peers.datatrove(options.datatrove, items, documents, queries=False),
-        "datatrove, find_query_ngrams, run": lambda: peers.datatrove(options.datatrove, items, documents, queries=True),
-        "datasketch, whole documents, run": lambda: peers.whole_documents(items, documents),
-        "any 13-gram, re-implemented": lambda: peers.any_ngram(13, items, documents),
-        "any 8-gram, re-implemented": lambda: peers.any_ngram(8, items, documents),
-    }
-    named = [name for name in documents if name not in peers.SPEEDS]
-    print("\n| flagged, % | " + " | ".join(named) + " | MB/s clean | MB/s third |\n|---|" + "---|" * (len(named) + 2))
-    for name, go in runs.items():
-        try:
-            if "corpus-assay" in name and not options.corpus_assay:
-                raise peers.SkippedError("no --corpus-assay given")
-            if "datatrove" in name and not options.datatrove:
-                raise peers.SkippedError("no --datatrove given")
-            flags, rate = go()
-        except peers.SkippedError as reason:
-            print(f"| {name} | skipped: {reason} |")
-            continue
-        print(
-            f"| {name} | "
-            + " | ".join(f"{peers.share(flags[k]):.1%}" for k in named)
-            + " | "
-            + " | ".join(f"{r:.1f}" for r in rate)
-            + " |",
-            flush=True,
-        )
+def show_false_positives(negatives: dict[str, list[str]], index: Index) -> None:
+    """Prints what is found where nothing is."""
+    print("| negatives | rows | confirmed | suspected | source_overlap | of them near variants |")
+    print("|---|---|---|---|---|---|")
+    confirmed = 0
+    for name, documents in negatives.items():
+        found = list(matches_of(documents, index))
+        rows = [len({m.row for m in found if m.tier == tier}) for tier in (CONFIRMED, SUSPECTED, SUSPECTED - 1)]
+        confirmed += rows[0]
+        print(f"| {name} | {len(documents)} | {' | '.join(map(str, rows))} | {sum(m.near_variant for m in found)} |")
+    n = sum(map(len, negatives.values()))
+    print(f"\nfalse confirmed per 10,000 negatives: {1e4 * confirmed / n:.1f} (of {n})")
 
 
-def code(rng: random.Random, folder: Path) -> None:
-    found = list(functions.functions())
+def show_programs(rng: random.Random, folder: Path, scale: Scale) -> None:
+    """Prints how many functions are found, as they are and with their variables renamed."""
+    found = list(islice(functions.functions(), scale.functions_read))
     held = [f for f in found if functions.in_benchmark(f[0])]
-    own = rng.sample(held, min(400, len(held)))
+    own = rng.sample(held, min(scale.functions, len(held)))
     others = [node for name, node in found if not functions.in_benchmark(name)]
     made = functions.items(own)
     index = build_index([read(folder, "functions", made)])
@@ -129,10 +155,9 @@ def code(rng: random.Random, folder: Path) -> None:
         "\n\n".join([functions.bare(rng.choice(others)), text, functions.renamed(rng.choice(others), rng)])
         for text in shapes["body, variables renamed"]
     ]
-    print(f"\n{len(own)} functions of the standard library as a code benchmark\n")
-    print("| form | documents | confirmed | + suspected | named rightly |\n|---|---|---|---|---|")
+    print(f"\n{len(own)} functions of the standard library as a code benchmark\n\n{HEAD}")
     for name, documents in shapes.items():
-        print(recall(name, documents, list(range(len(own))), index))
+        print(recall(name, documents, range(len(own)), index))
         if name.startswith("body"):
             able = [k for k in range(len(own)) if index.programs.renamed.count[k] >= functions.LEAST_GRAMS]
             print(recall(f"{name}, 16 grams or more", [documents[k] for k in able], able, index))
@@ -143,77 +168,82 @@ def code(rng: random.Random, folder: Path) -> None:
         print(recall(f"negatives: {name}", documents, [0] * len(documents), index))
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data", type=Path, default=Path("../shared/data"))
+def show_speed(documents: dict[str, list[str]], index: Index) -> None:
+    """Prints MB of text per CPU second on one core."""
+    print("\n| speed, one core | MB/s |\n|---|---|")
+    for name, own in documents.items():
+        size = sum(len(text.encode()) for text in own) / 1e6
+        begin = time.process_time()
+        for _ in matches_of(own, index):
+            pass
+        print(f"| {name} | {size / (time.process_time() - begin):.1f} |", flush=True)
+    print(f"\npeak memory {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6:.2f} GB")
+
+
+def show_peers(given: argparse.Namespace, items: dict[str, list[Item]], documents: dict[str, list[str]]) -> None:
+    """Prints what others flag of the same documents."""
+    runs: dict[str, Callable[[], tuple[peers.Flags, list[float]]]] = {
+        "corpus-assay 0.1.0, run": lambda: peers.corpus_assay(given.corpus_assay, items, documents),
+        "datatrove, defaults, run": lambda: peers.datatrove(given.datatrove, items, documents, queries=False),
+        "datatrove, find_query_ngrams, run": lambda: peers.datatrove(given.datatrove, items, documents, queries=True),
+        "datasketch, whole documents, run": lambda: peers.whole_documents(items, documents),
+        "any 13-gram, re-implemented": lambda: peers.any_ngram(13, items, documents),
+        "any 8-gram, re-implemented": lambda: peers.any_ngram(8, items, documents),
+    }
+    named = [name for name in documents if name not in peers.SPEEDS]
+    print("\n| flagged, % | " + " | ".join(named) + " | MB/s clean | MB/s third |\n|---|" + "---|" * (len(named) + 2))
+    for name, go in runs.items():
+        try:
+            flags, rate = go()
+        except peers.SkippedError as reason:
+            print(f"| {name} | skipped: {reason} |")
+            continue
+        cells = [*(f"{peers.share(flags[k]):.1%}" for k in named), *(f"{r:.1f}" for r in rate)]
+        print(f"| {name} | {' | '.join(cells)} |", flush=True)
+
+
+def measure(corpora: Corpora, given: argparse.Namespace, scale: Scale, folder: Path) -> None:
+    """Everything, in the order of the README's tables."""
+    rng = random.Random(given.seed)
+    clean = corpora.texts("wikitext")
+    prose = " ".join(clean).split()
+    items = read_items(corpora)
+    benchmarks = [read(folder, name, own) for name, own in items.items()]
+    begin = time.process_time()
+    index = build_index(benchmarks)
+    print(f"index of {sum(map(len, items.values()))} items: {time.process_time() - begin:.1f} s\n")
+    planted = show_recall(items, prose, index, given, rng)
+    negatives = plants.negatives(corpora, scale.negatives)
+    show_false_positives(negatives, index)
+    show_programs(rng, folder, scale)
+    third = [
+        plants.embed(plants.with_answer(rng.choice(items["mmlu"] + items["gsm8k"])), prose, rng) if k % 3 == 0 else text
+        for k, text in enumerate(clean)
+    ]
+    timed = {
+        "clean text": clean * scale.repeats,
+        "shakespeare": negatives["shakespeare"] * scale.repeats,
+        "gsm8k_train": negatives["gsm8k_train"] * -(-scale.repeats // 2),
+        "a third contaminated": third * -(-scale.repeats // 4),
+    }
+    show_speed(timed, index)
+    some = {name: own for name, own in planted.items() if not name.startswith("passages")}
+    show_peers(given, items, {**some, **negatives, "clean text": clean, "a third contaminated": third})
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Prints every table as Markdown."""
+    parser = parser_of(__doc__)
     parser.add_argument("--items", type=int, default=500, help="items planted per benchmark")
     parser.add_argument("--seed", type=int, default=2)
     parser.add_argument("--tuning-half", action="store_true", help="plant the half that rules were chosen on")
     parser.add_argument("--corpus-assay", metavar="COMMAND", help="its command, from an environment of its own")
     parser.add_argument("--datatrove", metavar="PYTHON", help="an interpreter with datatrove and spacy")
-    options = parser.parse_args()
-    rng = random.Random(options.seed)
-    corpora = options.data / "corpora"
-    prose = " ".join(pq.read_table(corpora / "wikitext2.parquet")["text"].to_pylist()).split()
-    with tempfile.TemporaryDirectory() as scratch:
-        folder = Path(scratch)
-        items = {
-            name: pq.read_table(options.data / "benchmarks" / f"{name}_test.parquet").to_pylist()
-            for name in ("gsm8k", "mmlu")
-        }
-        passages = passage_items(items["mmlu"])
-        taken = {item["item_id"].removeprefix("passage/") for item in passages}
-        items["mmlu"] = [item for item in items["mmlu"] if item["item_id"] not in taken]
-        items["passages"] = passages
-        benchmarks = [read(folder, name, own) for name, own in items.items()]
-        begin = time.process_time()
-        index = build_index(benchmarks)
-        print(f"index of {sum(map(len, items.values()))} items: {time.process_time() - begin:.1f} s\n")
-        planted: dict[str, list[str]] = {}
-        start = 0
-        for name, own in items.items():
-            chosen = sample(own, start, options.items, rng, options.tuning_half)
-            start += len(own)
-            print(f"{name}, {len(chosen)} items of {texts.LEAST_TOKENS} words or more\n")
-            print("| form | documents | confirmed | + suspected | named rightly |\n|---|---|---|---|---|")
-            for form, documents in texts.plants([item for _, item in chosen], prose, options.seed).items():
-                print(recall(form, documents, [number for number, _ in chosen], index))
-                planted[f"{name} {form}"] = documents
-            translated = [texts.translate(texts.with_answer(item), rng) for _, item in chosen]
-            print(recall("simulated translation of question+answer", translated, [n for n, _ in chosen], index), "\n")
-        print(
-            "| negatives | rows | confirmed | suspected | source_overlap | of them near variants |\n|---|---|---|---|---|---|"
-        )
-        negatives = texts.negatives(corpora)
-        total = 0
-        for name, documents in negatives.items():
-            found = list(matches_of(documents, index))
-            rows = [len({m.row for m in found if m.tier == tier}) for tier in (CONFIRMED, SUSPECTED, SUSPECTED - 1)]
-            total += rows[0]
-            print(
-                f"| {name} | {len(documents)} | {' | '.join(map(str, rows))} | {sum(m.near_variant for m in found)} |"
-            )
-        n = sum(map(len, negatives.values()))
-        print(f"\nfalse confirmed per 10,000 negatives: {1e4 * total / n:.1f} (of {n})")
-        code(rng, folder)
-        clean = pq.read_table(corpora / "wikitext2.parquet")["text"].to_pylist()
-        third = [
-            texts.embed(texts.with_answer(rng.choice(items["mmlu"] + items["gsm8k"])), prose, rng)
-            if k % 3 == 0
-            else text
-            for k, text in enumerate(clean)
-        ]
-        print("\n| speed, one core | MB/s |\n|---|---|")
-        for name, documents in {
-            "clean text": clean * 8,
-            "shakespeare": negatives["shakespeare"] * 8,
-            "gsm8k_train": negatives["gsm8k_train"] * 4,
-            "a third contaminated": third * 2,
-        }.items():
-            print(f"| {name} | {speed(documents, index):.1f} |", flush=True)
-        print(f"\npeak memory {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6:.2f} GB")
-        some = {name: own for name, own in planted.items() if not name.startswith("passages")}
-        run_peers(options, items, {**some, **negatives, "clean text": clean, "a third contaminated": third})
+    given = parser.parse_args(arguments)
+    if given.smoke:
+        given.items = SMOKE_ITEMS
+    with open_corpora(given) as corpora, tempfile.TemporaryDirectory() as scratch:
+        measure(corpora, given, SMOKE if given.smoke else FULL, Path(scratch))
 
 
 if __name__ == "__main__":

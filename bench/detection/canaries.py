@@ -1,18 +1,13 @@
 """Batches with canaries that no audit knows of: real text, secrets of three kinds, boilerplate and noise planted in it."""
 
-import ast
 import itertools
-import sysconfig
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
-import pyarrow.parquet as pq
 
-CORPORA = Path(__file__).resolve().parents[3] / "shared/data/corpora"
-FILES = {"wikitext": "wikitext2.parquet", "gsm8k": "gsm8k_train.parquet", "shakespeare": "shakespeare.parquet"}
+from bench.corpora import Corpora, docstrings
+
 NAMES = ("wikitext", "docstrings", "gsm8k", "shakespeare")
 TUNED_ON = ("wikitext", "docstrings")
 
@@ -47,45 +42,25 @@ class Row:
     edited: bool = False
 
 
-def is_at_hand(name: str) -> bool:
-    """Docstrings are on every machine, the other corpora where their files are."""
-    return name == "docstrings" or (CORPORA / FILES[name]).exists()
-
-
-def corpus(name: str) -> list[str]:
-    """Distinct texts of one corpus, in file order. Raises FileNotFoundError where the data is not at hand."""
-    texts = docstrings() if name == "docstrings" else pq.read_table(CORPORA / FILES[name])["text"].to_pylist()
+def distinct(corpora: Corpora, name: str) -> list[str]:
+    """Distinct texts of one corpus, in file order. Docstrings are on every machine."""
+    texts = docstrings() if name == "docstrings" else corpora.texts(name)
     return list(dict.fromkeys(text for text in texts if len(text) >= SHORTEST))
 
 
-def docstrings() -> Iterator[str]:
-    """Paragraphs of the docstrings of the standard library."""
-    root = Path(sysconfig.get_path("stdlib"))
-    for path in sorted(root.rglob("*.py")):
-        if {"test", "tests", "site-packages", "idlelib", "lib2to3"}.intersection(path.relative_to(root).parts):
-            continue
-        try:
-            tree = ast.parse(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError, SyntaxError):
-            continue
-        for node in ast.walk(tree):
-            if isinstance(node, ast.FunctionDef | ast.ClassDef | ast.Module):
-                yield from (part.strip() for part in (ast.get_docstring(node) or "").split("\n\n"))
-
-
-def ordinary(name: str, tokens: int, seed: int) -> tuple[list[str], list[str]]:
+def ordinary(corpora: Corpora, name: str, tokens: int, seed: int) -> tuple[list[str], list[str]]:
     """About so many tokens of a corpus at random, and the texts that are left."""
-    texts = corpus(name)
+    texts = distinct(corpora, name)
     np.random.default_rng([seed, 1]).shuffle(texts)
     sizes = np.cumsum([len(text.encode()) for text in texts])
     n = int(np.searchsorted(sizes, tokens * BYTES_PER_TOKEN))
     return texts[:n], texts[n:]
 
 
-def plant(name: str, tokens: int, seed: int) -> list[Row]:
+def plant(corpora: Corpora, name: str, tokens: int, seed: int) -> list[Row]:
     """A batch of real text with canaries, boilerplate and noise, in random order."""
     rng = np.random.default_rng([seed, 2])
-    texts, rest = ordinary(name, tokens, seed)
+    texts, rest = ordinary(corpora, name, tokens, seed)
     rows = [Row(text=text) for text in texts]
     writer = _Writer(rng, texts, rest)
     for kind, form, (dose, secrets) in itertools.product(KINDS, FORMS, SECRETS.items()):

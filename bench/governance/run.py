@@ -1,8 +1,8 @@
 """Does acting on the map make a model leak less, and at what price? Two corpora, three seeds, every arm with its controls.
 
-    .venv/bin/python bench/governance/run.py                       # both corpora, three seeds, an hour
-    .venv/bin/python bench/governance/run.py --corpus wikitext --seeds 1
-    .venv/bin/python bench/governance/run.py --only table          # the table of the results at hand
+    python -m bench.governance.run --data DATA                       # both corpora, three seeds, an hour
+    python -m bench.governance.run --data DATA --corpus wikitext --seeds 1
+    python -m bench.governance.run --only table                      # the table of the results at hand
 
 Every corpus is an ordinary `carto-audit redteam`; its facts are kept in <corpus>.json beside this script, and its page is
 written to --pages. With --work a killed run goes on where it stopped.
@@ -11,14 +11,14 @@ written to --pages. With --work a killed run goes on where it stopped.
 import argparse
 import json
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 
+from bench.corpora import TEXTS, Corpora, open_corpora, parser_of, write_texts
+from bench.nano import thin_if
 from carto_audit.governance.arms import Plan
 from carto_audit.governance.facts import redteam_facts
 from carto_audit.governance.report.page import render_redteam
@@ -29,39 +29,41 @@ from carto_audit.report.formats.terminal import RichProgress, open_console
 from carto_audit.runtime.files import write_json, write_text
 
 HERE = Path(__file__).resolve().parent
-CORPORA = HERE.parents[2] / "shared/data/corpora"
-FILES = {"wikitext": "wikitext2.parquet", "shakespeare": "shakespeare.parquet", "gsm8k": "gsm8k_train.parquet"}
 SHORTEST = 60
 """Characters of a text, at least."""
 
 PLAN = Plan(levels=(0.05,), alphas=(0.5,), scores=("memorized", "forget_score"))
+SMOKE = Plan(levels=(0.05,), alphas=(), scores=("memorized",))
+SMOKE_OPTIONS = AuditOptions(max_tokens=13_000, epochs=2, device="cpu")
+SMOKE_CHARACTERS = 200
+"""Of each text, in a smoke run: so few tokens have to make enough samples to hold some out."""
+
 BOTH = ("wikitext", "shakespeare")
 
 
-def write_corpus(name: str, folder: Path) -> Path:
-    """The distinct texts of a corpus, in random order."""
-    texts = pq.read_table(CORPORA / FILES[name])["text"].to_pylist()
-    distinct = [text for text in dict.fromkeys(texts) if text and len(text) >= SHORTEST]
+def write_corpus(corpora: Corpora, name: str, folder: Path, characters: int | None) -> Path:
+    """The distinct texts of a corpus, or their first characters, in random order."""
+    texts = (text[:characters] for text in corpora.texts(name) if text)
+    distinct = [text for text in dict.fromkeys(texts) if len(text) >= SHORTEST]
     np.random.default_rng(0).shuffle(distinct)
-    path = folder / f"{name}.parquet"
-    pq.write_table(pa.table({"text": distinct}), path)
-    return path
+    return write_texts(folder / f"{name}.parquet", distinct)
 
 
-def measure(name: str, policy: str, seeds: int, work: Path, tokens: int | None) -> dict[str, Any]:
+def measure(corpora: Corpora, name: str, given: argparse.Namespace, work: Path) -> dict[str, Any]:
     """One red team."""
+    smoke = given.smoke
     run = run_redteam(
-        [write_corpus(name, work)],
-        policy=load_policy(policy),
-        work=work / f"{name}-{policy}",
+        [write_corpus(corpora, name, work, SMOKE_CHARACTERS if smoke else None)],
+        policy=load_policy(given.policy),
+        work=work / f"{name}-{given.policy}",
         settings=Settings(
-            plan=PLAN,
-            seeds=seeds,
-            epochs=None,
+            plan=SMOKE if smoke else PLAN,
+            seeds=1 if smoke else given.seeds,
+            epochs=SMOKE_OPTIONS.epochs if smoke else None,
             again=False,
             max_perplexity_increase=0.005,
             mode="full",
-            options=AuditOptions(max_tokens=tokens, device="auto"),
+            options=SMOKE_OPTIONS if smoke else AuditOptions(max_tokens=given.tokens),
         ),
         progress=RichProgress(open_console(stderr=True)),
     )
@@ -124,34 +126,61 @@ def percent(value: float | None) -> str:
     return "–" if value is None else f"{100 * value:+.1f} %"
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def measure_all(given: argparse.Namespace, out: Path) -> None:
+    """A red team on every corpus that is asked for, its facts kept in `out`."""
+    with open_corpora(given) as corpora, thin_if(given.smoke), tempfile.TemporaryDirectory() as temporary:
+        work = given.work or Path(temporary)
+        work.mkdir(parents=True, exist_ok=True)
+        for name in names_of(given):
+            facts = measure(corpora, name, given, work)
+            write_json(out / f"{name}{suffix_of(given)}.json", facts)
+            if given.pages:
+                write_text(given.pages / f"{name}{suffix_of(given)}.html", render_redteam(facts))
+
+
+def show(given: argparse.Namespace, out: Path) -> None:
+    """Prints what is in `out` of the corpora that are asked for."""
+    for name in names_of(given):
+        path = out / f"{name}{suffix_of(given)}.json"
+        if path.exists():
+            facts = json.loads(path.read_text(encoding="utf-8"))
+            print(f"\n**{path.stem}**, {len(facts['run']['seeds'])} seeds\n")
+            print("\n".join(table(facts)))
+            print(f"\nKnee: {facts['knee']['reason']}. Pick: {facts['policy_pick']['reason']}.")
+
+
+def names_of(given: argparse.Namespace) -> Sequence[str]:
+    """The corpora that are asked for."""
+    names: Sequence[str] = given.corpus or (BOTH[:1] if given.smoke else BOTH)
+    return names
+
+
+def suffix_of(given: argparse.Namespace) -> str:
+    """What the results of another policy than `default` are named after."""
+    return "" if given.policy == "default" else f"-{given.policy}"
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Measures, keeps the facts, and prints the tables."""
+    parser = parser_of(__doc__)
     parser.add_argument(
-        "--corpus", choices=FILES, action="append", help="may be repeated; default: wikitext, shakespeare"
+        "--corpus", choices=TEXTS, action="append", help="may be repeated; default: wikitext, shakespeare"
     )
     parser.add_argument("--policy", default="default")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--tokens", type=int)
-    parser.add_argument("--work", type=Path)
-    parser.add_argument("--pages", type=Path)
+    parser.add_argument("--work", type=Path, metavar="FOLDER")
+    parser.add_argument("--pages", type=Path, metavar="FOLDER")
+    parser.add_argument(
+        "--out", type=Path, metavar="FOLDER", help="of the facts; default: beside this script, with --smoke not kept"
+    )
     parser.add_argument("--only", choices=["table"])
-    given = parser.parse_args()
-    suffix = "" if given.policy == "default" else f"-{given.policy}"
-    for name in given.corpus or BOTH:
-        path = HERE / f"{name}{suffix}.json"
+    given = parser.parse_args(arguments)
+    with tempfile.TemporaryDirectory() as scratch:
+        out = given.out or (Path(scratch) if given.smoke else HERE)
         if given.only != "table":
-            with tempfile.TemporaryDirectory() as temporary:
-                work = given.work or Path(temporary)
-                work.mkdir(parents=True, exist_ok=True)
-                facts = measure(name, given.policy, given.seeds, work, given.tokens)
-            write_json(path, facts)
-            if given.pages:
-                write_text(given.pages / f"{name}{suffix}.html", render_redteam(facts))
-        if path.exists():
-            facts = json.loads(path.read_text())
-            print(f"\n**{name}{suffix}**, {len(facts['run']['seeds'])} seeds\n")
-            print("\n".join(table(facts)))
-            print(f"\nKnee: {facts['knee']['reason']}. Pick: {facts['policy_pick']['reason']}.")
+            measure_all(given, out)
+        show(given, out)
 
 
 if __name__ == "__main__":

@@ -1,34 +1,32 @@
 """Which shape of proxy sees most per CPU-second? Variants of the preset `nano` on canaries of bench/detection.
 
-    .venv/bin/python bench/presets/run.py             # every variant on the two tuning corpora: about an hour
-    .venv/bin/python bench/presets/run.py --held-out  # the finalists on the two corpora held out
+    python -m bench.presets.run --data DATA               # every variant on the two tuning corpora: about an hour
+    python -m bench.presets.run --data DATA --held-out    # the finalists on the two corpora held out
+    python -m bench.presets.run --only table              # the table of the results at hand
 
 Power is measured where it is scarce: AUC of canaries that occur 4 times (mean and lowest over kinds, forms and edited
 copies), their recall within 1 % of the tokens, and the AUC of those that occur once. CPU seconds are those of all processes
-during training, so another job on the machine does not distort them.
+during the audit, so another job on the machine does not distort them. Results are appended to results.jsonl beside this
+script, and a run that is there is not repeated.
 """
 
 import argparse
 import json
 import resource
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import replace
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from bench.corpora import Corpora, open_corpora, parser_of
+from bench.detection.canaries import NAMES, TUNED_ON
+from bench.detection.run import SMOKE, Scale, planted
+from bench.nano import THIN, reshaped, thin_if
+
 HERE = Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE.parent / "detection"))
-
-import run as detection  # noqa: E402
-from canaries import NAMES, TUNED_ON  # noqa: E402
-
-from carto_audit import proxy  # noqa: E402
-
-TOKENS = 60_000
+TOKENS, EPOCHS = 60_000, 8
 OLD = {"hidden_size": 128, "layers": 2, "heads": 4, "vocab_size": 2048, "learning_rate": 2e-3, "minibatch_tokens": 1024}
 SMALL = {**OLD, "minibatch_tokens": 256}
 WIDE = {"hidden_size": 256, "layers": 4, "heads": 8, "vocab_size": 4096, "context": 512, "learning_rate": 1.5e-3}
@@ -54,28 +52,19 @@ FINALISTS = ("minibatch 256, vocabulary 1024", "minibatch 256", "minibatch 256, 
 """Those that the held-out corpora decide between."""
 
 
-@contextmanager
-def preset(shape: dict[str, Any]) -> Iterator[None]:
-    """`nano` with another shape, until the end of the block."""
-    before = proxy.PRESETS["nano"]
-    proxy.PRESETS["nano"] = replace(before, **{k: v for k, v in shape.items() if k != "epochs"})
-    try:
-        yield
-    finally:
-        proxy.PRESETS["nano"] = before
-
-
 def cpu_seconds() -> float:
     usages = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
     return sum(usage.ru_utime + usage.ru_stime for usage in usages)
 
 
-def measure(name: str, variant: str, seed: int) -> dict[str, Any]:
+def measure(corpora: Corpora, name: str, shape: Mapping[str, Any], smoke: bool) -> dict[str, Any]:
     """One audit of planted canaries with one variant."""
-    shape = VARIANTS[variant]
+    changes = {key: value for key, value in shape.items() if key != "epochs"}
+    epochs = shape.get("epochs", EPOCHS)
+    scale = SMOKE if smoke else Scale(planted_tokens=TOKENS, clean_tokens=0, epochs=epochs)
     began = cpu_seconds()
-    with preset(shape):
-        found = detection.planted(name, seed, tokens=TOKENS, epochs=shape.get("epochs", 8))
+    with reshaped({**changes, **(THIN if smoke else {})}):
+        found = planted(corpora, name, 0, scale)
     cells = found["canaries"]["memorized"]
     four = [cell for key, cell in cells.items() if key.endswith("/4")]
     once = [cell for key, cell in cells.items() if key.endswith("/1") and not key.startswith("natural")]
@@ -89,43 +78,58 @@ def measure(name: str, variant: str, seed: int) -> dict[str, Any]:
     }
 
 
-def table(results: list[dict[str, Any]]) -> str:
+def table(results: Sequence[Mapping[str, Any]]) -> str:
     """The results as Markdown, a row per variant and set of corpora."""
     lines = [
-        "| variant of `nano` | corpora | CPU s | AUC ×4, mean (lowest) | recall ×4 in 1 % | AUC ×1 | boilerplate above line |"
+        "| variant of `nano` | corpora | CPU s | AUC ×4, mean (lowest) | recall ×4 in 1 % | AUC ×1 | boilerplate above line |",
+        "|---|---|---|---|---|---|---|",
     ]
-    lines.append("|---|---|---|---|---|---|---|")
     for names in (TUNED_ON, tuple(name for name in NAMES if name not in TUNED_ON)):
         for variant in VARIANTS:
             rows = [r for r in results if r["variant"] == variant and r["corpus"] in names]
-            if rows:
-                mean = {
-                    key: float(np.mean([r[key] for r in rows])) for key in rows[0] if key not in ("variant", "corpus")
-                }
-                lowest = min(r["lowest_auc_4"] for r in rows)
-                lines.append(
-                    f"| {variant} | {', '.join(sorted({r['corpus'] for r in rows}))} | {mean['cpu_seconds']:.0f} | "
-                    f"{mean['auc_4']:.4f} ({lowest:.3f}) | {mean['recall_4']:.3f} | {mean['auc_1']:.3f} | "
-                    f"{100 * mean['boilerplate']:.1f} % |"
-                )
+            lines += [row_of(variant, rows)] if rows else []
     return "\n".join(lines)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--held-out", action="store_true")
-    parser.add_argument("--only", choices=VARIANTS, action="append", help="these variants")
-    parser.add_argument("--results", type=Path, default=HERE / "results.jsonl")
-    given = parser.parse_args()
-    lines = given.results.read_text().splitlines() if given.results.exists() else []
-    results = [json.loads(line) for line in lines]
+def row_of(variant: str, rows: Sequence[Mapping[str, Any]]) -> str:
+    """One variant on some corpora."""
+    numbers = [key for key in rows[0] if key not in ("variant", "corpus")]
+    mean = {key: float(np.mean([row[key] for row in rows])) for key in numbers}
+    lowest = min(row["lowest_auc_4"] for row in rows)
+    return (
+        f"| {variant} | {', '.join(sorted({row['corpus'] for row in rows}))} | {mean['cpu_seconds']:.0f} | "
+        f"{mean['auc_4']:.4f} ({lowest:.3f}) | {mean['recall_4']:.3f} | {mean['auc_1']:.3f} | "
+        f"{100 * mean['boilerplate']:.1f} % |"
+    )
+
+
+def wanted(given: argparse.Namespace) -> Iterator[tuple[str, str]]:
+    """Variants and corpora that the command line asks for."""
     names = [name for name in NAMES if (name in TUNED_ON) != given.held_out]
     for variant in given.only or (FINALISTS if given.held_out else VARIANTS):
-        for name in names:
-            if any(r["variant"] == variant and r["corpus"] == name for r in results):
-                continue
-            results.append({"variant": variant, "corpus": name, "seed": 0, **measure(name, variant, 0)})
-            with given.results.open("a") as stream:
+        for name in names if variant != "table" else ():
+            yield variant, name
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Measures what is missing, and prints the table."""
+    parser = parser_of(__doc__)
+    parser.add_argument("--held-out", action="store_true")
+    parser.add_argument("--only", choices=[*VARIANTS, "table"], action="append", help="these variants")
+    parser.add_argument(
+        "--results", type=Path, help="default: results.jsonl beside this script; with --smoke none is kept"
+    )
+    given = parser.parse_args(arguments)
+    with tempfile.TemporaryDirectory() as scratch, open_corpora(given) as corpora, thin_if(given.smoke):
+        path = given.results or (Path(scratch) if given.smoke else HERE) / "results.jsonl"
+        lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+        results = [json.loads(line) for line in lines]
+        known = {(r["variant"], r["corpus"]) for r in results}
+        asked = [("minibatch 256", "wikitext")] if given.smoke else list(wanted(given))
+        for variant, name in (pair for pair in asked if pair not in known):
+            found = measure(corpora, name, VARIANTS[variant], given.smoke)
+            results.append({"variant": variant, "corpus": name, "seed": 0, **found})
+            with path.open("a", encoding="utf-8") as stream:
                 stream.write(json.dumps(results[-1], sort_keys=True) + "\n")
             print(results[-1], flush=True)
     print(table(results))

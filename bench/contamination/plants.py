@@ -1,26 +1,21 @@
 """What the bench plants and what it must not find: items in seven forms, and negatives from this machine."""
 
-import ast
 import hashlib
 import random
 import re
 import sys
-import sysconfig
 from collections.abc import Callable, Iterator
+from itertools import islice
 from pathlib import Path
-from typing import Any
 
-import pyarrow.parquet as pq
-
-Item = dict[str, Any]
+from bench.corpora import Corpora, Item, docstrings
 
 FORMS = ("question", "question+answer", "embedded", "rewrapped", "recased", "edited")
-VERBATIM = FORMS[:-1]
-CORPORA = ("gsm8k_train", "wikitext2", "shakespeare")
 LEAST_TOKENS = 6
 """The bars hold for questions of at least so many words; shorter ones are listed under detectability."""
 
-_SKIPPED_FOLDERS = {"test", "tests", "idlelib", "lib2to3", "__pycache__"}
+SHORTEST = 60
+"""Characters that a paragraph of documentation or of a licence has more than."""
 
 
 def in_tuning_half(item_id: str) -> bool:
@@ -94,33 +89,16 @@ def translate(text: str, rng: random.Random) -> str:
     return "".join(out)
 
 
-def negatives(corpora: Path) -> dict[str, list[str]]:
-    """Texts that hold no benchmark item, by kind."""
+def negatives(corpora: Corpora, most: int | None) -> dict[str, list[str]]:
+    """Texts that hold no benchmark item, by kind, at most so many of each."""
     return {
-        **{name: pq.read_table(corpora / f"{name}.parquet")["text"].to_pylist() for name in CORPORA},
-        "docstrings": list(dict.fromkeys(docstrings())),
-        "licences": licences(),
-        "number tables": list(number_tables(1000)),
+        "gsm8k_train": corpora.texts("gsm8k")[:most],
+        "wikitext2": corpora.texts("wikitext")[:most],
+        "shakespeare": corpora.texts("shakespeare")[:most],
+        "docstrings": list(dict.fromkeys(islice((text for text in docstrings() if len(text) > SHORTEST), most))),
+        "licences": licences()[:most],
+        "number tables": list(number_tables(most or 1000)),
     }
-
-
-def sources() -> Iterator[tuple[str, ast.Module]]:
-    """The modules of the standard library, by name."""
-    root = Path(sysconfig.get_path("stdlib"))
-    for path in sorted(root.rglob("*.py")):
-        if not (_SKIPPED_FOLDERS | {"site-packages"}).intersection(path.relative_to(root).parts):
-            try:
-                yield str(path.relative_to(root)), ast.parse(path.read_text(encoding="utf-8"))
-            except (OSError, ValueError, SyntaxError):
-                continue
-
-
-def docstrings() -> Iterator[str]:
-    """Paragraphs of the docstrings of the standard library."""
-    for _, tree in sources():
-        for node in ast.walk(tree):
-            if isinstance(node, ast.FunctionDef | ast.ClassDef | ast.Module):
-                yield from (part.strip() for part in (ast.get_docstring(node) or "").split("\n\n") if len(part) > 60)
 
 
 def licences() -> list[str]:
@@ -130,7 +108,7 @@ def licences() -> list[str]:
     parts: dict[str, None] = {}
     for path in sorted(path for path in files if path.is_file())[:400]:
         text = path.read_text(encoding="utf-8", errors="replace")
-        parts.update(dict.fromkeys(part.strip() for part in text.split("\n\n") if len(part.strip()) > 60))
+        parts.update(dict.fromkeys(part.strip() for part in text.split("\n\n") if len(part.strip()) > SHORTEST))
     return list(parts)
 
 

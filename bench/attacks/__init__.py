@@ -1,0 +1,1 @@
+"""What attacks see, and what they cost."""

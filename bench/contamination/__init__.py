@@ -1,0 +1,1 @@
+"""What the contamination check finds, and how fast."""

@@ -1,0 +1,1 @@
+"""What the map sees of planted secrets."""

@@ -1,0 +1,1 @@
+"""What acting on the map buys, and at what price."""

@@ -1,0 +1,1 @@
+"""What shapes of the smallest proxy see, and what they cost."""

@@ -1,0 +1,1 @@
+"""What training yields per second, beside HF Trainer."""

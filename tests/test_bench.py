@@ -1,0 +1,103 @@
+"""Every benchmark can be run by anyone: its smoke run goes the way of the whole one, prints figures and leaves nothing behind."""
+
+import importlib
+import os
+import re
+import subprocess
+
+import pytest
+
+from tests.support.repository import ROOT
+
+BENCH = ROOT / "bench"
+MODULES = sorted(
+    ".".join(path.relative_to(ROOT).with_suffix("").parts) for path in BENCH.rglob("*.py") if path.stem != "__init__"
+)
+SCRIPTS = [name for name in MODULES if "def main(" in (ROOT / f"{name.replace('.', '/')}.py").read_text("utf-8")]
+READMES = [BENCH / "README.md", *sorted(BENCH.glob("*/README.md"))]
+
+
+def files():
+    """What lies in the folder, and when it was written."""
+    return {path: path.stat().st_mtime_ns for path in BENCH.rglob("*") if path.is_file() and path.suffix != ".pyc"}
+
+
+def afresh(name, folder):
+    """Arguments with which a script knows of no results that were kept."""
+    keeps = name in ("bench.detection.run", "bench.presets.run")
+    return ["--results", str(folder / "none.jsonl")] if keeps else []
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_importing_a_benchmark_does_nothing(name, capsys):
+    before = files()
+    importlib.import_module(name)
+    assert capsys.readouterr().out == ""
+    assert files() == before
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_a_smoke_run_prints_figures_and_leaves_nothing(name, tmp_path, monkeypatch, capsys):
+    if name == "bench.training.run":
+        pytest.importorskip("accelerate", reason="HF Trainer needs it")
+    monkeypatch.delenv("CARTO_AUDIT_DATA", raising=False)
+    monkeypatch.chdir(tmp_path)
+    before = files()
+    importlib.import_module(name).main(["--smoke"])
+    rows = [line for line in capsys.readouterr().out.splitlines() if re.match(r"\| .*\d.* \|$", line)]
+    assert rows
+    assert files() == before
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_without_data_one_line_says_the_way_out(name, tmp_path, monkeypatch):
+    monkeypatch.delenv("CARTO_AUDIT_DATA", raising=False)
+    with pytest.raises(SystemExit) as ended:
+        importlib.import_module(name).main(afresh(name, tmp_path))
+    assert re.fullmatch(r"\S+\.parquet: no folder .* --data FOLDER or set CARTO_AUDIT_DATA .*", str(ended.value.code))
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_a_folder_without_the_file_is_named(name, tmp_path, monkeypatch):
+    monkeypatch.setenv("CARTO_AUDIT_DATA", str(tmp_path))
+    with pytest.raises(SystemExit, match=re.escape(str(tmp_path)) + ".*: no such file; give --data"):
+        importlib.import_module(name).main(afresh(name, tmp_path))
+
+
+@pytest.mark.parametrize("name", ["detection", "governance", "presets"])
+def test_kept_results_are_the_tables_of_the_readme(name, capsys):
+    module = importlib.import_module(f"bench.{name}.run")
+    module.main(["--only", "table"])
+    readme = (BENCH / name / "README.md").read_text(encoding="utf-8")
+    rows = [line for line in capsys.readouterr().out.splitlines() if line.startswith("| ")]
+    assert rows
+    assert [row for row in rows if row not in readme] == []
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_a_script_says_its_command_and_so_does_the_readme(name):
+    assert f"python -m {name} " in importlib.import_module(name).__doc__
+    assert name in (BENCH / "README.md").read_text(encoding="utf-8")
+
+
+def test_commands_in_the_readmes_name_scripts_that_exist():
+    for path in READMES:
+        named = re.findall(r"python -m (bench\.[a-z_.]+)", path.read_text(encoding="utf-8"))
+        assert set(named) <= set(SCRIPTS), path
+
+
+def test_nothing_points_out_of_the_repository():
+    for path in [*READMES, *BENCH.rglob("*.py")]:
+        assert "shared/data" not in path.read_text(encoding="utf-8"), path
+        for target in re.findall(r"\]\(([^)#\s]+)", path.read_text(encoding="utf-8")):
+            assert target.startswith("https://") or (path.parent / target).resolve().is_relative_to(ROOT), target
+
+
+def test_make_runs_every_benchmark_on_the_data_that_it_is_given():
+    command = ["make", "--dry-run", "--no-print-directory", "bench", "DATA=some where"]
+    environment = os.environ | {"MAKEFLAGS": ""}
+    said = subprocess.run(command, cwd=ROOT, capture_output=True, encoding="utf-8", env=environment, check=True).stdout
+    assert '--data "some where"' in said
+    for name in SCRIPTS:
+        assert (f" {name}" in said) == name.endswith(".run")
