@@ -279,7 +279,7 @@ def _choices(items: list[dict[str, Any]]) -> Choices:
 
 
 def _own_shingles(words: Ragged, item: Int) -> Ragged:
-    """The shingles of each option that no other option of its item has: one option must not testify for the next."""
+    """The shingles of each option that no other option of its item has: one option is no evidence of the next."""
     every = ngrams(words, SHINGLE)
     option = np.repeat(np.arange(len(words)), np.diff(every.offsets))
     _, place = np.unique(every.values, return_inverse=True)

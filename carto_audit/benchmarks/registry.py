@@ -13,7 +13,7 @@ from carto_audit.benchmarks.hub_sets import read_hub
 from carto_audit.benchmarks.items import Benchmark, read_benchmark, source_sha256
 from carto_audit.runtime.errors import CartoError, UsageError
 from carto_audit.runtime.hub import COMMIT, PREFIX, HubName, parse_hub_name
-from carto_audit.runtime.located_yaml import Problem, Table, place_of, read_policy_file
+from carto_audit.runtime.located_yaml import Problem, Table, place_of, read_located_yaml
 from carto_audit.runtime.progress import SILENT, Progress
 from carto_audit.runtime.strict_model import BenchmarkName, NonBlank, NotBoolean, Strict, nearest
 from carto_audit.text.untrusted import safe_inline
@@ -138,8 +138,8 @@ def find_registry(given: Path | None = None) -> Registry | None:
 
 def load_registry(path: Path) -> Registry:
     """Reads a registry. Raises UsageError with one line per problem, all at once: `file:line:column: path: message`."""
-    tree, problems = read_policy_file(path, str(path))
-    lines = [_reworded(problem) for problem in problems]
+    tree, problems = read_located_yaml(path, str(path), "registry")
+    lines = [str(problem) for problem in problems]
     if tree is not None:
         try:
             checked = _File.model_validate(tree)
@@ -162,11 +162,6 @@ def _column_mapping(mapping: str | dict[str, str] | None) -> ColumnMapping | Non
 
 def _shown(path: Path) -> str:
     return safe_inline(str(path), 160)
-
-
-def _reworded(problem: Problem) -> str:
-    """The reader's complaint, about the file that this is."""
-    return str(problem).replace(", or use extends", "").replace("policy", "registry")
 
 
 def _invalid(error: ValidationError, tree: Table) -> Iterator[Problem]:

@@ -15,7 +15,7 @@ LANGUAGE_ZLIB_RATIO = 0.75
 SHORTEST_ZLIB_BYTES = 200
 
 UNSEEN_PERCENTILE = 95
-"""A sample that is still harder for its own proxy than this percentile is for a stranger was not learned at all."""
+"""A sample that is harder for its own proxy than this percentile is for the proxy that never saw it was not learned at all."""
 
 
 def find_noise(batch: Batch, hard: NDArray[np.bool_], scores: Scores, progress: Progress = SILENT) -> NDArray[np.bool_]:

@@ -7,7 +7,6 @@ import hashlib
 import io
 import json
 import math
-import sys
 import types
 import unicodedata
 from collections.abc import Callable, Mapping
@@ -22,16 +21,19 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from carto_audit import __version__
-from carto_audit.benchmarks import index
+from carto_audit.benchmarks import hash_tables, index, programs, surprisal, translations
 from carto_audit.benchmarks.hash_tables import HashTable, Lists
 from carto_audit.benchmarks.index import Index
-from carto_audit.benchmarks.items import ITEM_SCHEMA, Benchmark
+from carto_audit.benchmarks.items import ITEM_SCHEMA
 from carto_audit.contamination.detectability import FORMS, Detectability
 from carto_audit.runtime.errors import AuditError
 from carto_audit.runtime.files import atomic_path
-from carto_audit.text import words
+from carto_audit.text import alignment, words
 from carto_audit.text.untrusted import safe_inline
 from carto_audit.text.words import Ragged, permutations
+
+MAKERS: tuple[types.ModuleType, ...] = (hash_tables, index, programs, surprisal, translations, alignment, words)
+"""The modules that an index is built with, however deep. How items are read does not count: an index holds those that were read."""
 
 _MAGIC = b"carto-audit index 1\n"
 _DIGEST = 64  # hex digits
@@ -64,23 +66,8 @@ def current_setting() -> dict[str, Any]:
         "scheme": "affine32",
         "permutations": hashlib.sha256(b"".join(part.tobytes() for part in sampled)).hexdigest()[:16],
         "forms": list(FORMS),
-        **{name: value for module in _makers() for name, value in _constants(module).items()},
+        **{name: value for module in MAKERS for name, value in _constants(module).items()},
     }
-
-
-def _makers() -> list[types.ModuleType]:
-    """`index`, and each module of ours whose functions or classes it builds with, however deep, in order of name.
-
-    How items are read does not count: an index holds the items that were read.
-    """
-    found: dict[str, types.ModuleType] = {}
-    todo = [index.__name__]
-    while todo:
-        name = todo.pop()
-        if name.startswith("carto_audit.") and name not in found and name != Benchmark.__module__:
-            found[name] = sys.modules[name]
-            todo += [str(getattr(value, "__module__", "")) for value in vars(found[name]).values()]
-    return [found[name] for name in sorted(found)]
 
 
 def _constants(module: types.ModuleType) -> dict[str, Any]:

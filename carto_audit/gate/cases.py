@@ -16,7 +16,7 @@ from carto_audit.policy.inheritance import builtin_policies
 from carto_audit.policy.metrics import METRICS, Measurement
 from carto_audit.policy.model import Policy, RuleId, load_policy
 from carto_audit.runtime.errors import UsageError
-from carto_audit.runtime.located_yaml import Items, Place, Problem, Table, read_policy_file
+from carto_audit.runtime.located_yaml import Items, Place, Problem, Table, read_located_yaml
 from carto_audit.runtime.strict_model import NonBlank, NotBoolean, Strict, nearest
 from carto_audit.runtime.validation_errors import problem_lines, refused
 from carto_audit.text.untrusted import safe_inline
@@ -141,7 +141,7 @@ def run_cases(path: Path, today: date) -> list[CaseResult]:
 
 
 def _read(path: Path) -> tuple[_File, Table]:
-    tree, problems = read_policy_file(path, str(path))
+    tree, problems = read_located_yaml(path, str(path))
     file = None
     if tree is not None:
         try:

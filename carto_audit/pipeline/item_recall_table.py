@@ -17,7 +17,7 @@ from carto_audit.runtime.files import atomic_path
 from carto_audit.text.untrusted import safe_inline
 
 MOST_ITEMS = 200
-"""Items that are heard, the surest first. So many cost a few per cent of a training on a million tokens."""
+"""Items that the proxies are asked about, the surest first. So many cost a few per cent of a training on a million tokens."""
 
 ASKED_TIERS = ("confirmed", "suspected")
 
@@ -40,7 +40,7 @@ TESTIMONY_SCHEMA = pa.schema(
     }
 )
 """Losses are nats per token, peaks shares in 0..1. `in` is the proxy that trained on a row with the item, `out` the other.
-`quiz` is true where a proxy finds the item likelier than its rewordings. `silence` says why an item was not heard."""
+`quiz` is true where a proxy finds the item likelier than its rewordings. `silence` says why they were not asked about an item."""
 
 MEASURED = tuple(name for name in TESTIMONY_SCHEMA.names if name.endswith(("_question", "_answer", "_in", "_out")))
 _PEERLESS = "a single proxy was trained, so none is blind to the item"
@@ -140,14 +140,14 @@ def wordings(benchmarks: Sequence[Benchmark], items: Iterable[Item]) -> list[Wor
 
 
 def tabulate(items: Sequence[Item], measured: Mapping[str, NDArray[np.generic]]) -> pa.Table:
-    """A row per item (TESTIMONY_SCHEMA). `measured` has an array per name in MEASURED, one entry per item that was heard, and
-    is empty where none was. NaN becomes null, also where no quiz could be held."""
-    heard = np.flatnonzero([item.fold is not None for item in items])
+    """A row per item (TESTIMONY_SCHEMA). `measured` has an array per name in MEASURED, one entry per item that was asked
+    about, and is empty where none was. NaN becomes null, also where no quiz could be held."""
+    asked = np.flatnonzero([item.fold is not None for item in items])
     columns: dict[str, Any] = {name: [getattr(item, name) for item in items] for name in _OWN}
     for name in MEASURED:
         values = np.full(len(items), np.nan)
-        if len(heard):
-            values[heard] = measured[name]
+        if len(asked):
+            values[asked] = measured[name]
         column = pa.array(values, pa.float64(), from_pandas=True)
         columns[name] = column.cast(pa.bool_()) if TESTIMONY_SCHEMA.field(name).type == pa.bool_() else column
     return pa.table({name: columns[name] for name in TESTIMONY_SCHEMA.names}, schema=TESTIMONY_SCHEMA)
@@ -158,7 +158,7 @@ _OWN = tuple(name for name in TESTIMONY_SCHEMA.names if name not in MEASURED)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Summary:
-    """Means over the items that were heard, None where nothing was measured. `quiz_kappa` is how much more often the proxy
+    """Means over the items that were asked about, None where nothing was measured. `quiz_kappa` is how much more often the proxy
     that read an item picks it among rewordings, of all that was left to gain over the one that did not (DCQ's kappa)."""
 
     items: int
@@ -176,15 +176,15 @@ class Summary:
 
 
 def sum_up(testimony: pa.Table | None) -> ItemRecallFacts | None:
-    """`contamination.testimony` of report.json: items heard and left out, and what they show, by rows trained on."""
+    """`contamination.testimony` of report.json: items asked about and left out, and what they show, by rows trained on."""
     if testimony is None:
         return None
     rows = testimony.to_pylist()
-    heard = [row for row in rows if not row["silence"]]
-    groups = [(summarize(heard, least, most)) for least, most in ROW_GROUPS]
+    asked = [row for row in rows if not row["silence"]]
+    groups = [(summarize(asked, least, most)) for least, most in ROW_GROUPS]
     silences = [row["silence"] for row in rows if row["silence"]]
     return {
-        **cast(RecallMeans, asdict(summarize(heard, 1, None))),
+        **cast(RecallMeans, asdict(summarize(asked, 1, None))),
         "silent": {reason: silences.count(reason) for reason in sorted(set(silences))},
         "by_rows": [cast(RecallMeans, asdict(group)) for group in groups if group.items],
     }
@@ -197,9 +197,9 @@ def figures_by_item(testimony: pa.Table | None) -> dict[tuple[str, str], dict[st
     return {(row["benchmark"], row["item_id"]): {name: row[name] for name in names} for row in rows}
 
 
-def summarize(heard: Sequence[Mapping[str, Any]], least: int, most: int | None) -> Summary:
+def summarize(asked: Sequence[Mapping[str, Any]], least: int, most: int | None) -> Summary:
     """The items of which `least` to `most` rows were trained on."""
-    chosen = [row for row in heard if least <= row["rows_trained"] and (most is None or row["rows_trained"] <= most)]
+    chosen = [row for row in asked if least <= row["rows_trained"] and (most is None or row["rows_trained"] <= most)]
     means = {name: _mean([row[name] for row in chosen]) for name in MEASURED}
     return Summary(
         items=len(chosen),

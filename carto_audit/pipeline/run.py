@@ -233,21 +233,21 @@ class _Auditor:
         if contamination is None:
             return None
         items = items_to_ask(contamination.matches, split.fold(folds, seed)[:n], split.trained, split.held_out, folds)
-        heard = [item for item in items if item.fold is not None]
-        if not heard:
+        asked = [item for item in items if item.fold is not None]
+        if not asked:
             return tabulate(items, {}) if items else None
         label = "Asking the proxies about benchmark items"
-        with self.timed("testimony"), self.progress.task(label, len(heard), "items") as advance:
+        with self.timed("testimony"), self.progress.task(label, len(asked), "items") as advance:
             measured = recall_items(
-                wordings(benchmarks, heard),
-                np.array([item.fold for item in heard], dtype=np.int8),
+                wordings(benchmarks, asked),
+                np.array([item.fold for item in asked], dtype=np.int8),
                 lambda index: load_proxy(corpus.spec, corpus.encoder.bos, folder / run_name(0), index, device),
                 corpus.encoder,
                 count_words(sample_words(split.store, corpus.encoder, split.trained, seed)),
                 corpus.spec.context,
                 seed,
             )
-            advance(len(heard))
+            advance(len(asked))
         return tabulate(items, measured)
 
     def act(self, batch: Batch, analysis: LossAnalysis, split: Split, contamination: Contamination | None) -> Actions:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from carto_audit.policy.metrics import METRICS
-from carto_audit.runtime.located_yaml import Items, Place, Problem, Table, read_policy_file
+from carto_audit.runtime.located_yaml import Items, Place, Problem, Table, read_located_yaml
 from carto_audit.runtime.resources import resource_folder
 from carto_audit.runtime.strict_model import nearest
 
@@ -52,7 +52,7 @@ def read_chain(policy: str | Path) -> Chain:
     complete = True
     while source is not None:
         sources.append(source)
-        tree, found = read_policy_file(source.path, source.shown)
+        tree, found = read_located_yaml(source.path, source.shown)
         problems += found
         if tree is None:
             complete = False

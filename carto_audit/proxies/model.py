@@ -200,7 +200,7 @@ def _require_causal(model: nn.Module, where: str) -> None:
     with torch.no_grad():
         first, second = model(input_ids=tokens, use_cache=False).logits[:, :3]
     if not torch.allclose(first, second, atol=1e-4):
-        raise UsageError(f"{where}: this model reads ahead; an audit needs a causal language model")
+        raise UsageError(f"{where}: this model is not causal; an audit needs a causal language model")
 
 
 def count_parameters(spec: ProxySpec) -> int:

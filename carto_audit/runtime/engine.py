@@ -30,7 +30,7 @@ from carto_audit.runtime.files import writing
 AHEAD = 2
 """Shards in hand for each worker: one that it works on, and the next."""
 
-_LISTEN_SECONDS = 0.1  # how long progress may stay unheard
+_LISTEN_SECONDS = 0.1  # how long progress may go untold
 
 _ALIGNED = 64  # bytes, so that arrays in the file begin where processors like it
 

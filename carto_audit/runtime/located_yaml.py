@@ -21,7 +21,7 @@ _MAX_BYTES = 256 * 1024  # a generous policy is 20 KB; ruamel's pure parser read
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Place:
-    """A spot in a policy file; `line` is 0 when the complaint is about the file as a whole."""
+    """A spot in a file; `line` is 0 when the complaint is about the file as a whole."""
 
     file: str
     line: int = 0
@@ -97,29 +97,29 @@ def anchored(place: Place) -> Place:
     return replace(place, file=safe_inline(path.as_posix(), 400))
 
 
-def read_policy_file(path: Path, shown: str) -> tuple[Table | None, list[Problem]]:
+def read_located_yaml(path: Path, shown: str, kind: str = "policy") -> tuple[Table | None, list[Problem]]:
     """The file's values with their places, and everything that is wrong with it as YAML; None when nothing is readable.
 
-    `shown` is the name that messages use. Aliases, tags, merge keys and empty values are refused: a policy says
-    everything once and in the open.
+    `shown` is the name that messages use, and `kind` what they call the file. Aliases, tags, merge keys and empty values are
+    refused: such a file says everything once and in the open.
     """
     top = Place(file=shown)
     try:
-        text = _read_text(path)
+        text = _read_text(path, kind)
     except UnicodeDecodeError:
-        return None, [Problem(place=top, message="not UTF-8 text; a policy is a YAML file saved as UTF-8")]
+        return None, [Problem(place=top, message=f"not UTF-8 text; a {kind} is a YAML file saved as UTF-8")]
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else str(error)
-        return None, [Problem(place=top, message=f"cannot read the policy: {reason or error}")]
+        return None, [Problem(place=top, message=f"cannot read the {kind}: {reason or error}")]
     problems: list[Problem] = []
     document = _parse(text, top, problems)
     if document is None:
         return None, problems
-    tree = _Locator(problems).locate(document, Place(file=shown, line=1, column=1))
+    tree = _Locator(problems, kind).locate(document, Place(file=shown, line=1, column=1))
     return tree, problems
 
 
-def _read_text(path: Path) -> str:
+def _read_text(path: Path, kind: str) -> str:
     if not path.exists():
         raise ValueError("no such file")
     if not path.is_file():
@@ -127,7 +127,7 @@ def _read_text(path: Path) -> str:
     with path.open("rb") as stream:
         data = stream.read(_MAX_BYTES + 1)
     if len(data) > _MAX_BYTES:
-        raise ValueError(f"larger than {_MAX_BYTES // 1024} KB; is this a policy?")
+        raise ValueError(f"larger than {_MAX_BYTES // 1024} KB; is this a {kind}?")
     return data.decode("utf-8-sig")
 
 
@@ -187,10 +187,11 @@ def _syntax_problem(error: Exception, text: str, top: Place) -> Problem:
 
 
 class _Locator:
-    """Turns ruamel's nodes into plain values with places, and notes what a policy may not contain."""
+    """Turns ruamel's nodes into plain values with places, and notes what such a file may not contain."""
 
-    def __init__(self, problems: list[Problem]) -> None:
+    def __init__(self, problems: list[Problem], kind: str) -> None:
         self.problems = problems
+        self.instead = ", or use extends" if kind == "policy" else ""
         self.seen: set[int] = set()
 
     def locate(self, node: Any, place: Place) -> Any:
@@ -207,7 +208,7 @@ class _Locator:
 
     def _container(self, node: CommentedMap | CommentedSeq, place: Place) -> Any:
         if id(node) in self.seen:
-            return self._refuse(place, "aliases (*name) are not allowed; write the value again, or use extends")
+            return self._refuse(place, f"aliases (*name) are not allowed; write the value again{self.instead}")
         self.seen.add(id(node))
         if isinstance(node, CommentedOrderedMap) or node.tag.value:
             return self._refuse(place, _PLAIN_ONLY)
@@ -224,7 +225,7 @@ class _Locator:
     def _table(self, node: CommentedMap, place: Place) -> Table:
         table = Table(place)
         if node.merge:
-            self._refuse(place, "merge keys (<<) are not allowed; write the values again, or use extends")
+            self._refuse(place, f"merge keys (<<) are not allowed; write the values again{self.instead}")
             return table
         for key, value in node.items():
             line, column = node.lc.key(key)

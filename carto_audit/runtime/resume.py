@@ -45,7 +45,7 @@ def remove_runs(work: Path, keep: Path | None = None) -> None:
 
 def own_key() -> str:
     """A secret of this user on this machine, made at first use. It goes into the names of folders that are continued, so
-    that nobody can prepare one. Where no home can be written it is new each time, and nothing is continued."""
+    that nobody can plant one. Where no home can be written it is new each time, and nothing is continued."""
     path = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "carto-audit" / "key"
     try:
         if not path.exists():

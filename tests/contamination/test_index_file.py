@@ -23,6 +23,7 @@ from carto_audit.contamination.index_file import (
     write_index,
 )
 from carto_audit.runtime.errors import AuditError
+from docs.architecture import own_imports
 from tests.support.quizzes import BELL, ITEMS, quiz
 
 HEAD = len(b"carto-audit index 1\n") + 65
@@ -264,3 +265,14 @@ def test_a_full_disk_leaves_no_file(made, tmp_path, monkeypatch):
     with pytest.raises(AuditError, match="cannot write"):
         write_index(tmp_path / "plain" / "x.cartoindex", built, detectability)
     assert [path.name for path in tmp_path.iterdir()] == ["plain"]
+
+
+def test_the_setting_covers_every_module_that_an_index_is_built_with():
+    found, todo = set(), ["benchmarks.index"]
+    while todo:
+        name = todo.pop()
+        if name not in found and name != "benchmarks.items" and not name.startswith("runtime."):
+            found.add(name)
+            todo += own_imports(name)
+    made = {module.__name__.removeprefix("carto_audit.") for module in index_file.MAKERS}
+    assert made == found - {"text.untrusted"}  # which only shows text

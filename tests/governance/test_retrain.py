@@ -148,9 +148,7 @@ def test_nothing_left_to_train_on_is_one_line(tmp_path):
 
 def test_a_loss_that_diverges_is_one_line_that_says_the_way_out(tmp_path):
     wild = dataclasses.replace(SPEC, learning_rate=float("inf"))
-    with pytest.raises(
-        AuditError, match=r"^step \d+: the loss is \S+: training diverged; try another proxy or seed$"
-    ):
+    with pytest.raises(AuditError, match=r"^step \d+: the loss is \S+: training diverged; try another proxy or seed$"):
         retrain(recipe(tmp_path, random_samples(12), spec=wild), np.ones(12))
 
 
