@@ -2,6 +2,7 @@
 
 import argparse
 import ast
+import functools
 import itertools
 import os
 import sysconfig
@@ -25,7 +26,7 @@ TEXTS = {
 }
 BENCHMARKS = {"gsm8k": "benchmarks/gsm8k_test.parquet", "mmlu": "benchmarks/mmlu_test.parquet"}
 
-SMALL_TEXTS, SMALL_ITEMS = 400, 40
+SMALL_TEXTS, SMALL_ITEMS = 300, 40
 """Rows of each corpus and of each evaluation set that a smoke run writes."""
 
 _SKIPPED_FOLDERS = {"test", "tests", "site-packages", "idlelib", "lib2to3"}
@@ -88,14 +89,22 @@ def open_corpora(given: argparse.Namespace) -> Iterator[Corpora]:
 
 
 def write_small(folder: Path) -> Corpora:
-    """Sets of the same names and columns, made of the standard library's text."""
-    texts = library_texts()
-    for name in TEXTS.values():
-        write_texts(folder / name, ["\n".join(itertools.islice(texts, 2)) for _ in range(SMALL_TEXTS)])
+    """Sets of the same names and columns, made of the standard library's text. No item stands in any corpus."""
+    pool = _library_pool()
+    for number, name in enumerate(TEXTS.values(), 1):
+        first, second = pool[:SMALL_TEXTS], pool[SMALL_TEXTS : 2 * SMALL_TEXTS]
+        others = second[number:] + second[:number]
+        write_texts(folder / name, ["\n".join(pair) for pair in zip(first, others, strict=True)])
+    rest = iter(pool[2 * SMALL_TEXTS :])
     for name in BENCHMARKS.values():
-        items = [_small_item(number, next(texts), next(texts)) for number in range(SMALL_ITEMS)]
+        items = [_small_item(number, next(rest), next(rest)) for number in range(SMALL_ITEMS)]
         write_items(folder / name, items)
     return Corpora(folder=folder)
+
+
+@functools.cache
+def _library_pool() -> tuple[str, ...]:
+    return tuple(itertools.islice(library_texts(), 2 * SMALL_TEXTS + 2 * len(BENCHMARKS) * SMALL_ITEMS))
 
 
 def _small_item(number: int, question: str, passage: str) -> Item:

@@ -17,9 +17,10 @@ THIN: dict[str, Any] = {
     "vocab_size": 512,
     "context": 64,
     "hidden_size": 32,
+    "layers": 1,
     "heads": 2,
     "learning_rate": 5e-3,
-    "minibatch_tokens": 1024,
+    "minibatch_tokens": 2048,
 }
 """The shape for smoke runs: it learns in seconds, and little."""
 

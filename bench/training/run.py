@@ -3,7 +3,8 @@
     python -m bench.training.run --data DATA --rows 1200 --epochs 2    # on an idle machine
 
 Both train two proxies of the preset `nano`, each on its half of some WikiText-2 paragraphs, for the same number of tokens, with
-about as many of them in a step. Trainer trains them one after the other with all threads, as its users do; it is measured with
+about as many of them in a step: Trainer counts samples, so it is given as many as hold a little more than a minibatch of the
+preset, and then a little less. Trainer trains them one after the other with all threads, as its users do; it is measured with
 its default random order and with its own grouping by length. Process start and imports are left out on both sides.
 """
 
@@ -89,12 +90,12 @@ def _steps(store: TokenStore, fold: Folds, index: int) -> int:
     return sum(1 for _ in minibatches(sequences, SPEC.minibatch_tokens, np.random.default_rng([0, index, 0])))
 
 
-def trainer(store: TokenStore, fold: Folds, epochs: int, folder: Path, *, grouped: bool) -> Pace:
-    """Both proxies one after the other, with all threads."""
+def trainer(store: TokenStore, fold: Folds, epochs: int, folder: Path, per_step: int, *, grouped: bool) -> Pace:
+    """Both proxies one after the other, with all threads and so many samples in a step."""
     seconds, tokens, steps = 0.0, 0, 0
     for index in range(2):
         data = _samples(store, fold, index)
-        done = _train(data, epochs, folder, index, grouped=grouped)
+        done = _train(data, epochs, folder, index, per_step, grouped=grouped)
         seconds += done.metrics["train_runtime"]
         steps += done.global_step
         tokens += epochs * sum(sample["length"] for sample in data)
@@ -103,17 +104,14 @@ def trainer(store: TokenStore, fold: Folds, epochs: int, folder: Path, *, groupe
 
 def warm_up(store: TokenStore, fold: Folds, folder: Path) -> None:
     """A few steps of Trainer that are not measured: its first ones load what it needs."""
-    _train(_samples(store, fold, 0)[:8], 1, folder, 0, grouped=True)
+    _train(_samples(store, fold, 0)[:8], 1, folder, 0, 2, grouped=True)
 
 
-def _train(data: list[dict[str, Any]], epochs: int, folder: Path, index: int, *, grouped: bool) -> Any:
-    from transformers import PrinterCallback, Trainer
-
-    torch.set_num_threads(os.cpu_count() or 2)
-    arguments = _trainer_arguments(data, epochs, folder, grouped=grouped)
-    run = Trainer(model=build_proxy(SPEC, index), args=arguments, train_dataset=data, data_collator=collate)
-    run.remove_callback(PrinterCallback)
-    return run.train()
+def samples_per_step(store: TokenStore, fold: Folds) -> tuple[int, int]:
+    """How many samples hold just less and just more than the preset's minibatch, on average."""
+    length = [sample["length"] for index in range(2) for sample in _samples(store, fold, index)]
+    fitting = SPEC.minibatch_tokens / float(np.mean(length))
+    return max(1, math.floor(fitting)), math.ceil(fitting)
 
 
 def _samples(store: TokenStore, fold: Folds, index: int) -> list[dict[str, Any]]:
@@ -123,12 +121,12 @@ def _samples(store: TokenStore, fold: Folds, index: int) -> list[dict[str, Any]]
     return [{"input_ids": x[m], "length": int(m.sum())} for x, m in zip(inputs, real, strict=True)]
 
 
-def _trainer_arguments(data: Sequence[dict[str, Any]], epochs: int, folder: Path, *, grouped: bool) -> Any:
-    """The training step of the preset, with as many samples as hold about its tokens on average."""
-    from transformers import TrainingArguments
+def _train(data: list[dict[str, Any]], epochs: int, folder: Path, index: int, per_step: int, *, grouped: bool) -> Any:
+    """One proxy, with the optimizer and the schedule of the preset."""
+    from transformers import PrinterCallback, Trainer, TrainingArguments
 
-    per_step = max(1, round(SPEC.minibatch_tokens / float(np.mean([sample["length"] for sample in data]))))
-    return TrainingArguments(
+    torch.set_num_threads(os.cpu_count() or 2)
+    arguments = TrainingArguments(
         output_dir=str(folder / "trainer"),
         num_train_epochs=epochs,
         per_device_train_batch_size=per_step,
@@ -143,6 +141,9 @@ def _trainer_arguments(data: Sequence[dict[str, Any]], epochs: int, folder: Path
         report_to=[],
         disable_tqdm=True,
     )
+    run = Trainer(model=build_proxy(SPEC, index), args=arguments, train_dataset=data, data_collator=collate)
+    run.remove_callback(PrinterCallback)
+    return run.train()
 
 
 def collate(samples: Sequence[dict[str, Any]]) -> dict[str, torch.Tensor]:
@@ -153,7 +154,8 @@ def collate(samples: Sequence[dict[str, Any]]) -> dict[str, torch.Tensor]:
 
 
 def measure(texts: Sequence[str], epochs: int, folder: Path) -> dict[str, Pace]:
-    """The three ways to train, one after the other."""
+    """Every way to train, one after the other. carto-audit's minibatches end between Trainer's two sizes, so one of them
+    takes more steps for the same tokens and the other fewer."""
     store = make_store(texts, folder)
     fold = assign_folds(np.arange(len(store)), store.n_tokens, 2, 0)
     print(
@@ -161,11 +163,14 @@ def measure(texts: Sequence[str], epochs: int, folder: Path) -> dict[str, Pace]:
         f"minibatch, {os.cpu_count()} cores, torch {torch.__version__}\n"
     )
     threads = torch.get_num_threads()
+    fewer, more = samples_per_step(store, fold)
     try:
         paces = {OURS: ours(store, fold, epochs, folder)}
         warm_up(store, fold, folder)
-        for label, grouped in (("its default random order", False), ("grouped by length", True)):
-            paces[f"HF Trainer, {label}"] = trainer(store, fold, epochs, folder, grouped=grouped)
+        for per_step, grouped in ((more, False), (more, True), (fewer, False)):
+            order = "grouped by length" if grouped else "its default random order"
+            label = f"HF Trainer, {order}, samples per step: {per_step}"
+            paces[label] = trainer(store, fold, epochs, folder, per_step, grouped=grouped)
         return paces
     finally:
         torch.set_num_threads(threads)
