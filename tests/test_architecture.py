@@ -54,6 +54,21 @@ def test_a_module_imports_only_what_its_wing_may(module):
     assert {wing_of(other) for other in own_imports(module)} <= allowed(wing_of(module))
 
 
+@pytest.mark.parametrize("wing", [wing for wing in wings() if wing != "api"])
+def test_the_functions_that_the_face_of_a_wing_names_are_in_it(wing):
+    """Or in a wing inside it. Files and formats are named too, with a dot in them."""
+    inside = [module for module in MODULES if module.startswith(f"{wing}.")]
+    defined = {
+        node.name
+        for module in inside
+        for node in tree_of(module).body
+        if isinstance(node, ast.FunctionDef | ast.ClassDef)
+    }
+    named = {part for part in ast.get_docstring(tree_of(wing)).split("`")[1::2] if "." not in part}
+    assert named <= defined
+    assert named or wing == "cli"
+
+
 def circle_in(graph):
     """Some nodes that form a circle, empty where there is none: what is left once all that ends somewhere is taken away."""
     left = {node: set(others) for node, others in graph.items()}

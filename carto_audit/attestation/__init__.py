@@ -1,1 +1,1 @@
-"""Attestation: which bytes a verdict is about, signed and verified: `write_statement`, `sign`, `verify_audit`."""
+"""Attestation: which bytes a verdict is about, signed and held against them again: `attest`, `verify`."""

@@ -1,1 +1,1 @@
-"""Cartography: difficulty and memorization per sample, from losses alone, and the map they are drawn on."""
+"""Cartography: difficulty and memorization from losses alone, and the map: `score`, `draw_map`, `analyze_losses`."""

@@ -33,7 +33,7 @@ from carto_audit.text.untrusted import safe_inline
 from carto_audit.text.words import Ragged, permutations
 
 MAKERS: tuple[types.ModuleType, ...] = (hash_tables, index, programs, surprisal, translations, alignment, words)
-"""The modules that an index is built with, however deep. How items are read does not count: an index holds those that were read."""
+"""The modules that an index is built with, however deep. How items are read does not count: an index holds them as read."""
 
 _MAGIC = b"carto-audit index 1\n"
 _DIGEST = 64  # hex digits
@@ -73,10 +73,8 @@ def current_setting() -> dict[str, Any]:
 def _constants(module: types.ModuleType) -> dict[str, Any]:
     """A module's constants, tuples as the lists that JSON makes of them."""
     plain = {name: value for name, value in vars(module).items() if name.isupper() and _is_plain(value)}
-    return {
-        f"{module.__name__.removeprefix('carto_audit.')}.{name}": json.loads(json.dumps(plain[name]))
-        for name in sorted(plain)
-    }
+    maker = module.__name__.rpartition(".")[2]
+    return {f"{maker}.{name}": json.loads(json.dumps(plain[name])) for name in sorted(plain)}
 
 
 def _is_plain(value: Any) -> bool:

@@ -1,1 +1,1 @@
-"""Curation: a batch divided as its audit decided, and the weights by which a trainer draws its rows."""
+"""Curation: a batch divided as its audit decided, `curate`, and the weights by which a trainer draws rows: `sampler`."""

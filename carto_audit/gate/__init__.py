@@ -1,1 +1,1 @@
-"""Gate: what a policy says of the numbers: `evaluate`, waivers, required benchmarks, cases, replays."""
+"""Gate: what a policy says of the numbers: `evaluate`; waivers, required benchmarks, cases, replays."""

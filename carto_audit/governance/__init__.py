@@ -1,1 +1,1 @@
-"""Governance: does acting on the map help? `run_redteam` plants, treats, retrains, attacks, and picks the knee."""
+"""Governance: does acting on the map help? `run_redteam` plants, treats, retrains and attacks; `redteam_facts` picks the knee."""

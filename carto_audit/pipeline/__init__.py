@@ -1,1 +1,1 @@
-"""Pipeline: the order of the stages, from a batch to a verdict and its files: `run_audit`, `write_outputs`."""
+"""Pipeline: the order of the stages, from a batch to a verdict and its files: `run_audit`, `report_facts`, `write_outputs`."""

@@ -1,1 +1,1 @@
-"""Policy: what a team allows, in YAML: `load_policy`, `diff_policies`, `explain`, the list of metrics."""
+"""Policy: what a team allows, in YAML: `load_policy`, `diff_policies`, `explain_policy`, and all that can be limited."""

@@ -1,1 +1,1 @@
-"""Proxies: the small models that are trained on a batch, and what they say of it: `find_kin`, `cross_fit`, `load_proxy`."""
+"""Proxies: the small models that are trained on a batch, and who is kin: `choose_proxy`, `find_kin`, `cross_fit`."""

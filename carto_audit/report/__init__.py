@@ -1,1 +1,1 @@
-"""Report: the page of an audit, and the words and pictures that every other form of it shares."""
+"""Report: the page of an audit, `render_html`, and the words and pictures that every other form of it shares."""

@@ -1,1 +1,1 @@
-"""Runtime: what every wing stands on: errors and exit codes, whole files, progress, processes, strict YAML."""
+"""Runtime: what every wing stands on: `AuditError`, whole files, `Progress`, processes (`map_shards`), strict YAML."""

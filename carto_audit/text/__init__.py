@@ -1,1 +1,1 @@
-"""Text: strings from a vendor made safe to show, and made comparable: `safe_inline`, `mask`, `hash_words`, alignment."""
+"""Text: a vendor's strings made safe (`safe_inline`, `redact`) and comparable (`hash_words`, `align`); numbers as words."""

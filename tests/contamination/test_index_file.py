@@ -275,4 +275,5 @@ def test_the_setting_covers_every_module_that_an_index_is_built_with():
             found.add(name)
             todo += own_imports(name)
     made = {module.__name__.removeprefix("carto_audit.") for module in index_file.MAKERS}
+    assert len({name.rpartition(".")[2] for name in made}) == len(made)  # by which their constants are told apart
     assert made == found - {"text.untrusted"}  # which only shows text

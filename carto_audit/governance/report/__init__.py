@@ -1,1 +1,1 @@
-"""The report of the governance loop: its words, pictures, page and terminal summary, from `redteam.json` alone."""
+"""The report of the governance loop: words, pictures, page (`render_redteam`) and terminal summary, from `redteam.json` alone."""

@@ -1,1 +1,1 @@
-"""Formats: an audit for a terminal and for CI: SARIF, JUnit, GitLab, Markdown, GitHub annotations."""
+"""Formats: an audit for a terminal and for CI: `render` as SARIF, JUnit, GitLab, Markdown, GitHub annotations."""
