@@ -120,7 +120,7 @@ def show_recall(
             print(recall(form, documents, gold, index))
             planted[f"{name} {form}"] = documents
         translated = [plants.translate(plants.with_answer(item), rng) for _, item in chosen]
-        print(recall("simulated translation of question+answer", translated, gold, index), "\n")
+        print(recall("simulated translation of question+answer", translated, gold, index) + "\n")
     return planted
 
 
