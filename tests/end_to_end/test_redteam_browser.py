@@ -3,50 +3,27 @@ import unicodedata
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import sync_playwright
 from pypdf import PdfReader
 
 from carto_audit.governance.report.page import render_redteam
-from tests.end_to_end.test_report_browser import CHROMIUM
 from tests.report.test_html import HOSTILE, poisoned
+from tests.support.browser import IN_A_BROWSER, open_browser, opener_of
 from tests.support.redteam_facts import YAML, judged_facts, nothing_to_reduce, redteam_facts
 
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.enable_socket,
-    pytest.mark.skipif(not CHROMIUM.exists(), reason=f"no {CHROMIUM} on this machine"),
-]
+pytestmark = IN_A_BROWSER
 
 
 @pytest.fixture(scope="module")
 def browser():
-    with sync_playwright() as playwright:
-        opened = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+    with open_browser() as opened:
         yield opened
-        opened.close()
 
 
 @pytest.fixture
 def show(browser, tmp_path):
     """Opens facts as a page and returns it with the list of everything that went wrong in it."""
-    contexts = []
-
-    def opener(facts, **options):
-        context = browser.new_context(offline=True, **options)
-        contexts.append(context)
-        page, troubles = context.new_page(), []
-        page.on("console", lambda message: troubles.append(message.text))
-        page.on("pageerror", lambda error: troubles.append(str(error)))
-        page.on("dialog", lambda dialog: (troubles.append(f"dialog {dialog.message}"), dialog.dismiss()))
-        page.on("request", lambda request: troubles.append(request.url) if request.url[:5] != "file:" else None)
-        path = tmp_path / "redteam.html"
-        path.write_text(render_redteam(facts), encoding="utf-8")
-        page.goto(path.as_uri())
-        return page, troubles
-
-    yield opener
-    for context in contexts:
-        context.close()
+    with opener_of(browser, tmp_path / "redteam.html", render_redteam) as opener:
+        yield opener
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
