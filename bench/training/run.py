@@ -24,6 +24,7 @@ import torch
 from numpy.typing import NDArray
 
 from bench.corpora import open_corpora, parser_of, write_texts
+from bench.nano import thin_if
 from carto_audit.data.batch import read_batch
 from carto_audit.proxies.cross_fit import TrainConfig, cross_fit
 from carto_audit.proxies.folds import assign_folds
@@ -33,7 +34,7 @@ from carto_audit.proxies.tokens import TokenStore, encode_batches, train_encoder
 from carto_audit.runtime.progress import Advance, Progress
 
 SPEC = PRESETS["nano"]
-SMOKE_ROWS = 24
+SMOKE_ROWS = 16
 OURS = "carto-audit, folds side by side, losses logged"
 
 Folds = NDArray[np.int8]
@@ -199,7 +200,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Trains three times, and prints the table."""
     given = parse(arguments)
-    with open_corpora(given) as corpora, tempfile.TemporaryDirectory() as folder:
+    with open_corpora(given) as corpora, thin_if(given.smoke), tempfile.TemporaryDirectory() as folder:
         show(measure(corpora.texts("wikitext")[: given.rows], given.epochs, Path(folder)))
 
 
