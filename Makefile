@@ -33,7 +33,7 @@ bench-detection: $(VENV)/.dev  ## does the audit see what leaks? A reduced table
 docs/commands.md: $(VENV)/.installed carto_audit/cli/*.py  ## the reference of commands, made of their own help
 	$(BIN)/python -m carto_audit.cli.reference $@
 
-docs/architecture.md: docs/architecture.py carto_audit  ## the page of wings and modules, made of their own first lines
+docs/architecture.md: docs/architecture.py $(shell find carto_audit -name "*.py")  ## the page of wings and modules, made of their own first lines
 	$(PYTHON) docs/architecture.py $@
 
 wheel: $(VENV)/.installed

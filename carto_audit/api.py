@@ -100,7 +100,7 @@ class Audit:
         if (target / VERDICT).exists():
             raise UsageError(f"{safe_inline(str(target), 160)}: an audit lies there already; name another folder")
         target.mkdir(parents=True, exist_ok=True)
-        for name in (*OUTPUTS, ENVELOPE):
+        for name in (ENVELOPE, *OUTPUTS):
             if (self.path / name).exists():
                 with atomic_path(target / name) as temporary:
                     shutil.copyfile(self.path / name, temporary)

@@ -5,6 +5,7 @@ import json
 import subprocess
 import sys
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -14,6 +15,7 @@ from carto_audit.artifacts.file_list import OUTPUTS
 from carto_audit.runtime.errors import option
 from docs.architecture import modules, wings
 from tests.support.audits import GATE, sentences, write_parquet
+from tests.support.redteam_facts import judged_facts
 
 TINY = AuditOptions(epochs=2)
 
@@ -140,6 +142,30 @@ def test_an_error_names_options_as_its_reader_spells_them(batch):
 def test_options_check_themselves(wrong):
     with pytest.raises(carto_audit.UsageError, match=f"^{next(iter(wrong))}="):
         AuditOptions(**wrong)
+
+
+def test_what_no_red_team_can_do_is_refused_at_every_call(batch):
+    asked = ({"scores": ["charm"]}, {"seeds": 0}, {"levels": [1.5]}, {"max_perplexity_increase": 2}, {"epochs": 1})
+    for wrong in (*asked, *asked):
+        with pytest.raises(carto_audit.UsageError, match=r"^(score|seeds|level|max_perplexity_increase|epochs)[ =]"):
+            carto_audit.redteam(batch, **wrong)
+
+
+def test_a_red_team_is_a_value_that_can_be_saved(tmp_path):
+    facts = judged_facts()
+    found = carto_audit.Redteam(facts=facts)
+    assert found.exit_code == facts["verdict"]["exit_code"]
+    assert carto_audit.Redteam(facts={**facts, "verdict": None}).exit_code == 0
+    saved = found.save(tmp_path / "redteam")
+    assert json.loads((saved / "redteam.json").read_text()) == json.loads(json.dumps(facts))
+    assert (saved / "redteam.html").read_text() == found.html()
+
+
+def test_weights_are_drawn_at_every_call(tmp_path):
+    path = tmp_path / "weights.parquet"
+    pq.write_table(pa.table({"sample_weight": [1.0, 0.0, 0.5]}), path)
+    for _ in range(2):
+        assert set(carto_audit.sampler(path, num_samples=50)) == {0, 2}
 
 
 class Tags(html.parser.HTMLParser):

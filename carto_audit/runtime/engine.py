@@ -54,8 +54,10 @@ def map_shards(
     whatever `function` raises; nothing keeps running.
     """
     if workers == 1:
-        with _telling(advance):
-            yield from (function(setting, shard) for shard in shards)
+        for shard in shards:
+            with _telling(advance):
+                result = function(setting, shard)
+            yield result
         return
     with tempfile.TemporaryDirectory(dir=folder, prefix="setting-") as place:
         path = Path(place) / "setting"

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from carto_audit.runtime.engine import ignore_sigint, map_shards, read_setting, write_setting
+from carto_audit.runtime.engine import ignore_sigint, map_shards, read_setting, tell_progress, write_setting
 from carto_audit.runtime.errors import AuditError, UsageError
 from tests.support.audits import hear_ctrl_c
 from tests.support.repository import ROOT
@@ -52,6 +52,22 @@ def test_results_come_in_the_order_of_the_shards(tmp_path, workers):
     assert results == [k**2 + 7 for k in range(9)]
     assert list(tmp_path.iterdir()) == []
     assert multiprocessing.active_children() == []
+
+
+def tell_twice(setting, shard):
+    tell_progress(shard)
+    tell_progress(setting)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_all_that_is_told_of_the_work_is_heard_before_the_last_result(tmp_path, workers):
+    heard = []
+    assert list(map_shards(tell_twice, 10, range(5), workers, tmp_path, heard.append)) == [None] * 5
+    assert sorted(heard) == [0, 1, 2, 3, 4, 10, 10, 10, 10, 10]
+
+
+def test_what_is_told_outside_of_any_work_is_heard_by_nobody():
+    tell_progress(1.0)
 
 
 def test_shards_are_drawn_as_they_are_needed_and_workers_end_with_who_asked(tmp_path):
