@@ -56,7 +56,9 @@ MAY_LOAD_TORCH = set(
 PLACES = {
     "a membership attack": "`governance/attacks/membership.py`; `governance/attacks/suite.py` asks it",
     "a CI format": "a module in `report/formats/`, and a row of the table in `report/formats/render.py`",
-    "a file format of deliveries": "`data/readers.py`; nothing else opens a vendor's file",
+    "a file format, of batches or benchmarks": (
+        "`data/readers.py`: its head, its schema, its record batches, and a row of the table of formats that names them"
+    ),
     "a metric that a policy may limit": "declared in `policy/metrics.py`, measured in `pipeline/measurements.py`",
     "a kind of personal data": "found in `text/identifiers.py`, masked in `text/redaction.py`",
     "a score of a loss trace": "`cartography/scores.py`, or `cartography/baselines.py` if it is only compared with",

@@ -8,7 +8,7 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
-from carto_audit.data.readers import format_of
+from carto_audit.data.readers import KNOWN_FORMATS, format_of
 from carto_audit.runtime.errors import AuditError, option
 from carto_audit.runtime.strict_model import nearest
 from carto_audit.text.untrusted import safe_inline
@@ -37,7 +37,7 @@ def split_files(folder: Path, config: str | None, split: str) -> tuple[str, list
         raise AuditError(f"{shown}: cannot read this folder: {error.strerror}") from error
     configs = {name: splits for name, splits in configs.items() if any(splits.values())}
     if not configs:
-        raise AuditError(f"{shown}: no parquet, jsonl, csv or arrow file in this folder")
+        raise AuditError(f"{shown}: no {KNOWN_FORMATS} file in this folder")
     chosen = _one(configs, config, shown, "configuration", option("config"))
     splits = configs[chosen]
     if split not in splits and list(splits) == [""]:

@@ -8,13 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.csv as pa_csv
-import pyarrow.ipc as pa_ipc
-import pyarrow.parquet as pq
 
 from carto_audit.benchmarks.column_mappings import ColumnMapping, Item, Row, fold_columns, recognize
 from carto_audit.benchmarks.dataset_folder import split_files
-from carto_audit.data.readers import format_of
+from carto_audit.data.readers import column_types, format_of, json_list, json_rows, one_line, read_records
 from carto_audit.runtime.errors import AuditError, UsageError, option
 from carto_audit.runtime.files import file_sha256
 from carto_audit.text.untrusted import safe_inline
@@ -31,9 +28,6 @@ ITEM_SCHEMA = pa.schema(
 
 SPLIT = "test"
 """The split of a data set that is evaluated on, unless another is named."""
-
-_READ_ERRORS = (OSError, EOFError, ValueError, KeyError, RecursionError, pa.ArrowException)
-_CSV_BLOCK = 64 << 20  # bytes; a row must fit in one
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,7 +65,7 @@ def read_benchmark(
     part, files = _files(path, config, split, shown)
     rows: list[dict[str, Any]] = []
     for file in files:
-        rows += _read_rows(file, safe_inline(str(file), 160))
+        rows += _read_rows(file)
     return make_benchmark(
         rows,
         name=name or _bare_name(path),
@@ -186,59 +180,21 @@ def _digest(path: Path, files: Sequence[Path], shown: str) -> str:
             return file_sha256(path)
         lines = "".join(f"{file_sha256(file)}  {file.relative_to(path).as_posix()}\n" for file in files)
     except OSError as error:
-        raise _unreadable(shown, error) from error
+        raise AuditError(f"{shown}: cannot read this benchmark: {error.strerror}") from error
     return hashlib.sha256(lines.encode("utf-8", "surrogateescape")).hexdigest()
 
 
-def _unreadable(shown: str, error: Exception) -> AuditError:
-    detail = safe_inline(str(error), 160)
-    return AuditError(f"{shown}: cannot read this benchmark: {detail}; give a parquet, jsonl or csv file")
-
-
-def _read_rows(path: Path, shown: str) -> list[dict[str, Any]]:
-    try:
-        match format_of(path):
-            case "parquet":
-                return list(pq.read_table(path).to_pylist())
-            case "arrow":
-                return _arrow_rows(path)
-            case "csv":
-                return _csv_rows(path)
-            case _:
-                return _json_rows(path)
-    except _READ_ERRORS as error:
-        raise _unreadable(shown, error) from error
-
-
-def _arrow_rows(path: Path) -> list[dict[str, Any]]:
-    with pa.OSFile(str(path)) as source:
-        try:
-            table = pa_ipc.open_file(source).read_all()
-        except pa.ArrowInvalid:
-            source.seek(0)
-            table = pa_ipc.open_stream(source).read_all()
-    table.validate(full=True)
-    return list(table.to_pylist())
-
-
-def _csv_rows(path: Path) -> list[dict[str, Any]]:
-    """Every column as text: what a benchmark calls "007" stays "007"."""
-    read = pa_csv.ReadOptions(block_size=_CSV_BLOCK)
-    parse = pa_csv.ParseOptions(newlines_in_values=True)
-    with pa_csv.open_csv(path, read_options=read, parse_options=parse) as reader:
-        types = dict.fromkeys(reader.schema.names, pa.string())
-    convert = pa_csv.ConvertOptions(column_types=types, strings_can_be_null=False)
-    return list(pa_csv.read_csv(path, read_options=read, parse_options=parse, convert_options=convert).to_pylist())
-
-
-def _json_rows(path: Path) -> list[dict[str, Any]]:
-    """A mapping per line; a `.json` file may also be one list of them."""
-    with pa.input_stream(str(path), compression="detect") as stream:
-        text = stream.read().decode("utf-8-sig")
-    if path.suffix == ".json" and text.lstrip().startswith("["):
-        rows = json.loads(text)
-    else:
-        rows = [json.loads(line) for line in text.split("\n") if line.strip()]
-    if not all(isinstance(row, dict) for row in rows):
-        raise ValueError("each line must be a JSON object")
-    return list(rows)
+def _read_rows(path: Path) -> list[dict[str, Any]]:
+    """The rows as they stand there: lines of JSON keep a value of any kind, and of CSV what is called "007" stays "007"."""
+    if format_of(path) in (None, "jsonl"):
+        listed = json_list(path)
+        return list(json_rows(path, strict=True)) if listed is None else listed
+    rows: list[dict[str, Any]] = []
+    as_text = pa.schema([(name, pa.string()) for name in column_types(path)])
+    with one_line(path):
+        for batch in read_records(path, as_text):
+            batch.validate(full=True)
+            for name in filter(None, batch.schema.names):
+                batch.column(name)  # raises where a name occurs twice
+            rows += batch.to_pylist()
+    return rows

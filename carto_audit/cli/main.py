@@ -141,7 +141,7 @@ def ingest(
     from carto_audit.api import resolve_benchmarks
     from carto_audit.artifacts.audit_record import read_baseline
     from carto_audit.artifacts.redteam_record import read_redteam, redteam_file
-    from carto_audit.data.readers import batch_name, expand_paths
+    from carto_audit.data.shards import batch_name, expand_paths
     from carto_audit.gate.verdict import exit_code
     from carto_audit.policy.model import load_policy
 

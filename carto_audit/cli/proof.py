@@ -82,7 +82,7 @@ def verify(audit_dir: Path, batch: tuple[str, ...], policy: str | None, key: Pat
     from carto_audit.artifacts.file_list import COVERED, ENVELOPE, STATEMENT
     from carto_audit.attestation import verify as proof
     from carto_audit.attestation.dsse import load_public_key
-    from carto_audit.data.readers import expand_paths
+    from carto_audit.data.shards import expand_paths
     from carto_audit.policy.model import load_policy
     from carto_audit.report.formats.terminal import RichProgress, open_console
 

@@ -77,7 +77,7 @@ def redteam(
       carto-audit redteam batch.parquet --level 0.02 --level 0.05 --score forget_score
     """
     from carto_audit import api
-    from carto_audit.data.readers import batch_name
+    from carto_audit.data.shards import batch_name
     from carto_audit.governance.report.summary import show_redteam
     from carto_audit.pipeline.options import AuditOptions
     from carto_audit.report.formats.terminal import RichProgress, open_console

@@ -19,8 +19,7 @@ from carto_audit.attestation.statement import read_statement
 from carto_audit.cartography.quadrants import QUADRANT_NAMES
 from carto_audit.curation.sample_weights import WEIGHT, WEIGHT_SCHEMA
 from carto_audit.data.batch import SKIP_REASONS, Batch
-from carto_audit.data.readers import bare_name, name_of
-from carto_audit.data.records import JSON_TEXT, read_records, read_schema
+from carto_audit.data.readers import JSON_TEXT, bare_name, name_of, read_records, read_schema
 from carto_audit.runtime.errors import AuditError, UsageError
 from carto_audit.runtime.files import atomic_folder, atomic_path, file_sha256, write_json
 from carto_audit.runtime.progress import SILENT, Progress

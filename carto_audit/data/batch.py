@@ -11,7 +11,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from carto_audit.data import readers as shards
+from carto_audit.data import shards
+from carto_audit.data.readers import column_types, name_of
 from carto_audit.runtime.errors import AuditError, UsageError, option
 from carto_audit.runtime.files import file_sha256
 from carto_audit.runtime.progress import SILENT, Progress
@@ -184,27 +185,27 @@ def _decode(value: pa.Scalar, path: Path) -> str:
     try:
         return bytes(value.as_buffer()).decode("utf-8")
     except (UnicodeDecodeError, TypeError) as error:
-        raise AuditError(f"{shards.name_of(path)}: the file changed while it was audited; run again") from error
+        raise AuditError(f"{name_of(path)}: the file changed while it was audited; run again") from error
 
 
 def _describe(paths: tuple[Path, ...]) -> str:
-    return shards.name_of(paths[0]) if len(paths) == 1 else f"{shards.name_of(paths[0])} and {len(paths) - 1} more"
+    return name_of(paths[0]) if len(paths) == 1 else f"{name_of(paths[0])} and {len(paths) - 1} more"
 
 
 def _find_columns(paths: tuple[Path, ...], text: str | None, ids: str | None) -> tuple[str, str | None]:
     """The text and id column, the same in every shard."""
-    first = shards.column_types(paths[0])
+    first = column_types(paths[0])
     if not first:
-        raise AuditError(f"{shards.name_of(paths[0])}: zero rows or no columns: nothing to audit")
+        raise AuditError(f"{name_of(paths[0])}: zero rows or no columns: nothing to audit")
     text = text or _guess_text_column(paths[0], first)
     for path in paths:
-        columns = first if path == paths[0] else shards.column_types(path)
+        columns = first if path == paths[0] else column_types(path)
         for name in filter(None, (text, ids)):
             if name not in columns:
                 known = ", ".join(safe_inline(c, 40) for c in list(columns)[:12])
-                raise UsageError(f'{shards.name_of(path)}: no column "{safe_inline(name, 40)}"; it has: {known}')
+                raise UsageError(f'{name_of(path)}: no column "{safe_inline(name, 40)}"; it has: {known}')
         if not _holds_text(columns[text]):
-            raise UsageError(f'{shards.name_of(path)}: column "{safe_inline(text, 40)}" is {columns[text]}, not text')
+            raise UsageError(f'{name_of(path)}: column "{safe_inline(text, 40)}" is {columns[text]}, not text')
     return text, ids
 
 
@@ -216,9 +217,7 @@ def _guess_text_column(path: Path, columns: dict[str, pa.DataType]) -> str:
     if len(textual) == 1:
         return textual[0]
     known = ", ".join(safe_inline(c, 40) for c in list(columns)[:12])
-    raise UsageError(
-        f"{shards.name_of(path)}: no text column found; name one with {option('text_column')}; it has: {known}"
-    )
+    raise UsageError(f"{name_of(path)}: no text column found; name one with {option('text_column')}; it has: {known}")
 
 
 def _holds_text(kind: pa.DataType) -> bool:

@@ -1,11 +1,10 @@
-"""Readers: the files of a batch, in any of five formats, as one stream of (text, id) columns. Never a whole shard in memory."""
+"""Readers: one for each file format, of batches and benchmarks alike, as record batches of chosen columns or of all."""
 
-import gzip
 import io
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from glob import glob
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,7 @@ import pyarrow.csv as pa_csv
 import pyarrow.ipc as pa_ipc
 import pyarrow.parquet as pq
 
-from carto_audit.runtime.errors import AuditError, UsageError, option
+from carto_audit.runtime.errors import AuditError
 from carto_audit.text.untrusted import safe_inline
 
 ROWS_PER_READ = 1024
@@ -26,28 +25,27 @@ CSV_BLOCK = 64 << 20
 LONGEST_LINE = 64 << 20
 """A JSONL line beyond this is no sample but a broken file."""
 
-_FORMATS = {
-    ".parquet": "parquet",
-    ".pq": "parquet",
-    ".jsonl": "jsonl",
-    ".ndjson": "jsonl",
-    ".json": "jsonl",
-    ".csv": "csv",
-    ".arrow": "arrow",
-    ".feather": "arrow",
-    ".ipc": "arrow",
-}
+JSON_TEXT = b"carto_audit.json"
+"""Field metadata of a column of JSON text: values of several kinds that no single Arrow type holds."""
+
 _COMPRESSED = (".gz", ".zst", ".bz2")
-READ_ERRORS = (OSError, EOFError, ValueError, KeyError, pa.ArrowException, gzip.BadGzipFile)
+_READ_ERRORS = (OSError, EOFError, ValueError, KeyError, RecursionError, pa.ArrowException)
 """KeyError is Arrow's word for a column name that occurs twice."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ShardRows:
-    """Some consecutive rows of one shard: `text` as large_binary (not yet known to be UTF-8), `ids` as large_string."""
+@dataclass(frozen=True, slots=True)
+class _Format:
+    """How one format is read. What its functions raise of _READ_ERRORS, `one_line` says."""
 
-    text: pa.LargeBinaryArray
-    ids: pa.LargeStringArray | None
+    suffixes: tuple[str, ...]
+    head: Callable[[Path], pa.Schema]
+    """The columns, in the types that the first rows tell."""
+    schema: Callable[[Path], pa.Schema]
+    """The columns, in types that hold every value of the file."""
+    batches: Callable[[Path, pa.Schema, list[str] | None], Iterator[pa.RecordBatch]]
+    """All rows: of some columns, or of all. A format that has no types of its own takes those of the schema."""
+    compressible: bool = False
+    """Whether a suffix of _COMPRESSED may follow."""
 
 
 def name_of(path: Path) -> str:
@@ -59,124 +57,113 @@ def format_of(path: Path) -> str | None:
     """`parquet`, `jsonl`, `csv` or `arrow` by suffix (a compression suffix may follow jsonl and csv), else None."""
     suffixes = [s.lower() for s in path.suffixes[-2:]]
     if suffixes and suffixes[-1] in _COMPRESSED:
-        inner = _FORMATS.get(suffixes[0]) if len(suffixes) == 2 else None
-        return inner if inner in ("jsonl", "csv") else None
-    return _FORMATS.get(suffixes[-1]) if suffixes else None
+        inner = _BY_SUFFIX.get(suffixes[0]) if len(suffixes) == 2 else None
+        return inner if inner and _FORMATS[inner].compressible else None
+    return _BY_SUFFIX.get(suffixes[-1]) if suffixes else None
 
 
 def bare_name(path: Path) -> str:
     """The file's name without the suffixes that say its format."""
     name = path.name
     for suffix in reversed(path.suffixes[-2:]):
-        if suffix.lower() in _FORMATS or suffix.lower() in _COMPRESSED:
+        if suffix.lower() in _BY_SUFFIX or suffix.lower() in _COMPRESSED:
             name = name.removesuffix(suffix)
     return name
 
 
-def batch_name(first: str) -> str:
-    """What to call a batch after the first of its inputs: a file without suffixes, or a folder; a glob is named by its folder."""
-    path = Path(first)
-    if any(c in path.name for c in "*?[") and not path.exists():
-        path = path.parent
-    name = path.resolve().name if path.is_dir() else bare_name(path)
-    return name.lstrip(".") or "batch"
-
-
-def expand_paths(inputs: Sequence[str | Path]) -> tuple[Path, ...]:
-    """Files behind files, directories and globs: sorted inside each input, each file once.
-
-    Raises UsageError for a path that does not exist or has no known format, AuditError for a folder with nothing to read.
-    """
-    found: dict[Path, Path] = {}
-    for given in inputs:
-        for path in _expand(Path(given)):
-            found.setdefault(path.resolve(), path)
-    return tuple(found.values())
-
-
-def _expand(given: Path) -> list[Path]:
-    if given.is_dir():
-        visible = (p for p in given.rglob("*") if not any(part.startswith(".") for part in p.relative_to(given).parts))
-        paths = sorted(p for p in visible if p.is_file() and format_of(p))
-        if not paths:
-            raise AuditError(f"{name_of(given)}: no parquet, jsonl, csv or arrow file in this folder: nothing to audit")
-        return paths
-    if given.exists():
-        if format_of(given) is None:
-            raise UsageError(f"{name_of(given)}: unknown format; give .parquet, .jsonl[.gz|.zst], .csv or .arrow")
-        return [given]
-    matches = sorted(Path(p) for p in glob(str(given), recursive=True))
-    paths = [p for p in matches if p.is_file() and format_of(p)]
-    if not paths:
-        raise UsageError(f"{name_of(given)}: no such file or folder")
-    return paths
+@contextmanager
+def one_line(path: Path) -> Iterator[None]:
+    """Whatever goes wrong while a file is read, as an AuditError of one line."""
+    try:
+        yield
+    except _READ_ERRORS as error:
+        raise AuditError(f"{name_of(path)}: cannot read as {_named(path)}: {safe_inline(str(error), 160)}") from error
 
 
 def column_types(path: Path) -> dict[str, pa.DataType]:
-    """The shard's columns and their Arrow types; for JSONL those of its first rows. Raises AuditError when unreadable."""
-    try:
-        match format_of(path):
-            case "parquet":
-                schema = pq.read_schema(path)
-            case "arrow":
-                schema = _arrow_schema(path)
-            case "csv":
-                with pa_csv.open_csv(path, **_csv_options({})) as reader:
-                    schema = reader.schema
-            case _:
-                return _json_columns(path)
-        return dict(zip(schema.names, schema.types, strict=True))
-    except READ_ERRORS as error:  # also of the names: Arrow decodes them when they are asked for
-        raise unreadable(path, error) from error
+    """The columns and their Arrow types; for CSV and JSONL those of its first rows. Raises AuditError when unreadable."""
+    with one_line(path):
+        head = _FORMATS[_named(path)].head(path)
+        return dict(zip(head.names, head.types, strict=True))  # Arrow decodes the names when they are asked for
 
 
-def read_rows(path: Path, text_column: str, id_column: str | None) -> Iterator[ShardRows]:
-    """Streams one shard's two columns. Raises AuditError in one line when the file is truncated or not what it claims."""
-    readers = {"parquet": _parquet_batches, "arrow": _arrow_batches, "csv": _csv_batches, "jsonl": _json_batches}
-    columns = [text_column] if id_column is None else list(dict.fromkeys([text_column, id_column]))
-    try:
-        for batch in readers[str(format_of(path))](path, columns):
+def read_schema(path: Path) -> pa.Schema:
+    """The columns of `read_records`. For CSV and JSONL this costs a pass over the file. AuditError when unreadable."""
+    with one_line(path):
+        return _FORMATS[_named(path)].schema(path)
+
+
+def read_columns(path: Path, columns: list[str]) -> Iterator[pa.RecordBatch]:
+    """All rows of some columns, at most ROWS_PER_READ at once: large_binary of CSV and JSONL, which have no types of their
+    own, else as stored. AuditError when unreadable."""
+    return _read(path, pa.schema([(name, pa.large_binary()) for name in columns]), columns)
+
+
+def read_records(path: Path, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
+    """All rows, every column as it was delivered, at most ROWS_PER_READ at once; `schema` is that of `read_schema`.
+
+    A CSV file's fields stay the text that they are, bytes where they are not UTF-8. A JSONL column is of one Arrow type
+    where its values have one; others are JSON text, marked by JSON_TEXT. AuditError when unreadable.
+    """
+    return _read(path, schema, None)
+
+
+def json_rows(path: Path, *, strict: bool = False) -> Iterator[dict[str, Any]]:
+    """One mapping per line. Raises AuditError, which names the line that is none.
+
+    Lone surrogates, which strict parsers refuse for the whole file, stay one row's problem, and so do bytes that are not
+    UTF-8 unless `strict`.
+    """
+    with one_line(path), _open_json(path) as stream:
+        for number, line in enumerate(iter(lambda: stream.readline(LONGEST_LINE), b""), start=1):
+            if not line.strip():
+                continue
+            try:
+                value = json.loads(line.decode("utf-8-sig", "strict" if strict else "surrogateescape"))
+            except (ValueError, RecursionError) as error:
+                raise _no_object(path, number, "not JSON") from error
+            if not isinstance(value, dict):
+                raise _no_object(path, number, "not a JSON object")
+            yield value
+
+
+def json_list(path: Path) -> list[dict[str, Any]] | None:
+    """The mappings of a `.json` file that is one list of them, held whole; None for any other file. Raises AuditError."""
+    if path.suffix != ".json":
+        return None
+    with one_line(path), _open_json(path) as stream:
+        text = stream.read().decode("utf-8-sig")
+        if not text.lstrip().startswith("["):
+            return None
+        rows: list[dict[str, Any]] = json.loads(text)
+        if not all(isinstance(row, dict) for row in rows):
+            raise ValueError("each entry of the list must be a JSON object")
+    return rows
+
+
+def _named(path: Path) -> str:
+    """The file's format; one without a known suffix is taken for JSON lines."""
+    return format_of(path) or "jsonl"
+
+
+def _no_object(path: Path, number: int, what: str) -> AuditError:
+    way_out = "" if format_of(path) else f"; give {KNOWN_SUFFIXES}"
+    return AuditError(f"{name_of(path)}:{number}: {what}; one object per line is expected{way_out}")
+
+
+def _read(path: Path, schema: pa.Schema, columns: list[str] | None) -> Iterator[pa.RecordBatch]:
+    with one_line(path):
+        for batch in _FORMATS[_named(path)].batches(path, schema, columns):
             for start in range(0, batch.num_rows, ROWS_PER_READ):
-                rows = batch.slice(start, ROWS_PER_READ)
-                ids = None if id_column is None else _as_ids(path, id_column, rows.column(id_column))
-                yield ShardRows(text=_as_binary(rows.column(text_column)), ids=ids)
-    except READ_ERRORS as error:
-        raise unreadable(path, error) from error
+                yield batch.slice(start, ROWS_PER_READ)
 
 
-def unreadable(path: Path, error: Exception) -> AuditError:
-    """The one line for a shard whose reader raised one of READ_ERRORS."""
-    return AuditError(f"{name_of(path)}: cannot read as {format_of(path)}: {safe_inline(str(error), 160)}")
-
-
-def _as_binary(column: pa.Array) -> pa.LargeBinaryArray:
-    if pa.types.is_dictionary(column.type):
-        column = column.dictionary_decode()
-    if pa.types.is_null(column.type):
-        return pa.nulls(len(column), pa.large_binary())
-    return column.cast(pa.large_binary())
-
-
-def _as_ids(path: Path, name: str, column: pa.Array) -> pa.LargeStringArray:
-    if pa.types.is_dictionary(column.type):
-        column = column.dictionary_decode()
-    try:
-        # Through binary, because Arrow takes it on trust that a string column holds UTF-8.
-        return column.cast(pa.large_string()).cast(pa.large_binary()).cast(pa.large_string())
-    except pa.ArrowException as error:
-        where = f'{name_of(path)}: column "{safe_inline(name, 40)}"'
-        detail = safe_inline(str(error), 120)
-        raise AuditError(
-            f"{where}: cannot serve as ids ({detail}); drop {option('id_column')} or name another"
-        ) from error
-
-
-def _parquet_batches(path: Path, columns: list[str]) -> Iterator[pa.RecordBatch]:
+def _parquet_batches(path: Path, _: pa.Schema, columns: list[str] | None) -> Iterator[pa.RecordBatch]:
     with pq.ParquetFile(path, buffer_size=1 << 20, pre_buffer=False) as shard:
         yield from shard.iter_batches(batch_size=ROWS_PER_READ, columns=columns, use_threads=False)
 
 
-def open_arrow(path: Path) -> Any:
+def _open_arrow(path: Path) -> Any:
     """A reader of the file or stream format, whichever it is."""
     source = pa.memory_map(str(path))
     try:
@@ -187,56 +174,129 @@ def open_arrow(path: Path) -> Any:
 
 
 def _arrow_schema(path: Path) -> pa.Schema:
-    return open_arrow(path).schema
+    return _open_arrow(path).schema
 
 
-def _arrow_batches(path: Path, columns: list[str]) -> Iterator[pa.RecordBatch]:
-    reader = open_arrow(path)
+def _arrow_batches(path: Path, _: pa.Schema, columns: list[str] | None) -> Iterator[pa.RecordBatch]:
+    reader = _open_arrow(path)
     if isinstance(reader, pa_ipc.RecordBatchFileReader):
         batches = (reader.get_batch(i) for i in range(reader.num_record_batches))
     else:
         batches = iter(reader)
-    yield from (batch.select(columns) for batch in batches)
+    yield from batches if columns is None else (batch.select(columns) for batch in batches)
 
 
-def _csv_options(types: dict[str, pa.DataType]) -> dict[str, Any]:
-    return {
-        "read_options": pa_csv.ReadOptions(block_size=CSV_BLOCK, use_threads=False),
-        "parse_options": pa_csv.ParseOptions(newlines_in_values=True),
-        "convert_options": pa_csv.ConvertOptions(
-            column_types=types, include_columns=list(types) or None, check_utf8=False, strings_can_be_null=False
-        ),
-    }
+def _open_csv(path: Path, schema: pa.Schema | None = None, columns: list[str] | None = None) -> Any:
+    """Without a schema, columns are of the types that their first values look like."""
+    return pa_csv.open_csv(
+        path,
+        read_options=pa_csv.ReadOptions(block_size=CSV_BLOCK, use_threads=False),
+        parse_options=pa_csv.ParseOptions(newlines_in_values=True),
+        convert_options=pa_csv.ConvertOptions(column_types=schema, include_columns=columns, strings_can_be_null=False),
+    )
 
 
-def _csv_batches(path: Path, columns: list[str]) -> Iterator[pa.RecordBatch]:
-    with pa_csv.open_csv(path, **_csv_options({name: pa.large_binary() for name in columns})) as reader:
+def _csv_head(path: Path) -> pa.Schema:
+    with _open_csv(path) as reader:
+        return reader.schema
+
+
+def _csv_batches(path: Path, schema: pa.Schema, columns: list[str] | None) -> Iterator[pa.RecordBatch]:
+    with _open_csv(path, schema, columns) as reader:
         yield from reader
 
 
-def json_rows(path: Path) -> Iterator[dict[str, Any]]:
-    """One mapping per line. Lone surrogates, which strict parsers refuse for the whole file, stay one row's problem."""
+def _csv_schema(path: Path) -> pa.Schema:
+    names = _csv_head(path).names
+    valid = dict.fromkeys(names, True)
+    for batch in _csv_batches(path, pa.schema([(name, pa.large_binary()) for name in names]), None):
+        for name in names:
+            valid[name] = valid[name] and _is_text(batch[name])
+    return pa.schema([(name, pa.large_string() if valid[name] else pa.large_binary()) for name in names])
+
+
+def _is_text(column: pa.LargeBinaryArray) -> bool:
+    try:
+        column.cast(pa.large_string())
+    except pa.ArrowInvalid:
+        return False
+    return True
+
+
+@contextmanager
+def _open_json(path: Path) -> Iterator[io.BufferedReader]:
     with pa.input_stream(str(path), compression="detect") as raw, io.BufferedReader(raw, 1 << 20) as stream:
-        for number, line in enumerate(iter(lambda: stream.readline(LONGEST_LINE), b""), start=1):
-            if not line.strip():
-                continue
-            try:
-                value = json.loads(line.decode("utf-8-sig", "surrogateescape"))
-            except (ValueError, RecursionError) as error:
-                raise AuditError(f"{name_of(path)}:{number}: not JSON; one object per line is expected") from error
-            if not isinstance(value, dict):
-                raise AuditError(f"{name_of(path)}:{number}: not a JSON object; one object per line is expected")
-            yield value
+        yield stream
 
 
-def _json_columns(path: Path) -> dict[str, pa.DataType]:
+def _json_head(path: Path) -> pa.Schema:
+    """int64 stands for whatever is no text."""
     columns: dict[str, pa.DataType] = {}
     for _, row in zip(range(ROWS_PER_READ), json_rows(path), strict=False):
         for name, value in row.items():
             kind = pa.large_string() if isinstance(value, str) else pa.null() if value is None else pa.int64()
             if columns.get(name, pa.null()) == pa.null():
                 columns[name] = kind
-    return columns
+    return pa.schema(list(columns.items()))
+
+
+def _json_schema(path: Path) -> pa.Schema:
+    """One Arrow type per key where there is one; keys in the order in which they first occur."""
+    kinds: dict[str, pa.DataType | None] = {}
+    for rows in _json_chunks(path, None):
+        for name in dict.fromkeys(name for row in rows for name in row):
+            kinds[name] = _common(kinds.get(name, pa.null()), _kind([row.get(name) for row in rows]))
+    return pa.schema([_json_field(name, kind) for name, kind in kinds.items()])
+
+
+def _json_field(name: str, kind: pa.DataType | None) -> pa.Field:
+    if kind is None or _is_hollow(kind):
+        return pa.field(name, pa.large_string(), metadata={JSON_TEXT: b"1"})
+    return pa.field(name, kind)
+
+
+def _kind(values: list[Any]) -> pa.DataType | None:
+    """The Arrow type of these values, None where they have none in common."""
+    try:
+        return pa.array(values).type
+    except (pa.ArrowException, OverflowError, UnicodeError):
+        return None
+
+
+def _common(a: pa.DataType | None, b: pa.DataType | None) -> pa.DataType | None:
+    if a is None or b is None:
+        return None
+    try:
+        schemas = [pa.schema([("x", kind)]) for kind in (a, b)]
+        return pa.unify_schemas(schemas, promote_options="permissive").field("x").type
+    except pa.ArrowException:
+        return None
+
+
+def _is_hollow(kind: pa.DataType) -> bool:
+    """Whether an object without any key lies inside, which Parquet has no type for."""
+    if pa.types.is_struct(kind):
+        return kind.num_fields == 0 or any(_is_hollow(field.type) for field in kind)
+    return pa.types.is_list(kind) and _is_hollow(kind.value_type)
+
+
+def _json_batches(path: Path, schema: pa.Schema, columns: list[str] | None) -> Iterator[pa.RecordBatch]:
+    for rows in _json_chunks(path, columns):
+        yield pa.record_batch([_json_column(rows, field) for field in schema], schema=schema)
+
+
+def _json_chunks(path: Path, columns: list[str] | None) -> Iterator[list[dict[str, Any]]]:
+    """At most ROWS_PER_READ rows at once. Of chosen columns only the bytes are kept, and no more than about CSV_BLOCK."""
+    rows: list[dict[str, Any]] = []
+    n_bytes = 0
+    for row in json_rows(path):
+        rows.append(row if columns is None else {name: _json_bytes(row.get(name)) for name in columns})
+        n_bytes += 0 if columns is None else sum(len(value or b"") for value in rows[-1].values())
+        if len(rows) == ROWS_PER_READ or n_bytes > CSV_BLOCK:
+            yield rows
+            rows, n_bytes = [], 0
+    if rows:
+        yield rows
 
 
 def _json_bytes(value: Any) -> bytes | None:
@@ -247,17 +307,29 @@ def _json_bytes(value: Any) -> bytes | None:
     return text.encode("utf-8", "surrogatepass")
 
 
-def _json_batches(path: Path, columns: list[str]) -> Iterator[pa.RecordBatch]:
-    def batch(rows: list[list[bytes | None]]) -> pa.RecordBatch:
-        return pa.record_batch([pa.array(c, pa.large_binary()) for c in zip(*rows, strict=True)], names=columns)
+def _json_column(rows: list[dict[str, Any]], field: pa.Field) -> pa.Array:
+    if field.metadata and JSON_TEXT in field.metadata:
+        return pa.array([json.dumps(row[field.name]) if field.name in row else None for row in rows], field.type)
+    return pa.array([row.get(field.name) for row in rows], field.type)
 
-    pending: list[list[bytes | None]] = []
-    n_bytes = 0
-    for row in json_rows(path):
-        pending.append([_json_bytes(row.get(name)) for name in columns])
-        n_bytes += sum(len(value or b"") for value in pending[-1])
-        if len(pending) == ROWS_PER_READ or n_bytes > CSV_BLOCK:
-            yield batch(pending)
-            pending, n_bytes = [], 0
-    if pending:
-        yield batch(pending)
+
+_FORMATS = {
+    "parquet": _Format((".parquet", ".pq"), pq.read_schema, pq.read_schema, _parquet_batches),
+    "jsonl": _Format((".jsonl", ".ndjson", ".json"), _json_head, _json_schema, _json_batches, compressible=True),
+    "csv": _Format((".csv",), _csv_head, _csv_schema, _csv_batches, compressible=True),
+    "arrow": _Format((".arrow", ".feather", ".ipc"), _arrow_schema, _arrow_schema, _arrow_batches),
+}
+"""One row a format, by the name that errors call it: whoever reads a file looks here."""
+
+_BY_SUFFIX = {suffix: name for name, known in _FORMATS.items() for suffix in known.suffixes}
+
+
+def _either(words: Sequence[str]) -> str:
+    return f"{', '.join(words[:-1])} or {words[-1]}"
+
+
+KNOWN_FORMATS = _either(list(_FORMATS))
+KNOWN_SUFFIXES = _either(
+    [f".{name}[.gz|.zst]" if known.compressible else f".{name}" for name, known in _FORMATS.items()]
+)
+"""What an error about any other file names."""

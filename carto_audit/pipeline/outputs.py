@@ -17,7 +17,8 @@ from carto_audit.attestation.statement import batch_subjects
 from carto_audit.cartography.quadrants import QUADRANT_NAMES
 from carto_audit.cartography.reasons import NO_RECALL, RECALLS
 from carto_audit.contamination.check import write_clean, write_matches
-from carto_audit.data.readers import expand_paths, name_of
+from carto_audit.data.readers import name_of
+from carto_audit.data.shards import expand_paths
 from carto_audit.gate.verdict import intoto_statement, verdict_document
 from carto_audit.pipeline.item_recall_table import write_testimony
 from carto_audit.report.html import write_report

@@ -28,7 +28,7 @@ from carto_audit.artifacts.file_list import COVERED, ENVELOPE, OUTPUTS, STATEMEN
 from carto_audit.attestation.dsse import PAYLOAD_TYPE, load_public_key, load_signer, make_key, parse_envelope
 from carto_audit.attestation.statement import batch_subjects, read_statement
 from carto_audit.attestation.verify import attest, verify
-from carto_audit.data.readers import expand_paths
+from carto_audit.data.shards import expand_paths
 from carto_audit.pipeline.outputs import clear_verdict
 from carto_audit.policy.model import load_policy
 from carto_audit.runtime.errors import AuditError

@@ -2,6 +2,7 @@ import gzip
 import json
 
 import pyarrow as pa
+import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
@@ -47,7 +48,7 @@ def test_the_gold_answer_may_be_text_number_or_letter(tmp_path, answer):
         ([{"prompt": "Who sings?", "text": "x"}], 'no "question" column in this benchmark; it has: prompt, text'),
         ([], "this benchmark has no questions"),
         ([{"question": None}, {"question": "  "}], "this benchmark has no questions"),
-        ([["a list"]], "cannot read this benchmark: each line must be a JSON object"),
+        ([["a list"]], "quiz.jsonl:1: not a JSON object; one object per line is expected"),
     ],
 )
 def test_a_file_without_questions_is_one_clear_line(tmp_path, rows, message):
@@ -61,7 +62,7 @@ def test_a_file_without_questions_is_one_clear_line(tmp_path, rows, message):
 def test_a_broken_benchmark_file_is_one_clear_line(tmp_path, name):
     path = tmp_path / name
     path.write_bytes(b"PAR1\xff\x00 broken\n\x1b[31m")
-    with pytest.raises(AuditError, match="cannot read this benchmark") as caught:
+    with pytest.raises(AuditError, match=rf"{name}(:1)?: (cannot read as|not JSON)") as caught:
         read_benchmark(path)
     assert "\n" not in str(caught.value)
     assert "\x1b" not in str(caught.value)
@@ -140,7 +141,7 @@ def test_half_a_file_is_one_clear_line(tmp_path, name):
     else:
         (write_arrow if name.endswith("arrow") else write_compressed)(path, ROWS * 50)
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2 + 3])
-    with pytest.raises(AuditError, match="cannot read this benchmark") as caught:
+    with pytest.raises(AuditError, match=rf"{name}(:\d+)?: (cannot read as|not JSON)") as caught:
         read_benchmark(path)
     assert "\n" not in str(caught.value)
 
@@ -149,6 +150,17 @@ def test_csv_values_stay_the_text_that_they_are(tmp_path):
     (tmp_path / "quiz.csv").write_text('id,question,answer\n007,"Which, of\nthese?",1e3\n')
     item = read_benchmark(tmp_path / "quiz.csv").items.to_pylist()[0]
     assert (item["item_id"], item["question"], item["answer"]) == ("007", "Which, of\nthese?", "1e3")
+
+
+@pytest.mark.parametrize("name", ["quiz.parquet", "quiz.csv"])
+def test_a_column_that_occurs_twice_is_one_clear_line_unless_it_has_no_name(tmp_path, name):
+    write = {"quiz.parquet": pq.write_table, "quiz.csv": pa_csv.write_csv}[name]
+    columns = [pa.array(["Who?"]), pa.array([""]), pa.array([""])]
+    write(pa.Table.from_arrays(columns, names=["question", "", ""]), tmp_path / name)
+    assert read_benchmark(tmp_path / name).items["question"].to_pylist() == ["Who?"]
+    write(pa.Table.from_arrays(columns, names=["question", "answer", "answer"]), tmp_path / name)
+    with pytest.raises(AuditError, match=r'cannot read as \w+: .*"answer" exists 2 times'):
+        read_benchmark(tmp_path / name)
 
 
 def test_every_item_has_an_id_of_its_own(tmp_path):

@@ -134,7 +134,7 @@ def test_columns_are_mapped_on_the_command_line(run, tmp_path):
         (["build", "a.jsonl", "--map", "qestion=x"], 2, 'did you mean "question"'),
         (["build", "nowhere.jsonl"], 3, "nowhere.jsonl: no such benchmark file"),
         (["build", "blank.jsonl"], 3, "blank.jsonl: this benchmark has no questions"),
-        (["build", "half.parquet"], 3, "half.parquet: cannot read this benchmark"),
+        (["build", "half.parquet"], 3, "half.parquet: cannot read as parquet"),
         (["build", "hf:a b"], 2, "write hf:OWNER/NAME@REVISION"),
         (["list"], 3, "benchmarks.cartoindex: cannot read this index: No such file"),
         (["list", "--index", "old.cartoindex"], 3, "old.cartoindex: made by another version; build it with"),

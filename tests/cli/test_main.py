@@ -11,7 +11,7 @@ import pytest
 from carto_audit import __version__
 from carto_audit.artifacts.file_list import OUTPUTS
 from carto_audit.cli import main as cli
-from carto_audit.data.readers import batch_name
+from carto_audit.data.shards import batch_name
 from carto_audit.runtime.errors import AuditError, UsageError
 from tests.support.audits import run_on_terminal, run_process, sentences, write_parquet
 from tests.support.quizzes import BELL, ITEMS, write_quiz

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from carto_audit.curation.curate import CURATED, QUARANTINE, Decisions, curate, read_decisions
 from carto_audit.curation.sample_weights import read_weights, sampler
 from carto_audit.data.batch import read_batch
-from carto_audit.data.records import read_records, read_schema
+from carto_audit.data.readers import read_records, read_schema
 from carto_audit.runtime.errors import AuditError, UsageError
 from tests.support.audits import run_process, snapshot, strings_of_bytes, write_parquet
 from tests.support.repository import ROOT
