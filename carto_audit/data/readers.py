@@ -100,7 +100,8 @@ def read_columns(path: Path, columns: list[str]) -> Iterator[pa.RecordBatch]:
 
 
 def read_records(path: Path, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
-    """All rows, every column as it was delivered, at most ROWS_PER_READ at once; `schema` is that of `read_schema`.
+    """All rows, every column as it was delivered, at most ROWS_PER_READ at once; `schema` is that of `read_schema`,
+    or gives the fields of a CSV file other types.
 
     A CSV file's fields stay the text that they are, bytes where they are not UTF-8. A JSONL column is of one Arrow type
     where its values have one; others are JSON text, marked by JSON_TEXT. AuditError when unreadable.
