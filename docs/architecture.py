@@ -54,17 +54,32 @@ MAY_LOAD_TORCH = set(
 )
 
 PLACES = {
-    "a membership attack": "`governance/attacks/membership.py`; `governance/attacks/suite.py` asks it",
-    "a CI format": "a module in `report/formats/`, and a row of the table in `report/formats/render.py`",
+    "a membership attack": (
+        "`governance/attacks/membership.py`, or `governance/attacks/suite.py` if it must be trained or asks the proxy; "
+        "listed in `governance/arm_results.py` and named in `governance/report/narrative.py`"
+    ),
+    "a CI format": (
+        "a module in `report/formats/`, its name and file in `report/formats/targets.py`, "
+        "and a row of the table in `report/formats/render.py`"
+    ),
     "a file format, of batches or benchmarks": (
         "`data/readers.py`: its head, its schema, its record batches, and a row of the table of formats that names them"
     ),
-    "a metric that a policy may limit": "declared in `policy/metrics.py`, measured in `pipeline/measurements.py`",
-    "a kind of personal data": "found in `text/identifiers.py`, masked in `text/redaction.py`",
+    "a metric that a policy may limit": (
+        "declared in `policy/metrics.py`, measured in `pipeline/measurements.py`; "
+        "one of a red team in `artifacts/redteam_record.py`"
+    ),
+    "a kind of personal data": (
+        "a detector and its label in `text/redaction.py`; "
+        "a number that a library must check is found in `text/identifiers.py`"
+    ),
     "a score of a loss trace": "`cartography/scores.py`, or `cartography/baselines.py` if it is only compared with",
-    "a key of `report.json`": "`artifacts/report_facts.py`, as NotRequired, and made in `pipeline/facts.py`",
+    "a key of `report.json`": (
+        "`artifacts/report_facts.py` or, if it was measured on samples, `artifacts/evidence_facts.py`, as NotRequired; "
+        "made in `pipeline/facts.py`, or `pipeline/map_facts.py` if it is of the map"
+    ),
     "a word that a page must explain": "`report/glossary.py`",
-    "a command": "a module in `cli/`, and a row of the table in `cli/main.py`",
+    "a command": "a module in `cli/`, which `cli/main.py` adds",
     "a column mapping of a benchmark": "`benchmarks/column_mappings.py`",
 }
 """Where the next one of its kind belongs."""

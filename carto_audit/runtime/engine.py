@@ -10,6 +10,7 @@ import multiprocessing
 import os
 import pickle
 import signal
+import sys
 import tempfile
 import threading
 from collections import deque
@@ -22,6 +23,7 @@ from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
 from multiprocessing.queues import SimpleQueue
 from pathlib import Path
+from types import ModuleType
 from typing import Any, TypeVar
 
 from carto_audit.runtime.errors import AuditError
@@ -92,7 +94,7 @@ def _map_in_processes(
 
     try:
         for shard in shards:
-            with ignore_sigint():  # a worker may start here
+            with ignore_sigint(), _hidden_script():  # a worker may start here
                 waiting.append(pool.submit(_work, shard))
             if len(waiting) == AHEAD * workers:
                 yield next_result()
@@ -125,6 +127,17 @@ def _telling(advance: Callable[[float], None]) -> Iterator[None]:
         yield
     finally:
         _teller.pop()
+
+
+@contextmanager
+def _hidden_script() -> Iterator[None]:
+    """Processes started here do not run the caller's script again: without a guard it would start the same work once more."""
+    script = sys.modules["__main__"]
+    sys.modules["__main__"] = ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = script
 
 
 @contextmanager

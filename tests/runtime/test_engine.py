@@ -45,6 +45,24 @@ def never_end(setting, shard):
     time.sleep(600)
 
 
+def test_a_script_without_a_guard_runs_once(tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import operator\n"
+        "from carto_audit.runtime.engine import map_shards\n"
+        "print('ran', list(map_shards(operator.mul, 3, range(3), 2)))\n"
+    )
+    ended = subprocess.run(
+        [sys.executable, script],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert (ended.stdout, ended.stderr) == ("ran [0, 3, 6]\n", "")
+
+
 @pytest.mark.parametrize("workers", [1, 2, 3])
 def test_results_come_in_the_order_of_the_shards(tmp_path, workers):
     setting = {"values": np.arange(100) ** 2, "shift": 7}
