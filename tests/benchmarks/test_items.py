@@ -221,7 +221,7 @@ def test_the_card_of_a_data_set_folder_counts_first(tmp_path):
     folder = write_folder(tmp_path / "quiz", CARD)
     assert asked(read_benchmark(folder, config="easy")) == BOTH
     assert len(asked(read_benchmark(folder, config="all"))) == 4
-    with pytest.raises(AuditError, match=r"has several configurations; choose one with --config: easy, all$"):
+    with pytest.raises(AuditError, match=r"has several configurations; choose one with config: easy, all$"):
         read_benchmark(folder)
 
 
@@ -252,8 +252,8 @@ def test_a_folder_that_save_to_disk_wrote_is_read(tmp_path):
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"split": "tset"}, 'no split is called "tset"; did you mean "test"?; choose one with --split'),
-        ({"config": "other"}, 'no configuration is called "other"; it has hard, main; choose one with --config'),
+        ({"split": "tset"}, 'no split is called "tset"; did you mean "test"?; choose one with split'),
+        ({"config": "other"}, 'no configuration is called "other"; it has hard, main; choose one with config'),
     ],
 )
 def test_a_part_that_is_not_there_is_one_clear_line(tmp_path, options, words):
