@@ -192,7 +192,7 @@ def test_options_check_themselves(wrong):
 def test_what_no_red_team_can_do_is_refused_at_every_call(batch):
     asked = ({"scores": ["charm"]}, {"seeds": 0}, {"levels": [1.5]}, {"max_perplexity_increase": 2}, {"epochs": 1})
     for wrong in (*asked, *asked):
-        with pytest.raises(carto_audit.UsageError, match=r"^(score|seeds|level|max_perplexity_increase|epochs)[ =]"):
+        with pytest.raises(carto_audit.UsageError, match=r"^(scores|seeds|levels|max_perplexity_increase|epochs)[ =]"):
             carto_audit.redteam(batch, **wrong)
 
 

@@ -96,7 +96,7 @@ def test_a_named_text_column_wins_over_a_found_one(tmp_path):
 @pytest.mark.parametrize(
     ("columns", "options", "complaint"),
     [
-        ({"a": ["x"], "b": ["y"]}, {}, "no text column found; name one with --text-column; it has: a, b"),
+        ({"a": ["x"], "b": ["y"]}, {}, "no text column found; name one with text_column; it has: a, b"),
         ({"n": [1]}, {}, "no text column found"),
         ({"text": ["x"]}, {"text_column": "txt"}, 'no column "txt"; it has: text'),
         ({"text": ["x"]}, {"id_column": "id"}, 'no column "id"; it has: text'),
@@ -174,7 +174,7 @@ def test_ids_that_repeat_or_are_missing_are_refused(tmp_path, keys, complaint):
     path = write_parquet(tmp_path / "a.parquet", ["one", "two", "three", "four"], key=keys)
     with pytest.raises(AuditError, match=complaint) as caught:
         read_batch([path], id_column="key")
-    assert "--id-column" in str(caught.value)
+    assert "id_column" in str(caught.value)
 
 
 def test_ids_may_not_repeat_across_shards(tmp_path):
