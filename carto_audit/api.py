@@ -26,10 +26,10 @@ from carto_audit.gate.verdict import Verdict, read_verdict
 from carto_audit.pipeline.options import MOST_EPOCHS, AuditOptions
 from carto_audit.policy.model import Policy, load_policy
 from carto_audit.runtime.errors import UsageError, option
-from carto_audit.runtime.files import atomic_path, write_bytes, write_json, write_text
+from carto_audit.runtime.files import atomic_path, write_bytes, write_json, write_text, writing
 from carto_audit.runtime.progress import SILENT, Progress
 from carto_audit.runtime.resume import remove_runs
-from carto_audit.text.redaction import Excerpts
+from carto_audit.text.redaction import EXCERPTS, Excerpts
 from carto_audit.text.untrusted import safe_inline
 
 Place = str | Path
@@ -67,7 +67,7 @@ class Report:
     def save(self, path: Place) -> Path:
         """Writes the page, or the facts where the path ends in `.json`; whole or not at all."""
         target = Path(path)
-        write_bytes(target, self.folder.data("report.json" if target.suffix == ".json" else "report.html"))
+        write_bytes(target, self.folder.data("report.json" if target.suffix.lower() == ".json" else "report.html"))
         return target
 
 
@@ -96,10 +96,9 @@ class Audit:
 
     def save(self, folder: Place) -> Path:
         """Copies every file of the audit into a folder, the verdict last. Raises UsageError where an audit lies there."""
-        target = Path(folder)
+        target = _made(folder)
         if (target / VERDICT).exists():
             raise UsageError(f"{safe_inline(str(target), 160)}: an audit lies there already; name another folder")
-        target.mkdir(parents=True, exist_ok=True)
         for name in (ENVELOPE, *OUTPUTS):
             if (self.path / name).exists():
                 with atomic_path(target / name) as temporary:
@@ -133,8 +132,7 @@ class Redteam:
 
     def save(self, folder: Place) -> Path:
         """Writes `redteam.html` and `redteam.json` into a folder."""
-        target = Path(folder)
-        target.mkdir(parents=True, exist_ok=True)
+        target = _made(folder)
         write_text(target / "redteam.html", self.html())
         write_json(target / "redteam.json", self.facts)
         return target
@@ -164,8 +162,9 @@ def audit(
     from carto_audit.pipeline.outputs import open_folder, prepare_folder, write_outputs
     from carto_audit.pipeline.run import run_audit
 
+    _check_excerpts(excerpts)
     chosen = policy if isinstance(policy, Policy) else load_policy(str(policy))
-    inputs, options = _listed(batch), options or AuditOptions()
+    inputs, options = _delivered(batch), options or AuditOptions()
     accepted = read_baseline(Path(baseline)) if isinstance(baseline, str | Path) else baseline
     attacked = read_redteam(Path(redteam)) if isinstance(redteam, str | Path) else redteam
     named = [str(source) for source in _listed(benchmarks)]
@@ -204,7 +203,7 @@ def redteam(
     quick: bool = False,
     seeds: int | None = None,
     levels: Sequence[float] = (),
-    scores: Sequence[str] = (),
+    scores: str | Sequence[str] = (),
     max_perplexity_increase: float = 0.01,
     epochs: int | None = None,
     out: Place | None = None,
@@ -224,12 +223,12 @@ def redteam(
 
     _check_redteam(seeds, levels, max_perplexity_increase, epochs)
     chosen = policy if isinstance(policy, Policy) else load_policy(str(policy))
-    usual, inputs = QUICK if quick else FULL, _listed(batch)
+    usual, inputs = QUICK if quick else FULL, _delivered(batch)
     settings = Settings(
         plan=Plan(
             levels=tuple(sorted(set(levels))) or usual.levels,
             alphas=usual.alphas,
-            scores=_ranking(chosen.map.memorization.score, scores),
+            scores=_ranking(chosen.map.memorization.score, [scores] if isinstance(scores, str) else scores),
         ),
         seeds=seeds or (1 if quick else 3),
         epochs=epochs,
@@ -265,6 +264,22 @@ def _listed(given: Inputs) -> list[Place]:
     return [given] if isinstance(given, str | Path) else list(given)
 
 
+def _delivered(batch: Inputs) -> list[Place]:
+    """The files, folders and globs of a batch. Raises UsageError where none is named: an empty name is this folder to Python."""
+    inputs = _listed(batch)
+    if not inputs or not all(map(str, inputs)):
+        raise UsageError("no batch was named; give a file, a folder or a glob")
+    return inputs
+
+
+def _made(folder: Place) -> Path:
+    """The folder, made where it is missing. Raises AuditError in one line where it cannot be."""
+    path = Path(folder)
+    with writing(path):
+        path.mkdir(parents=True, exist_ok=True)
+    return path
+
+
 def _shown(progress: Progress | bool) -> Progress:
     """True shows bars on a terminal, and a line per stage in a notebook or a log."""
     if isinstance(progress, Progress):
@@ -276,6 +291,11 @@ def _shown(progress: Progress | bool) -> Progress:
     return RichProgress(open_console(stderr=True))
 
 
+def _check_excerpts(excerpts: str) -> None:
+    if excerpts not in EXCERPTS:
+        raise UsageError(f"{option('excerpts', safe_inline(str(excerpts), 40))}: one of {', '.join(EXCERPTS)}")
+
+
 def _check_redteam(
     seeds: int | None, levels: Sequence[float], max_perplexity_increase: float, epochs: int | None
 ) -> None:
@@ -284,7 +304,7 @@ def _check_redteam(
         raise UsageError(f"{option('seeds', seeds)}: from 1 to {MOST_SEEDS}")
     for level in levels:
         if not 0 < level < 1:
-            raise UsageError(f"{option('level', level)}: a share of the tokens, above 0 and below 1")
+            raise UsageError(f"{option('levels', level)}: a share of the tokens, above 0 and below 1")
     if not 0 <= max_perplexity_increase <= 1:
         raise UsageError(f"{option('max_perplexity_increase', max_perplexity_increase)}: from 0 to 1")
     if epochs is not None and not 2 <= epochs <= MOST_EPOCHS:
@@ -298,7 +318,7 @@ def _ranking(policy_score: str, others: Sequence[str]) -> tuple[str, ...]:
     for name in others:
         if name not in SCORES:
             raise UsageError(
-                f'{option("score")} "{safe_inline(name, 40)}": no such score; there are: {", ".join(SCORES)}'
+                f'{option("scores")} "{safe_inline(name, 40)}": no such score; there are: {", ".join(SCORES)}'
             )
     return tuple(dict.fromkeys([policy_score, *others]))
 

@@ -132,11 +132,56 @@ def test_an_error_names_options_as_its_reader_spells_them(batch):
     raised = carto_audit.UsageError(f"raise {option('max_tokens', 5)}")
     assert str(raised) == "raise max_tokens=5"
     assert raised.for_command_line() == "raise --max-tokens 5"
+    several = carto_audit.UsageError(f"{option('levels', 2)}: too large")
+    assert str(several) == "levels=2: too large"
+    assert several.for_command_line() == "--level 2: too large"
+
+
+@pytest.mark.parametrize("nothing", [[], "", ["", "more.parquet"]], ids=str)
+@pytest.mark.parametrize("call", [carto_audit.audit, carto_audit.redteam], ids=["audit", "redteam"])
+def test_a_batch_that_is_not_named_is_not_the_folder_that_one_stands_in(batch, monkeypatch, call, nothing):
+    monkeypatch.chdir(batch.parent)
+    with pytest.raises(carto_audit.UsageError, match=r"^no batch was named"):
+        call(nothing, policy=batch.parent / "gate.yaml", options=TINY)
+
+
+def test_a_name_that_no_system_takes_is_an_error_of_one_line():
+    with pytest.raises(carto_audit.UsageError, match=r"a…: File name too long$"):
+        carto_audit.audit("a" * 5000, options=TINY)
+
+
+def test_excerpts_of_an_unknown_kind_are_refused(batch):
+    with pytest.raises(carto_audit.UsageError, match=r"^excerpts=lots: one of none, redacted, full$"):
+        carto_audit.audit(batch, options=TINY, excerpts="lots")
+
+
+def test_one_score_may_be_named_without_a_list(batch):
+    with pytest.raises(carto_audit.UsageError, match=r'^scores "memory": no such score'):
+        carto_audit.redteam(batch, scores="memory")
+    with pytest.raises(carto_audit.UsageError, match=r"^levels=2: "):
+        carto_audit.redteam(batch, levels=[2])
+
+
+def test_a_result_that_cannot_be_saved_raises_one_line(audit, batch):
+    with pytest.raises(carto_audit.AuditError, match=r"batch\.parquet: cannot write: File exists; free some space or "):
+        audit.save(batch)
+    with pytest.raises(carto_audit.AuditError, match=r"cannot write: .*; free some space or choose another place$"):
+        audit.report.save(batch.parent)
 
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"epochs": 1}, {"folds": 3}, {"repeats": 0}, {"seed": -1}, {"max_tokens": 0}, {"device": "tpu"}, {"epochs": True}],
+    [
+        {"epochs": 1},
+        {"folds": 3},
+        {"repeats": 0},
+        {"seed": -1},
+        {"max_tokens": 0},
+        {"device": "tpu"},
+        {"epochs": True},
+        {"proxy": 3},
+        {"text_column": 3},
+    ],
     ids=str,
 )
 def test_options_check_themselves(wrong):
@@ -147,7 +192,7 @@ def test_options_check_themselves(wrong):
 def test_what_no_red_team_can_do_is_refused_at_every_call(batch):
     asked = ({"scores": ["charm"]}, {"seeds": 0}, {"levels": [1.5]}, {"max_perplexity_increase": 2}, {"epochs": 1})
     for wrong in (*asked, *asked):
-        with pytest.raises(carto_audit.UsageError, match=r"^(score|seeds|level|max_perplexity_increase|epochs)[ =]"):
+        with pytest.raises(carto_audit.UsageError, match=r"^(scores|seeds|levels|max_perplexity_increase|epochs)[ =]"):
             carto_audit.redteam(batch, **wrong)
 
 

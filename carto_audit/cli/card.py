@@ -15,13 +15,13 @@ from carto_audit.text.untrusted import safe_inline
     "--readme",
     type=click.Path(dir_okay=False, path_type=Path),
     metavar="FILE",
-    help="README to put the card into; made where there is none.",
+    help="README to put the card into; created if there is none.",
 )
 @click.option(
     "--croissant",
     type=click.Path(dir_okay=False, path_type=Path),
     metavar="FILE",
-    help="Croissant file to merge the findings into; made where there is none.",
+    help="Croissant file to merge the findings into; created if there is none.",
 )
 @click.option("--push-to", metavar="ORG/NAME", help="Data set on the hub to open a pull request on.")
 def card(audit_dir: Path, readme: Path | None, croissant: Path | None, push_to: str | None) -> int:

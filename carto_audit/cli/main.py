@@ -63,7 +63,7 @@ cli.add_command(completion)
     "--registry",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="Where names of benchmarks are listed; alone, all of them.  [default: benchmarks.yaml]",
+    help="List of benchmarks; if given without --benchmark, all in it.  [default: benchmarks.yaml]",
 )
 @click.option("--out", type=click.Path(path_type=Path), help="Where the audit goes.  [default: ./<batch>-audit]")
 @click.option("--text-column", metavar="NAME", help="Column with the text.  [default: text, content, …]")
@@ -75,7 +75,7 @@ cli.add_command(completion)
 @click.option("--epochs", type=click.IntRange(2, 1000), help="Passes over the batch.  [default: 8]")
 @click.option("--folds", type=click.IntRange(1, 2), default=2, show_default=True, help="1: the paper's single proxy.")
 @click.option(
-    "--max-tokens", type=click.IntRange(1), help="Train on a sample of about so many tokens.  [default: by device]"
+    "--max-tokens", type=click.IntRange(1), help="Train on a sample of about this many tokens.  [default: by device]"
 )
 @click.option(
     "--repeats",
@@ -92,7 +92,9 @@ cli.add_command(completion)
     "--redteam", type=click.Path(path_type=Path), metavar="FILE|FOLDER", help="What a red team measured on this batch."
 )
 @click.option("--seed", type=click.IntRange(0, 2**31 - 1), default=0, show_default=True)
-@click.option("--fail-on", type=click.Choice(FAIL_ON), default="reject", show_default=True, help="What exits with 1.")
+@click.option(
+    "--fail-on", type=click.Choice(FAIL_ON), default="reject", show_default=True, help="Which verdicts exit with 1."
+)
 @format_option
 @click.option(
     "--excerpts",
@@ -101,7 +103,7 @@ cli.add_command(completion)
     show_default=True,
     help="How much text the report quotes.",
 )
-@click.option("--quiet", is_flag=True, help="No progress; the verdict and the report's path.")
+@click.option("--quiet", is_flag=True, help="Show only the verdict and the report's path.")
 def ingest(
     batch: tuple[str, ...],
     policy: str,
@@ -123,8 +125,8 @@ def ingest(
     SOURCE is a name of the registry, a Parquet, JSONL, CSV or Arrow file, a data set folder, hf:OWNER/NAME@REVISION on the
     hub, or an index that `carto-audit benchmarks build` made, which saves the time to measure what it can find.
 
-    FORMAT is what CI shows besides: github prints annotations and fills the step summary, sarif, junit and gitlab are files
-    in the audit's folder or at =PATH. json and markdown go to the standard output in place of the summary, or to =PATH.
+    FORMAT shows the verdict in CI too: github prints annotations and fills the step summary, sarif, junit and gitlab are
+    files in the audit's folder or at =PATH. json and markdown go to the standard output in place of the summary, or to =PATH.
 
     \b
     Examples:

@@ -63,7 +63,7 @@ def attest(audit_dir: Path | None, key: Path | None, new_key: Path | None) -> in
 @click.argument("audit_dir", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @click.argument("batch", nargs=-1, required=True, metavar="BATCH...")
 @click.option("--policy", metavar="NAME|FILE", help="The policy that should have been applied.")
-@click.option("--key", type=click.Path(path_type=Path), metavar="KEY", help="Public key of who should have signed.")
+@click.option("--key", type=click.Path(path_type=Path), metavar="KEY", help="Public key of whoever should have signed.")
 def verify(audit_dir: Path, batch: tuple[str, ...], policy: str | None, key: Path | None) -> int:
     """Prove that an audit is about this batch and this policy, and say what that does not prove.
 

@@ -12,7 +12,7 @@ from carto_audit.text.untrusted import safe_inline
 @click.argument("batch", nargs=-1, required=True, metavar="BATCH...")
 @click.option("--policy", default="default", show_default=True, metavar="NAME|FILE", help="Whose interventions to try.")
 @click.option("--quick", is_flag=True, help="One seed and fewer arms: a quarter of an hour on two cores.")
-@click.option("--seeds", type=click.IntRange(1, 20), help="How often to repeat it all.  [default: 3; quick: 1]")
+@click.option("--seeds", type=click.IntRange(1, 20), help="How many times to repeat it all.  [default: 3; quick: 1]")
 @click.option(
     "--level",
     "levels",
@@ -47,10 +47,10 @@ from carto_audit.text.untrusted import safe_inline
     help="Passes of a retraining over the batch.  [default: by room for secrets]",
 )
 @click.option(
-    "--max-tokens", type=click.IntRange(1), help="Train on a sample of about so many tokens.  [default: by device]"
+    "--max-tokens", type=click.IntRange(1), help="Train on a sample of about this many tokens.  [default: by device]"
 )
 @click.option("--seed", type=click.IntRange(0, 2**31 - 1), default=0, show_default=True)
-@click.option("--quiet", is_flag=True, help="No progress; the result's path.")
+@click.option("--quiet", is_flag=True, help="Show only the result's path.")
 def redteam(
     batch: tuple[str, ...],
     policy: str,

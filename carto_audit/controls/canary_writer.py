@@ -8,7 +8,7 @@ from typing import TypeVar
 import numpy as np
 
 KINDS = ("random", "rare_suffix", "natural")
-"""A random secret in a template; a beginning from the batch that goes on with rare words; a passage of the batch itself."""
+"""A random secret in a template; a sample's beginning, continued with rare words; a passage of the batch itself."""
 
 EDITED_SHARE = 0.1
 """The share of its words that are replaced in an edited copy, as reposted text does."""

@@ -17,6 +17,7 @@ from carto_audit.data.readers import (
     read_columns,
 )
 from carto_audit.runtime.errors import AuditError, UsageError, option
+from carto_audit.runtime.files import reason
 from carto_audit.text.untrusted import safe_inline
 
 
@@ -44,9 +45,16 @@ def expand_paths(inputs: Sequence[str | Path]) -> tuple[Path, ...]:
     """
     found: dict[Path, Path] = {}
     for given in inputs:
-        for path in _expand(Path(given)):
+        for path in _found(Path(given)):
             found.setdefault(path.resolve(), path)
     return tuple(found.values())
+
+
+def _found(given: Path) -> list[Path]:
+    try:
+        return _expand(given)
+    except OSError as error:  # a name that the system does not take, or a folder that it does not open
+        raise UsageError(f"{name_of(given)}: {reason(error)}") from error
 
 
 def _expand(given: Path) -> list[Path]:

@@ -33,12 +33,19 @@ class AuditOptions:
     def __post_init__(self) -> None:
         if self.device not in DEVICES:
             raise UsageError(f"{option('device', safe_inline(str(self.device), 40))}: one of {', '.join(DEVICES)}")
+        for name in ("text_column", "id_column", "proxy", "reference"):
+            _check_text(name, getattr(self, name))
         _check("epochs", self.epochs, 2, MOST_EPOCHS)
         _check("folds", self.folds, 1, 2)
         _check("repeats", self.repeats, 1, MOST_REPEATS)
         _check("seed", self.seed, 0, MOST_SEED)
         if self.max_tokens is not None:
             _check("max_tokens", self.max_tokens, 1, None)
+
+
+def _check_text(name: str, value: object) -> None:
+    if value is not None and not isinstance(value, str):
+        raise UsageError(f"{option(name, safe_inline(str(value), 40))}: give it as a str")
 
 
 def _check(name: str, value: int, least: int, most: int | None) -> None:

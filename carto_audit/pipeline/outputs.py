@@ -38,14 +38,14 @@ def prepare_folder(
     """Makes the folder of a result, before anything is computed. Raises UsageError where it would be read as part of an input
     (also from inside one, unless `nested`), or where one of its `files` would overwrite one; AuditError where it cannot be
     written."""
-    where, place = safe_inline(str(folder), 160), folder.resolve()
+    where, place, files_of_batch = safe_inline(str(folder), 160), folder.resolve(), expand_paths(inputs)
     for given in map(Path, inputs):
         if given.is_dir() and (place == given.resolve() or (not nested and place.is_relative_to(given.resolve()))):
             raise UsageError(
                 f"{where}: the batch lies there, and the result would be read as part of it; choose another {option('out')}"
             )
     ours = {place / name for name in files}
-    for path in expand_paths(inputs):
+    for path in files_of_batch:
         if path.resolve() in ours:
             raise UsageError(f"{name_of(path)}: the result would overwrite this input; choose another {option('out')}")
     try:

@@ -76,7 +76,7 @@ KIND_WORDS: Mapping[str, KindWords] = {
     "rare_suffix": KindWords(
         title="Rare ending",
         plural="texts with a rare ending",
-        meaning="a beginning from the batch that goes on with rare words",
+        meaning="the beginning of a sample, continued with rare words of the batch",
     ),
     "natural": KindWords(
         title="Natural passage",

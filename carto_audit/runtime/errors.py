@@ -18,6 +18,9 @@ class ExitCode(IntEnum):
 _OPTION = re.compile("\x01(\\w+)\x02([^\x03]*)\x03")
 """An option inside an error's text. `safe_inline` drops such characters, so no vendor's text holds one."""
 
+_FLAGS = {"levels": "level", "scores": "score"}
+"""Options that take several values in the library and are repeated on the command line."""
+
 
 def option(name: str, value: object = None) -> str:
     """An option, to stand in the text of an error: `max_tokens` or `folds=1` for who calls the library, `--max-tokens` or
@@ -30,7 +33,7 @@ def _argument(found: re.Match[str]) -> str:
 
 
 def _flag(found: re.Match[str]) -> str:
-    return f"--{found[1].replace('_', '-')}{f' {found[2]}' if found[2] else ''}"
+    return f"--{_FLAGS.get(found[1], found[1]).replace('_', '-')}{f' {found[2]}' if found[2] else ''}"
 
 
 class CartoError(Exception):

@@ -12,7 +12,7 @@ from io import BufferedReader
 from pathlib import Path
 from typing import Any
 
-from carto_audit.runtime.errors import AuditError, option
+from carto_audit.runtime.errors import AuditError
 from carto_audit.text.untrusted import safe_inline
 
 
@@ -23,9 +23,7 @@ def writing(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         where = safe_inline(str(path), 160)
-        raise AuditError(
-            f"{where}: cannot write: {reason(error)}; free some space or choose another {option('out')}"
-        ) from error
+        raise AuditError(f"{where}: cannot write: {reason(error)}; free some space or choose another place") from error
 
 
 @contextmanager

@@ -476,7 +476,7 @@ def test_an_endless_heat_strip_is_cut():
 def test_kinship_quotes_boilerplate_and_says_what_was_severed():
     facts = make_facts()
     text = section(render_html(facts, SVG), "kinship")
-    assert "60 samples hold it, more than 32 … This page belongs to the vendor portal" in text
+    assert "60 samples have it; more than 32 make it boilerplate … This page belongs to the vendor portal" in text
     assert "A passage that occurs in more than 32 samples is boilerplate" in text
     assert "41 samples, 2.1 % of the tokens, had to be separated from their kin" in text
     facts["run"]["kinship"].update(severed_samples=0, severed_token_share=0.0)
@@ -544,7 +544,7 @@ def test_contamination_is_joined_with_the_map():
     assert "Memorized hotspot 2 " in shown
     assert "not on the map 0 " in shown
     assert "Drop first: 2 rows, 0.2 % of the tokens" in shown
-    assert "Nothing was found of 155 of 160 items" in shown
+    assert "No trace was found of 155 of the 160 items" in shown
     facts["contamination"]["drop_first"].update(rows=0, tokens=0, token_share=0.0)
     assert "Drop first" not in section(render_html(facts, SVG), "contamination")
 
