@@ -90,10 +90,11 @@ def one_thread():
 
 @pytest.fixture
 def thin(monkeypatch):
-    """A proxy of two thin layers in place of the smallest preset, where a test is not about what proxies learn."""
-    from tests.support.small_redteams import PRESETS, THIN  # loads torch
+    """A proxy of two thin layers in place of the smallest preset, and training in this process, where a test is not about what
+    proxies learn."""
+    from tests.support.small_redteams import make_thin  # loads torch
 
-    monkeypatch.setitem(PRESETS, "nano", THIN)
+    make_thin(monkeypatch)
 
 
 @pytest.fixture

@@ -16,6 +16,7 @@ from carto_audit.runtime.errors import option
 from docs.architecture import modules, wings
 from tests.support.audits import GATE, sentences, write_parquet
 from tests.support.redteam_facts import judged_facts
+from tests.support.small_redteams import make_thin
 
 TINY = AuditOptions(epochs=2)
 
@@ -62,6 +63,13 @@ def test_the_public_names_are_these():
 def test_an_unknown_name_is_an_attribute_error():
     with pytest.raises(AttributeError, match="no attribute 'ingest'"):
         carto_audit.ingest  # noqa: B018
+
+
+@pytest.fixture(scope="module", autouse=True)
+def thin_proxies():
+    with pytest.MonkeyPatch.context() as patch:
+        make_thin(patch)
+        yield
 
 
 @pytest.fixture(scope="module")

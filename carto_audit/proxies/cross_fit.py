@@ -1,8 +1,10 @@
 """Cross-fit training: one proxy per fold, each blind to its fold, so every sample gets a loss from a proxy that never saw it."""
 
 import io
+import os
 import pickle
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -165,17 +167,29 @@ class FoldRun:
 
 def train_fold(job: FoldJob, tell: Callable[[float], None]) -> None:
     """Trains one proxy and leaves its losses in the job's folder. `tell` receives trained tokens, a third per scored one."""
-    torch.set_num_threads(job.config.threads)
-    torch.use_deterministic_algorithms(job.config.device == "cpu")
-    run = FoldRun(job, tell)
-    saved = job.folder / f"proxy-{job.index}.pt"
-    run.resume(saved)
-    tell(work_of(job, run.epoch))
-    while run.epoch < job.config.epochs:
-        run.train_epoch()
-        if run.epoch in job.config.logged:
-            run.evaluate()
-        run.save(saved)
+    with _arithmetic(job.config):
+        run = FoldRun(job, tell)
+        saved = job.folder / f"proxy-{job.index}.pt"
+        run.resume(saved)
+        tell(work_of(job, run.epoch))
+        while run.epoch < job.config.epochs:
+            run.train_epoch()
+            if run.epoch in job.config.logged:
+                run.evaluate()
+            run.save(saved)
+
+
+@contextmanager
+def _arithmetic(config: TrainConfig) -> Iterator[None]:
+    """Threads as they were asked for, and on a CPU the same sums at every run; afterwards as before."""
+    threads, exact = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
+    torch.set_num_threads(config.threads)
+    torch.use_deterministic_algorithms(config.device == "cpu")
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+        torch.use_deterministic_algorithms(exact)
 
 
 def _train_shard(setting: None, job: FoldJob) -> None:
@@ -217,8 +231,8 @@ def cross_fit(
 ) -> tuple[Trace, TokenLosses]:
     """Trains a proxy per fold and returns every scored sample's losses.
 
-    A proxy learns the learnable samples outside its fold (with one fold, all of them). On a CPU the proxies train side
-    by side, a process each. Raises AuditError when a loss is not finite or a process dies.
+    A proxy learns the learnable samples outside its fold (with one fold, all of them). On a CPU with more than one
+    core the proxies train side by side, a process each. Raises AuditError when a loss is not finite or a process dies.
     """
     for index in range(config.folds):
         if not (learnable & ((fold != index) | (config.folds == 1))).any():
@@ -240,7 +254,7 @@ def cross_fit(
     ]
     total = sum(work_of(job, config.epochs) for job in jobs)
     label = f"Training {len(jobs)} proxies" if len(jobs) > 1 else "Training the proxy"
-    workers = len(jobs) if config.device == "cpu" else 1
+    workers = min(len(jobs), os.cpu_count() or 1) if config.device == "cpu" else 1
     with progress.task(label, total, "tokens") as advance:
         try:
             for _ in map_shards(_train_shard, None, jobs, workers, folder, advance):

@@ -52,6 +52,12 @@ def write_batch(path, rows=320, characters=200):
     return write_parquet(path, [text[:characters] for text in passages(rows)])
 
 
+def make_thin(patch):
+    """Thin proxies in place of the smallest preset, trained in this process: starting another costs more than training one."""
+    patch.setitem(PRESETS, "nano", THIN)
+    patch.setattr(os, "cpu_count", lambda: 1)
+
+
 def run_here(*arguments):
     """The command in this process, with the thin proxy."""
     with pytest.MonkeyPatch.context() as patch:
