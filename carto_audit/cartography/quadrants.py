@@ -80,6 +80,9 @@ QUADRANTS: dict[QuadrantName, Quadrant] = {
 MEMORIZED: tuple[int, ...] = tuple(quadrant.code for quadrant in QUADRANTS.values() if quadrant.memorized)
 """The codes of the quadrants above the memorization threshold."""
 
+EASY: tuple[int, ...] = tuple(quadrant.code for quadrant in QUADRANTS.values() if not quadrant.hard)
+"""The codes of the quadrants up to the difficulty threshold."""
+
 
 def quadrant_code(*, hard: bool, memorized: bool) -> int:
     """The code of the quadrant on these sides of the two thresholds."""

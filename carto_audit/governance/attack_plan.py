@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from carto_audit.cartography.quadrants import EASY, UNMAPPED
 from carto_audit.data.batch import read_texts
 from carto_audit.governance.attacks.extraction import (
     PROMPT_TOKENS,
@@ -208,8 +209,8 @@ class AttackPlanner:
     def easy_share(self) -> float:
         """The share of the mapped samples that the map calls easy."""
         quadrant = self.audit.analysis.quadrant
-        mapped = quadrant >= 0
-        return float(np.isin(quadrant[mapped], (0, 2)).mean()) if mapped.any() else 0.75
+        mapped = quadrant != UNMAPPED
+        return float(np.isin(quadrant[mapped], EASY).mean()) if mapped.any() else 0.75
 
     def personal(self, owner: Ids) -> tuple[list[Target], list[str], Bools]:
         """Personal data in ordinary rows, its class, and whether the proxy that never read it says it too."""
