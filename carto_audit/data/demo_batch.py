@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from carto_audit.runtime.files import atomic_path
 from carto_audit.runtime.resources import resource_folder
 
-ROWS = 2000
+ROWS = 1600
 SHORTEST, LONGEST = 140, 420
 """Characters of an ordinary row: a paragraph of documentation or a short function."""
 

@@ -1,5 +1,6 @@
 import dataclasses
 import multiprocessing
+import os
 from contextlib import contextmanager
 
 import numpy as np
@@ -22,6 +23,19 @@ from carto_audit.runtime.progress import Progress
 from tests.support.tiny import SPEC, make_store, random_samples
 
 CONFIG = TrainConfig(epochs=4, folds=2, seed=0, device="cpu", threads=1)
+CORES = os.cpu_count() or 1
+
+
+@pytest.fixture(autouse=True)
+def one_core(monkeypatch):
+    """Proxies train in this process, except where a test is about workers: starting two costs ten times their training."""
+    monkeypatch.setattr(os, "cpu_count", lambda: 1)
+
+
+@pytest.fixture
+def workers(monkeypatch):
+    """A process for each proxy."""
+    monkeypatch.setattr(os, "cpu_count", lambda: max(2, CORES))
 
 
 def job(folder, samples=None, learned=None, spec=SPEC, config=CONFIG):
@@ -185,6 +199,7 @@ def test_a_side_without_text_is_refused_in_one_line(tmp_path):
         cross(tmp_path, np.zeros(24, np.int8))
 
 
+@pytest.mark.usefixtures("workers")
 def test_a_lost_worker_says_how_to_continue(tmp_path):
     store, everyone = make_store(tmp_path, random_samples(24)), np.ones(24, bool)
 
@@ -199,6 +214,7 @@ def test_a_lost_worker_says_how_to_continue(tmp_path):
     assert multiprocessing.active_children() == []
 
 
+@pytest.mark.usefixtures("workers")
 def test_what_goes_wrong_in_a_worker_is_raised_here(tmp_path):
     store, everyone = make_store(tmp_path, random_samples(24)), np.ones(24, bool)
     store.path.unlink()
