@@ -65,9 +65,15 @@ class Report:
         return render(self.facts, parse_targets([format])[0].format, self.folder.path)
 
     def save(self, path: Place) -> Path:
-        """Writes the page, or the facts where the path ends in `.json`; whole or not at all."""
+        """Writes the page to `.html` or `.htm`, or the facts to `.json`; whole or not at all.
+
+        Raises UsageError for another suffix."""
         target = Path(path)
-        write_bytes(target, self.folder.data("report.json" if target.suffix.lower() == ".json" else "report.html"))
+        names = {".html": "report.html", ".htm": "report.html", ".json": "report.json"}
+        name = names.get(target.suffix.lower())
+        if name is None:
+            raise UsageError(f"{safe_inline(str(target), 160)}: a report is saved as .html or .json")
+        write_bytes(target, self.folder.data(name))
         return target
 
 

@@ -55,28 +55,34 @@ MAY_LOAD_TORCH = set(
 
 PLACES = {
     "a membership attack": (
-        "`governance/attacks/membership.py`, or `governance/attacks/suite.py` if it must be trained or asks the proxy; "
-        "listed in `governance/arm_results.py` and named in `governance/report/narrative.py`"
+        "a row of `membership_scores` in `governance/attacks/membership.py`; what must be trained or asked of the "
+        "proxy is prepared in `governance/attack_plan.py` and applied in `governance/attacks/suite.py`; listed in "
+        "`ATTACKS` of `governance/arm_results.py`, else it is dropped, and named in `governance/report/narrative.py`"
     ),
     "a CI format": (
-        "a module in `report/formats/`, its name and file in `report/formats/targets.py`, "
-        "and a row of the table in `report/formats/render.py`"
+        "a module in `report/formats/`, its name in `Format` of `report/formats/targets.py` (in `FILES` if it is a "
+        "file by nature, in `_TALK` if it may share the terminal), a row of the table in `report/formats/render.py`, "
+        "and a word in the help of `cli/report.py` and `cli/main.py`"
     ),
     "a file format, of batches or benchmarks": (
-        "`data/readers.py`: its head, its schema, its record batches, and a row of the table of formats that names them"
+        "`data/readers.py`: a row of `_FORMATS` with its suffixes, its head (types of the first rows), its schema "
+        "(types that hold all rows) and its record batches; and a word in the help of `cli/main.py` and "
+        "`cli/benchmarks.py`"
     ),
     "a metric that a policy may limit": (
-        "declared in `policy/metrics.py`, measured in `pipeline/measurements.py`; "
-        "one of a red team in `artifacts/redteam_record.py`"
+        "declared in `policy/metrics.py` (`map_keys` name what of the map decides it), measured in "
+        "`pipeline/measurements.py`; one of a red team is declared there too, its figure made in "
+        "`governance/arm_results.py`, and picked and checked in `artifacts/redteam_record.py`"
     ),
     "a kind of personal data": (
-        "a detector and its label in `text/redaction.py`; "
-        "a number that a library must check is found in `text/identifiers.py`"
+        "a row of `_DETECTORS` in `text/redaction.py`, the most telling first; a number that a library must check has "
+        "its finder in `text/identifiers.py`, a national id is one word there. The red team attacks every label but "
+        "`GENERIC` of `governance/attacks/extraction.py`"
     ),
     "a score of a loss trace": "`cartography/scores.py`, or `cartography/baselines.py` if it is only compared with",
     "a key of `report.json`": (
-        "`artifacts/report_facts.py` or, if it was measured on samples, `artifacts/evidence_facts.py`, as NotRequired; "
-        "made in `pipeline/facts.py`, or `pipeline/map_facts.py` if it is of the map"
+        "`artifacts/report_facts.py` or, if it was measured on samples, `artifacts/evidence_facts.py`, as "
+        "NotRequired; made in `pipeline/facts.py`, or `pipeline/map_facts.py` if it is of the map"
     ),
     "a word that a page must explain": "`report/glossary.py`",
     "a command": "a module in `cli/`, which `cli/main.py` adds",
@@ -184,6 +190,9 @@ says that A may import B; arrows that others imply are left out. There is no cir
 
 _PLACES_HEAD = """
 ## Where does the next one belong?
+
+Paths are below `carto_audit/`. With each go its tests in the folder of the same name below `tests/`, `make docs/architecture.md`,
+and `docs/commands.md` if a help text changed.
 
 | you bring | it belongs in |
 |---|---|"""

@@ -92,6 +92,8 @@ def test_an_audit_is_a_value_with_its_verdict_scores_and_report(audit, tmp_path)
     page = audit.report.save(tmp_path / "report.html")
     assert page.read_text() == audit.report.html() == (audit.path / "report.html").read_text()
     facts = audit.report.save(tmp_path / "facts.json")
+    with pytest.raises(carto_audit.UsageError, match=r"report\.pdf: a report is saved as \.html or \.json"):
+        audit.report.save(tmp_path / "report.pdf")
     assert json.loads(facts.read_text()) == json.loads(audit.report.render("json"))
     assert {path.name for path in audit.path.iterdir()} <= set(OUTPUTS)
 
@@ -173,8 +175,9 @@ def test_one_score_may_be_named_without_a_list(batch):
 def test_a_result_that_cannot_be_saved_raises_one_line(audit, batch):
     with pytest.raises(carto_audit.AuditError, match=r"batch\.parquet: cannot write: File exists; free some space or "):
         audit.save(batch)
+    (batch.parent / "folder.html").mkdir()
     with pytest.raises(carto_audit.AuditError, match=r"cannot write: .*; free some space or choose another place$"):
-        audit.report.save(batch.parent)
+        audit.report.save(batch.parent / "folder.html")
 
 
 @pytest.mark.parametrize(

@@ -91,9 +91,18 @@ def test_a_circle_would_be_found():
 
 def test_what_the_table_names_exists():
     assert set(MODULES) >= MAY_LOAD_TORCH
-    named = [part for where in PLACES.values() for part in where.split("`")[1::2]]
-    assert named
-    assert all((PACKAGE / name).exists() for name in named), named
+    for where in PLACES.values():
+        named = where.split("`")[1::2]
+        paths = [PACKAGE / name for name in named if "/" in name]
+        assert paths
+        assert all(path.exists() for path in paths), where
+        sources = "".join(path.read_text(encoding="utf-8") for path in paths if path.is_file())
+        assert all(name in sources for name in named if "/" not in name), where
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_the_first_line_of_a_module_ends_a_sentence(module):
+    assert first_line(module).endswith((".", "`."))
 
 
 @pytest.mark.parametrize("module", MODULES)

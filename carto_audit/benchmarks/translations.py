@@ -1,5 +1,6 @@
-"""Translations: the invariant tokens of an item, numbers, names and formulae, in order, in a row of another language. They
-propose, and never confirm."""
+"""Translations: the invariant tokens of an item, numbers, names and formulae, in order, in another language.
+
+They propose, and never confirm."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass

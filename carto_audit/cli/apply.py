@@ -1,4 +1,4 @@
-"""The command that divides a batch as its audit decided. In the manner of `cli`, which adds it."""
+"""The command that divides a batch as its audit decided."""
 
 from pathlib import Path
 from typing import Any

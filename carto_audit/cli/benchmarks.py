@@ -1,4 +1,4 @@
-"""The commands about benchmarks: build an index, and list what is in one. In the manner of `cli`, which adds them."""
+"""The commands about benchmarks: build an index, and list what is in one."""
 
 from collections.abc import Sequence
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The command that attaches an audit to a data set card. In the manner of `cli`, which adds it."""
+"""The command that attaches an audit to a data set card."""
 
 from collections.abc import Callable
 from pathlib import Path

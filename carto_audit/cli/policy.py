@@ -1,4 +1,4 @@
-"""The commands about policies, none of which trains anything or loads what does. In the manner of `cli`, which adds them."""
+"""The commands about policies, none of which trains anything or loads what does."""
 
 import json
 from collections.abc import Iterable

@@ -1,4 +1,4 @@
-"""The commands about the proof: sign an audit, and verify one. In the manner of `cli`, which adds them."""
+"""The commands about the proof: sign an audit, and verify one."""
 
 import os
 import sys

@@ -1,4 +1,4 @@
-"""The command that measures whether acting on the map helps. In the manner of `cli`, which adds it."""
+"""The command that measures whether acting on the map helps."""
 
 from pathlib import Path
 from typing import Any

@@ -1,4 +1,4 @@
-"""The command that renders a finished audit again, and `--format`, which it shares with `ingest`. In the manner of `cli`."""
+"""The command that renders a finished audit again, and `--format`, which it shares with `ingest`."""
 
 import os
 from collections.abc import Callable, Iterable, Sequence

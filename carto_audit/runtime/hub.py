@@ -1,5 +1,8 @@
-"""The hub: how a data set on the Hugging Face hub is named, and what its libraries' errors mean. It loads no library and asks
-nothing; `benchmarks.hub_sets` and `publishing.pull_request` alone reach the network, and only for a set that was named."""
+"""The hub: how a data set on the Hugging Face hub is named, and what its libraries' errors mean.
+
+It loads no library and asks nothing; `benchmarks.hub_sets` and `publishing.pull_request` alone reach the network, and only
+for a set that was named.
+"""
 
 import re
 from dataclasses import dataclass

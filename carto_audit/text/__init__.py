@@ -1,1 +1,1 @@
-"""Text: a vendor's strings made safe (`safe_inline`, `redact`) and comparable (`hash_words`, `align`); numbers as words."""
+"""Text: a vendor's strings made safe (`safe_inline`, `excerpt`) and comparable (`hash_words`, `align`); numbers."""

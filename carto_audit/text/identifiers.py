@@ -1,5 +1,8 @@
-"""Numbers that name a person: telephone numbers and national identifiers. Candidates by regex, checked by phonenumbers and
-python-stdnum. After _MOST_CHECKS of them a window is not worth the time: the rest counts as found."""
+"""Numbers that name a person: telephone numbers and national identifiers, each checked by the library that knows it.
+
+Candidates are found by regex; phonenumbers and python-stdnum check them. After _MOST_CHECKS of them a window is not worth the
+time: the rest counts as found.
+"""
 
 import re
 from collections.abc import Callable, Iterator

@@ -1,5 +1,6 @@
-"""GitHub Actions: annotations as workflow commands on stdout, and the step summary. Both are capped, since GitHub drops
-in silence what is too much."""
+"""GitHub Actions: annotations as workflow commands on stdout, and the step summary.
+
+Both are capped, since GitHub drops in silence what is too much."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any

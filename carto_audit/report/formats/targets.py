@@ -19,7 +19,8 @@ FILES: Mapping[Format, str] = {
 """Formats that are files by nature, with their names in the audit's folder; the others go to the standard output."""
 
 STDOUT = Path("-")
-_DOCUMENTS: frozenset[Format] = frozenset({"json", "markdown", "sarif", "junit", "gitlab"})
+_TALK: frozenset[Format] = frozenset({"text", "github"})
+"""Formats that are written to be read in a log, so that several may share the standard output."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -38,7 +39,7 @@ class Target:
     @property
     def claims_stdout(self) -> bool:
         """Whether the standard output is this document alone."""
-        return self.format in _DOCUMENTS and self.file(Path()) is None
+        return self.format not in _TALK and self.file(Path()) is None
 
 
 def parse_targets(values: Iterable[str]) -> tuple[Target, ...]:
