@@ -10,10 +10,12 @@ from numpy.typing import NDArray
 from carto_audit.cartography.baselines import DeltaStep, copy_baselines, delta_sweep, trace_baselines
 from carto_audit.cartography.datamap import DataMap, Mass, draw_map, masses
 from carto_audit.cartography.detection_power import Ordinary, Power, PowerTable, detection_power, measure_detection
+from carto_audit.cartography.proof import Found, LineControls, count_found, secret_levels
 from carto_audit.cartography.quadrants import MEMORIZED, UNMAPPED
 from carto_audit.cartography.reasons import Reasons, control_ruler, give_reasons
 from carto_audit.cartography.scores import Scores, add_run, burn_in_epochs, score, with_spans_of
-from carto_audit.cartography.thresholds import Epsilon, Threshold
+from carto_audit.cartography.spans import Occurrences, Stretches, find_boilerplate, find_stretches
+from carto_audit.cartography.thresholds import DifficultyMeasure, Epsilon, Threshold
 from carto_audit.controls.controls import Controls
 from carto_audit.data.duplicates import Duplicates, copy_counts
 from carto_audit.traces.trace import TokenLosses, Trace, add_losses, add_trace, running_mean
@@ -26,18 +28,22 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AnalysisSettings:
-    """What a policy decides about looking: the score of the memorization axis, epsilon, the burn-in, and both rules."""
+    """What a policy decides about looking: the score of the memorization axis, epsilon, the burn-in, how often a secret occurs that is
+    to be found, and both rules."""
 
     score: str
     epsilon: Epsilon
     burn_in_share: float
+    measure: DifficultyMeasure
+    dose: int
     thresholds: tuple[Threshold, Threshold]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TracedSamples:
     """Who was trained on, in the order of the trace: the batch's N samples, `references` trusted ones, the controls.
-    The arrays (N,) are the batch's; `group` is kinship, `severed_tokens` are known to both sides of the split."""
+    The arrays (N,) are the batch's; `group` is kinship, `severed_tokens` are known to both sides of the split. What occurs
+    in more than `frequent` samples is boilerplate."""
 
     n_tokens: NDArray[np.int64]
     group: NDArray[np.int64]
@@ -46,6 +52,11 @@ class TracedSamples:
     duplicates: Duplicates
     references: int
     controls: Controls
+    frequent: int
+
+    def occurrences(self, dose: int) -> Occurrences:
+        """What it means how often a text occurs in this batch."""
+        return Occurrences(dose=dose, frequent=self.frequent)
 
     def parts(self, scores: Scores) -> tuple[Scores, Scores, Scores]:
         """The scores of the batch, of the reference and of the controls."""
@@ -64,13 +75,18 @@ class TracedSamples:
 class LossAnalysis:
     """What the losses show. `statistics` holds every score and baseline of the batch, (N,), by name. `power` is by score,
     kind, form and dose; `by_copy` compares exact with edited copies of controls. The map is None when a threshold could
-    not be set. `agreement` is the mean Jaccard similarity of the sets that the runs flag, None for a single run."""
+    not be set. `found` says how many secrets of each dose lie above the line, `false_alarms` which share of the ordinary tokens does;
+    `stretches` are the memorized ones of the batch, None where the score is not of windows, `boilerplate` what is too frequent. `agreement` is the mean Jaccard similarity of the sets that the runs flag, None for a single run."""
 
     scores: Scores
     control_scores: Scores
     statistics: dict[str, Floats]
     power: PowerTable
     by_copy: dict[str, Power]
+    found: dict[int, Found]
+    false_alarms: float | None
+    stretches: Stretches | None
+    boilerplate: Stretches
     datamap: DataMap | None
     masses: dict[str, Mass]
     reasons: Reasons
@@ -109,7 +125,7 @@ def average_run(
     """The means with one more run in them, scored by itself first; `before` None for the first. Only one run's losses and
     their mean are held at a time."""
     number = before.number + 1 if before else 1
-    fresh = score(trace, token_losses, settings.epsilon, settings.burn_in_share)
+    fresh = score(trace, token_losses, settings.epsilon, settings.burn_in_share, samples.occurrences(settings.dose), settings.measure)
     found = trace_baselines(trace, burn_in_epochs(trace.epochs, settings.burn_in_share))
     flagged = _flagged(_draw(fresh, samples, settings), len(samples.n_tokens))
     known = before.baselines if before else {}
@@ -125,15 +141,15 @@ def average_run(
 
 
 def analyze_losses(runs: AveragedRuns, samples: TracedSamples, settings: AnalysisSettings, seed: int) -> LossAnalysis:
-    """Measures how well the scores tell controls from samples without kin, and draws the map."""
-    scores = with_spans_of(runs.scores, runs.token_losses) if runs.number > 1 else runs.scores
+    """Measures how well the scores tell controls from the batch, and draws the map."""
+    scores = with_spans_of(runs.scores, runs.token_losses, samples.occurrences(settings.dose)) if runs.number > 1 else runs.scores
     batch, _, planted = samples.parts(scores)
     datamap = _draw(scores, samples, settings)
     quadrant = _quadrant(datamap, len(samples.n_tokens))
     mappable = int(samples.n_tokens[samples.usable].sum())
     ruler = control_ruler(planted.memorization(settings.score), samples.controls)
     judged = {name: samples.without_reference(x) for name, x in {**scores.selectable(), **runs.baselines}.items()}
-    counts = _counts(samples, trained=np.isfinite(batch.difficulty))
+    counts = _counts(samples, scores, trained=np.isfinite(batch.difficulty))
     return LossAnalysis(
         scores=batch,
         control_scores=planted,
@@ -142,6 +158,10 @@ def analyze_losses(runs: AveragedRuns, samples: TracedSamples, settings: Analysi
         by_copy=_by_copy(batch, planted, settings.score, samples),
         datamap=datamap,
         masses=masses(quadrant, samples.n_tokens, samples.group, mappable, seed) if datamap else {},
+        found=_found(datamap, batch, planted, samples, settings),
+        false_alarms=_false_alarms(datamap, batch, samples, settings.dose),
+        stretches=_stretches(runs.token_losses, datamap, samples, settings),
+        boilerplate=_of_batch(find_boilerplate(runs.token_losses, samples.occurrences(settings.dose)), samples),
         reasons=give_reasons(
             batch, settings.score, np.isin(quadrant, MEMORIZED), samples.duplicates.cluster_size, ruler
         ),
@@ -158,11 +178,83 @@ def _quadrant(datamap: DataMap | None, n: int) -> NDArray[np.int8]:
 
 def _draw(scores: Scores, samples: TracedSamples, settings: AnalysisSettings) -> DataMap | None:
     batch, reference, planted = samples.parts(scores)
-    return draw_map(batch, samples.n_tokens, settings.score, settings.thresholds, planted, samples.controls, reference)
+    controls = line_controls(batch, planted, samples, settings)
+    return draw_map(batch, samples.n_tokens, settings.score, settings.thresholds, controls, reference)
+
+
+def is_recurring(batch: Scores, samples: TracedSamples, dose: int) -> NDArray[np.bool_]:
+    """Which samples hold text that occurs as often as a secret which is to be found: where they are flagged, it is rightly so."""
+    least = max(2, dose)
+    recurring: NDArray[np.bool_] = (batch.span_copies >= least) | (samples.duplicates.cluster_size >= least)
+    return recurring
+
+
+def line_controls(
+    batch: Scores, planted: Scores, samples: TracedSamples, settings: AnalysisSettings
+) -> LineControls | None:
+    """What the line of the map is set by; None where no secret of the dose, or nothing beside it, was measured."""
+    values, controls = planted.memorization(settings.score), samples.controls
+    known = np.isfinite(values)
+    secrets, twins = known & (controls.dose == settings.dose), known & (controls.dose == 0)
+    own = batch.memorization(settings.score)
+    ordinary = np.isfinite(own) & ~is_recurring(batch, samples, settings.dose)
+    if not secrets.any() or not twins.any():
+        return None
+    level = secret_levels(values[secrets], controls.secret[secrets])
+    return LineControls(
+        dose=settings.dose,
+        level=level,
+        half=(np.arange(len(level)) % 2).astype(np.int8),  # secrets stand in order of kind and form
+        ordinary=own[ordinary],
+        n_tokens=samples.n_tokens[ordinary],
+        twins=values[twins],
+    )
+
+
+def _found(
+    datamap: DataMap | None, batch: Scores, planted: Scores, samples: TracedSamples, settings: AnalysisSettings
+) -> dict[int, Found]:
+    """How many secrets of each dose lie above the line. Where the line was set by some of them, by a line that the other half of
+    them sets."""
+    if datamap is None:
+        return {}
+    values, controls = planted.memorization(settings.score), samples.controls
+    known = np.isfinite(values) & (controls.dose > 0)
+    found = {
+        int(dose): count_found(values[at], controls.secret[at], int(dose), datamap.memorization.value)
+        for dose in np.unique(controls.dose[known])
+        if (at := known & (controls.dose == dose)).any()
+    }
+    by = line_controls(batch, planted, samples, settings)
+    if by is not None and datamap.memorization.drawn.way == "control_dose":
+        found[settings.dose] = by.proof()
+    return found
+
+
+def _false_alarms(datamap: DataMap | None, batch: Scores, samples: TracedSamples, dose: int) -> float | None:
+    """Of the tokens of ordinary samples, the share above the line."""
+    ordinary = (_quadrant(datamap, len(samples.n_tokens)) != UNMAPPED) & ~is_recurring(batch, samples, dose)
+    total = int(samples.n_tokens[ordinary].sum())
+    flagged = ordinary & _flagged(datamap, len(samples.n_tokens))
+    return float(samples.n_tokens[flagged].sum() / total) if total else None
 
 
 def _flagged(datamap: DataMap | None, n: int) -> NDArray[np.bool_]:
     return np.isin(_quadrant(datamap, n), MEMORIZED)
+
+
+def _stretches(
+    tokens: TokenLosses, datamap: DataMap | None, samples: TracedSamples, settings: AnalysisSettings
+) -> Stretches | None:
+    """The memorized stretches of the batch's samples, which the score alone tells of that looks at windows."""
+    if datamap is None or settings.score != "memorized":
+        return None
+    found = find_stretches(tokens, samples.occurrences(settings.dose), datamap.memorization.value)
+    return _of_batch(found, samples)
+
+
+def _of_batch(found: Stretches, samples: TracedSamples) -> Stretches:
+    return found.select(found.sample < len(samples.n_tokens))
 
 
 def _agreement(flagged: Sequence[NDArray[np.bool_]]) -> float | None:
@@ -170,35 +262,26 @@ def _agreement(flagged: Sequence[NDArray[np.bool_]]) -> float | None:
     return float(np.mean([both / either if either else 1.0 for both, either in pairs])) if pairs else None
 
 
-def _single(samples: TracedSamples) -> NDArray[np.bool_]:
-    """Samples without kin: what recurs is no ordinary text."""
-    alone: NDArray[np.bool_] = (np.bincount(samples.group)[samples.group] == 1) & (samples.severed_tokens == 0)
-    return alone
-
-
-def _counts(samples: TracedSamples, trained: NDArray[np.bool_]) -> dict[str, Floats]:
-    """Counts of copies of the batch's samples, then of the controls; NaN for samples that were not `trained` on."""
+def _counts(samples: TracedSamples, scores: Scores, trained: NDArray[np.bool_]) -> dict[str, Floats]:
+    """Counts of copies and of shared runs, which take no training, of the batch's samples, then of the controls; NaN for samples
+    that were not `trained` on."""
     duplicates, controls = samples.duplicates, samples.controls
     exact, near = copy_counts(controls.texts, controls.secret)
     counts = copy_baselines(np.concatenate([duplicates.copies, exact]), np.concatenate([duplicates.cluster_size, near]))
+    counts["shared_run_count"] = samples.without_reference(scores.shared_runs.astype(np.float64))
     known = np.concatenate([trained, np.ones(len(controls), dtype=bool)])
     return {name: np.where(known, count, np.nan) for name, count in counts.items()}
 
 
 def _power(judged: dict[str, Floats], counts: dict[str, Floats], samples: TracedSamples) -> PowerTable:
-    """Counts of copies are judged against every sample, the rest against samples without kin, of which none has copies."""
-    single = _single(samples)
-    everyone = np.ones(len(single), dtype=bool)
-    return {
-        **measure_detection(judged, samples.n_tokens, single, samples.controls),
-        **measure_detection(counts, samples.n_tokens, everyone, samples.controls),
-    }
+    """Everything is judged against the same samples, which are all that were mapped, whatever is in them."""
+    return measure_detection(judged | counts, samples.n_tokens, samples.controls)
 
 
 def _by_copy(batch: Scores, planted: Scores, name: str, samples: TracedSamples) -> dict[str, Power]:
     """The power of the score in use for exact and for edited copies of controls planted LEAST_REPEATED times or more."""
-    single, controls = _single(samples), samples.controls
-    ordinary = Ordinary.of(batch.memorization(name)[single], samples.n_tokens[single])
+    controls = samples.controls
+    ordinary = Ordinary.of(batch.memorization(name), samples.n_tokens)
     if ordinary is None:
         return {}
     found = {}

@@ -6,13 +6,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from carto_audit.cartography.intervals import sampled_share
+from carto_audit.cartography.proof import LineControls
 from carto_audit.cartography.quadrants import MEMORIZED, QUADRANT_NAMES, UNMAPPED
 from carto_audit.cartography.scores import Scores
 from carto_audit.cartography.thresholds import Threshold
-from carto_audit.controls.controls import Controls
 from carto_audit.text.numbers import times
 
-_NULL_PERCENTILE = 99
 _NONE = np.empty(0)
 
 
@@ -74,8 +73,7 @@ def draw_map(
     n_tokens: NDArray[np.int64],
     score: str,
     rules: tuple[Threshold, Threshold],
-    planted: Scores,
-    controls: Controls,
+    controls: LineControls | None,
     reference: Scores | None = None,
 ) -> DataMap | None:
     """Sets the thresholds of difficulty and memorization by their `rules`, and partitions the samples.
@@ -84,11 +82,8 @@ def draw_map(
     """
     hard, memorized = scores.difficulty, scores.memorization(score)
     trusted = (reference.difficulty, reference.memorization(score)) if reference else (_NONE, _NONE)
-    values = planted.memorization(score)
-    known = controls.dose == (rules[1].control_dose or -1)
     d_line = _line(rules[0], hard, n_tokens, Yardstick(reference=trusted[0]))
-    yardstick = Yardstick(dose=values[known], null=values[controls.dose == 0], reference=trusted[1])
-    m_line = _line(rules[1], memorized, n_tokens, yardstick)
+    m_line = _line(rules[1], memorized, n_tokens, Yardstick(controls=controls, reference=trusted[1]))
     if d_line is None or m_line is None:
         return None
     quadrant = partition(hard, memorized, d_line.value, m_line.value)
@@ -97,39 +92,31 @@ def draw_map(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Yardstick:
-    """What thresholds are set by, beside the batch: the scores of controls planted as often as the rule says (`dose`), of
-    never-planted ones (`null`), and of a trusted slice (`reference`)."""
+    """What thresholds are set by, beside the batch: controls, None where none was planted, and the scores of a trusted slice."""
 
-    dose: NDArray[np.float64] = field(default_factory=lambda: _NONE)
-    null: NDArray[np.float64] = field(default_factory=lambda: _NONE)
+    controls: LineControls | None = None
     reference: NDArray[np.float64] = field(default_factory=lambda: _NONE)
 
 
 def cut(rule: Threshold, way: str, values: NDArray[np.float64], by: Yardstick) -> tuple[float, str] | None:
     """The threshold on an axis by one of a rule's ways, and in words what set it. None when nothing was measured to set it
-    by.
-
-    `control_dose`: the median of the controls planted so often, or the 99th percentile of the never-planted ones where
-    that is higher.
-    """
+    by."""
     given = getattr(rule, way)
     if way == "absolute":
         return given, "fixed by the policy"
     if way == "control_dose":
-        return _control_cut(given, _finite(by.dose), _finite(by.null))
+        return _control_cut(by.controls) if by.controls else None
     own = way == "percentile"
     measured = _finite(values if own else by.reference)
     words = f"percentile {given:g} of {'this batch, so a fixed share lies above' if own else 'the trusted reference'}"
     return (float(np.percentile(measured, given)), words) if len(measured) else None
 
 
-def _control_cut(dose: int, planted: NDArray[np.float64], null: NDArray[np.float64]) -> tuple[float, str] | None:
-    if not len(planted) or not len(null):
-        return None
-    median, highest_null = float(np.median(planted)), float(np.percentile(null, _NULL_PERCENTILE))
-    if median >= highest_null:
-        return median, f"median of secrets planted {times(dose)}"
-    return highest_null, f"99th percentile of never-planted secrets; those planted {times(dose)} lie lower"
+def _control_cut(controls: LineControls) -> tuple[float, str]:
+    often = f"secrets planted {times(controls.dose)}"
+    if controls.line > controls.reached:
+        return controls.line, f"below what nine in ten {often} reach, above what ordinary text does"
+    return controls.line, f"99th percentile of ordinary text and of never-planted secrets; nine in ten {often} do not reach it"
 
 
 def _finite(values: NDArray[np.float64]) -> NDArray[np.float64]:

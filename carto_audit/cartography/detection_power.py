@@ -16,8 +16,8 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Power:
-    """How well one score separates the copies of one kind, form and dose from ordinary samples, which are those without
-    kin; `auc_twins` is the same against never-planted controls of that kind and form, None where there are none.
+    """How well one score separates the copies of one kind, form and dose from the samples of the batch, whatever is in them;
+    `auc_twins` is the same against never-planted controls of that kind and form, None where there are none.
 
     `ci` is a 95 % bootstrap interval of `auc` over secrets, but never narrower than Wilson's for that many secrets: one
     secret that is found is no proof. The recalls are the shares of planted copies above the score that flags 1 %, 2 %
@@ -64,15 +64,14 @@ class Ordinary:
 
 
 def measure_detection(
-    scores: Mapping[str, Floats], n_tokens: NDArray[np.int64], single: NDArray[np.bool_], controls: Controls
+    scores: Mapping[str, Floats], n_tokens: NDArray[np.int64], controls: Controls
 ) -> PowerTable:
-    """The power of every score. `scores` hold the batch's N samples, then the controls; `n_tokens` (N,) and `single` (N,),
-    which marks the samples without kin, only the batch's."""
+    """The power of every score. `scores` hold the batch's N samples, then the controls; `n_tokens` (N,) only the batch's."""
     table: PowerTable = {}
     for name, values in scores.items():
-        ordinary = Ordinary.of(values[: len(single)][single], n_tokens[single])
+        ordinary = Ordinary.of(values[: len(n_tokens)], n_tokens)
         if ordinary is not None:
-            kinds = _by_kind(ordinary, values[len(single) :], controls)
+            kinds = _by_kind(ordinary, values[len(n_tokens) :], controls)
             if kinds:
                 table[name] = kinds
     return table

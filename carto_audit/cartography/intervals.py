@@ -59,13 +59,14 @@ def mean_over_groups(values: Floats, member: NDArray[np.int64], groups: int) -> 
 
 def sampled_share(
     share: float,
-    inside: NDArray[np.bool_],
+    inside: NDArray[np.bool_] | NDArray[np.float64],
     weight: NDArray[np.int64],
     group: NDArray[np.int64],
     unseen: float,
     seed: int,
 ) -> tuple[float, float]:
-    """95 % interval of a weighted share, of which a part `unseen`, 0..1, of the whole was not looked at.
+    """95 % interval of a weighted share, of which a part `unseen`, 0..1, of the whole was not looked at. `inside`
+    (n,) may be a part of each, 0..1.
 
     Whole groups resampled (Poisson bootstrap), but never narrower than Wilson's for as many independent draws as the
     groups are worth, so that nothing seen is not nothing there; both ends drawn towards the share by the root of `unseen`

@@ -1,6 +1,6 @@
 """Spans: where inside a sample the memorized text lies. Equal windows of several samples are one text, and weigh together."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,39 +13,72 @@ WINDOW = 12
 """Tokens. About the length of a secret, and of the run that makes two samples kin."""
 
 FLOOR = 1.0
-"""Nats per token. A window that an unseen reader already finds easier than this cannot score high."""
+"""Nats per token, of a single window's plain share: what an unseen reader already finds easier than this cannot score high."""
+
+LEAST_SURPRISE = 0.5
+"""Nats per token. What an unseen reader already predicts better than this is known to everybody."""
 
 MOST_PER_TOKEN = 4.0
-"""Nats that training on a sample may take from one token, at most, in the pooled share: one surprising name is no passage."""
+"""Nats that one token may weigh in a window, at most: one surprising name is no passage."""
 
 DOUBT = 3.0
-"""Occurrences at which a text's own evidence weighs half. Chosen on two corpora of four (bench/detection)."""
+"""How much less a text weighs that recurs less often than the policy asks about: see `evidence`. Chosen on two corpora of four
+(bench/detection)."""
 
+EASE = 2.0
+"""How much more completely a text must be known by heart that an unseen reader half predicts: see `evidence`."""
+
+_LEAST_LOSS = 1e-6
 _BLOCK = 4096
 _MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Occurrences:
+    """What it means how often a text occurs: a secret that is to be found occurs `dose` times, and what occurs in more than
+    `frequent` samples is boilerplate: both proxies read it, so that neither can say what the other has memorized."""
+
+    dose: int
+    frequent: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Spans:
     """The best windows of every sample, (N,) each, NaN (or -1) where a sample has no tokens.
 
-    `share` is the largest memorized share over single windows; `pooled` the largest over texts, shrunk by doubt; `first`
-    and `last` are the token positions of the window behind `pooled`, and `copies` the number of samples that hold it.
-    `single` is like `share` with the cap of MOST_PER_TOKEN, and `single_*` tell of its window what the others tell.
-    `usual` is the mean share of windows whose text occurs once.
+    `share` is the largest memorized share over single windows; `evidence` the largest over texts (see `evidence`); `first` and
+    `last` are the token positions of the window behind it, and `copies` the number of samples that hold it. `shared` is the most
+    samples that hold one of its windows, boilerplate left out: what can be counted without any training.
     """
 
     share: NDArray[np.float64]
-    pooled: NDArray[np.float64]
+    evidence: NDArray[np.float64]
     first: NDArray[np.int64]
     last: NDArray[np.int64]
     copies: NDArray[np.int64]
-    single: NDArray[np.float64]
-    single_first: NDArray[np.int64]
-    single_last: NDArray[np.int64]
-    windows: NDArray[np.int64]
-    single_copies: NDArray[np.int64]
-    usual: float
+    shared: NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stretches:
+    """Stretches of samples: what some of their windows cover, (S,) each, in order. `sample` holds it as the tokens `first` to
+    `last`, both included; `text` is equal for stretches whose strongest window is the same."""
+
+    sample: NDArray[np.int64]
+    first: NDArray[np.int64]
+    last: NDArray[np.int64]
+    text: NDArray[np.uint64]
+
+    def select(self, chosen: NDArray[np.bool_]) -> "Stretches":
+        """Some of them."""
+        return Stretches(
+            sample=self.sample[chosen], first=self.first[chosen], last=self.last[chosen], text=self.text[chosen]
+        )
+
+    @property
+    def tokens(self) -> NDArray[np.int64]:
+        """How many tokens each is long, (S,)."""
+        return self.last - self.first + 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,14 +94,13 @@ class _Windows:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Texts:
-    """The texts that several windows hold, in order of `hash` (D,): mean gain and mean unseen loss of their windows, in
-    nats, and in how many samples they occur. `usual` is the mean share of the windows whose text occurs once."""
+    """The texts that several windows hold, in order of `hash` (D,): the mean gain and mean weight of their windows, and in how
+    many samples they occur."""
 
     hash: NDArray[np.uint64]
     gain: NDArray[np.float64]
-    unseen: NDArray[np.float64]
+    weight: NDArray[np.float64]
     samples: NDArray[np.int64]
-    usual: float
 
     def place(self, hashes: NDArray[np.uint64]) -> NDArray[np.int64]:
         """Where each hash stands among the texts, -1 where its text occurs once."""
@@ -78,18 +110,58 @@ class _Texts:
         return np.where(self.hash[at] == hashes, at, -1)
 
 
-def find_spans(tokens: TokenLosses) -> Spans:
+def find_spans(tokens: TokenLosses, occurrences: Occurrences) -> Spans:
     """The most memorized window of each sample, WINDOW tokens or the whole of a shorter sample.
 
-    A window's share is `(sum l_out - sum l_in) / max(sum l_out, WINDOW * FLOOR)`. The pooled share averages it over all
-    windows with the same tokens, and shrinks it towards what is usual: `usual + (share - usual) * n / (n + DOUBT)` for a
-    text in n samples. Memory: eight bytes per token while texts are counted.
+    A token weighs `w = min(l_out, MOST_PER_TOKEN)`, and training on the sample took the share `1 - l_in / l_out` of it. A window's
+    share is `sum(w * (1 - l_in / l_out)) / max(sum(w), WINDOW * LEAST_SURPRISE)`, so that whatever the text, what is known by heart on
+    one side and unknown on the other has a share near 1. The means of gain and weight are over all windows with the same tokens.
+    Memory: eight bytes per token while texts are counted.
     """
     n = len(tokens.offsets) - 1
     texts = _pool(tokens)
-    parts = [_best_of(tokens, texts, begin, min(begin + _BLOCK, n)) for begin in range(0, max(n, 1), _BLOCK)]
+    parts = [_best_of(tokens, texts, occurrences, begin, min(begin + _BLOCK, n)) for begin in range(0, max(n, 1), _BLOCK)]
     columns: dict[str, Any] = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-    return Spans(**columns, usual=texts.usual)
+    return Spans(**columns)
+
+
+def evidence(
+    share: NDArray[np.float64], surprise: NDArray[np.float64], samples: NDArray[np.int64], occurrences: Occurrences
+) -> NDArray[np.float64]:
+    """How sure it is that a text is memorized like a secret that occurs `dose` times, 0..1, from its memorized share, what it says to
+    an unseen reader (nats per token), and in how many samples it occurs, (M,) each.
+
+    `share ** (1 + (dose / samples) ** DOUBT + EASE * max(0, 1 / surprise - 1))`: what recurs as often as the dose counts by the square
+    of its share; what recurs less is a noisy measurement, and what is easy to guess is half known to everybody: both must have
+    lost nearly all of their loss. A share of 1 is beyond doubt. Boilerplate is no evidence.
+    """
+    rare = (occurrences.dose / np.maximum(samples, 1)) ** DOUBT
+    easy = EASE * np.maximum(0.0, 1 / np.maximum(surprise, _LEAST_LOSS) - 1)
+    sure = np.clip(share, 0.0, 1.0) ** (1 + rare + easy)
+    return np.where(samples > occurrences.frequent, 0.0 * sure, sure)
+
+
+def find_stretches(tokens: TokenLosses, occurrences: Occurrences, line: float) -> Stretches:
+    """All that lies in windows whose evidence is above the line, as stretches that are as long as possible."""
+    texts = _pool(tokens)
+
+    def memorized(windows: _Windows) -> NDArray[np.float64]:
+        sure = _evidence(tokens, texts, occurrences, windows)[0]
+        return np.where(sure > line, sure, 0.0)
+
+    return _stretches(tokens, memorized)
+
+
+def find_boilerplate(tokens: TokenLosses, occurrences: Occurrences) -> Stretches:
+    """All that lies in windows which occur in more samples than a secret is allowed to, as stretches that are as long as
+    possible."""
+    texts = _pool(tokens)
+
+    def frequent(windows: _Windows) -> NDArray[np.float64]:
+        copies = _copies(texts, windows)
+        return np.where(copies > occurrences.frequent, copies, 0).astype(np.float64)
+
+    return _stretches(tokens, frequent)
 
 
 def _windows(tokens: TokenLosses, begin: int, end: int) -> _Windows:
@@ -128,14 +200,15 @@ def _sums(values: NDArray[np.floating], windows: _Windows) -> NDArray[np.float64
 
 
 def _gains(tokens: TokenLosses, windows: _Windows) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """What training on the sample took from each window, no token counting for more than MOST_PER_TOKEN, and the loss of
-    an unseen reader, both in nats, (M,)."""
-    gain = np.minimum(tokens.loss_out - tokens.loss_in, MOST_PER_TOKEN)
-    return _sums(gain, windows), _sums(tokens.loss_out, windows)
+    """What training on the sample took from the weight of each window, and that weight, both in nats, (M,)."""
+    unseen = np.maximum(tokens.loss_out.astype(np.float64), _LEAST_LOSS)
+    weight = np.minimum(unseen, MOST_PER_TOKEN)
+    gain = np.maximum(weight * (1 - tokens.loss_in / unseen), -MOST_PER_TOKEN)
+    return _sums(gain, windows), _sums(weight, windows)
 
 
-def _shares(gain: NDArray[np.float64], unseen: NDArray[np.float64]) -> NDArray[np.float64]:
-    shares: NDArray[np.float64] = gain / np.maximum(unseen, WINDOW * FLOOR)
+def _shares(gain: NDArray[np.float64], weight: NDArray[np.float64]) -> NDArray[np.float64]:
+    shares: NDArray[np.float64] = gain / np.maximum(weight, WINDOW * LEAST_SURPRISE)
     return shares
 
 
@@ -146,52 +219,84 @@ def _pool(tokens: TokenLosses) -> _Texts:
     again = hashes[1:][hashes[1:] == hashes[:-1]]
     shared = again[np.append(True, again[1:] != again[:-1])] if len(again) else again
     del hashes
-    sums = np.zeros((3, len(shared)))  # gain, unseen, windows
+    sums = np.zeros((3, len(shared)))  # gain, weight, windows
     samples = np.zeros(len(shared), np.int64)
-    empty = _Texts(hash=shared, gain=sums[0], unseen=sums[1], samples=samples, usual=0.0)
-    once = [0.0, 0]
+    empty = _Texts(hash=shared, gain=sums[0], weight=sums[1], samples=samples)
     for windows in _blocks(tokens):
-        gain, unseen = _gains(tokens, windows)
+        gain, weight = _gains(tokens, windows)
         at = empty.place(windows.hash)
         inside = at >= 0
-        for row, values in enumerate((gain, unseen, np.ones(len(at)))):
+        for row, values in enumerate((gain, weight, np.ones(len(at)))):
             sums[row] += np.bincount(at[inside], values[inside], minlength=len(shared))
         pairs = np.unique(np.stack([at[inside], windows.owner[inside]]), axis=1)
         samples += np.bincount(pairs[0], minlength=len(shared))
-        single = _shares(gain[~inside], unseen[~inside])
-        single = single[np.isfinite(single)]
-        once = [once[0] + float(single.sum()), once[1] + len(single)]
     count = np.maximum(sums[2], 1)
-    usual = once[0] / once[1] if once[1] else 0.0
-    return _Texts(hash=shared, gain=sums[0] / count, unseen=sums[1] / count, samples=samples, usual=usual)
+    return _Texts(hash=shared, gain=sums[0] / count, weight=sums[1] / count, samples=samples)
 
 
-def _best_of(tokens: TokenLosses, texts: _Texts, begin: int, end: int) -> dict[str, NDArray[Any]]:
+def _copies(texts: _Texts, windows: _Windows) -> NDArray[np.int64]:
+    """In how many samples the text of each window occurs, (M,)."""
+    at = texts.place(windows.hash)
+    return np.where(at >= 0, texts.samples[at], 1) if len(texts.samples) else np.ones(len(at), np.int64)
+
+
+def _evidence(
+    tokens: TokenLosses, texts: _Texts, occurrences: Occurrences, windows: _Windows
+) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """The evidence of each window, NaN where it has no losses, and in how many samples its text occurs, (M,) each."""
+    gain, weight = _gains(tokens, windows)
+    at = texts.place(windows.hash)
+    pooled = at >= 0
+    gain[pooled], weight[pooled] = texts.gain[at[pooled]], texts.weight[at[pooled]]
+    copies = _copies(texts, windows)
+    return evidence(_shares(gain, weight), weight / windows.width, copies, occurrences), copies
+
+
+def _best_of(
+    tokens: TokenLosses, texts: _Texts, occurrences: Occurrences, begin: int, end: int
+) -> dict[str, NDArray[Any]]:
     windows = _windows(tokens, begin, end)
     inside, outside = _sums(tokens.loss_in, windows), _sums(tokens.loss_out, windows)
     share = (outside - inside) / np.maximum(outside, windows.width * FLOOR)
-    gain, unseen = _gains(tokens, windows)
-    single = _shares(gain, unseen)
-    at = texts.place(windows.hash)
-    pooled = at >= 0
-    copies = np.ones(len(at), np.int64)
-    gain[pooled], unseen[pooled], copies[pooled] = (x[at[pooled]] for x in (texts.gain, texts.unseen, texts.samples))
-    evidence = texts.usual + (_shares(gain, unseen) - texts.usual) * copies / (copies + DOUBT)
+    sure, copies = _evidence(tokens, texts, occurrences, windows)
     owner = windows.owner - begin
-    of_share, of_text, of_single = (_first_best(values, owner, end - begin) for values in (share, evidence, single))
+    of_share, of_text = (_first_best(values, owner, end - begin) for values in (share, sure))
     first = windows.start - tokens.offsets[windows.owner]
-    last = first + windows.width - 1
+    shared = np.zeros(end - begin, np.int64)
+    np.maximum.at(shared, owner, np.where(copies > occurrences.frequent, 1, copies))
     return {
         "share": _taken(share, of_share, np.nan),
-        "pooled": _taken(evidence, of_text, np.nan),
+        "evidence": _taken(sure, of_text, np.nan),
         "first": _taken(first, of_text, -1),
-        "last": _taken(last, of_text, -1),
+        "last": _taken(first + windows.width - 1, of_text, -1),
         "copies": _taken(copies, of_text, -1),
-        "single": _taken(single, of_single, np.nan),
-        "single_first": _taken(first, of_single, -1),
-        "single_last": _taken(last, of_single, -1),
-        "windows": np.bincount(owner, minlength=end - begin),
-        "single_copies": _taken(copies, of_single, -1),
+        "shared": shared,
+    }
+
+
+_STRETCH = {"sample": np.int64, "first": np.int64, "last": np.int64, "text": np.uint64}
+
+
+def _stretches(tokens: TokenLosses, strength: Callable[[_Windows], NDArray[np.float64]]) -> Stretches:
+    """What the windows cover whose strength is above 0."""
+    parts = [_covered(tokens, windows, strength(windows)) for windows in _blocks(tokens)]
+    empty = {name: np.empty(0, kind) for name, kind in _STRETCH.items()}
+    return Stretches(**{name: np.concatenate([empty[name], *(part[name] for part in parts)]) for name in empty})
+
+
+def _covered(tokens: TokenLosses, windows: _Windows, strength: NDArray[np.float64]) -> dict[str, NDArray[Any]]:
+    chosen = np.flatnonzero(strength > 0)
+    owner, start, width = windows.owner[chosen], windows.start[chosen], windows.width[chosen]
+    follows = np.append(False, (owner[1:] == owner[:-1]) & (start[1:] <= start[:-1] + width[:-1]))[: len(chosen)]
+    opens = np.flatnonzero(~follows)
+    strongest = _first_best(strength[chosen], np.cumsum(~follows) - 1, len(opens))
+    last = np.append(opens[1:], len(chosen))[: len(opens)] - 1
+    base = tokens.offsets[owner[opens]]
+    return {
+        "sample": owner[opens],
+        "first": start[opens] - base,
+        "last": start[last] + width[last] - 1 - base,
+        "text": windows.hash[chosen][strongest],
     }
 
 

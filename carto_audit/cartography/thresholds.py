@@ -6,6 +6,9 @@ from pydantic import Field, model_validator
 
 from carto_audit.runtime.strict_model import NotBoolean, OneOf, Strict
 
+DifficultyMeasure = Literal["evaluation", "training"]
+"""Which losses make up difficulty: those of one evaluation at the end of the burn-in, or those of the burn-in's training steps."""
+
 
 class Threshold(Strict):
     """The value above which a sample counts as difficult or memorized: one of four ways to say it, or `control_dose` and
@@ -15,7 +18,7 @@ class Threshold(Strict):
     """That percentile of the batch's own scores. It flags the same share of every batch, good or bad."""
     absolute: float | None = None
     """The number itself, in the unit of the score."""
-    control_dose: Annotated[Literal[1, 4, 16, 64] | None, NotBoolean] = None
+    control_dose: Annotated[Literal[1, 2, 4, 8, 16, 64] | None, NotBoolean] = None
     """The median score of controls planted this often, or the 99th percentile of the never-planted ones if higher."""
     reference_percentile: float | None = Field(default=None, ge=0, le=100)
     """That percentile of the scores of a trusted slice, given with --reference and trained on in the same run."""

@@ -1,6 +1,9 @@
 """Canary writer: texts that we write ourselves, so that it is known what a proxy has read, and how often."""
 
+import base64
+import itertools
 import re
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
@@ -8,13 +11,20 @@ from typing import TypeVar
 import numpy as np
 
 KINDS = ("random", "rare_suffix", "natural")
-"""A random secret in a template; a sample's beginning, continued with rare words; a passage of the batch itself."""
+"""An invented name and random digits; a sample's beginning, continued with rare words; a passage of the batch itself."""
+
+SURPRISING = ("hex", "base64", "foreign", "code")
+"""Text of high surprise, as keys and leaked sources are: two numbers in hexadecimal, one key in base64, invented words in a script
+that the batch hardly uses, and a line of a program."""
 
 EDITED_SHARE = 0.1
 """The share of its words that are replaced in an edited copy, as reposted text does."""
 
 PASSAGE_WORDS, PREFIX_WORDS, SUFFIX_WORDS, HOST_WORDS = 32, 10, 10, 28
 """An embedded secret is less than half of its sample: HOST_WORDS stand around it."""
+
+FEWEST_EDITED = 8
+"""Words of a text of which edited copies are made."""
 
 LONGEST_WORD = 12
 """Characters of a word lent to a control. A longer one is an address or a name in code, which may itself be as long as the
@@ -64,6 +74,26 @@ would share."""
 
 _CONSONANTS, _VOWELS = "bdfgklmnprstvz", "aeiou"
 
+_ALPHABETS = tuple(
+    "".join(map(chr, range(first, last + 1)))
+    for first, last in (
+        (0x3B1, 0x3C9),  # Greek
+        (0x430, 0x44F),  # Cyrillic
+        (0x561, 0x586),  # Armenian
+        (0x5D0, 0x5EA),  # Hebrew
+        (0x915, 0x939),  # Devanagari
+        (0x10D0, 0x10F0),  # Georgian
+    )
+)
+
+_LINES = (
+    "{a} = {b}({c!r}, 0x{h})",
+    "if {a}[{c!r}] != 0x{h}: return {b}",
+    "{a}.{b}({c}=0x{h})",
+    "assert {b}({a}) == '{c}:{h}'",
+)
+"""Lines of a program, in which everything but the punctuation is invented."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Secret:
@@ -82,6 +112,8 @@ class Secret:
         parts = [_digits(rng) if self.kind == "random" else _suffix(words, rng) for _ in range(count)]
         return [f"{self.text[: self.fixed]}{part}{self.text[self.fixed + self.free :]}" for part in parts]
 
+
+_SURPRISING_BYTES = {"hex": 34.0, "base64": 32.0, "foreign": 38.0, "code": 40.0}
 
 Written = TypeVar("Written")
 
@@ -157,45 +189,77 @@ class SecretWriter:
         *,
         passage_words: int = PASSAGE_WORDS,
         host_words: int = HOST_WORDS,
+        prefix_words: int = PREFIX_WORDS,
+        framed: bool = True,
     ) -> None:
         self._rng, self._passage_words, self._host_words = rng, passage_words, host_words
+        self._prefix_words, self._framed = prefix_words, framed
         twins = round(TWIN_TEXT_SHARE * len(texts))
         self._twins, self._passages = Passages(texts[:twins]), Passages(texts[twins:])
         words = (match.group() for text in words_of for match in _WORD.finditer(text))
         self._words = [word for word in words if len(word) <= LONGEST_WORD] or ["and"]
         self.distinct_words = sorted(set(self._words))
+        used = Counter(itertools.chain.from_iterable(words_of))
+        least = min(sum(used[letter] for letter in alphabet) for alphabet in _ALPHABETS)
+        self._foreign = next(a for a in _ALPHABETS if sum(used[letter] for letter in a) == least)
 
     def usual_bytes(self, kind: str, *, embedded: bool) -> float:
         """About how many bytes one copy takes."""
         usual = sum(len(word.encode()) + 1 for word in self._words[:5000]) / len(self._words[:5000])
-        words = {"random": 24.0, "rare_suffix": PREFIX_WORDS + 1.5 * SUFFIX_WORDS, "natural": self._passage_words}[kind]
-        return usual * (words + self._host_words * embedded)
+        words = {
+            "random": 24.0 if self._framed else 5.0,
+            "rare_suffix": self._prefix_words + 1.5 * SUFFIX_WORDS,
+            "natural": self._passage_words,
+        }
+        own = words[kind] * usual if kind in words else _SURPRISING_BYTES[kind]
+        return own + usual * self._host_words * embedded
 
     def secret(self, kind: str, *, twin: bool = False) -> Secret:
         """A new secret. Raises NoTextLeftError."""
         if kind == "natural":
-            passage = self._passage(self._passage_words, SHORTEST_PASSAGE, twin)
+            passage = self._passage(self._passage_words, min(SHORTEST_PASSAGE, self._passage_words), twin)
             return Secret(kind=kind, text=passage, fixed=len(passage), free=0)
         if kind == "rare_suffix":
             suffix = _suffix(self.distinct_words, self._rng)
-            prefix = f"{self._passage(PREFIX_WORDS, PREFIX_WORDS, twin)} "
+            prefix = f"{self._passage(self._prefix_words, self._prefix_words, twin)} "
             return Secret(kind=kind, text=prefix + suffix, fixed=len(prefix), free=len(suffix))
+        if kind in SURPRISING or not self._framed:
+            text = self._free(kind)
+            return Secret(kind=kind, text=text, fixed=0, free=len(text))
         digits = _digits(self._rng)
         sentence = " ".join(self._pick(slot) for slot in _SLOTS)
         text = sentence.format(name=f"{self._name()} {self._name()}", digits=digits)
         return Secret(kind=kind, text=text, fixed=text.index(digits), free=len(digits))
 
+    def _free(self, kind: str) -> str:
+        """A secret of which every character is drawn anew, but for the punctuation of a program."""
+        rng = self._rng
+        match kind:
+            case "hex":
+                return f"{rng.bytes(8).hex()} {rng.bytes(8).hex()}"
+            case "base64":
+                return base64.b64encode(rng.bytes(24)).decode()
+            case "foreign":
+                return " ".join("".join(rng.choice(list(self._foreign), 6)) for _ in range(3))
+            case "code":
+                a, b, c = (self._name().lower() for _ in range(3))
+                return self._pick(_LINES).format(a=a, b=b, c=c, h=rng.bytes(4).hex())
+        return f"{self._name()} {self._name()} {_digits(rng)}"
+
     def embed(self, text: str, *, twin: bool = False) -> tuple[str, int]:
         """The text in the middle of a new host, and the character where it begins. Raises NoTextLeftError."""
-        host = self._passage(self._host_words, SHORTEST_PASSAGE, twin)
+        host = self._passage(self._host_words, min(SHORTEST_PASSAGE, self._host_words), twin)
         words = [m.span() for m in _WORD.finditer(host)]
         middle = words[len(words) // 2][0]
         before = f"{host[:middle].rstrip()} "
         return f"{before}{text} {host[middle:]}", len(before)
 
     def edit(self, text: str) -> str:
-        """The text with EDITED_SHARE of its words, at least one, replaced by words of the batch."""
+        """The text with EDITED_SHARE of its words, at least one, replaced by words of the batch. A text of fewer than FEWEST_EDITED
+        words, such as a key, is left as it is: nobody rewords it."""
         words = [m.span() for m in _WORD.finditer(text)]
+        if len(words) < FEWEST_EDITED:
+            return text
         count = max(1, round(EDITED_SHARE * len(words)))
         for k in sorted(self._rng.choice(len(words), count, replace=False), reverse=True):
             begin, end = words[k]

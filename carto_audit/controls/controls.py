@@ -1,42 +1,58 @@
-"""Controls: secrets that we plant ourselves, so that every audit measures how well it sees. At most 3 % of the tokens."""
+"""Controls: secrets that we plant ourselves, so that every audit measures how well it sees what its policy asks for."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
-from carto_audit.controls.canary_writer import KINDS, Cell, NoTextLeftError, SecretWriter, allot
+from carto_audit.controls.canary_writer import KINDS, SURPRISING, Cell, NoTextLeftError, SecretWriter, allot
 
+CONTROL_KINDS = (*KINDS, *SURPRISING)
 FORMS = ("alone", "embedded")
-DOSES = (1, 4, 16, 64)
+DOSES = (1, 2, 4, 8, 16, 64)
 
-TOKEN_SHARE = 0.03
-"""Planted tokens as a share of the ordinary training tokens, at most: enough to measure, too little to move the map."""
+PROVING_SECRETS = 30
+"""Secrets at the policy's dose that a proof should rest on. Where all of 30 are found, at least nine in ten are found in truth
+(95 % confidence); where 28 are, four in five."""
 
-HELD_OUT_SHARE = 0.02
+PLANTED_SECRETS = 42
+"""Secrets at the policy's dose, at most: three of every kind and form."""
+
+TOKEN_SHARE, LARGE_SHARE, LARGE_TOKENS = 0.10, 0.03, 400_000
+"""Planted tokens as a share of the ordinary training tokens, at most: of a small batch more, since a proof takes as many secrets
+in it as in a large one."""
+
+OTHER_DOSES_SHARE = 0.03
+"""Of the ordinary training tokens, what secrets of the other doses may take of that room: they show how sight depends on the
+dose, and prove nothing."""
+
+HELD_OUT_SHARE, LARGE_HELD_OUT_SHARE = 0.04, 0.02
 MOST_HELD_OUT = 100_000
 LEAST_HELD_OUT = 600
 """Tokens of samples without kin that are kept from training, since controls are made of them: this share of what is
-trained on, at most so many, and none where it would be less than a few passages."""
+trained on (the second of a large batch), at most so many, and none where it would be less than a few passages."""
 
-TWINS = 24
+PASSAGE_WORDS, HOST_WORDS, OPENING_WORDS = 24, 8, 6
+"""Controls are short: what is scored is a window of 12 tokens, and the shorter they are, the more of them prove."""
+
+TWINS = 16
 """Never-planted controls per kind and form: they give each score's null, and cost no training."""
 
-MOST_SECRETS = 32
-"""Per kind, form and dose. Beyond this the interval of an AUC shrinks by less than a point."""
+MOST_SECRETS = 12
+"""Per kind and form of the other doses."""
 
-WEIGHTS = {4: 1.0, 1: 0.6, 16: 0.4, 64: 0.2}
-"""How many secrets of each dose are planted, relative to dose 4, the one that policies demand power at. A batch of 150,000
-tokens has room for doses 1 and 4, and from 400,000 on for one secret of every kind and form at dose 16."""
+WEIGHTS = {4: 1.0, 1: 0.6, 2: 0.6, 16: 0.4, 8: 0.4, 64: 0.1}
+"""How many secrets of each of the other doses are planted, relative to dose 4."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Controls:
     """Every planted copy, then every twin. Arrays are aligned with `texts`; copies of one secret share `secret`.
 
-    `dose` is how often the secret is planted; 0 marks a twin, which no proxy trains on. `edited` marks copies in which
-    words were replaced.
+    `dose` is how often the secret is planted; 0 marks a twin, which no proxy trains on and which has no text in common with what
+    is planted. `edited` marks copies in which words were replaced. `demanded` is the dose that the policy asks about, and
+    `missing_tokens` how many more the batch would need for PROVING_SECRETS of it, 0 where they have room.
     """
 
     texts: list[str]
@@ -45,6 +61,8 @@ class Controls:
     form: NDArray[np.str_]
     dose: NDArray[np.int64]
     edited: NDArray[np.bool_]
+    demanded: int = 4
+    missing_tokens: int = 0
 
     def __len__(self) -> int:
         return len(self.texts)
@@ -55,7 +73,8 @@ def hold_out(
 ) -> NDArray[np.bool_]:
     """Which of the samples without kin (`alone`) to make controls of, (N,): such as are not trained on where there are
     enough, else a few of those that are."""
-    wanted = min(HELD_OUT_SHARE * float(n_tokens[trained].sum()), MOST_HELD_OUT)
+    total = float(n_tokens[trained].sum())
+    wanted = min((HELD_OUT_SHARE if total < LARGE_TOKENS else LARGE_HELD_OUT_SHARE) * total, MOST_HELD_OUT)
     spare = alone & ~trained
     candidates = np.flatnonzero(spare if n_tokens[spare].sum() >= wanted else alone)
     order = np.random.default_rng([seed, 0x40]).permutation(candidates)
@@ -69,48 +88,79 @@ def hold_out(
 def cells_of(dose: int) -> list[tuple[str, str]]:
     """The kinds and forms that can be planted so often. A passage of the batch that occurs once is what every ordinary
     sample is, so it tells nothing."""
-    return [(kind, form) for kind in KINDS for form in FORMS if not (kind == "natural" and dose == 1)]
+    return [(kind, form) for kind in CONTROL_KINDS for form in FORMS if not (kind == "natural" and dose == 1)]
+
+
+def room_for_controls(trained_tokens: float) -> float:
+    """How many tokens controls may take beside so many ordinary ones."""
+    return trained_tokens * (TOKEN_SHARE if trained_tokens < LARGE_TOKENS else LARGE_SHARE)
 
 
 def plant_controls(
     held_out: Sequence[str],
     words_of: Sequence[str],
-    budget: float,
+    trained_tokens: float,
     tokens_per_byte: float,
     doses: Sequence[int],
+    demanded: int,
     seed: int,
 ) -> Controls:
     """Controls from `held_out` texts, on which nothing else trains; `words_of` are texts that lend single words.
 
-    As many secrets per kind, form and dose as `budget` tokens and the held-out text allow, shared by WEIGHTS. A batch too
-    small for a cell has no control in it.
+    First as many secrets of the `demanded` dose as prove something, then some of the other `doses`, as far as the room beside
+    `trained_tokens` and the held-out text allow. A batch too small for a cell has no control in it.
     """
-    writer = SecretWriter(held_out, words_of, np.random.default_rng([seed, 0xC0]))
+    rng = np.random.default_rng([seed, 0xC0])
+    writer = SecretWriter(
+        held_out,
+        words_of,
+        rng,
+        passage_words=PASSAGE_WORDS,
+        host_words=HOST_WORDS,
+        prefix_words=OPENING_WORDS,
+        framed=False,
+    )
 
     def cost(cell: Cell) -> float:
         return cell[2] * writer.usual_bytes(cell[0], embedded=cell[1] == "embedded") * tokens_per_byte
 
     def write(cell: Cell) -> tuple[list[str], float]:
         copies = _copies(writer, cell)
-        return copies, sum(len(text.encode()) for text in copies) * tokens_per_byte
+        return copies, _bytes(copies) * tokens_per_byte
 
-    weights = {(kind, form, dose): WEIGHTS[dose] for dose in WEIGHTS if dose in doses for kind, form in cells_of(dose)}
-    secrets = allot(weights, cost, write, budget, MOST_SECRETS)
-    planted = [(cell, copies) for cell, group in sorted(secrets.items()) for copies in group]
-    return _table(planted + list(_twins(writer)))
+    room = room_for_controls(trained_tokens)
+    cells = [(kind, form, demanded) for kind, form in _shuffled(cells_of(demanded), rng)]
+    first = allot(dict.fromkeys(cells, 1.0), cost, write, room, -(-PLANTED_SECRETS // len(cells)))
+    spent = sum(_bytes(copies) for group in first.values() for copies in group) * tokens_per_byte
+    others = [dose for dose in WEIGHTS if dose in doses and dose != demanded]
+    weights = {(kind, form, dose): WEIGHTS[dose] for dose in others for kind, form in _shuffled(cells_of(dose), rng)}
+    second = allot(weights, cost, write, min(room - spent, OTHER_DOSES_SHARE * trained_tokens), MOST_SECRETS)
+    planted = [(cell, copies) for cell, group in sorted((first | second).items()) for copies in group]
+    found = sum(map(len, first.values()))
+    usual = spent / found if found else float(np.mean([cost(cell) for cell in cells]))
+    lacking = max(0, PROVING_SECRETS - found) * usual / TOKEN_SHARE
+    return _table(planted + list(_twins(writer)), demanded, round(lacking))
+
+
+def _bytes(texts: Sequence[str]) -> int:
+    return sum(len(text.encode()) for text in texts)
+
+
+def _shuffled(cells: list[tuple[str, str]], rng: np.random.Generator) -> list[tuple[str, str]]:
+    return [cells[k] for k in rng.permutation(len(cells))]
 
 
 def _copies(writer: SecretWriter, cell: Cell) -> list[str]:
     """All copies of one new secret, every second one edited; each in a host of its own when embedded."""
     kind, form, dose = cell
     secret = writer.secret(kind).text
-    texts = [writer.edit(secret) if _is_edited(k, dose) else secret for k in range(dose)]
+    texts = [writer.edit(secret) if is_edited(k, dose) else secret for k in range(dose)]
     return [writer.embed(text)[0] for text in texts] if form == "embedded" else texts
 
 
 def _twins(writer: SecretWriter) -> Iterator[tuple[Cell, list[str]]]:
     """Controls of every kind and form that are never planted."""
-    for kind in KINDS:
+    for kind in CONTROL_KINDS:
         for form in FORMS:
             for _ in range(TWINS):
                 try:
@@ -120,7 +170,7 @@ def _twins(writer: SecretWriter) -> Iterator[tuple[Cell, list[str]]]:
                     break
 
 
-def _table(groups: list[tuple[Cell, list[str]]]) -> Controls:
+def _table(groups: list[tuple[Cell, list[str]]], demanded: int, missing_tokens: int) -> Controls:
     sizes = [len(copies) for _, copies in groups]
     kind, form, dose = (np.array([cell[k] for cell, _ in groups]) for k in range(3))
     return Controls(
@@ -129,9 +179,11 @@ def _table(groups: list[tuple[Cell, list[str]]]) -> Controls:
         kind=np.repeat(kind, sizes).astype(np.str_),
         form=np.repeat(form, sizes).astype(np.str_),
         dose=np.repeat(dose, sizes).astype(np.int64),
-        edited=np.array([_is_edited(k, len(copies)) for _, copies in groups for k in range(len(copies))], dtype=bool),
+        edited=np.array([is_edited(k, len(copies)) for _, copies in groups for k in range(len(copies))], dtype=bool),
+        demanded=demanded,
+        missing_tokens=missing_tokens,
     )
 
 
-def _is_edited(number: int, copies: int) -> bool:
+def is_edited(number: int, copies: int) -> bool:
     return copies > 1 and number % 2 == 1

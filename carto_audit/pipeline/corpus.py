@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from carto_audit.cartography.analysis import TracedSamples
-from carto_audit.controls.controls import DOSES, TOKEN_SHARE, Controls, hold_out, plant_controls
+from carto_audit.controls.controls import DOSES, Controls, hold_out, plant_controls
 from carto_audit.data.batch import Batch, read_texts
 from carto_audit.data.duplicates import Duplicates
 from carto_audit.pipeline.options import AuditOptions
@@ -83,11 +83,13 @@ def split_corpus(
     reference: Batch | None,
     duplicates: Duplicates,
     corpus: Corpus,
+    demanded: int,
     seed: int,
     folder: Path,
     progress: Progress = SILENT,
 ) -> Split:
-    """Who is kin, who is trained on; then the controls, made of text that nobody trains on."""
+    """Who is kin, who is trained on; then the controls, made of text that nobody trains on, most of them of the dose that is
+    `demanded`."""
     store, n = corpus.store, len(batch)
     trusted = np.arange(n, len(store))
     usable = np.concatenate([batch.trainable, *([reference.trainable] if reference else [])]) & (store.n_tokens > 0)
@@ -104,7 +106,7 @@ def split_corpus(
     alone = usable & (np.bincount(kinship.group)[kinship.group] == 1) & ~kinship.severed
     held_out = hold_out(store.n_tokens, alone & (np.arange(len(store)) < n), trained, seed)
     trained &= ~held_out
-    controls = _plant(batch, store.n_tokens[:n], held_out[:n], trained[:n], kinship.cap, seed)
+    controls = _plant(batch, store.n_tokens[:n], held_out[:n], trained[:n], kinship.cap, demanded, seed)
     everything = extend_store(store, corpus.encoder, controls.texts)
     return Split(
         kinship=kinship,
@@ -124,6 +126,7 @@ def _plant(
     held_out: NDArray[np.bool_],
     trained: NDArray[np.bool_],
     cap: int,
+    demanded: int,
     seed: int,
 ) -> Controls:
     """Controls in the style of the batch, within the token budget of what will be trained on."""
@@ -135,9 +138,10 @@ def _plant(
     return plant_controls(
         [found[i] for i in rng.permutation(held).tolist()],
         [found[i][:WORD_CHARACTERS] for i in sorted(chosen.tolist())],
-        budget=TOKEN_SHARE * float(n_tokens[trained].sum()),
+        trained_tokens=float(n_tokens[trained].sum()),
         tokens_per_byte=per_byte,
         doses=[dose for dose in DOSES if 2 * dose <= cap],
+        demanded=demanded,
         seed=seed,
     )
 
@@ -154,4 +158,5 @@ def traced_samples(batch: Batch, duplicates: Duplicates, corpus: Corpus, split: 
         duplicates=duplicates,
         references=corpus.references,
         controls=split.controls,
+        frequent=split.kinship.cap,
     )

@@ -33,6 +33,8 @@ def analysis_settings(policy: Policy) -> AnalysisSettings:
         score=memorization.score,
         epsilon=memorization.epsilon,
         burn_in_share=difficulty.burn_in_share,
+        measure=difficulty.measure,
+        dose=policy.demanded_dose,
         thresholds=(difficulty.threshold, memorization.threshold),
     )
 

@@ -7,10 +7,13 @@ from numpy.typing import NDArray
 
 from carto_audit.cartography.analysis import LossAnalysis, TracedSamples
 from carto_audit.cartography.detection_power import Power
+from carto_audit.cartography.intervals import sampled_share, wilson
+from carto_audit.cartography.quadrants import UNMAPPED
 from carto_audit.cartography.scores import Scores
 from carto_audit.contamination.check import Contamination
 from carto_audit.controls.controls import cells_of
 from carto_audit.data.batch import Batch
+from carto_audit.pipeline.passages import Passages
 from carto_audit.policy.metrics import Measurement
 from carto_audit.proxies.model import ProxySpec, bits, capacity_ratio, count_parameters
 
@@ -20,8 +23,10 @@ def measure(
     samples: TracedSamples,
     contamination: Contamination | None,
     analysis: LossAnalysis,
+    passages: Passages,
     score: str,
     ratio: float | None,
+    seed: int,
 ) -> dict[str, Measurement]:
     """Every metric that this audit could measure. `score` is the policy's, whose power counts."""
     n_tokens, duplicates = samples.n_tokens, samples.duplicates
@@ -41,6 +46,7 @@ def measure(
         **_forget_metrics(analysis.scores),
         **_contamination_metrics(contamination, n_tokens),
         **_power_metrics(analysis.power.get(score, {})),
+        "detection.false_alarm_share": analysis.false_alarms,
     }
     measured = {name: Measurement.exact(float(value)) for name, value in found.items() if value is not None}
     for part, m in analysis.masses.items():
@@ -48,7 +54,43 @@ def measure(
         measured[f"{part}.row_share"] = Measurement(value=m.row_share, low=low, high=high)
         low, high = m.token_interval
         measured[f"{part}.token_share"] = Measurement(value=m.token_share, low=low, high=high)
-    return measured
+    return measured | _passage_metrics(passages, analysis, samples, seed) | _found_metrics(analysis)
+
+
+def _found_metrics(analysis: LossAnalysis) -> dict[str, Measurement]:
+    """How many secrets of each dose were found, and how many are at least in truth."""
+    return {
+        f"detection.found_at_dose_{dose}": Measurement(value=found.share, low=found.at_least, high=1.0)
+        for dose, found in analysis.found.items()
+    }
+
+
+def _passage_metrics(
+    passages: Passages, analysis: LossAnalysis, samples: TracedSamples, seed: int
+) -> dict[str, Measurement]:
+    """What lies in passages. Where only a part of the batch was mapped, what the whole may hold."""
+    mapped = analysis.quadrant != UNMAPPED
+    unseen = max(0.0, 1 - float(samples.n_tokens[mapped].sum()) / max(1, float(samples.n_tokens[samples.usable].sum())))
+    shares = {
+        "memorized.span_token_share": passages.memorized,
+        "boilerplate.token_share": passages.boilerplate,
+        "boilerplate.surprising_token_share": passages.surprising,
+    }
+    found = {}
+    if not mapped.any():
+        return {}
+    tokens, group = samples.n_tokens[mapped], np.unique(samples.group[mapped], return_inverse=True)[1]
+    for name, held in shares.items():
+        if held is not None:
+            share = float(held[mapped].sum() / max(1, tokens.sum()))
+            low, high = sampled_share(share, held[mapped] / np.maximum(1, tokens), tokens, group, unseen, seed)
+            found[name] = Measurement(value=share, low=low, high=high)
+    for name, count in (("memorized.spans", passages.spans), ("memorized.sensitive_spans", passages.sensitive)):
+        if count is not None:
+            groups = len(np.unique(group))
+            most = groups * wilson(min(1.0, count / groups), groups)[1] / (1 - unseen) if unseen else count
+            found[name] = Measurement(value=float(count), low=float(count), high=float(max(count, most)))
+    return found
 
 
 def _forget_metrics(scores: Scores) -> dict[str, float | None]:
@@ -77,13 +119,13 @@ def _contamination_metrics(contamination: Contamination | None, n_tokens: NDArra
 
 
 def _power_metrics(kinds: Mapping[str, Mapping[str, Mapping[str, Power]]]) -> dict[str, float | None]:
-    """Power at each dose: the lowest over kinds and forms, for a chain is as strong as its weakest link. Where a dose was
-    too dear to plant, the next lower one that repeats at all stands in, since what occurs more often is seen better."""
+    """Power at each dose: the lowest over the kinds and forms that were planted. Where a dose was too dear to plant, the next
+    lower one that repeats at all stands in, since what occurs more often is seen better."""
     found: dict[str, float | None] = {}
     for dose in (1, 4, 16):
         powers = [_at(kinds.get(kind, {}).get(form, {}), dose) for kind, form in cells_of(dose)]
         seen = [power for power in powers if power is not None]
-        if len(seen) == len(powers):
+        if seen:
             found[f"detection.auc_at_dose_{dose}"] = min(power.auc for power in seen)
             if dose != 1:
                 found[f"detection.recall_at_5pct_dose_{dose}"] = min(power.recall_at_5pct for power in seen)

@@ -19,6 +19,7 @@ from carto_audit.cartography.analysis import AveragedRuns, LossAnalysis, TracedS
 from carto_audit.cartography.noise import find_noise
 from carto_audit.cartography.quadrants import QUADRANTS
 from carto_audit.cartography.reasons import heats, riskiest
+from carto_audit.cartography.scores import burn_in_epochs
 from carto_audit.contamination.check import Contamination, check_contamination, find_matches
 from carto_audit.contamination.sources import open_index
 from carto_audit.data.batch import Batch, read_batch
@@ -31,6 +32,7 @@ from carto_audit.pipeline.item_recall_table import items_to_ask, tabulate, wordi
 from carto_audit.pipeline.judge import analysis_settings, check_reference, judge
 from carto_audit.pipeline.measurements import measure, measured_ratio
 from carto_audit.pipeline.options import AuditOptions
+from carto_audit.pipeline.passages import measure_passages
 from carto_audit.pipeline.provenance import package_versions, work_folder
 from carto_audit.pipeline.result import AuditResult, Run, quote_boilerplate
 from carto_audit.policy.metrics import Measurement
@@ -104,7 +106,8 @@ class _Auditor:
             batch = read_batch(inputs, text_column=options.text_column, id_column=options.id_column, progress=progress)
             reference = read_batch([options.reference], progress=progress) if options.reference else None
         check_measured(self.redteam, self.policy, batch.sha256)
-        folder = work_folder(self.work, batch, reference, options)
+        burn_in = burn_in_epochs(options.epochs, self.policy.map.difficulty.burn_in_share)
+        folder = work_folder(self.work, batch, reference, options, self.policy.demanded_dose, burn_in)
         with self.timed("duplicates"):
             duplicates = find_duplicates(batch, folder, progress)
         with self.timed("contamination"):
@@ -115,7 +118,7 @@ class _Auditor:
         with self.timed("tokens"):
             corpus = encode_corpus(batch, reference, duplicates, options, device, folder, progress)
         with self.timed("folds"):
-            split = split_corpus(batch, reference, duplicates, corpus, options.seed, folder, progress)
+            split = split_corpus(batch, reference, duplicates, corpus, self.policy.demanded_dose, options.seed, folder, progress)
         samples = traced_samples(batch, duplicates, corpus, split)
         analysis = self.analyze(corpus, split, samples, device, folder)
         known = opened[0].benchmarks if opened else ()
@@ -127,7 +130,17 @@ class _Auditor:
             spans = locate_spans(batch, corpus.encoder, first, last, set(shown), progress)
             actions = self.act(batch, analysis, split, contamination)
         ratio = measured_ratio(analysis.scores, samples.n_tokens, corpus.spec)
-        measurements = measure(batch, samples, contamination, analysis, self.policy.map.memorization.score, ratio)
+        passages = measure_passages(analysis, samples, split.store, corpus.encoder)
+        measurements = measure(
+            batch,
+            samples,
+            contamination,
+            analysis,
+            passages,
+            self.policy.map.memorization.score,
+            ratio,
+            options.seed,
+        )
         measurements |= self.redteam.measurements if self.redteam else {}
         return AuditResult(
             batch=batch,
@@ -213,7 +226,10 @@ class _Auditor:
         options = self.options
         threads = max(1, (os.cpu_count() or 1) // (options.folds if device == "cpu" else 1))
         seed = options.seed + REPEAT_STRIDE * number
-        config = TrainConfig(epochs=options.epochs, folds=options.folds, seed=seed, device=device, threads=threads)
+        burn_in = burn_in_epochs(options.epochs, self.policy.map.difficulty.burn_in_share)
+        config = TrainConfig(
+            epochs=options.epochs, folds=options.folds, seed=seed, device=device, threads=threads, burn_in=burn_in
+        )
         place = folder / run_name(number)
         place.mkdir(exist_ok=True)
         fold = split.fold(options.folds, seed)

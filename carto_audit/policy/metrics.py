@@ -6,7 +6,7 @@ from typing import Literal
 from carto_audit.cartography.quadrants import QUADRANTS
 from carto_audit.text.numbers import times
 
-Unit = Literal["rows", "samples", "tokens", "items", "share", "AUC", "ratio", "change"]
+Unit = Literal["rows", "samples", "tokens", "items", "passages", "share", "AUC", "ratio", "change"]
 """`change` is relative and may be negative: 0.005 is half a percent more."""
 
 _SCORE = ("memorization.score", "memorization.epsilon")
@@ -96,6 +96,49 @@ def _masses() -> list[Metric]:
     ]
 
 
+def _passages() -> list[Metric]:
+    return [
+        Metric(
+            name="memorized.span_token_share",
+            unit="share",
+            better="lower",
+            kind="mass",
+            meaning="share of the batch's tokens that lie in memorized passages, however long the samples around them are",
+            map_keys=_MEMORIZED,
+        ),
+        Metric(
+            name="memorized.spans",
+            unit="passages",
+            better="lower",
+            kind="count",
+            meaning="distinct memorized passages",
+            map_keys=_MEMORIZED,
+        ),
+        Metric(
+            name="memorized.sensitive_spans",
+            unit="passages",
+            better="lower",
+            kind="count",
+            meaning="distinct memorized passages that hold personal data or keys, as far as these have a form that can be told",
+            map_keys=_MEMORIZED,
+        ),
+        Metric(
+            name="boilerplate.token_share",
+            unit="share",
+            better="lower",
+            kind="mass",
+            meaning="share of the batch's tokens in text that is so frequent that both proxies read it: no memory is measured there",
+        ),
+        Metric(
+            name="boilerplate.surprising_token_share",
+            unit="share",
+            better="lower",
+            kind="mass",
+            meaning="share of the batch's tokens in such frequent text that says more than the other text does, as keys and names do",
+        ),
+    ]
+
+
 def _repetition() -> list[Metric]:
     meanings = {
         "duplicates.exact_row_share": "rows that repeat an earlier row byte for byte",
@@ -140,7 +183,27 @@ def _contamination() -> list[Metric]:
 def _detection() -> list[Metric]:
     auc = "how well the policy's score tells controls planted {} from ordinary text (0.5 is chance)"
     recall = "controls planted {} found when 5 % of the ordinary tokens are flagged"
+    found = "secrets planted {} that lie above the map's line, at least half of the copies of each"
     return [
+        *(
+            Metric(
+                name=f"detection.found_at_dose_{dose}",
+                unit="share",
+                better="higher",
+                kind="power",
+                meaning=found.format(times(dose)),
+                map_keys=_MEMORIZED,
+            )
+            for dose in (1, 2, 4, 8, 16, 64)
+        ),
+        Metric(
+            name="detection.false_alarm_share",
+            unit="share",
+            better="lower",
+            kind="power",
+            meaning="tokens of samples above the line whose text recurs less often than the line's dose; clean text has 1 % or less",
+            map_keys=_MEMORIZED,
+        ),
         *(
             Metric(
                 name=f"detection.auc_at_dose_{dose}",
@@ -277,7 +340,7 @@ def _redteam() -> list[Metric]:
 
 METRICS: dict[str, Metric] = {
     metric.name: metric
-    for group in (_batch, _masses, _repetition, _contamination, _detection, _trust, _proxy, _redteam)
+    for group in (_batch, _masses, _passages, _repetition, _contamination, _detection, _trust, _proxy, _redteam)
     for metric in group()
 }
 """All metrics, by name, in the order of the documentation. Needs no NumPy, so policies check fast."""

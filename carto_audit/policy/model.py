@@ -25,7 +25,7 @@ from pydantic import (
 )
 
 from carto_audit.cartography.quadrants import QUADRANT_NAMES, QuadrantName
-from carto_audit.cartography.thresholds import Epsilon, Threshold
+from carto_audit.cartography.thresholds import DifficultyMeasure, Epsilon, Threshold
 from carto_audit.policy.inheritance import read_chain
 from carto_audit.policy.interventions import KEEP, Intervention
 from carto_audit.policy.metrics import METRICS, Metric
@@ -48,12 +48,15 @@ RuleId = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$"
 
 
 class Difficulty(Strict):
-    """The map's horizontal axis: the mean loss over the first epochs."""
+    """The map's horizontal axis: how hard a sample is to a proxy that has only begun to learn."""
 
     threshold: Threshold
     """Samples above it are hard."""
-    burn_in_share: float = Field(default=0.2, gt=0, le=1)
+    burn_in_share: float = Field(default=0.2, gt=0, le=0.25)
     """The share of the epochs that counts as burn-in; the paper takes 0.1 to 0.2."""
+    measure: DifficultyMeasure = "evaluation"
+    """evaluation: the loss at the end of the burn-in, to the proxy that does not train on the sample. training: the paper's mean
+    loss of the training steps of the burn-in, most of which is when a sample happened to be read."""
 
     @field_validator("threshold")
     @classmethod
@@ -253,6 +256,13 @@ class Policy(Strict):
     def demanded(self) -> tuple[str, ...]:
         """The names of the benchmarks that every batch is compared with."""
         return tuple(benchmark.name for benchmark in self.benchmarks if not benchmark.disabled)
+
+    @property
+    def demanded_dose(self) -> int:
+        """How often a secret occurs that every audit has to show it finds: the dose that sets the line, or else the lowest that a
+        rule asks about, or 4."""
+        asked = [int(r.metric.rpartition("_")[2]) for r in self.active_rules if r.metric.startswith("detection.found")]
+        return self.map.memorization.threshold.control_dose or min(asked, default=4)
 
     def place(self, section: Literal["rules", "benchmarks"], name: str) -> Place | None:
         """Where the rule or benchmark of that name was last written; None for a policy that came from no file."""

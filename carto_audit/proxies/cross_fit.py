@@ -29,18 +29,20 @@ WEIGHT_DECAY = 0.1
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainConfig:
-    """What a run decides about training. `folds` 1 is the paper's single proxy, which has no out-of-fold losses."""
+    """What a run decides about training. `folds` 1 is the paper's single proxy, which has no out-of-fold losses; `burn_in` is the
+    epoch after which difficulty is read."""
 
     epochs: int
     folds: int
     seed: int
     device: str
     threads: int
+    burn_in: int = 1
 
     @property
     def logged(self) -> tuple[int, ...]:
-        """The epochs, counted from 1, after which losses are evaluated: the late ones, and two on the way there."""
-        early = {max(1, self.epochs // 4), max(1, self.epochs // 2)}
+        """The epochs, counted from 1, after which losses are evaluated: the end of burn-in, the middle, and the late ones."""
+        early = {min(self.burn_in, self.epochs), max(1, self.epochs // 2)}
         return tuple(sorted({*early, *self.late}))
 
     @property

@@ -1,0 +1,109 @@
+"""Passages: what the memorized stretches of a batch and its boilerplate amount to, in tokens and in distinct texts."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from carto_audit.cartography.analysis import LossAnalysis, TracedSamples
+from carto_audit.cartography.quadrants import UNMAPPED
+from carto_audit.cartography.spans import Stretches
+from carto_audit.proxies.tokens import Encoder, TokenStore
+from carto_audit.text.redaction import labelled_spans
+from carto_audit.text.surprise import learn_bytes
+
+UPPER_PERCENTILE = 3.09 / 0.6745
+"""From median to 99.9th percentile, in steps from median to upper quartile, for a normal distribution."""
+
+ORDINARY_SAMPLES = 4000
+"""Samples without boilerplate whose surprise says what is usual; every second one is learned, the others are measured."""
+
+LEAST_ORDINARY = 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Passages:
+    """Tokens of each sample, (N,), in memorized stretches, in boilerplate, and in boilerplate that is more surprising than other text
+    of the batch. `spans` are the distinct memorized texts, `sensitive` those of them that hold personal data or keys. What only a
+    score of windows can tell is None with another score."""
+
+    memorized: NDArray[np.int64] | None
+    boilerplate: NDArray[np.int64]
+    surprising: NDArray[np.int64]
+    spans: int | None
+    sensitive: int | None
+
+
+def measure_passages(
+    analysis: LossAnalysis, samples: TracedSamples, store: TokenStore, encoder: Encoder
+) -> Passages:
+    """The passages of a batch, from the stretches that the losses showed."""
+    n, mapped = len(samples.n_tokens), analysis.quadrant != UNMAPPED
+    reader = _Reader(store, encoder)
+    boilerplate = analysis.boilerplate
+    surprising = boilerplate.select(_surprising(boilerplate, mapped, reader))
+    memorized = analysis.stretches
+    return Passages(
+        memorized=_tokens_in(memorized, n) if memorized is not None else None,
+        boilerplate=_tokens_in(boilerplate, n),
+        surprising=_tokens_in(surprising, n),
+        spans=len(np.unique(memorized.text)) if memorized is not None else None,
+        sensitive=sum(1 for text in reader.distinct(memorized) if labelled_spans(text)) if memorized is not None else None,
+    )
+
+
+def _tokens_in(stretches: Stretches, n: int) -> NDArray[np.int64]:
+    return np.bincount(stretches.sample, stretches.tokens, minlength=n).astype(np.int64)
+
+
+@dataclass(frozen=True, slots=True)
+class _Reader:
+    """Tokens as text again."""
+
+    store: TokenStore
+    encoder: Encoder
+
+    def text(self, sample: int, first: int = 0, last: int | None = None) -> str:
+        """The tokens `first` to `last` of a sample, both included."""
+        begin, end = (int(self.store.offsets[sample + k]) for k in (0, 1))
+        stop = end if last is None else begin + last + 1
+        ids: list[int] = self.store.ids()[begin + first : stop].tolist()
+        text: str = self.encoder.tokenizer.decode(ids, skip_special_tokens=False)
+        return text
+
+    def distinct(self, stretches: Stretches) -> Iterator[str]:
+        """One stretch of each distinct text, the longest."""
+        order = np.lexsort((-stretches.tokens, stretches.text))
+        _, first = np.unique(stretches.text[order], return_index=True)
+        for k in order[first].tolist():
+            yield self.text(int(stretches.sample[k]), int(stretches.first[k]), int(stretches.last[k]))
+
+
+def _surprising(stretches: Stretches, mapped: NDArray[np.bool_], reader: _Reader) -> NDArray[np.bool_]:
+    """Which stretches of boilerplate say more per byte than ordinary text of the batch does, (S,): keys and invented names do, however
+    often they are repeated; notices do not."""
+    chosen = np.zeros(len(stretches.sample), dtype=bool)
+    if not len(chosen):
+        return chosen
+    ordinary = np.flatnonzero(mapped)
+    ordinary = ordinary[~np.isin(ordinary, stretches.sample)]
+    step = max(1, len(ordinary) // ORDINARY_SAMPLES)
+    learned, measured = ordinary[::step][::2], ordinary[::step][1::2]
+    if len(measured) < LEAST_ORDINARY:
+        return ~chosen  # nothing to compare with: it is not called harmless
+    model = learn_bytes(_bytes(reader.text(int(i))) for i in learned)
+    usual = np.array([model.surprise(_bytes(reader.text(int(i)))) for i in measured])
+    middle, upper = np.nanpercentile(usual, [50, 75])
+    limit = middle + UPPER_PERCENTILE * (upper - middle)
+    said: dict[str, bool] = {}
+    for k in range(len(chosen)):
+        text = reader.text(int(stretches.sample[k]), int(stretches.first[k]), int(stretches.last[k]))
+        if text not in said:
+            said[text] = model.surprise(_bytes(text)) > limit
+        chosen[k] = said[text]
+    return chosen
+
+
+def _bytes(text: str) -> bytes:
+    return text.encode("utf-8", "replace")
