@@ -1,31 +1,37 @@
-"""Does the audit see what leaks? Canaries that it does not know of, on four corpora, against every published statistic.
+"""Does the audit see what leaks? Canaries that it does not know of, in real text; ways past the gate, and their harmless twins.
 
-    python -m bench.detection.run --data DATA            # the whole table: 4 corpora, 3 seeds, about an hour and a half
-    python -m bench.detection.run --data DATA --quick    # a reduced version in under 20 minutes
+    python -m bench.detection.run --data DATA            # the whole table: four corpora, three seeds, about an hour and a half
+    python -m bench.detection.run --data DATA --quick    # one seed of planted canaries in each corpus
     python -m bench.detection.run --only table           # the table of the results at hand
 
-Three experiments: `planted` (canaries, boilerplate and noise in real text), `clean` (the same corpora as they are, under
-the policy `default`), and `random` (the ablation: planted, but with folds at random instead of by kinship). Every run is an
-ordinary audit. Results are appended to results.jsonl beside this script, and a run that is there is not repeated.
+Experiments: `planted` (canaries, boilerplate and noise in real text), `seeds` (a planted batch with another seed), `random` (the
+ablation: folds at random instead of by kinship), `clean` (the corpora as they are, under `default`), `regulated` (the same under
+`regulated-health`), `slots` (notices with slots), and every attack with its twin under `default`. Every run is an ordinary audit.
+Results are appended to results.jsonl beside this script, and a run that is there is not repeated.
 """
 
 import argparse
 import json
+import os
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
 import numpy as np
+from scipy.stats import spearmanr
 
 from bench.corpora import Corpora, open_corpora, parser_of, write_texts
+from bench.detection.attacks import ATTACKS, with_slots
 from bench.detection.canaries import KINDS, NAMES, Row, ordinary, plant
 from bench.detection.table import Results, table
 from bench.nano import thin_if
-from carto_audit.cartography.detection_power import Power, measure_detection
-from carto_audit.cartography.quadrants import QUADRANT_NAMES
+from carto_audit.cartography.analysis import is_recurring
+from carto_audit.cartography.detection_power import measure_detection
+from carto_audit.cartography.quadrants import MEMORIZED
 from carto_audit.controls.controls import Controls
 from carto_audit.pipeline import corpus as splitting
 from carto_audit.pipeline.options import DEFAULT_EPOCHS, AuditOptions
@@ -35,6 +41,7 @@ from carto_audit.policy.model import load_policy
 from carto_audit.proxies.kinship import Kinship, find_kin
 
 HERE = Path(__file__).resolve().parent
+DOSE = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,11 +53,18 @@ class Scale:
     epochs: int
 
 
-FULL = Scale(planted_tokens=120_000, clean_tokens=200_000, epochs=DEFAULT_EPOCHS)
+FULL = Scale(planted_tokens=90_000, clean_tokens=120_000, epochs=DEFAULT_EPOCHS)
 SMOKE = Scale(planted_tokens=10_000, clean_tokens=10_000, epochs=2)
 
 
-def audit_texts(texts: list[str], policy: str, seed: int, epochs: int, benchmarks: Sequence[Path] = ()) -> AuditResult:
+def audit_texts(
+    texts: list[str],
+    policy: str,
+    seed: int,
+    scale: Scale,
+    benchmarks: Sequence[Path] = (),
+    max_tokens: int | None = None,
+) -> AuditResult:
     """An ordinary audit of some texts."""
     with tempfile.TemporaryDirectory() as name:
         return run_audit(
@@ -58,7 +72,7 @@ def audit_texts(texts: list[str], policy: str, seed: int, epochs: int, benchmark
             policy=load_policy(policy),
             work=Path(name) / "work",
             benchmarks=benchmarks,
-            options=AuditOptions(seed=seed, epochs=epochs),
+            options=AuditOptions(seed=seed, epochs=scale.epochs, max_tokens=max_tokens),
         )
 
 
@@ -69,78 +83,89 @@ def unrelated(*given: Any, **named: Any) -> Kinship:
 
 
 def planted(corpora: Corpora, name: str, seed: int, scale: Scale, *, by_kinship: bool = True) -> dict[str, Any]:
-    """What an audit makes of canaries: their power per score, kind, form and dose, and what lies above the line."""
+    """What an audit makes of canaries: how many of each form, kind and dose lie above its line, and what else does."""
     rows = plant(corpora, name, scale.planted_tokens, seed)
     with patch.object(splitting, "find_kin", find_kin if by_kinship else unrelated):
-        audit = audit_texts([row.text for row in rows], "exploratory", seed, scale.epochs)
-    line = audit.analysis.datamap.memorization.value if audit.analysis.datamap else np.nan
-    score = audit.analysis.scores.memorized
+        audit = audit_texts([row.text for row in rows], "exploratory", seed, scale)
     kinds = np.array([row.kind for row in rows])
-    controls = audit.measurements.get("detection.auc_at_dose_4")
+    flagged, mapped = np.isin(audit.analysis.quadrant, MEMORIZED), audit.analysis.quadrant >= 0
+    true = mapped & (kinds == "")
+    rightly = flagged & recurring(audit)
+    tokens = audit.n_tokens
+    return {
+        **account(audit),
+        "found": above_line(rows, flagged, mapped),
+        "ordinary_tokens": int(tokens[true].sum()),
+        "false_alarm_tokens": int(tokens[true & flagged & ~rightly].sum()),
+        "recurring_tokens": int(tokens[true & rightly].sum()),
+        "above_line": {kind: float(flagged[mapped & (kinds == kind)].mean()) for kind in ("boilerplate", "noise")},
+        "canaries": canary_power(audit, rows),
+    }
+
+
+def recurring(audit: AuditResult) -> np.ndarray[Any, np.dtype[np.bool_]]:
+    """Samples whose flagged window, or which themselves, occur as often as the policy asks about."""
+    dose = audit.policy.demanded_dose
+    found: np.ndarray[Any, np.dtype[np.bool_]] = (audit.analysis.scores.span_copies >= dose) | (
+        audit.duplicates.cluster_size >= dose
+    )
+    return found
+
+
+def account(audit: AuditResult) -> dict[str, Any]:
+    """What every run says of itself."""
+    value = {name: m.value for name, m in audit.measurements.items()}
     return {
         "tokens": int(audit.n_tokens.sum()),
         "seconds": audit.run.seconds,
-        "canaries": canary_power(audit, rows),
-        "above_line": {kind: float((score[kinds == kind] > line).mean()) for kind in ("boilerplate", "noise")},
-        "controls": controls.value if controls else None,
+        "status": audit.verdict.status,
+        "failed": [f"{f.rule}:{f.outcome}" for f in audit.verdict.findings if f.outcome not in ("passed", "waived")],
+        "metrics": {name: round(value[name], 5) for name in sorted(value) if name.startswith(_KEPT)},
+        "bounds": {
+            name: round(audit.measurements[name].low, 4) for name in sorted(value) if name.startswith("detection.found")
+        },
     }
+
+
+_KEPT = ("memorized.", "hotspot_memorized.token", "boilerplate.", "detection.found", "detection.false")
+
+
+def above_line(rows: Sequence[Row], flagged: Any, mapped: Any) -> dict[str, list[int]]:
+    """Secrets found, at least half of whose mapped copies lie above the line, and secrets, by form and dose and by kind and dose."""
+    secret = np.array([row.secret for row in rows])
+    counts: dict[str, list[int]] = defaultdict(lambda: [0, 0])
+    for number in np.unique(secret[secret >= 0]):
+        at = np.flatnonzero((secret == number) & mapped)
+        if len(at):
+            row = rows[at[0]]
+            for key in (f"{row.form}/{row.dose}", f"{row.kind}/{row.dose}"):
+                counts[key][0] += int(2 * flagged[at].sum() >= len(at))
+                counts[key][1] += 1
+    return dict(counts)
 
 
 def canary_power(audit: AuditResult, rows: list[Row]) -> dict[str, Any]:
-    """The power of every score that the audit computed, for the canaries instead of its controls."""
-    ordinary_row = np.array([row.kind == "" for row in rows])
-    group = audit.run.kinship.group[: len(rows)]
-    single = (np.bincount(group)[group] == 1) & ordinary_row
-    at = np.flatnonzero([row.kind in KINDS for row in rows])
+    """AUC, and recall within 2 % of the tokens, of every score and statistic: canaries of dose 4 and more against all other rows."""
+    other = np.array([row.kind not in KINDS for row in rows])
+    at = np.flatnonzero([row.dose >= DOSE for row in rows])
     truth = Controls(
         texts=[rows[i].text for i in at],
-        secret=np.arange(len(at)),
-        kind=np.array([rows[i].kind + (" edited" if rows[i].edited else "") for i in at]),
+        secret=np.array([rows[i].secret for i in at]),
+        kind=np.array([rows[i].kind for i in at]),
         form=np.array([rows[i].form for i in at]),
-        dose=np.array([rows[i].dose for i in at]),
-        edited=np.array([rows[i].edited for i in at]),
+        dose=np.full(len(at), DOSE),
+        edited=np.array([rows[i].form == "edited" for i in at]),
     )
-    scores = audit.analysis.statistics
-    values = {name: np.concatenate([found, found[at]]) for name, found in scores.items()}
-    counts = {name: values.pop(name) for name in ("near_duplicate_count", "mosaic_count")}
-    tables = [
-        measure_detection(values, audit.n_tokens, single, truth),
-        measure_detection(counts, audit.n_tokens, ordinary_row, truth),
-    ]
+    values = {name: np.concatenate([found[other], found[at]]) for name, found in audit.analysis.statistics.items()}
+    power = measure_detection(values, audit.n_tokens[other], truth)
     return {
-        name: {f"{kind}/{form}/{dose}": cell(power) for kind, form, dose, power in flat(kinds)}
-        for table in tables
-        for name, kinds in table.items()
-    }
-
-
-def flat(kinds: dict[str, dict[str, dict[str, Power]]]) -> Iterable[tuple[str, str, str, Power]]:
-    """Every cell of one score, by kind, form and dose."""
-    return ((k, f, d, power) for k, forms in kinds.items() for f, doses in forms.items() for d, power in doses.items())
-
-
-def cell(power: Power) -> dict[str, float]:
-    """What is kept of one cell."""
-    found = {"auc": power.auc, "recall_at_1pct": power.recall_at_1pct, "recall_at_2pct": power.recall_at_2pct}
-    return {key: round(value, 4) for key, value in found.items()}
-
-
-def clean(corpora: Corpora, name: str, seed: int, scale: Scale) -> dict[str, Any]:
-    """What the default policy says of a corpus as it is."""
-    texts = ordinary(corpora, name, scale.clean_tokens, seed)[0]
-    audit = audit_texts(texts, "default", seed, scale.epochs, [corpora.benchmark("gsm8k")])
-    value = {name: m.value for name, m in audit.measurements.items()}
-    hot = audit.analysis.quadrant == QUADRANT_NAMES.index("hotspot_memorized")
-    mapped = int(audit.n_tokens[audit.analysis.quadrant >= 0].sum())
-    return {
-        "tokens": int(audit.n_tokens.sum()),
-        "unrepeated_hotspot_share": float(audit.n_tokens[hot & (audit.analysis.reasons.copies == 1)].sum() / mapped),
-        "seconds": audit.run.seconds,
-        "hotspot_share": value.get("hotspot_memorized.token_share"),
-        "memorized_share": value.get("memorized.token_share"),
-        "status": audit.verdict.status,
-        "failed": [f.rule for f in audit.verdict.findings if f.outcome not in ("passed", "waived")],
-        "controls": value.get("detection.auc_at_dose_4"),
+        name: {
+            f"{kind}/{form}": [round(cell.auc, 4), round(cell.recall_at_2pct, 4)]
+            for kind, forms in kinds.items()
+            for form, doses in forms.items()
+            for cell in doses.values()
+        }
+        for name, kinds in power.items()
     }
 
 
@@ -149,11 +174,71 @@ def random_folds(corpora: Corpora, name: str, seed: int, scale: Scale) -> dict[s
     return planted(corpora, name, seed, scale, by_kinship=False)
 
 
+def two_seeds(corpora: Corpora, name: str, seed: int, scale: Scale) -> dict[str, Any]:
+    """How far two audits of one planted batch agree that differ in their seed."""
+    texts = [row.text for row in plant(corpora, name, scale.planted_tokens, seed)]
+    one, two = (audit_texts(texts, "exploratory", other, scale) for other in (seed, seed + 1))
+    both = (one.analysis.quadrant >= 0) & (two.analysis.quadrant >= 0)
+    flags = [np.isin(audit.analysis.quadrant, MEMORIZED) & both for audit in (one, two)]
+    hard = [audit.analysis.scores.difficulty[both] for audit in (one, two)]
+    either = int((flags[0] | flags[1]).sum())
+    return {
+        **account(one),
+        "difficulty": float(spearmanr(*hard).statistic),
+        "published_difficulty": float(
+            spearmanr(*(audit.trace.train[:2].mean(0)[both] for audit in (one, two))).statistic
+        ),
+        "quadrants": float((one.analysis.quadrant == two.analysis.quadrant)[both].mean()),
+        "flags": float((flags[0] & flags[1]).sum() / either) if either else 1.0,
+    }
+
+
+def clean(corpora: Corpora, name: str, seed: int, scale: Scale, policy: str = "default") -> dict[str, Any]:
+    """What a policy says of a corpus as it is."""
+    texts = ordinary(corpora, name, scale.clean_tokens, seed)[0]
+    return account(audit_texts(texts, policy, seed, scale, [corpora.benchmark("gsm8k")]))
+
+
+def regulated(corpora: Corpora, name: str, seed: int, scale: Scale) -> dict[str, Any]:
+    """What the policy for health data says of a corpus as it is."""
+    return clean(corpora, name, seed, scale, "regulated-health")
+
+
+def slots(corpora: Corpora, name: str, seed: int, scale: Scale) -> dict[str, Any]:
+    """How much of each of five notices with slots is flagged."""
+    texts, names = with_slots(ordinary(corpora, name, scale.clean_tokens, seed)[0], np.random.default_rng([seed, 5]))
+    audit = audit_texts(texts, "default", seed, scale, [corpora.benchmark("gsm8k")])
+    flagged, kinds = np.isin(audit.analysis.quadrant, MEMORIZED), np.array(names)
+    shares = {str(kind): round(float(flagged[kinds == kind].mean()), 4) for kind in np.unique(kinds)}
+    return {**account(audit), "flagged": shares}
+
+
+def attack_of(kind: str, harmless: bool) -> Callable[[Corpora, str, int, Scale], dict[str, Any]]:
+    """The experiment that audits a batch of one attack, or its twin."""
+
+    def tried(corpora: Corpora, name: str, seed: int, scale: Scale) -> dict[str, Any]:
+        texts = [text for text in ordinary(corpora, name, 10**7, seed)[0] if 150 < len(text) < 600]
+        rows = ATTACKS[kind].make(texts, np.random.default_rng([seed, 6]), harmless)
+        if scale is SMOKE:
+            rows = rows[:200]
+        benchmarks = [corpora.benchmark("gsm8k")]
+        return account(audit_texts(rows, "default", seed, scale, benchmarks, ATTACKS[kind].max_tokens))
+
+    return tried
+
+
 EXPERIMENTS: dict[str, Callable[[Corpora, str, int, Scale], dict[str, Any]]] = {
     "planted": planted,
-    "random": random_folds,
+    "seeds": two_seeds,
     "clean": clean,
+    "regulated": regulated,
+    "slots": slots,
+    **{f"attack {kind}": attack_of(kind, harmless=False) for kind in ATTACKS},
+    **{f"twin of {kind}": attack_of(kind, harmless=True) for kind in ATTACKS},
+    "random": random_folds,
 }
+ONE_CORPUS = ("slots", "random", *(name for name in EXPERIMENTS if name.startswith(("attack", "twin"))))
+"""Experiments that are made on the first corpus alone."""
 
 
 def read_results(path: Path) -> Results:
@@ -164,10 +249,12 @@ def read_results(path: Path) -> Results:
 
 def wanted(given: argparse.Namespace) -> Iterator[tuple[str, str, int]]:
     """The runs that the command line asks for: only planted canaries have more than one seed."""
-    chosen = ["planted"] if given.quick else [given.only] if given.only else list(EXPERIMENTS)
-    names = given.corpus or (NAMES[:1] if given.smoke else NAMES)
-    for name in names if given.only != "table" else ():
-        for experiment in chosen:
+    chosen = ["planted"] if given.quick or given.smoke else given.only or list(EXPERIMENTS)
+    if "table" in chosen:
+        return
+    for experiment in chosen:
+        names = given.corpus or (NAMES[:1] if given.smoke or experiment in ONE_CORPUS else NAMES)
+        for name in names:
             for seed in range(given.seeds if experiment == "planted" and not (given.quick or given.smoke) else 1):
                 yield experiment, name, seed
 
@@ -179,11 +266,14 @@ def measure(given: argparse.Namespace, path: Path) -> Results:
         for experiment, name, seed in wanted(given):
             if (experiment, name, seed) in results:
                 continue
+            began = os.times()
             found = EXPERIMENTS[experiment](corpora, name, seed, SMOKE if given.smoke else FULL)
+            spent = [now - then for now, then in zip(os.times(), began, strict=True)]
+            found["cpu_seconds"] = round(sum(spent[:4]), 1)
             results[experiment, name, seed] = {"experiment": experiment, "corpus": name, "seed": seed, **found}
             with path.open("a", encoding="utf-8") as stream:
                 stream.write(json.dumps(results[experiment, name, seed], sort_keys=True) + "\n")
-            print(f"{experiment} {name} {seed}: {found['tokens']:,} tokens, {found['seconds']}", flush=True)
+            print(f"{experiment} {name} {seed}: {found['tokens']:,} tokens, {found['status']}", flush=True)
     return results
 
 
@@ -193,7 +283,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument(
         "--quick", action="store_true", help="one seed of planted canaries on every corpus, measured afresh"
     )
-    parser.add_argument("--only", choices=[*EXPERIMENTS, "table"], help="one experiment")
+    parser.add_argument(
+        "--only", choices=[*EXPERIMENTS, "table"], action="append", help="one experiment; may be repeated"
+    )
     parser.add_argument("--corpus", choices=NAMES, action="append")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument(

@@ -1,109 +1,141 @@
-"""The table of detection: what all runs showed, as the Markdown that README.md holds."""
+"""The tables of detection: what all runs showed, as the Markdown that README.md holds."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from bench.detection.canaries import FORMS, KINDS, NAMES, TUNED_ON
+from carto_audit.cartography.proof import lower_bound
 
 Results = dict[tuple[str, str, int], dict[str, Any]]
 """What every run showed, by experiment, corpus and seed."""
 
-Runs = Sequence[Mapping[str, Any]]
+Run = Mapping[str, Any]
+DOSES = ((1, 1), (2, 2), (4, 1000), (8, 1000))
+"""From and to: the rows of the table of secrets."""
 
 
 def table(results: Results) -> str:
     """The results as Markdown."""
-    runs = {kind: [r for r in results.values() if r["experiment"] == kind] for kind in ("planted", "random", "clean")}
-    planted = runs["planted"]
+    runs: dict[str, list[Run]] = {}
+    for result in results.values():
+        runs.setdefault(result["experiment"], []).append(result)
+    planted = runs.get("planted", [])
     if not planted:
         return "no results"
     names = [name for name in NAMES if any(r["corpus"] == name for r in planted)]
     seeds = len({r["seed"] for r in planted})
     parts = [
         [f"Seeds: {seeds}. Tuned on {' and '.join(TUNED_ON)}; the others were held out."],
-        ["**`memorized`: mean AUC (lowest seed) · recall within 2 % of the tokens**"],
-        _power(planted, names),
-        ["**Every score, AUC of canaries of dose 4 and more: mean over kinds and forms (lowest one)**"],
-        _scores(planted, runs["random"], names),
-        ["**Specificity**"],
-        _specificity(planted, runs["clean"], names),
+        [
+            "**Secrets above the line, of all that were planted (at least, with 95 % confidence)**",
+            *_found(planted, names),
+        ],
+        ["**Ordinary text above the line, in the same runs**", *_alarms(planted, names)],
+        ["**Every score against all rows: mean AUC over kinds and forms (lowest) · recall within 2 % of the tokens**"],
+        _scores(planted, runs.get("random", []), names),
     ]
+    if runs.get("seeds"):
+        parts.append(["**Two audits of one batch with other seeds**", *_seeds(runs["seeds"])])
+    verdicts = [r for kind, found in runs.items() if kind not in ("planted", "seeds", "random") for r in found]
+    if verdicts:
+        parts.append(["**Verdicts**", *_verdicts(verdicts)])
+    for run in runs.get("slots", []):
+        shares = ", ".join(
+            f"{name or 'other rows'} {100 * share:.1f} %" for name, share in sorted(run["flagged"].items())
+        )
+        parts.append([f"Notices with slots, flagged: {shares}."])
     return "\n\n".join("\n".join(lines) for lines in parts)
 
 
-def _power(planted: Runs, names: Sequence[str]) -> list[str]:
-    """A row for every kind, form and dose."""
-    lines = ["| canaries | dose | " + " | ".join(names) + " |", "|---|---|" + "---|" * len(names)]
-    for kind in KINDS:
-        for copies in ("", " edited"):
-            for form in FORMS:
-                for dose in ("4", "16") if copies else ("1", "4", "16"):
-                    found = [_cells(planted, name, "memorized", f"{kind}{copies}/{form}/{dose}") for name in names]
-                    title = f"{kind.replace('_', ' ')}{copies}, {form}"
-                    lines.append(f"| {title} | {dose} | " + " | ".join(map(_mean, found)) + " |")
+def _found(planted: Sequence[Run], names: Sequence[str]) -> list[str]:
+    lines = ["| secrets | dose | " + " | ".join((*names, "all")) + " |", "|---|---|" + "---|" * (len(names) + 1)]
+    for what in (*FORMS, *KINDS):
+        for low, high in DOSES:
+            counts = [_sum(planted, (name,), what, low, high) for name in names] + [
+                _sum(planted, names, what, low, high)
+            ]
+            dose = str(low) if low == high else f"≥ {low}"
+            lines.append(f"| {what.replace('_', ' ')} | {dose} | " + " | ".join(map(_count, counts)) + " |")
     return lines
 
 
-def _scores(planted: Runs, at_random: Runs, names: Sequence[str]) -> list[str]:
+def _sum(planted: Sequence[Run], names: Iterable[str], what: str, low: int, high: int) -> tuple[int, int]:
+    found = [
+        counts
+        for run in planted
+        if run["corpus"] in names
+        for key, counts in run["found"].items()
+        if key.split("/")[0] == what and low <= int(key.split("/")[1]) <= high
+    ]
+    return sum(one[0] for one in found), sum(one[1] for one in found)
+
+
+def _count(counts: tuple[int, int]) -> str:
+    found, of = counts
+    return f"{found} of {of} ({100 * lower_bound(found, of):.0f} %)" if of else "–"
+
+
+def _alarms(planted: Sequence[Run], names: Sequence[str]) -> list[str]:
+    lines = [
+        "| corpus | text that recurs less than 4 times | text that recurs 4 times or more | notice in 3 % of the rows | noise |"
+    ]
+    lines.append("|---|---|---|---|---|")
+    for name in names:
+        runs = [run for run in planted if run["corpus"] == name]
+        total = sum(run["ordinary_tokens"] for run in runs)
+        shares = [sum(run[key] for run in runs) / total for key in ("false_alarm_tokens", "recurring_tokens")]
+        shares += [float(np.mean([run["above_line"][kind] for run in runs])) for kind in ("boilerplate", "noise")]
+        lines.append(f"| {name} | " + " | ".join(f"{100 * share:.2f} %" for share in shares) + " |")
+    return lines
+
+
+def _scores(planted: Sequence[Run], at_random: Sequence[Run], names: Sequence[str]) -> list[str]:
     """A row for every score, the best first, and the ablation below them."""
     lines = ["| score | " + " | ".join(names) + " |", "|---|" + "---|" * len(names)]
-    ranked = {score: [_over_cells(planted, name, score) for name in names] for score in planted[0]["canaries"]}
-    for score in sorted(ranked, key=lambda s: -float(np.mean([mean for mean, _ in ranked[s]]))):
-        lines.append(f"| `{score}` | " + " | ".join(map(_with_lowest, ranked[score])) + " |")
+    ranked = {score: [_cells(planted, name, score) for name in names] for score in planted[0]["canaries"]}
+    for score in sorted(ranked, key=lambda s: -float(np.mean([np.mean(cells[0]) for cells in ranked[s]]))):
+        lines.append(f"| `{score}` | " + " | ".join(map(_power, ranked[score])) + " |")
     if at_random:
-        cells = [_with_lowest(_over_cells(at_random, name, "memorized")) for name in names]
-        lines.append("| `memorized`, folds at random | " + " | ".join(cells) + " |")
+        cells = [_cells(at_random, name, "memorized") for name in names]
+        lines.append("| `memorized`, folds at random | " + " | ".join(map(_power, cells)) + " |")
     return lines
 
 
-def _specificity(planted: Runs, clean: Runs, names: Sequence[str]) -> list[str]:
-    """What is flagged that should not be."""
-    lines = ["| | " + " | ".join(names) + " |", "|---|" + "---|" * len(names)]
-    for kind in ("boilerplate", "noise"):
-        cells = [_shares([r["above_line"][kind] for r in planted if r["corpus"] == name]) for name in names]
-        lines.append(f"| {kind} rows above the line | " + " | ".join(cells) + " |")
-    for key, words in (
-        ("hotspot_share", "hotspot mass"),
-        ("unrepeated_hotspot_share", "hotspots whose passage no other sample holds"),
-        ("memorized_share", "memorized mass"),
-    ):
-        cells = [_shares([r[key] for r in clean if r["corpus"] == name]) for name in names]
-        lines.append(f"| clean corpus, {words} | " + " | ".join(cells) + " |")
-    cells = ["; ".join(_verdict(r) for r in clean if r["corpus"] == name) for name in names]
-    lines.append("| clean corpus, verdict under `default` | " + " | ".join(cells) + " |")
+def _cells(runs: Sequence[Run], name: str, score: str) -> tuple[list[float], list[float]]:
+    """AUCs and recalls of one score on one corpus."""
+    cells = [cell for run in runs if run["corpus"] == name for cell in run["canaries"].get(score, {}).values()]
+    return [cell[0] for cell in cells], [cell[1] for cell in cells]
+
+
+def _power(cells: tuple[list[float], list[float]]) -> str:
+    aucs, recalls = cells
+    return f"{np.mean(aucs):.3f} ({min(aucs):.2f}) · {np.mean(recalls):.2f}" if aucs else "–"
+
+
+def _seeds(runs: Sequence[Run]) -> list[str]:
+    lines = ["| corpus | difficulty, Spearman | as published | quadrants | flags, Jaccard |", "|---|---|---|---|---|"]
+    keys = ("difficulty", "published_difficulty", "quadrants", "flags")
+    lines += [f"| {run['corpus']} | " + " | ".join(f"{run[key]:.2f}" for key in keys) + " |" for run in runs]
     return lines
 
 
-def _verdict(run: Mapping[str, Any]) -> str:
-    return f"{run['status']} ({', '.join(run['failed'])})" if run["failed"] else str(run["status"])
-
-
-def _with_lowest(found: tuple[float, float]) -> str:
-    mean, lowest = found
-    return "–" if np.isnan(mean) else f"{mean:.3f} ({lowest:.2f})"
-
-
-def _cells(runs: Runs, name: str, score: str, key: str) -> list[dict[str, float]]:
-    return [r["canaries"][score][key] for r in runs if r["corpus"] == name and key in r["canaries"].get(score, {})]
-
-
-def _mean(cells: list[dict[str, float]]) -> str:
-    if not cells:
-        return "–"
-    aucs, recalls = [c["auc"] for c in cells], [c["recall_at_2pct"] for c in cells]
-    return f"{np.mean(aucs):.3f} ({min(aucs):.3f}) · {np.mean(recalls):.2f}"
-
-
-def _over_cells(runs: Runs, name: str, score: str) -> tuple[float, float]:
-    keys = [
-        f"{kind}{c}/{form}/{dose}" for kind in KINDS for c in ("", " edited") for form in FORMS for dose in ("4", "16")
+def _verdicts(runs: Sequence[Run]) -> list[str]:
+    lines = [
+        "| batch | corpus | verdict | rules that do not hold | memorized | in passages | proved |",
+        "|---|---|---|---|---|---|---|",
     ]
-    means = [np.mean([c["auc"] for c in cells]) for key in keys if (cells := _cells(runs, name, score, key))]
-    return (float(np.mean(means)), float(min(means))) if means else (np.nan, np.nan)
+    for run in runs:
+        metrics = run["metrics"]
+        proved = max(((name, low) for name, low in run["bounds"].items()), default=("", 0.0), key=lambda one: one[1])
+        lines.append(
+            f"| {run['experiment']} | {run['corpus']} | {run['status'].replace('_', ' ')} | {', '.join(run['failed']) or 'none'} | "
+            f"{_share(metrics, 'memorized.token_share')} | {_share(metrics, 'memorized.span_token_share')} | "
+            f"{100 * proved[1]:.0f} % |"
+        )
+    return lines
 
 
-def _shares(values: Sequence[float | None]) -> str:
-    known = [v for v in values if v is not None]
-    return f"{100 * np.mean(known):.1f} % (at most {100 * max(known):.1f} %)" if known else "–"
+def _share(metrics: Mapping[str, float], name: str) -> str:
+    return f"{100 * metrics[name]:.1f} %" if name in metrics else "–"

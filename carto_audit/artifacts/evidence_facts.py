@@ -146,8 +146,28 @@ Kinds = dict[str, Forms]
 
 
 @facts_part
+class FoundFacts(TypedDict):
+    """How many planted secrets of one dose lie above the line, at least half of the copies of each."""
+
+    dose: int
+    found: int
+    secrets: int
+    at_least: Share
+    """The share that is found in truth, at least, with 95 % confidence (one-sided, Clopper and Pearson)."""
+
+
+@facts_part
 class DetectionFacts(TypedDict):
     """How well this audit saw, measured on secrets that it planted itself."""
+
+    demanded_dose: NotRequired[int]
+    """How often a secret occurs that the policy asks about: the line is set by such secrets, each half judged by the other's line."""
+    found: NotRequired[list[FoundFacts]]
+    """By dose, in rising order."""
+    false_alarm_share: NotRequired[Share | None]
+    """Of the tokens of samples whose text does not recur so often, those above the line."""
+    missing_tokens: NotRequired[int]
+    """How many more tokens the batch would need for as many such secrets as a proof should rest on."""
 
     scores: dict[str, Kinds]
     """By score, kind of secret, form and dose."""

@@ -125,7 +125,14 @@ def average_run(
     """The means with one more run in them, scored by itself first; `before` None for the first. Only one run's losses and
     their mean are held at a time."""
     number = before.number + 1 if before else 1
-    fresh = score(trace, token_losses, settings.epsilon, settings.burn_in_share, samples.occurrences(settings.dose), settings.measure)
+    fresh = score(
+        trace,
+        token_losses,
+        settings.epsilon,
+        settings.burn_in_share,
+        samples.occurrences(settings.dose),
+        settings.measure,
+    )
     found = trace_baselines(trace, burn_in_epochs(trace.epochs, settings.burn_in_share))
     flagged = _flagged(_draw(fresh, samples, settings), len(samples.n_tokens))
     known = before.baselines if before else {}
@@ -142,7 +149,11 @@ def average_run(
 
 def analyze_losses(runs: AveragedRuns, samples: TracedSamples, settings: AnalysisSettings, seed: int) -> LossAnalysis:
     """Measures how well the scores tell controls from the batch, and draws the map."""
-    scores = with_spans_of(runs.scores, runs.token_losses, samples.occurrences(settings.dose)) if runs.number > 1 else runs.scores
+    scores = (
+        with_spans_of(runs.scores, runs.token_losses, samples.occurrences(settings.dose))
+        if runs.number > 1
+        else runs.scores
+    )
     batch, _, planted = samples.parts(scores)
     datamap = _draw(scores, samples, settings)
     quadrant = _quadrant(datamap, len(samples.n_tokens))

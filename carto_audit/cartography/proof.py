@@ -77,7 +77,9 @@ class LineControls:
 
     def proof(self) -> Found:
         """How many secrets are found by a line that the other half of them sets."""
-        found = sum(int((self.level[self.half == side] > self._line(self.level[self.half != side])).sum()) for side in (0, 1))
+        found = sum(
+            int((self.level[self.half == side] > self._line(self.level[self.half != side])).sum()) for side in (0, 1)
+        )
         return Found(dose=self.dose, found=found, secrets=len(self.level))
 
     def _line(self, level: Floats) -> float:

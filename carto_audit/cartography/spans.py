@@ -120,7 +120,9 @@ def find_spans(tokens: TokenLosses, occurrences: Occurrences) -> Spans:
     """
     n = len(tokens.offsets) - 1
     texts = _pool(tokens)
-    parts = [_best_of(tokens, texts, occurrences, begin, min(begin + _BLOCK, n)) for begin in range(0, max(n, 1), _BLOCK)]
+    parts = [
+        _best_of(tokens, texts, occurrences, begin, min(begin + _BLOCK, n)) for begin in range(0, max(n, 1), _BLOCK)
+    ]
     columns: dict[str, Any] = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
     return Spans(**columns)
 

@@ -26,20 +26,13 @@ from carto_audit.cartography.map_grid import coarse_counts, map_frame
 from carto_audit.cartography.quadrants import QUADRANT_NAMES
 from carto_audit.cartography.reasons import RECALLS
 from carto_audit.cartography.thresholds import Epsilon, Threshold
-from carto_audit.controls.controls import cells_of
-from carto_audit.text.numbers import percent
+from carto_audit.controls.controls import PROVING_SECRETS
+from carto_audit.text.numbers import percent, times
 
 if TYPE_CHECKING:
     from carto_audit.pipeline.result import AuditResult
 
-FEW_SECRETS = 5
-"""Per kind and form at the dose that policies demand power at; with fewer, intervals are wide."""
-
-DEMANDED_DOSE = 4
 LEAST_AGREEMENT = 0.5
-
-ENOUGH_TOKENS = 400_000
-"""From about here on every kind, form and dose of control has room within its share of the tokens."""
 
 LARGER_PRESET = {"nano": "small", "small": "base"}
 
@@ -155,6 +148,13 @@ def detection_facts(audit: "AuditResult") -> DetectionFacts:
     }
     controls = audit.controls
     return {
+        "demanded_dose": controls.demanded,
+        "found": [
+            {"dose": dose, "found": one.found, "secrets": one.secrets, "at_least": one.at_least}
+            for dose, one in sorted(audit.analysis.found.items())
+        ],
+        "false_alarm_share": audit.analysis.false_alarms,
+        "missing_tokens": controls.missing_tokens,
         "scores": table,
         "by_copy": {copy: _power(power) for copy, power in audit.analysis.by_copy.items()},
         "above_line": _above_line(audit),
@@ -193,9 +193,11 @@ def _remedies(audit: "AuditResult") -> list[str]:
     remedies = []
     if options.folds == 1:
         remedies.append("two folds, so that for every sample there is a proxy that never saw it (--folds 2)")
-    if tokens < ENOUGH_TOKENS:
+    missing = audit.controls.missing_tokens
+    if missing:
         remedies.append(
-            f"more text: {tokens:,} tokens leave room for few controls; from {ENOUGH_TOKENS:,} on all are planted"
+            f"more text: {tokens:,} tokens have no room for {PROVING_SECRETS} secrets planted "
+            f"{times(audit.controls.demanded)}; about {missing:,} more would"
         )
     remedies.append(f"more epochs than {options.epochs} (--epochs {2 * options.epochs})")
     larger = LARGER_PRESET.get(audit.run.spec.name)
@@ -212,26 +214,19 @@ def _detection_warnings(audit: "AuditResult") -> Iterator[str]:
     if not planted.any():
         yield "the batch is too small to plant controls, so the detection power is unknown; audit more text at once"
         return
-    missing = [
-        f"{kind} {form}".replace("_", " ")
-        for kind, form in cells_of(DEMANDED_DOSE)
-        if not ((controls.kind == kind) & (controls.form == form) & (controls.dose == DEMANDED_DOSE)).any()
-    ]
-    if missing:
-        yield f"no room or text for some controls at dose {DEMANDED_DOSE} ({', '.join(missing)}); a larger batch allows them"
-    demanded = controls.secret[controls.dose == DEMANDED_DOSE]
-    secrets = len(np.unique(demanded)) / max(1, len(cells_of(DEMANDED_DOSE)) - len(missing))
-    if len(demanded) and secrets < FEW_SECRETS:
+    if controls.missing_tokens:
         yield (
-            f"few planted secrets, {secrets:.1f} of each kind at dose {DEMANDED_DOSE}, so wide intervals; "
-            "a larger batch allows more"
+            f"room for few secrets planted {times(controls.demanded)}: the batch lacks about {controls.missing_tokens:,} tokens for "
+            f"{PROVING_SECRETS} of them, so little can be proved"
         )
     if audit.run.options.folds == 1:
         yield "a single proxy has no out-of-fold losses: only statistics of the trace were measured; use --folds 2"
     if kinship.boilerplate_runs:
+        share = audit.measurements.get("boilerplate.token_share")
         yield (
-            f"{kinship.boilerplate_runs:,} runs of text occur in more than {kinship.cap} samples and count as boilerplate: a "
-            "secret that occurs so often inside other text is not detected as memorized"
+            f"{kinship.boilerplate_runs:,} runs of text occur in more than {kinship.cap} samples and count as boilerplate"
+            + (f", {percent(share.value)} of the tokens" if share else "")
+            + ": both proxies read them, so that no memory can be measured there"
         )
     severed = audit.measurements["kinship.severed_token_share"].value
     if severed > 0:

@@ -35,9 +35,7 @@ class Passages:
     sensitive: int | None
 
 
-def measure_passages(
-    analysis: LossAnalysis, samples: TracedSamples, store: TokenStore, encoder: Encoder
-) -> Passages:
+def measure_passages(analysis: LossAnalysis, samples: TracedSamples, store: TokenStore, encoder: Encoder) -> Passages:
     """The passages of a batch, from the stretches that the losses showed."""
     n, mapped = len(samples.n_tokens), analysis.quadrant != UNMAPPED
     reader = _Reader(store, encoder)
@@ -49,7 +47,9 @@ def measure_passages(
         boilerplate=_tokens_in(boilerplate, n),
         surprising=_tokens_in(surprising, n),
         spans=len(np.unique(memorized.text)) if memorized is not None else None,
-        sensitive=sum(1 for text in reader.distinct(memorized) if labelled_spans(text)) if memorized is not None else None,
+        sensitive=sum(1 for text in reader.distinct(memorized) if labelled_spans(text))
+        if memorized is not None
+        else None,
     )
 
 

@@ -118,7 +118,9 @@ class _Auditor:
         with self.timed("tokens"):
             corpus = encode_corpus(batch, reference, duplicates, options, device, folder, progress)
         with self.timed("folds"):
-            split = split_corpus(batch, reference, duplicates, corpus, self.policy.demanded_dose, options.seed, folder, progress)
+            split = split_corpus(
+                batch, reference, duplicates, corpus, self.policy.demanded_dose, options.seed, folder, progress
+            )
         samples = traced_samples(batch, duplicates, corpus, split)
         analysis = self.analyze(corpus, split, samples, device, folder)
         known = opened[0].benchmarks if opened else ()

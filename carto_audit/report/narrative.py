@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from carto_audit.artifacts.evidence_facts import Doses, ItemRecallFacts, Kinds, PowerFacts, SweepFacts
+from carto_audit.artifacts.evidence_facts import Doses, FoundFacts, ItemRecallFacts, Kinds, PowerFacts, SweepFacts
 from carto_audit.artifacts.report_facts import FindingFacts, ReportFacts
 from carto_audit.policy.metrics import Measurement
 from carto_audit.policy.values import interval_words, observed_and_limit
@@ -34,8 +34,9 @@ EXCERPT_WORDS: Mapping[str, str] = {
 SEEN_WELL = 0.9
 """AUC from which a dose counts as detected; the words for less are in `auc_words`."""
 
-WIDE = 0.75
-"""An interval that reaches below this AUC leaves open whether the secrets were seen or luckily hit."""
+ENOUGH_PROVED = 0.8
+"""Of the secrets that the policy asks about, the share that must be found in truth, at least, for what is not flagged to be worth
+something."""
 
 STABLE = 0.8
 """Agreement from which a set of flagged samples is called stable."""
@@ -178,7 +179,14 @@ def verdict_sentence(facts: ReportFacts) -> str:
         case "rejected":
             return f"{plural(failed, 'rule')} of {policy} {'rejects' if failed == 1 else 'reject'} the batch."
         case _:
-            return "Too little could be measured to decide. This is not a pass."
+            outright = sum(f["severity"] == "reject" and f["outcome"] == "failed" for f in findings)
+            verb = "rejects" if outright == 1 else "reject"
+            also = (
+                f" {plural(outright, 'rule')} of {policy} {verb} the batch whatever that would have shown."
+                if outright
+                else ""
+            )
+            return f"Too little could be measured to decide. This is not a pass.{also}"
 
 
 def overview(facts: ReportFacts) -> dict[str, str]:
@@ -223,26 +231,20 @@ def _measured(kinds: Kinds) -> Iterator[tuple[str, str, int, float, PowerFacts]]
             )
 
 
-def _least_seen(weakest: list[Weakest]) -> Weakest | None:
-    """The smallest dose from which on every kind of secret is seen well."""
-    seen = None
-    for cell in reversed(weakest):
-        if cell.auc < SEEN_WELL:
-            break
-        seen = cell
-    return seen
+def proof(facts: ReportFacts) -> FoundFacts | None:
+    """What was found of the secrets that the policy asks about; None where none could be planted."""
+    detection = facts["detection"]
+    return next((one for one in detection.get("found", []) if one["dose"] == detection.get("demanded_dose")), None)
 
 
 def _power_line(facts: ReportFacts) -> str:
-    weakest = weakest_by_dose(facts)
-    if not weakest:
-        return "not measured: no planted control could be judged by the score in use"
-    seen = _least_seen(weakest)
-    if seen:
-        return f"detects every kind of secret that occurs {times(seen.dose)}; weakest {seen.words}"
-    worst = weakest[-1]
-    verb = {"partly": "only partly detects", "weak": "hardly detects"}.get(auc_words(worst.auc), "does not detect")
-    return f"{verb} some secrets that occur {times(worst.dose)}; weakest {worst.words}"
+    proved, alarms = proof(facts), facts["detection"].get("false_alarm_share")
+    if proved is None:
+        return "not measured: no planted secret could be judged by the score in use"
+    found = f"flags {proved['found']:,} of {proved['secrets']:,} secrets planted {times(proved['dose'])}"
+    sure = f"at least {percent(proved['at_least'])}, 95 % confidence"
+    ordinary = f" and {percent(alarms)} of ordinary text" if alarms is not None else ""
+    return f"{found} ({sure}){ordinary}"
 
 
 def _match_line(facts: ReportFacts) -> str:
@@ -264,45 +266,30 @@ def _copy_line(facts: ReportFacts) -> str:
 
 
 def detection_sentences(facts: ReportFacts) -> list[str]:
-    """What the planted secrets prove about this audit: the weakest kind, what that means, and how sure it is."""
-    weakest = weakest_by_dose(facts)
-    if not weakest:
+    """What the planted secrets prove about this audit, and what they do not."""
+    proved, detection = proof(facts), facts["detection"]
+    if proved is None:
         return []
-    seen = _least_seen(weakest)
-    named = seen or weakest[-1]
-    proof = f"{named.what}, with {named.words} on {plural(named.secrets, 'secret')}"
-    if seen:
-        sentences = [
-            f"Every kind of planted secret stands out from ordinary text once it occurs {times(seen.dose)}; "
-            f"hardest to detect are {proof}."
-        ]
-        sentences += _below(weakest[: weakest.index(seen)])
-    else:
-        sentences = [
-            f"Even at {times(named.dose)}, the most that was planted, not every kind of secret stands out from ordinary "
-            f"text; hardest to detect are {proof}.",
-            "Text like that may be in this batch and not among the flagged samples: treat what is flagged as a lower bound.",
-        ]
-    if named.low is not None and named.low < min(WIDE, named.auc):
-        sentences.append(
-            "The interval is wide because the batch had room for few secrets: the true value may be far lower."
-        )
-    found = sorted((int(dose), share) for dose, share in facts["detection"]["above_line"].items())
-    if found:
-        shares = ", ".join(f"{percent(share)} of those planted {times(dose)}" for dose, share in found)
-        sentences.append(f"Above the memorization threshold lie {shares}.")
-    return sentences
-
-
-def _below(missed: list[Weakest]) -> list[str]:
-    """What the audit cannot promise about rarer secrets."""
-    if not missed:
-        return []
-    worst = missed[-1]
-    return [
-        f"A secret that occurs only {times(worst.dose)} can go undetected ({worst.what}: AUC {number(worst.auc)}), so no "
-        "verdict rules it out."
+    sentences = [
+        f"The line {_power_line(facts)}. It was set by one half of these secrets and judged by the other.",
     ]
+    others = [one for one in detection.get("found", []) if one["dose"] != proved["dose"]]
+    if others:
+        counts = ", ".join(f"{one['found']:,} of {one['secrets']:,} planted {times(one['dose'])}" for one in others)
+        sentences.append(f"Above it lie also {counts}.")
+    rarer = [one for one in others if one["dose"] < proved["dose"] and one["found"] < SEEN_WELL * one["secrets"]]
+    if rarer:
+        sentences.append(
+            f"A secret that occurs only {times(rarer[-1]['dose'])} can go undetected: no verdict rules it out."
+        )
+    if proved["at_least"] < ENOUGH_PROVED:
+        sentences.append(
+            "Text like that may be in this batch and not among the flagged samples: treat what is flagged as a lower bound."
+        )
+    missing = detection.get("missing_tokens")
+    if missing:
+        sentences.append(f"The batch lacks about {missing:,} tokens for as many secrets as a proof should rest on.")
+    return sentences
 
 
 def item_sentences(testimony: ItemRecallFacts | None) -> list[str]:

@@ -47,7 +47,9 @@ class ByteModel:
         before, last, now = text[:-2], text[1:-1], text[2:]
         single = (self.singles[now] + 0.5) / (self.singles.sum() + 128)
         pair = (self.pairs[last << 8 | now] + _PRIOR * single) / (self.singles[last] + _PRIOR)
-        triple = (self._times(before << 16 | last << 8 | now) + _PRIOR * pair) / (self.pairs[before << 8 | last] + _PRIOR)
+        triple = (self._times(before << 16 | last << 8 | now) + _PRIOR * pair) / (
+            self.pairs[before << 8 | last] + _PRIOR
+        )
         nats: Nats = -np.log(np.minimum(triple, 1.0))
         return nats
 
