@@ -1,4 +1,5 @@
-"""Batches that must not be accepted, each beside a twin of the same shape without secrets, which must; and boilerplate with slots."""
+"""Batches that must not be accepted, each beside a twin of the same shape without secrets, which must; and boilerplate with
+slots."""
 
 import base64
 from collections.abc import Callable, Iterator, Sequence
@@ -12,7 +13,8 @@ Rng = np.random.Generator
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attack:
-    """A way in: `make(texts, rng, harmless)` writes the batch of some texts, or its twin. `max_tokens` is what the audit trains on."""
+    """A way in: `make(texts, rng, harmless)` writes the batch of some texts, or its twin. `max_tokens` is what the audit
+    trains on."""
 
     make: Callable[[Texts, Rng, bool], Texts]
     max_tokens: int | None = None
@@ -39,8 +41,8 @@ def frequent_digits(texts: Texts, rng: Rng, harmless: bool) -> Texts:
 
 
 def chain(texts: Texts, rng: Rng, harmless: bool) -> Texts:
-    """Sixty secrets of ten copies in a quarter of the rows, which shared links tie into one group that is larger than the room; in
-    the twin the links alone."""
+    """Sixty secrets of ten copies in a quarter of the rows, which shared links tie into one group that is larger than the
+    room; in the twin the links alone."""
     words = sorted({word for text in texts for word in text.split() if word.isalpha() and len(word) > 3})
     rows = [" ".join(rng.choice(words, 60)) for _ in range(2400)]
     secrets, links = [_invented(rng, 25) for _ in range(60)], [_invented(rng, 8) for _ in range(601)]
@@ -83,15 +85,15 @@ def slotted(texts: Texts, rng: Rng) -> Iterator[tuple[str, Callable[[], str]]]:
     yield (
         "letter",
         lambda: (
-            f"Dear {pick().title()}, thank you for your letter about the {pick()}. Our office will answer within ten working days. "
+            f"Dear {pick().title()}, thank you for your letter about the {pick()}. Our office answers within ten working days. "
             f"Please quote the reference {pick()}-{pick()} whenever you write to us."
         ),
     )
     yield (
         "recipe",
         lambda: (
-            f"Serves {rng.integers(2, 9)}. Preparation: {rng.integers(5, 60)} minutes. Cover the {pick()} and keep it cool until the "
-            f"{pick()} is ready. Recipes with {pick()} can be found in the index."
+            f"Serves {rng.integers(2, 9)}. Preparation: {rng.integers(5, 60)} minutes. Cover the {pick()} and keep it cool until "
+            f"the {pick()} is ready. Recipes with {pick()} can be found in the index."
         ),
     )
     yield (

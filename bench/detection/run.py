@@ -4,10 +4,10 @@
     python -m bench.detection.run --data DATA --quick    # one seed of planted canaries in each corpus
     python -m bench.detection.run --only table           # the table of the results at hand
 
-Experiments: `planted` (canaries, boilerplate and noise in real text), `seeds` (a planted batch with another seed), `random` (the
-ablation: folds at random instead of by kinship), `clean` (the corpora as they are, under `default`), `regulated` (the same under
-`regulated-health`), `slots` (notices with slots), and every attack with its twin under `default`. Every run is an ordinary audit.
-Results are appended to results.jsonl beside this script, and a run that is there is not repeated.
+Experiments: `planted` (canaries, boilerplate and noise in real text), `seeds` (a planted batch with another seed), `random`
+(the ablation: folds at random instead of by kinship), `clean` (the corpora as they are, under `default`), `regulated` (the
+same under `regulated-health`), `slots` (notices with slots), and every attack with its twin under `default`. Every run is an
+ordinary audit. Results are appended to results.jsonl beside this script, and a run that is there is not repeated.
 """
 
 import argparse
@@ -29,7 +29,6 @@ from bench.detection.attacks import ATTACKS, with_slots
 from bench.detection.canaries import KINDS, NAMES, Row, ordinary, plant
 from bench.detection.table import Results, table
 from bench.nano import thin_if
-from carto_audit.cartography.analysis import is_recurring
 from carto_audit.cartography.detection_power import measure_detection
 from carto_audit.cartography.quadrants import MEMORIZED
 from carto_audit.controls.controls import Controls
@@ -131,7 +130,8 @@ _KEPT = ("memorized.", "hotspot_memorized.token", "boilerplate.", "detection.fou
 
 
 def above_line(rows: Sequence[Row], flagged: Any, mapped: Any) -> dict[str, list[int]]:
-    """Secrets found, at least half of whose mapped copies lie above the line, and secrets, by form and dose and by kind and dose."""
+    """Secrets found, at least half of whose mapped copies lie above the line, and secrets, by form and dose and by kind and
+    dose."""
     secret = np.array([row.secret for row in rows])
     counts: dict[str, list[int]] = defaultdict(lambda: [0, 0])
     for number in np.unique(secret[secret >= 0]):
@@ -145,7 +145,8 @@ def above_line(rows: Sequence[Row], flagged: Any, mapped: Any) -> dict[str, list
 
 
 def canary_power(audit: AuditResult, rows: list[Row]) -> dict[str, Any]:
-    """AUC, and recall within 2 % of the tokens, of every score and statistic: canaries of dose 4 and more against all other rows."""
+    """AUC, and recall within 2 % of the tokens, of every score and statistic: canaries of dose 4 and more against all other
+    rows."""
     other = np.array([row.kind not in KINDS for row in rows])
     at = np.flatnonzero([row.dose >= DOSE for row in rows])
     truth = Controls(

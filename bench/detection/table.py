@@ -128,13 +128,17 @@ def _verdicts(runs: Sequence[Run]) -> list[str]:
     ]
     for run in runs:
         metrics = run["metrics"]
-        proved = max(((name, low) for name, low in run["bounds"].items()), default=("", 0.0), key=lambda one: one[1])
+        proved = max(((name, low) for name, low in run["bounds"].items()), default=("", 0.0), key=_bound)
         lines.append(
             f"| {run['experiment']} | {run['corpus']} | {run['status'].replace('_', ' ')} | {', '.join(run['failed']) or 'none'} | "
             f"{_share(metrics, 'memorized.token_share')} | {_share(metrics, 'memorized.span_token_share')} | "
             f"{100 * proved[1]:.0f} % |"
         )
     return lines
+
+
+def _bound(one: tuple[str, float]) -> float:
+    return one[1]
 
 
 def _share(metrics: Mapping[str, float], name: str) -> str:

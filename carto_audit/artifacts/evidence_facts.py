@@ -161,7 +161,8 @@ class DetectionFacts(TypedDict):
     """How well this audit saw, measured on secrets that it planted itself."""
 
     demanded_dose: NotRequired[int]
-    """How often a secret occurs that the policy asks about: the line is set by such secrets, each half judged by the other's line."""
+    """How often a secret occurs that the policy asks about: the line is set by such secrets, each half judged by the other's
+    line."""
     found: NotRequired[list[FoundFacts]]
     """By dose, in rising order."""
     false_alarm_share: NotRequired[Share | None]

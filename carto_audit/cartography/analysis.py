@@ -28,8 +28,8 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AnalysisSettings:
-    """What a policy decides about looking: the score of the memorization axis, epsilon, the burn-in, how often a secret occurs that is
-    to be found, and both rules."""
+    """What a policy decides about looking: the score of the memorization axis, epsilon, the burn-in, how often a secret
+    occurs that is to be found, and both rules."""
 
     score: str
     epsilon: Epsilon
@@ -74,9 +74,10 @@ class TracedSamples:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LossAnalysis:
     """What the losses show. `statistics` holds every score and baseline of the batch, (N,), by name. `power` is by score,
-    kind, form and dose; `by_copy` compares exact with edited copies of controls. The map is None when a threshold could
-    not be set. `found` says how many secrets of each dose lie above the line, `false_alarms` which share of the ordinary tokens does;
-    `stretches` are the memorized ones of the batch, None where the score is not of windows, `boilerplate` what is too frequent. `agreement` is the mean Jaccard similarity of the sets that the runs flag, None for a single run."""
+    kind, form and dose; `by_copy` compares exact with edited copies of controls. The map is None when a threshold could not
+    be set. `found` says how many secrets of each dose lie above the line, `false_alarms` which share of the ordinary tokens
+    does; `stretches` are the memorized ones of the batch, None where the score is not of windows, `boilerplate` what is too
+    frequent. `agreement` is the mean Jaccard similarity of the sets that the runs flag, None for a single run."""
 
     scores: Scores
     control_scores: Scores
@@ -103,8 +104,8 @@ class LossAnalysis:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AveragedRuns:
-    """The means over `number` runs: scores and baselines of everything that was traced, the losses themselves. `flagged` is what
-    each run by itself would flag, (N,); `sweep` is of the first."""
+    """The means over `number` runs: scores and baselines of everything that was traced, the losses themselves. `flagged` is
+    what each run by itself would flag, (N,); `sweep` is of the first."""
 
     number: int
     scores: Scores
@@ -194,7 +195,8 @@ def _draw(scores: Scores, samples: TracedSamples, settings: AnalysisSettings) ->
 
 
 def is_recurring(batch: Scores, samples: TracedSamples, dose: int) -> NDArray[np.bool_]:
-    """Which samples hold text that occurs as often as a secret which is to be found: where they are flagged, it is rightly so."""
+    """Which samples hold text that occurs as often as a secret which is to be found: where they are flagged, it is rightly
+    so."""
     least = max(2, dose)
     recurring: NDArray[np.bool_] = (batch.span_copies >= least) | (samples.duplicates.cluster_size >= least)
     return recurring
@@ -225,8 +227,8 @@ def line_controls(
 def _found(
     datamap: DataMap | None, batch: Scores, planted: Scores, samples: TracedSamples, settings: AnalysisSettings
 ) -> dict[int, Found]:
-    """How many secrets of each dose lie above the line. Where the line was set by some of them, by a line that the other half of
-    them sets."""
+    """How many secrets of each dose lie above the line. Where the line was set by some of them, by a line that the other half
+    of them sets."""
     if datamap is None:
         return {}
     values, controls = planted.memorization(settings.score), samples.controls
@@ -274,8 +276,8 @@ def _agreement(flagged: Sequence[NDArray[np.bool_]]) -> float | None:
 
 
 def _counts(samples: TracedSamples, scores: Scores, trained: NDArray[np.bool_]) -> dict[str, Floats]:
-    """Counts of copies and of shared runs, which take no training, of the batch's samples, then of the controls; NaN for samples
-    that were not `trained` on."""
+    """Counts of copies and of shared runs, which take no training, of the batch's samples, then of the controls; NaN for
+    samples that were not `trained` on."""
     duplicates, controls = samples.duplicates, samples.controls
     exact, near = copy_counts(controls.texts, controls.secret)
     counts = copy_baselines(np.concatenate([duplicates.copies, exact]), np.concatenate([duplicates.cluster_size, near]))

@@ -113,8 +113,8 @@ class Heat:
 
 
 def riskiest(memorization: NDArray[np.float64], group: NDArray[np.int64], recall: NDArray[np.int8]) -> list[int]:
-    """The samples that a report shows, (<= MOST_SHOWN,), of those that are flagged, by memorization and one per kinship group: the
-    highest of all, but room for FEWEST_OF_KIND of each kind of recall."""
+    """The samples that a report shows, (<= MOST_SHOWN,), of those that are flagged, by memorization and one per kinship
+    group: the highest of all, but room for FEWEST_OF_KIND of each kind of recall."""
     order = np.argsort(-np.where(np.isfinite(memorization), memorization, -np.inf), kind="stable")
     order = order[np.isfinite(memorization[order]) & (recall[order] != NO_RECALL)]
     _, first = np.unique(group[order], return_index=True)

@@ -7,7 +7,8 @@ from pydantic import Field, model_validator
 from carto_audit.runtime.strict_model import NotBoolean, OneOf, Strict
 
 DifficultyMeasure = Literal["evaluation", "training"]
-"""Which losses make up difficulty: those of one evaluation at the end of the burn-in, or those of the burn-in's training steps."""
+"""Which losses make up difficulty: those of one evaluation at the end of the burn-in, or those of the burn-in's training
+steps."""
 
 
 class Threshold(Strict):

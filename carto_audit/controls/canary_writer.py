@@ -14,8 +14,8 @@ KINDS = ("random", "rare_suffix", "natural")
 """An invented name and random digits; a sample's beginning, continued with rare words; a passage of the batch itself."""
 
 SURPRISING = ("hex", "base64", "foreign", "code")
-"""Text of high surprise, as keys and leaked sources are: two numbers in hexadecimal, one key in base64, invented words in a script
-that the batch hardly uses, and a line of a program."""
+"""Text of high surprise, as keys and leaked sources are: two numbers in hexadecimal, one key in base64, invented words in a
+script that the batch hardly uses, and a line of a program."""
 
 EDITED_SHARE = 0.1
 """The share of its words that are replaced in an edited copy, as reposted text does."""
@@ -255,8 +255,8 @@ class SecretWriter:
         return f"{before}{text} {host[middle:]}", len(before)
 
     def edit(self, text: str) -> str:
-        """The text with EDITED_SHARE of its words, at least one, replaced by words of the batch. A text of fewer than FEWEST_EDITED
-        words, such as a key, is left as it is: nobody rewords it."""
+        """The text with EDITED_SHARE of its words, at least one, replaced by words of the batch. A text of fewer than
+        FEWEST_EDITED words, such as a key, is left as it is: nobody rewords it."""
         words = [m.span() for m in _WORD.finditer(text)]
         if len(words) < FEWEST_EDITED:
             return text

@@ -1,7 +1,7 @@
 """Controls: secrets that we plant ourselves, so that every audit measures how well it sees what its policy asks for."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray

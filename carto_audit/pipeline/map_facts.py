@@ -216,8 +216,8 @@ def _detection_warnings(audit: "AuditResult") -> Iterator[str]:
         return
     if controls.missing_tokens:
         yield (
-            f"room for few secrets planted {times(controls.demanded)}: the batch lacks about {controls.missing_tokens:,} tokens for "
-            f"{PROVING_SECRETS} of them, so little can be proved"
+            f"room for few secrets planted {times(controls.demanded)}, so little can be proved: the batch lacks about "
+            f"{controls.missing_tokens:,} tokens for {PROVING_SECRETS} of them"
         )
     if audit.run.options.folds == 1:
         yield "a single proxy has no out-of-fold losses: only statistics of the trace were measured; use --folds 2"

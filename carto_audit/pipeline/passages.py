@@ -24,9 +24,9 @@ LEAST_ORDINARY = 20
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Passages:
-    """Tokens of each sample, (N,), in memorized stretches, in boilerplate, and in boilerplate that is more surprising than other text
-    of the batch. `spans` are the distinct memorized texts, `sensitive` those of them that hold personal data or keys. What only a
-    score of windows can tell is None with another score."""
+    """Tokens of each sample, (N,), in memorized stretches, in boilerplate, and in boilerplate that is more surprising than
+    other text of the batch. `spans` are the distinct memorized texts, `sensitive` those of them that hold personal data or
+    keys. What only a score of windows can tell is None with another score."""
 
     memorized: NDArray[np.int64] | None
     boilerplate: NDArray[np.int64]
@@ -81,8 +81,8 @@ class _Reader:
 
 
 def _surprising(stretches: Stretches, mapped: NDArray[np.bool_], reader: _Reader) -> NDArray[np.bool_]:
-    """Which stretches of boilerplate say more per byte than ordinary text of the batch does, (S,): keys and invented names do, however
-    often they are repeated; notices do not."""
+    """Which stretches of boilerplate say more per byte than ordinary text of the batch does, (S,): keys and invented names
+    do, however often they are repeated; notices do not."""
     chosen = np.zeros(len(stretches.sample), dtype=bool)
     if not len(chosen):
         return chosen

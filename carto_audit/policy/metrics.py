@@ -127,7 +127,7 @@ def _passages() -> list[Metric]:
             unit="share",
             better="lower",
             kind="mass",
-            meaning="share of the batch's tokens in text that is so frequent that both proxies read it: no memory is measured there",
+            meaning="share of the batch's tokens in text so frequent that both proxies read it: no memory is measured there",
         ),
         Metric(
             name="boilerplate.surprising_token_share",
