@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from carto_audit.artifacts.evidence_facts import Forms, Kinds
 from carto_audit.artifacts.report_facts import ReportFacts
-from carto_audit.report.narrative import FORM_WORDS, KIND_WORDS, by_dose, score_words
+from carto_audit.report.narrative import CHARTED_KINDS, FORM_WORDS, KIND_WORDS, by_dose, score_words
 from carto_audit.text.numbers import number, times
 
 WIDTH, HEIGHT = 460.0, 246.0
@@ -181,7 +181,8 @@ def _planted(forms: Forms) -> Iterable[tuple[int, float]]:
 
 def _panel(form: str, used: str, scores: Mapping[str, Kinds], doses: list[int]) -> Panel:
     curves, said, seen = [], [], set()
-    for place, (kind, words) in enumerate(KIND_WORDS.items()):
+    for place, kind in enumerate(CHARTED_KINDS):
+        words = KIND_WORDS[kind]
         cells = [
             (dose, auc, cell)
             for dose, cell in by_dose(scores.get(used, {}).get(kind, {}).get(form, {}))

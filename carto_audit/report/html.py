@@ -25,7 +25,15 @@ from carto_audit.report import charts, narrative
 from carto_audit.report.charts import dose_panels, height_of
 from carto_audit.report.glossary import AUDIT_TERMS
 from carto_audit.report.map_svg import VIEW_BOX, page_map
-from carto_audit.report.narrative import FORM_WORDS, KIND_WORDS, RECALL_WORDS, by_dose, score_words, words
+from carto_audit.report.narrative import (
+    CHARTED_KINDS,
+    FORM_WORDS,
+    KIND_WORDS,
+    RECALL_WORDS,
+    by_dose,
+    score_words,
+    words,
+)
 from carto_audit.report.page import asset, csp_hash, page_environment, printable
 from carto_audit.report.sample_details import match_pairs, point_labels, sample_details
 from carto_audit.runtime import files
@@ -63,6 +71,7 @@ _SCORE_GROUPS: Mapping[str, Mapping[str, str]] = {
     },
     "Counts of copies, judged against all rows: they find copies, not memorization": {
         "near_duplicate_count": "",
+        "shared_run_count": "",
         "mosaic_count": "Mosaic Memory 2024",
     },
 }
@@ -152,7 +161,7 @@ def _view(facts: ReportFacts) -> dict[str, Any]:
         "intervals": {name: _interval(facts, name, mass) for name, mass in facts["map"]["quadrants"].items()},
         "panels": panels,
         "compared": max((panel.compared for panel in panels), key=len, default=()),
-        "kinds": [(f"k{place}", kind) for place, kind in enumerate(KIND_WORDS.values())],
+        "kinds": [(f"k{place}", KIND_WORDS[kind]) for place, kind in enumerate(CHARTED_KINDS)],
         "powers": _power_groups(facts),
         "statistics": _statistics(facts),
         "compared_doses": _compared_doses(facts),

@@ -66,6 +66,7 @@ SCORE_WORDS: Mapping[str, str] = {
     "cumulative_loss": "sum of the losses over all epochs",
     "low_final_loss": "low loss at the end",
     "near_duplicate_count": "number of near copies",
+    "shared_run_count": "samples that share a run of words",
     "mosaic_count": "number of copies, near ones counting less",
 }
 """Every score and published statistic, in words; a policy may choose the first four as the map's axis."""
@@ -84,7 +85,22 @@ KIND_WORDS: Mapping[str, KindWords] = {
         plural="natural passages",
         meaning="a passage of the batch itself; planted once it would be ordinary text",
     ),
+    "hex": KindWords(
+        title="Hexadecimal key", plural="hexadecimal keys", meaning="two random numbers of sixteen digits"
+    ),
+    "base64": KindWords(title="Base64 key", plural="base64 keys", meaning="a random key of 32 characters"),
+    "foreign": KindWords(
+        title="Foreign script",
+        plural="words in a foreign script",
+        meaning="invented words in a script that the batch hardly uses",
+    ),
+    "code": KindWords(
+        title="Line of code", plural="lines of code", meaning="a line of a program with invented names and values"
+    ),
 }
+CHARTED_KINDS = ("random", "rare_suffix", "natural")
+"""Kinds that the picture of detection shows, so that its lines can be told apart; the table has all."""
+
 FORM_WORDS: Mapping[str, str] = {"alone": "standing alone", "embedded": "inside other text"}
 
 

@@ -11,7 +11,7 @@ from markupsafe import Markup
 
 from carto_audit.report.narrative import words
 from carto_audit.runtime.resources import resource_folder
-from carto_audit.text.numbers import number, percent, whole_percent
+from carto_audit.text.numbers import number, percent, times, whole_percent
 from carto_audit.text.untrusted import safe_inline
 
 STRING_LIMIT = 400
@@ -28,7 +28,7 @@ def page_environment() -> Environment:
         lstrip_blocks=True,
     )
     environment.filters.update(percent=percent, percent0=whole_percent, number=number, count=partial(number, digits=0))
-    environment.filters.update(words=words, slug=_slug, short=safe_inline, sentence=sentence)
+    environment.filters.update(words=words, slug=_slug, short=safe_inline, sentence=sentence, times=times)
     return environment
 
 

@@ -52,9 +52,15 @@ def test_a_tighter_limit_shows_what_it_would_have_stopped(audit, ours):
 @pytest.mark.parametrize(
     ("drawn", "unseen"),
     [
-        ("memorization: {threshold: {control_dose: 1}}", {"hotspot-mass", "memorized-mass"}),
+        (
+            "memorization: {threshold: {control_dose: 1}}",
+            {"hotspot-mass", "memorized-mass", "memorized-passages", "detection-power"},
+        ),
         ("difficulty: {threshold: {percentile: 50}}", {"hotspot-mass"}),
-        ("memorization: {score: memorized_share}", {"hotspot-mass", "memorized-mass", "detection-power"}),
+        (
+            "memorization: {score: memorized_share}",
+            {"hotspot-mass", "memorized-mass", "memorized-passages", "detection-power"},
+        ),
         ("memorization: {threshold: {control_dose: 4}}", set()),
     ],
 )

@@ -98,8 +98,10 @@ def test_default_lets_no_confirmed_item_and_no_blind_audit_through():
         0,
         "reject",
     )
-    assert rules["detection.auc_at_dose_4"].min == 0.9
+    assert rules["detection.found_at_dose_4"].min == 0.8
     assert rules["hotspot_memorized.token_share"].max == 0.05
+    for metric in ("memorized.token_share", "memorized.span_token_share", "boilerplate.surprising_token_share"):
+        assert rules[metric].severity == "reject"
     assert policy.map.memorization.score == "memorized"
     assert rules["kinship.severed_token_share"].max == 0.05
     assert rules["kinship.severed_token_share"].severity == "reject"
@@ -130,10 +132,12 @@ def test_strict_is_nowhere_looser_than_default():
 
 
 @pytest.mark.parametrize("name", ["regulated-health", "regulated-legal"])
-def test_regulated_policies_drop_nothing_and_count_from_one_occurrence(name):
+def test_regulated_policies_drop_nothing_and_prove_two_occurrences(name):
     policy = load_policy(name)
     assert policy.never_drop
-    assert policy.map.memorization.threshold.control_dose == 1
+    assert policy.map.memorization.threshold.control_dose == policy.demanded_dose == 2
+    proofs = {r.metric: (r.severity, r.locked) for r in policy.active_rules if r.metric.startswith("detection.")}
+    assert proofs == {"detection.found_at_dose_2": ("reject", True)}
     hotspots = next(rule for rule in policy.rules if rule.id == "hotspot-mass")
     assert (hotspots.max, hotspots.severity, hotspots.locked) == (0.02, "reject", True)
 
@@ -220,7 +224,7 @@ waivers:
         ),
         ("{percentile: 75}", "{percentile: 75, control_dose: 4}", "control_dose measures memorization"),
         ("{control_dose: 4}", "{reference_percentile: 101}", "should be less than or equal to 100"),
-        ("{control_dose: 4}", "{control_dose: 2}", "should be 1, 4, 16 or 64"),
+        ("{control_dose: 4}", "{control_dose: 3}", "should be 1, 2, 4, 8, 16 or 64"),
         ("{control_dose: 4}", "{control_dose: true}", "should be a number, not true or false"),
         (MAP, "", "1:1: map: this key is missing"),
         (RULES, "", "1:1: rules: this key is missing"),

@@ -62,7 +62,7 @@ def test_the_schema_accepts_what_the_reader_accepts(text):
         ("hotspot_memorized.token_share", "hotspot_memorized.token_shares"),
         ("max: 0.05", "max: '0.05'"),
         ("{percentile: 75}", "{percentile: 101}"),
-        ("{control_dose: 4}", "{control_dose: 2}"),
+        ("{control_dose: 4}", "{control_dose: 3}"),
         ("name: test", 'name: "\\e"'),
         ("schema_version: 1", "schema_version: 2"),
         (", metric: batch.tokens", ""),

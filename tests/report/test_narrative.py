@@ -1,20 +1,18 @@
-import pytest
-
 from carto_audit.report.narrative import (
     detection_sentences,
     forgetting_sentence,
     item_sentences,
     overview,
+    verdict_sentence,
     weakest_by_dose,
 )
 from tests.support.report_facts import make_facts
 
 
-def with_auc(dose, auc, secrets=16):
-    """Facts in which random secrets inside other text have this AUC at this dose."""
+def with_found(**changes):
+    """Facts in which so much was found of the secrets that the policy asks about."""
     facts = make_facts()
-    cell = facts["detection"]["scores"]["memorized"]["random"]["embedded"][str(dose)]
-    cell.update(auc=auc, ci=[max(auc - 0.3, 0.0), min(auc + 0.1, 1.0)], secrets=secrets)
+    next(one for one in facts["detection"]["found"] if one["dose"] == 4).update(changes)
     return facts
 
 
@@ -24,46 +22,48 @@ def test_the_weakest_kind_speaks_for_each_dose_and_twins_for_none():
     assert {cell.what for cell in weakest} == {"random secrets inside other text"}
 
 
-def test_the_reading_names_the_dose_that_is_seen_and_what_can_pass_below_it():
+def test_the_reading_says_what_was_found_how_sure_that_is_and_what_can_pass_below_it():
     first, second, third = detection_sentences(make_facts())
     assert first.startswith(
-        "Every kind of planted secret stands out from ordinary text once it occurs 4 times; hardest"
+        "The line flags 34 of 36 secrets planted 4 times (at least 83.6 %, 95 % confidence) and 0.4 % of ordinary text."
     )
-    assert "random secrets inside other text, with AUC 0.93 (0.88 to 0.98) on 16 secrets" in first
-    assert second.startswith("A secret that occurs only once can go undetected")
-    assert "97.0 % of those planted 4 times" in third
+    assert first.endswith("It was set by one half of these secrets and judged by the other.")
+    assert second == "Above it lie also 3 of 12 planted once, 10 of 10 planted 16 times."
+    assert third.startswith("A secret that occurs only once can go undetected")
 
 
-def test_a_kind_that_is_not_seen_at_the_highest_dose_is_never_called_seen():
-    reading = detection_sentences(with_auc(64, 0.7))
-    assert reading[0].startswith("Even at 64 times")
-    assert "treat what is flagged as a lower bound" in reading[1]
-    assert not any("Every kind" in sentence for sentence in reading)
+def test_where_little_is_proved_what_is_flagged_is_called_a_lower_bound():
+    assert any("a lower bound" in sentence for sentence in detection_sentences(with_found(found=20, at_least=0.41)))
+    assert not any("a lower bound" in sentence for sentence in detection_sentences(make_facts()))
 
 
-def test_a_wide_interval_is_said():
-    assert any("far lower" in sentence for sentence in detection_sentences(with_auc(4, 0.92, secrets=1)))
-    assert not any("far lower" in sentence for sentence in detection_sentences(make_facts()))
+def test_a_batch_without_room_for_a_proof_says_how_much_is_missing():
+    facts = make_facts()
+    facts["detection"]["missing_tokens"] = 12_000
+    assert detection_sentences(facts)[-1] == (
+        "The batch lacks about 12,000 tokens for as many secrets as a proof should rest on."
+    )
 
 
 def test_without_controls_nothing_is_read():
     facts = make_facts()
-    facts["detection"].update(scores={}, above_line={})
+    facts["detection"].update(scores={}, above_line={}, found=[])
     assert detection_sentences(facts) == []
     assert overview(facts)["detection"].startswith("not measured")
 
 
-@pytest.mark.parametrize(
-    ("auc", "words"),
-    [
-        (0.97, "detects every kind of secret that occurs 4 times; weakest AUC 0.93 (0.88 to 0.98)"),
-        (0.8, "only partly detects some secrets that occur 64 times; weakest AUC 0.80 (0.50 to 0.90)"),
-        (0.65, "hardly detects some secrets that occur 64 times; weakest AUC 0.65 (0.35 to 0.75)"),
-        (0.5, "does not detect some secrets that occur 64 times; weakest AUC 0.50 (0.20 to 0.60)"),
-    ],
-)
-def test_detection_at_a_glance_claims_no_more_than_the_weakest_kind(auc, words):
-    assert overview(with_auc(64, auc))["detection"] == words
+def test_detection_at_a_glance_is_what_was_found_and_how_sure_it_is():
+    assert overview(with_found(found=20, secrets=36, at_least=0.41))["detection"] == (
+        "flags 20 of 36 secrets planted 4 times (at least 41.0 %, 95 % confidence) and 0.4 % of ordinary text"
+    )
+
+
+def test_an_audit_that_could_not_see_names_the_rules_that_fail_all_the_same():
+    facts = make_facts()
+    facts["verdict"]["status"] = "inconclusive"
+    assert verdict_sentence(facts).endswith(
+        "2 rules of the policy “default” reject the batch whatever that would have shown."
+    )
 
 
 def test_forget_events_are_called_stable_only_when_every_margin_agrees():

@@ -13,7 +13,10 @@ METRICS = {
     "duplicates.token_share": 0.1,
     "batch.skipped_row_share": 0.0,
     "batch.unmapped_token_share": 0.0,
-    "detection.auc_at_dose_4": 0.95,
+    "detection.found_at_dose_4": 0.95,
+    "memorized.span_token_share": 0.02,
+    "boilerplate.token_share": 0.0,
+    "boilerplate.surprising_token_share": 0.0,
     "kinship.severed_token_share": 0.0,
     "repeats.agreement": None,
 }

@@ -82,6 +82,14 @@ def _detection() -> dict[str, Any]:
             score: {kind: {form: _cells(score, kind, aucs) for form, aucs in forms.items()} for kind in KINDS}
             for score, forms in AUCS.items()
         },
+        "demanded_dose": 4,
+        "found": [
+            {"dose": 1, "found": 3, "secrets": 12, "at_least": 0.072},
+            {"dose": 4, "found": 34, "secrets": 36, "at_least": 0.836},
+            {"dose": 16, "found": 10, "secrets": 10, "at_least": 0.741},
+        ],
+        "false_alarm_share": 0.004,
+        "missing_tokens": 0,
         "by_copy": {"exact": _power(0.97, 48, 4), "edited": _power(0.94, 48, 4)},
         "above_line": {"1": 0.5, "4": 0.97, "16": 1.0, "64": 1.0},
         "ruler": {str(dose): score for dose, score in control_scores().items()},
