@@ -28,8 +28,8 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AnalysisSettings:
-    """What a policy decides about looking: the score of the memorization axis, epsilon, the burn-in, how often a secret occurs that is
-    to be found, and both rules."""
+    """What a policy decides about looking: the score of the memorization axis, epsilon, the burn-in, how often a secret occurs
+    that is to be found, and both rules."""
 
     score: str
     epsilon: Epsilon
@@ -75,8 +75,9 @@ class TracedSamples:
 class LossAnalysis:
     """What the losses show. `statistics` holds every score and baseline of the batch, (N,), by name. `power` is by score,
     kind, form and dose; `by_copy` compares exact with edited copies of controls. The map is None when a threshold could
-    not be set. `found` says how many secrets of each dose lie above the line, `false_alarms` which share of the ordinary tokens does;
-    `stretches` are the memorized ones of the batch, None where the score is not of windows, `boilerplate` what is too frequent. `agreement` is the mean Jaccard similarity of the sets that the runs flag, None for a single run."""
+    not be set. `found` says how many secrets of each dose lie above the line, `false_alarms` which share of the ordinary
+    tokens does; `stretches` are the memorized ones of the batch, None where the score is not of windows, `boilerplate`
+    what is too frequent. `agreement` is the mean Jaccard similarity of the sets that the runs flag, None for a single run."""
 
     scores: Scores
     control_scores: Scores
@@ -125,7 +126,14 @@ def average_run(
     """The means with one more run in them, scored by itself first; `before` None for the first. Only one run's losses and
     their mean are held at a time."""
     number = before.number + 1 if before else 1
-    fresh = score(trace, token_losses, settings.epsilon, settings.burn_in_share, samples.occurrences(settings.dose), settings.measure)
+    fresh = score(
+        trace,
+        token_losses,
+        settings.epsilon,
+        settings.burn_in_share,
+        samples.occurrences(settings.dose),
+        settings.measure,
+    )
     found = trace_baselines(trace, burn_in_epochs(trace.epochs, settings.burn_in_share))
     flagged = _flagged(_draw(fresh, samples, settings), len(samples.n_tokens))
     known = before.baselines if before else {}
@@ -142,7 +150,11 @@ def average_run(
 
 def analyze_losses(runs: AveragedRuns, samples: TracedSamples, settings: AnalysisSettings, seed: int) -> LossAnalysis:
     """Measures how well the scores tell controls from the batch, and draws the map."""
-    scores = with_spans_of(runs.scores, runs.token_losses, samples.occurrences(settings.dose)) if runs.number > 1 else runs.scores
+    scores = (
+        with_spans_of(runs.scores, runs.token_losses, samples.occurrences(settings.dose))
+        if runs.number > 1
+        else runs.scores
+    )
     batch, _, planted = samples.parts(scores)
     datamap = _draw(scores, samples, settings)
     quadrant = _quadrant(datamap, len(samples.n_tokens))

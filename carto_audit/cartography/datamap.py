@@ -116,7 +116,10 @@ def _control_cut(controls: LineControls) -> tuple[float, str]:
     often = f"secrets planted {times(controls.dose)}"
     if controls.line > controls.reached:
         return controls.line, f"below what nine in ten {often} reach, above what ordinary text does"
-    return controls.line, f"99th percentile of ordinary text and of never-planted secrets; nine in ten {often} do not reach it"
+    return (
+        controls.line,
+        f"99th percentile of ordinary text and of never-planted secrets; nine in ten {often} do not reach it",
+    )
 
 
 def _finite(values: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -63,9 +63,7 @@ class Ordinary:
         return shares
 
 
-def measure_detection(
-    scores: Mapping[str, Floats], n_tokens: NDArray[np.int64], controls: Controls
-) -> PowerTable:
+def measure_detection(scores: Mapping[str, Floats], n_tokens: NDArray[np.int64], controls: Controls) -> PowerTable:
     """The power of every score. `scores` hold the batch's N samples, then the controls; `n_tokens` (N,) only the batch's."""
     table: PowerTable = {}
     for name, values in scores.items():

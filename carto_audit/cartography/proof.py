@@ -1,8 +1,8 @@
 """Proof: the line above which text counts as memorized, set by one half of the planted secrets and proved by the other.
 
-The line has two ends. Below, it must leave ordinary text and secrets that were never planted alone; above, it must not pass what
-secrets of the dose that the policy asks about reach. In between it is placed where at most FALSE_ALARMS of the ordinary tokens lie
-above it, but never so near to the secrets that these are lost.
+The line has two ends. Below, it must leave ordinary text and secrets that were never planted alone; above, it must not pass
+what secrets of the dose that the policy asks about reach. In between it is placed where at most FALSE_ALARMS of the ordinary
+tokens lie above it, but never so near to the secrets that these are lost.
 """
 
 from dataclasses import dataclass
@@ -53,9 +53,9 @@ class Found:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LineControls:
-    """What a line is set by. `level` (S,) is what half of the copies of each secret of the dose reach, and `half` (S,) on which side of
-    the proof it stands; `ordinary` (N,) are the scores of ordinary samples of `n_tokens` (N,) each, `twins` those of never-planted
-    secrets."""
+    """What a line is set by. `level` (S,) is what half of the copies of each secret of the dose reach, and `half` (S,) on which
+    side of the proof it stands; `ordinary` (N,) are the scores of ordinary samples of `n_tokens` (N,) each, `twins` those of
+    never-planted secrets."""
 
     dose: int
     level: Floats
@@ -66,8 +66,8 @@ class LineControls:
 
     @property
     def reached(self) -> float:
-        """What ordinary text and twins reach: the higher of their 99th percentiles. That of ordinary text is read off its quartiles,
-        so that a quarter of the batch may be memorized without hiding the rest."""
+        """What ordinary text and twins reach: the higher of their 99th percentiles. That of ordinary text is read off its
+        quartiles, so that a quarter of the batch may be memorized without hiding the rest."""
         return max(_upper(self.ordinary, self.n_tokens), float(np.percentile(self.twins, 100 * (1 - FALSE_ALARMS))))
 
     @property
@@ -77,7 +77,9 @@ class LineControls:
 
     def proof(self) -> Found:
         """How many secrets are found by a line that the other half of them sets."""
-        found = sum(int((self.level[self.half == side] > self._line(self.level[self.half != side])).sum()) for side in (0, 1))
+        found = sum(
+            int((self.level[self.half == side] > self._line(self.level[self.half != side])).sum()) for side in (0, 1)
+        )
         return Found(dose=self.dose, found=found, secrets=len(self.level))
 
     def _line(self, level: Floats) -> float:

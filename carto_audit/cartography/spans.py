@@ -113,14 +113,16 @@ class _Texts:
 def find_spans(tokens: TokenLosses, occurrences: Occurrences) -> Spans:
     """The most memorized window of each sample, WINDOW tokens or the whole of a shorter sample.
 
-    A token weighs `w = min(l_out, MOST_PER_TOKEN)`, and training on the sample took the share `1 - l_in / l_out` of it. A window's
-    share is `sum(w * (1 - l_in / l_out)) / max(sum(w), WINDOW * LEAST_SURPRISE)`, so that whatever the text, what is known by heart on
-    one side and unknown on the other has a share near 1. The means of gain and weight are over all windows with the same tokens.
-    Memory: eight bytes per token while texts are counted.
+    A token weighs `w = min(l_out, MOST_PER_TOKEN)`, and training on the sample took the share `1 - l_in / l_out` of it. A
+    window's share is `sum(w * (1 - l_in / l_out)) / max(sum(w), WINDOW * LEAST_SURPRISE)`, so that whatever the text, what is
+    known by heart on one side and unknown on the other has a share near 1. The means of gain and weight are over all windows
+    with the same tokens. Memory: eight bytes per token while texts are counted.
     """
     n = len(tokens.offsets) - 1
     texts = _pool(tokens)
-    parts = [_best_of(tokens, texts, occurrences, begin, min(begin + _BLOCK, n)) for begin in range(0, max(n, 1), _BLOCK)]
+    parts = [
+        _best_of(tokens, texts, occurrences, begin, min(begin + _BLOCK, n)) for begin in range(0, max(n, 1), _BLOCK)
+    ]
     columns: dict[str, Any] = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
     return Spans(**columns)
 
@@ -128,12 +130,12 @@ def find_spans(tokens: TokenLosses, occurrences: Occurrences) -> Spans:
 def evidence(
     share: NDArray[np.float64], surprise: NDArray[np.float64], samples: NDArray[np.int64], occurrences: Occurrences
 ) -> NDArray[np.float64]:
-    """How sure it is that a text is memorized like a secret that occurs `dose` times, 0..1, from its memorized share, what it says to
-    an unseen reader (nats per token), and in how many samples it occurs, (M,) each.
+    """How sure it is that a text is memorized like a secret that occurs `dose` times, 0..1, from its memorized share, what it
+    says to an unseen reader (nats per token), and in how many samples it occurs, (M,) each.
 
-    `share ** (1 + (dose / samples) ** DOUBT + EASE * max(0, 1 / surprise - 1))`: what recurs as often as the dose counts by the square
-    of its share; what recurs less is a noisy measurement, and what is easy to guess is half known to everybody: both must have
-    lost nearly all of their loss. A share of 1 is beyond doubt. Boilerplate is no evidence.
+    `share ** (1 + (dose / samples) ** DOUBT + EASE * max(0, 1 / surprise - 1))`: what recurs as often as the dose counts by the
+    square of its share; what recurs less is a noisy measurement, and what is easy to guess is half known to everybody: both must
+    have lost nearly all of their loss. A share of 1 is beyond doubt. Boilerplate is no evidence.
     """
     rare = (occurrences.dose / np.maximum(samples, 1)) ** DOUBT
     easy = EASE * np.maximum(0.0, 1 / np.maximum(surprise, _LEAST_LOSS) - 1)
