@@ -177,6 +177,11 @@ def test_boilerplate_is_no_evidence_and_what_is_one_sample_rarer_is_some(frequen
     assert found.tolist() == pytest.approx([sure(share, frequent, surprise, occurrences), 0.0])
 
 
+def test_a_share_below_nothing_or_above_all_is_nothing_or_all():
+    found = evidence(np.array([-0.5, 1.5]), np.ones(2), np.ones(2, np.int64), FOUR)
+    assert found.tolist() == [0.0, 1.0]
+
+
 def test_a_window_of_too_many_samples_scores_nothing_though_training_took_all_of_it():
     occurrences = Occurrences(dose=4, frequent=9)
     assert copies_of(*passage(taken=UNSEEN), 9, occurrences).evidence.tolist() == [1.0] * 9
@@ -284,7 +289,7 @@ def test_without_a_second_proxy_nothing_is_known_and_nothing_breaks(frequent):
 
 
 def test_a_stretch_is_what_memorized_windows_cover_without_a_gap():
-    """Two passages of which windows touch are one stretch; a passage further on is another."""
+    """A passage longer than a window is one stretch; two with a token between them are two."""
     losses = make_losses([passage(before=20, inside=30, after=20), passage(inside=0, after=40), passage(taken=UNSEEN)])
     found = find_stretches(
         losses, Occurrences(dose=1, frequent=9), sure(0.74, occurrences=Occurrences(dose=1, frequent=9))
@@ -295,6 +300,14 @@ def test_a_stretch_is_what_memorized_windows_cover_without_a_gap():
     apart = tuple(a + b for a, b in zip(passage(after=1), passage(), strict=True))
     near = find_stretches(make_losses([apart]), Occurrences(dose=1, frequent=9), 0.5)
     assert places(near) == [(0, 0, WINDOW - 1), (0, WINDOW + 1, 2 * WINDOW)]
+
+
+def test_two_memorized_texts_that_touch_are_one_stretch():
+    """The windows between them occur once, and are too doubtful to be any themselves."""
+    one, other = [1] * WINDOW, [2] * WINDOW
+    ids = [*one, *other, *one * 7, *other * 7]
+    found = find_stretches(make_losses([passage(inside=2 * WINDOW), *[passage()] * 14], ids), FOUR, 0.5)
+    assert places(found) == [(0, 0, 2 * WINDOW - 1), *((k, 0, WINDOW - 1) for k in range(1, 15))]
 
 
 def test_stretches_with_the_same_strongest_window_are_one_text():
