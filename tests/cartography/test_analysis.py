@@ -209,7 +209,7 @@ def test_without_controls_of_the_dose_there_is_no_map_and_no_mass():
     assert analysis.masses == {}
     assert (analysis.quadrant == UNMAPPED).all()
     assert set(analysis.reasons.recall.tolist()) == {-1}
-    assert analysis.power["memorized_share"]["random"]["alone"]["4"].auc > 0.9
+    assert analysis.power["memorized"]["random"]["alone"]["4"].auc > 0.9
     assert (analysis.found, analysis.false_alarms, analysis.stretches) == ({}, None, None)
 
 
