@@ -130,7 +130,8 @@ def _verdicts(runs: Sequence[Run]) -> list[str]:
         metrics = run["metrics"]
         proved = max(((name, low) for name, low in run["bounds"].items()), default=("", 0.0), key=_bound)
         lines.append(
-            XX
+            f"| {run['experiment']} | {run['corpus']} | {run['status'].replace('_', ' ')} | "
+            f"{', '.join(run['failed']) or 'none'} | "
             f"{_share(metrics, 'memorized.token_share')} | {_share(metrics, 'memorized.span_token_share')} | "
             f"{100 * proved[1]:.0f} % |"
         )

@@ -67,7 +67,7 @@ class LineControls:
     @property
     def reached(self) -> float:
         """What ordinary text and twins reach: the higher of their 99th percentiles. That of ordinary text is read off its
-        quartiles, so that a quarter of the batch may be memorized without hiding the rest."""
+        quartiles, so that a fifth of the batch may be memorized without hiding the rest."""
         return max(_upper(self.ordinary, self.n_tokens), float(np.percentile(self.twins, 100 * (1 - FALSE_ALARMS))))
 
     @property

@@ -22,7 +22,8 @@ _AVERAGED = ("difficulty", "forget_score", "memorized_share", "loss_in", "loss_o
 class Scores:
     """One value per sample, (N,), NaN where a sample was not trained on. `span_first` and `span_last` are the token
     positions, inside the sample, of the window behind `memorized`, and `span_copies` the number of trained samples that
-    hold it; -1 where there is none. `shared_runs` is in how many samples its most frequent window occurs that is no boilerplate.
+    hold it; -1 where there is none. `shared_runs` is in how many samples its most frequent window occurs that is no
+    boilerplate, whatever its losses; 0 where it has no tokens.
     `never_learned` is the share of runs in which the loss stayed above epsilon.
     """
 
@@ -85,7 +86,7 @@ def _span_scores(tokens: TokenLosses, known: NDArray[np.bool_], occurrences: Occ
         "span_first": np.where(known, spans.first, -1),
         "span_last": np.where(known, spans.last, -1),
         "span_copies": np.where(known, spans.copies, -1),
-        "shared_runs": np.where(known, spans.shared, -1),
+        "shared_runs": spans.shared,
     }
 
 

@@ -18,6 +18,9 @@ FLOOR = 1.0
 LEAST_SURPRISE = 0.5
 """Nats per token. What an unseen reader already predicts better than this is known to everybody."""
 
+LEAST_WEIGHT = 24.0
+"""Nats that a sample shorter than a window must say to be known by heart: a label of two words is no secret."""
+
 MOST_PER_TOKEN = 4.0
 """Nats that one token may weigh in a window, at most: one surprising name is no passage."""
 
@@ -114,9 +117,9 @@ def find_spans(tokens: TokenLosses, occurrences: Occurrences) -> Spans:
     """The most memorized window of each sample, WINDOW tokens or the whole of a shorter sample.
 
     A token weighs `w = min(l_out, MOST_PER_TOKEN)`, and training on the sample took the share `1 - l_in / l_out` of it. A
-    window's share is `sum(w * (1 - l_in / l_out)) / max(sum(w), WINDOW * LEAST_SURPRISE)`, so that whatever the text, what is
-    known by heart on one side and unknown on the other has a share near 1. The means of gain and weight are over all windows
-    with the same tokens. Memory: eight bytes per token while texts are counted.
+    window's share is `sum(w * (1 - l_in / l_out)) / max(sum(w), WINDOW * LEAST_SURPRISE)` (LEAST_WEIGHT in a shorter sample),
+    so that whatever the text, what is known by heart on one side and unknown on the other has a share near 1. The means of
+    gain and weight are over all windows with the same tokens. Memory: eight bytes per token while texts are counted.
     """
     n = len(tokens.offsets) - 1
     texts = _pool(tokens)
@@ -209,8 +212,10 @@ def _gains(tokens: TokenLosses, windows: _Windows) -> tuple[NDArray[np.float64],
     return _sums(gain, windows), _sums(weight, windows)
 
 
-def _shares(gain: NDArray[np.float64], weight: NDArray[np.float64]) -> NDArray[np.float64]:
-    shares: NDArray[np.float64] = gain / np.maximum(weight, WINDOW * LEAST_SURPRISE)
+def _shares(gain: NDArray[np.float64], weight: NDArray[np.float64], width: NDArray[np.int64]) -> NDArray[np.float64]:
+    shares: NDArray[np.float64] = gain / np.maximum(
+        weight, np.where(width < WINDOW, LEAST_WEIGHT, WINDOW * LEAST_SURPRISE)
+    )
     return shares
 
 
@@ -251,7 +256,7 @@ def _evidence(
     pooled = at >= 0
     gain[pooled], weight[pooled] = texts.gain[at[pooled]], texts.weight[at[pooled]]
     copies = _copies(texts, windows)
-    return evidence(_shares(gain, weight), weight / windows.width, copies, occurrences), copies
+    return evidence(_shares(gain, weight, windows.width), weight / windows.width, copies, occurrences), copies
 
 
 def _best_of(

@@ -20,7 +20,7 @@ class Threshold(Strict):
     absolute: float | None = None
     """The number itself, in the unit of the score."""
     control_dose: Annotated[Literal[1, 2, 4, 8, 16, 64] | None, NotBoolean] = None
-    """The median score of controls planted this often, or the 99th percentile of the never-planted ones if higher."""
+    """Between what ordinary text and never-planted controls reach and what controls planted this often reach (`proof`)."""
     reference_percentile: float | None = Field(default=None, ge=0, le=100)
     """That percentile of the scores of a trusted slice, given with --reference and trained on in the same run."""
 

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -6,7 +8,7 @@ from hypothesis import strategies as st
 from carto_audit.cartography.datamap import Yardstick, cut, draw_map, masses, partition
 from carto_audit.cartography.quadrants import QUADRANT_NAMES, UNMAPPED
 from carto_audit.cartography.thresholds import Threshold
-from tests.support.tiny import make_controls, make_scores
+from tests.support.tiny import make_line_controls, make_scores
 
 BY_PERCENTILE = Threshold(percentile=75)
 
@@ -33,12 +35,13 @@ def test_an_unscored_sample_is_on_no_quadrant():
 
 def test_a_threshold_is_cut_in_each_of_four_ways():
     values = np.arange(101.0)
-    by = Yardstick(
-        dose=np.array([0.4, 0.5, 0.9]), null=np.linspace(0, 0.2, 100), reference=np.array([1.0, 2.0, np.nan, 3.0])
-    )
+    controls = make_line_controls([0.6] * 10, twins=[0.2])
+    by = Yardstick(controls=controls, reference=np.array([1.0, 2.0, np.nan, 3.0]))
     assert cut(BY_PERCENTILE, "percentile", values, by)[0] == 75
     assert cut(Threshold(absolute=0.3), "absolute", values, by) == (0.3, "fixed by the policy")
-    assert cut(Threshold(control_dose=4), "control_dose", values, by) == (0.5, "median of secrets planted 4 times")
+    words = "below what nine in ten secrets planted 4 times reach, above what ordinary text does"
+    assert cut(Threshold(control_dose=4), "control_dose", values, by) == (controls.line, words)
+    assert 0.2 < controls.line < 0.6
     rule = Threshold(reference_percentile=50)
     assert cut(rule, "reference_percentile", values, by) == (2.0, "percentile 50 of the trusted reference")
 
@@ -47,19 +50,18 @@ def test_a_percentile_leaves_unknown_values_out():
     assert cut(Threshold(percentile=100), "percentile", np.array([1.0, np.nan, 3.0]), Yardstick())[0] == 3.0
 
 
-def test_a_dose_below_the_null_is_replaced_by_the_nulls_99th_percentile():
-    by = Yardstick(dose=np.array([0.3]), null=np.linspace(0, 1, 101))
+def test_secrets_below_what_others_reach_are_replaced_by_the_99th_percentile_of_these():
+    by = Yardstick(controls=replace(make_line_controls([0.3], twins=np.linspace(0, 1, 101)), dose=1))
     value, words = cut(Threshold(control_dose=1), "control_dose", np.array([]), by)
     assert value == pytest.approx(0.99)
-    assert words == "99th percentile of never-planted secrets; those planted once lie lower"
+    assert words.startswith("99th percentile of ordinary text and of never-planted secrets;")
+    assert words.endswith("nine in ten secrets planted once do not reach it")
 
 
 @pytest.mark.parametrize(
     ("rule", "by"),
     [
-        (Threshold(control_dose=4), Yardstick(null=np.array([0.1]))),
-        (Threshold(control_dose=4), Yardstick(dose=np.array([0.5]))),
-        (Threshold(control_dose=4), Yardstick(dose=np.array([np.nan]), null=np.array([0.1]))),
+        (Threshold(control_dose=4), Yardstick()),
         (Threshold(reference_percentile=95), Yardstick()),
         (Threshold(reference_percentile=95), Yardstick(reference=np.array([np.nan]))),
     ],
@@ -68,37 +70,39 @@ def test_what_was_not_measured_sets_no_threshold(rule, by):
     assert cut(rule, rule.ways[0], np.arange(5.0), by) is None
 
 
-def drawn(difficulty, memorization, rules, doses=(4, 4, 0), planted=(0.5, 0.5, 0.0), tokens=None, reference=None):
+CONTROLS = make_line_controls([0.8] * 10)
+
+
+def drawn(difficulty, memorization, rules, controls=CONTROLS, tokens=None, reference=None):
     return draw_map(
         make_scores(difficulty, memorization),
         np.full(len(difficulty), 10) if tokens is None else np.array(tokens),
         "memorized",
         rules,
-        make_scores(planted, planted),
-        make_controls(doses),
+        controls,
         reference,
     )
 
 
 def test_without_controls_of_the_dose_there_is_no_map():
     rules = (BY_PERCENTILE, Threshold(control_dose=4))
-    assert drawn([1, 2], [0.1, 0.2], rules, doses=[0], planted=[0.1]) is None
-    assert drawn([1, 2], [0.1, 0.2], rules, doses=[1, 1, 0]) is None
+    assert drawn([1, 2], [0.1, 0.2], rules, controls=None) is None
+    assert drawn([1, 2], [0.1, 0.2], (BY_PERCENTILE, Threshold(absolute=0.3)), controls=None) is not None
 
 
 def test_of_two_ways_one_that_cannot_be_set_leaves_no_map():
     """The stricter of two must not silently become the only one."""
     both = Threshold(control_dose=4, percentile=50)
-    assert drawn([1, 2], [0.1, 0.2], (BY_PERCENTILE, both), doses=[0], planted=[0.1]) is None
+    assert drawn([1, 2], [0.1, 0.2], (BY_PERCENTILE, both), controls=None) is None
 
 
 def test_the_map_says_what_each_threshold_flags():
     rules = (Threshold(percentile=50), Threshold(control_dose=4))
     found = drawn([1, 2, 3, 4], [0.1, 0.2, 0.9, 0.1], rules, tokens=[10, 10, 10, 70])
     assert found.score == "memorized"
-    assert found.memorization.value == 0.5
+    assert found.memorization.value == CONTROLS.line
     assert found.memorization.drawn.flagged_share == pytest.approx(0.1)
-    assert found.memorization.drawn.words == "median of secrets planted 4 times"
+    assert "secrets planted 4 times" in found.memorization.drawn.words
     assert found.difficulty.drawn.flagged_share == pytest.approx(0.8)
     assert "fixed share" in found.difficulty.drawn.words
     assert [QUADRANT_NAMES[q] for q in found.quadrant] == [
@@ -125,7 +129,9 @@ def test_only_a_percentile_of_the_batch_flags_a_fixed_share(rule, fixed):
     assert found.difficulty.drawn.fixed_share
 
 
-@pytest.mark.parametrize(("percentile", "way", "value"), [(50, "percentile", 0.15), (100, "control_dose", 0.5)])
+@pytest.mark.parametrize(
+    ("percentile", "way", "value"), [(50, "percentile", 0.15), (100, "control_dose", CONTROLS.line)]
+)
 def test_of_a_dose_and_a_percentile_the_stricter_holds_and_both_are_reported(percentile, way, value):
     rule = Threshold(control_dose=4, percentile=percentile)
     found = drawn([1, 2, 3, 4], [0.1, 0.1, 0.2, 0.9], (BY_PERCENTILE, rule)).memorization

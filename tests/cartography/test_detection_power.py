@@ -121,7 +121,6 @@ def test_detection_is_measured_by_score_kind_form_and_dose():
     table = measure_detection(
         {"found": found, "blind": np.zeros(57), "unknown": np.full(57, np.nan)},
         np.full(50, 5),
-        np.ones(50, bool),
         controls,
     )
     assert set(table) == {"found", "blind"}
@@ -136,12 +135,10 @@ def test_detection_is_measured_by_score_kind_form_and_dose():
     assert set(table["found"]) == {"random", "natural"}
 
 
-def test_samples_with_kin_are_no_ordinary_text():
-    """Ten strongly memorized copies in the batch must not make controls look weak."""
-    values = np.concatenate([np.linspace(0, 1, 90), np.full(10, 9.0), [2.0]])
-    single = np.arange(100) < 90
-    arguments = ({"score": values}, np.full(100, 5))
-    table = measure_detection(*arguments, single, make_controls([4]))
-    assert table["score"]["random"]["alone"]["4"].auc == 1.0
-    assert measure_detection(*arguments, ~single, make_controls([4]))["score"]["random"]["alone"]["4"].auc == 0.0
-    assert measure_detection(*arguments, np.zeros(100, bool), make_controls([4])) == {}
+def test_every_mapped_sample_is_ordinary_whatever_is_in_it():
+    """Ten strongly memorized samples are the yardstick too; those that were not trained on are none."""
+    values = np.concatenate([np.linspace(0, 1, 30), np.full(10, 9.0), np.full(60, np.nan), [2.0]])
+    table = measure_detection({"score": values}, np.full(100, 5), make_controls([4]))
+    assert table["score"]["random"]["alone"]["4"].auc == 0.75
+    unmapped = np.where(np.arange(101) < 100, np.nan, values)
+    assert measure_detection({"score": unmapped}, np.full(100, 5), make_controls([4])) == {}

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from carto_audit.cartography.intervals import mean_interval, paired_difference, rate, reduction, wilson
+from carto_audit.cartography.intervals import mean_interval, paired_difference, rate, reduction, sampled_share, wilson
 
 shares = st.lists(st.tuples(st.floats(0, 1), st.floats(0, 1), st.integers(0, 9)), min_size=1, max_size=40)
 
@@ -115,3 +115,12 @@ def test_the_mean_of_seeds_has_student_s_interval():
 
 def test_one_seed_has_a_value_and_no_interval():
     assert mean_interval([0.25]).facts() == {"value": 0.25, "low": None, "high": None}
+
+
+def test_a_sample_may_lie_inside_by_a_part():
+    """Halves of all samples are a surer half than the whole of every second one."""
+    ones, alone = np.ones(400, np.int64), np.repeat(np.arange(40), 10)
+    parts = sampled_share(0.5, np.full(400, 0.5), ones, alone, unseen=0.9, seed=0)
+    whole = sampled_share(0.5, np.arange(400) < 200, ones, alone, unseen=0.9, seed=0)
+    assert whole[0] < parts[0] < 0.5 < parts[1] < whole[1]
+    assert sampled_share(0.5, np.full(400, 0.5), ones, alone, unseen=0.0, seed=0) == (0.5, 0.5)

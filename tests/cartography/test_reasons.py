@@ -128,7 +128,7 @@ def test_one_clause_says_the_recall_the_copies_and_the_dose():
 
 def shown(scores, group=None, recall=None):
     n = len(scores)
-    recall = np.full(n, NO_RECALL) if recall is None else recall
+    recall = np.full(n, 2) if recall is None else recall
     return riskiest(np.asarray(scores, float), np.arange(n) if group is None else np.array(group), recall)
 
 
@@ -137,6 +137,11 @@ def test_the_riskiest_samples_come_first_and_each_group_of_kin_once():
     assert shown(scores) == [1, 3, 5, 4, 0]
     assert shown(scores, group=[0, 1, 2, 1, 4, 1]) == [1, 4, 0]
     assert shown([np.nan] * 3) == []
+    assert shown(scores, recall=np.array([2, 2, 2, NO_RECALL, NO_RECALL, 2])) == [
+        1,
+        5,
+        0,
+    ]  # what is not flagged is no risk
     assert len(shown(np.arange(500))) == MOST_SHOWN
 
 

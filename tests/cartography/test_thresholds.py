@@ -9,7 +9,12 @@ from carto_audit.runtime.strict_model import nearest
 
 @pytest.mark.parametrize(
     "given",
-    [{"percentile": 0}, {"absolute": -1.5}, {"control_dose": 16}, {"control_dose": 64}, {"reference_percentile": 99.5}],
+    [
+        {"percentile": 0},
+        {"absolute": -1.5},
+        *({"control_dose": dose} for dose in (1, 2, 4, 8, 16, 64)),
+        {"reference_percentile": 99.5},
+    ],
 )
 def test_a_threshold_is_said_in_one_way(given):
     assert Threshold.model_validate(given).ways == tuple(given)
@@ -56,7 +61,8 @@ def test_a_threshold_said_in_too_few_or_too_many_ways_names_what_it_has_and_what
         {"percentile": None},
         {"absolute": float("nan")},
         {"absolute": float("inf")},
-        {"control_dose": 2},
+        {"control_dose": 3},
+        {"control_dose": 32},
         {"control_dose": 0},
         {"control_dose": True},
         {"control_dose": "4"},

@@ -77,7 +77,15 @@ def test_either_axis_may_be_cut_by_a_trusted_reference(write, axis):
 
 
 def test_the_shipped_policies_are_the_promised_ones():
-    promised = ("default", "exploratory", "gendatacarto", "regulated-health", "regulated-legal", "strict")
+    promised = (
+        "default",
+        "exploratory",
+        "gendatacarto",
+        "playbook-regulated",
+        "regulated-health",
+        "regulated-legal",
+        "strict",
+    )
     assert builtin_policies() == promised
 
 
@@ -138,8 +146,16 @@ def test_regulated_policies_drop_nothing_and_prove_two_occurrences(name):
     assert policy.map.memorization.threshold.control_dose == policy.demanded_dose == 2
     proofs = {r.metric: (r.severity, r.locked) for r in policy.active_rules if r.metric.startswith("detection.")}
     assert proofs == {"detection.found_at_dose_2": ("reject", True)}
-    hotspots = next(rule for rule in policy.rules if rule.id == "hotspot-mass")
-    assert (hotspots.max, hotspots.severity, hotspots.locked) == (0.02, "reject", True)
+    rules = {rule.id: rule for rule in policy.active_rules}
+    for name, most in (("memorized-passages", 0.04), ("sensitive-passages", 0)):
+        assert (rules[name].max <= most, rules[name].severity, rules[name].locked) == (True, "reject", True)
+
+
+def test_the_playbook_flags_four_fifths_and_drops_nothing():
+    policy = load_policy("playbook-regulated")
+    assert policy.never_drop
+    assert (policy.map.memorization.score, policy.map.memorization.threshold.percentile) == ("forget_score", 20)
+    assert {policy.interventions[name].action for name in ("hotspot_memorized", "noisy_outlier")} == {"downweight"}
 
 
 def test_exploratory_never_rejects_and_needs_no_benchmark():

@@ -7,6 +7,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from carto_audit.cartography.proof import LineControls
 from carto_audit.cartography.scores import Scores
 from carto_audit.controls.controls import Controls
 from carto_audit.data.batch import Batch, read_batch
@@ -57,6 +58,7 @@ def make_scores(
     """Scores without spans: every memorization score and the loss in fold are `memorization`."""
     d, m = np.asarray(difficulty, float), np.asarray(memorization, float)
     nowhere = np.full(len(d), -1)
+    held = nowhere if copies is None else np.asarray(copies, np.int64)
     return Scores(
         difficulty=d,
         forget_score=m,
@@ -65,7 +67,8 @@ def make_scores(
         memorized=m,
         span_first=nowhere,
         span_last=nowhere,
-        span_copies=nowhere if copies is None else np.asarray(copies, np.int64),
+        span_copies=held,
+        shared_runs=np.maximum(held, 0),
         loss_in=m,
         loss_out=m if loss_out is None else np.asarray(loss_out, float),
         never_learned=(m > 9).astype(float),
@@ -89,6 +92,24 @@ def make_controls(
         form=np.array(["alone"] * n if forms is None else list(forms), np.str_),
         dose=np.asarray(doses, np.int64),
         edited=np.isin(np.arange(n), list(edited)),
+    )
+
+
+def make_line_controls(
+    level: Sequence[float],
+    ordinary: Sequence[float] = (),
+    twins: Sequence[float] = (0.0,),
+    half: Sequence[int] | None = None,
+    tokens: Sequence[int] | None = None,
+) -> LineControls:
+    """Secrets planted four times that reach such levels, every second one in the other half; samples of ten tokens each."""
+    return LineControls(
+        dose=4,
+        level=np.asarray(level, float),
+        half=np.asarray(np.arange(len(level)) % 2 if half is None else half, np.int8),
+        ordinary=np.asarray(ordinary, float),
+        n_tokens=np.asarray([10] * len(ordinary) if tokens is None else tokens, np.int64),
+        twins=np.asarray(twins, float),
     )
 
 
