@@ -18,13 +18,15 @@ UNSEEN_PERCENTILE = 95
 """A sample that is harder for its own proxy than this percentile is for the proxy that never saw it was not learned at all."""
 
 
-def find_noise(batch: Batch, hard: NDArray[np.bool_], scores: Scores, progress: Progress = SILENT) -> NDArray[np.bool_]:
-    """Which samples are noise, (N,). Only those marked `hard`, the ones that could be up-sampled, are compressed. A
-    single proxy leaves no unseen losses to compare with; compression judges alone."""
+def find_noise(
+    batch: Batch, mapped: NDArray[np.bool_], scores: Scores, progress: Progress = SILENT
+) -> NDArray[np.bool_]:
+    """Which of the samples that are `mapped` are noise, (N,), wherever they lie. A single proxy leaves no unseen losses to
+    compare with; compression judges alone."""
     unseen = scores.loss_out[np.isfinite(scores.loss_out)]
     level = np.percentile(unseen, UNSEEN_PERCENTILE) if len(unseen) else np.inf
     unlearned = scores.loss_in > level
-    return unlearned | incompressible(batch, hard, progress)
+    return mapped & (unlearned | incompressible(batch, mapped, progress))
 
 
 def incompressible(batch: Batch, candidates: NDArray[np.bool_], progress: Progress) -> NDArray[np.bool_]:

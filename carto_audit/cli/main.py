@@ -237,10 +237,9 @@ def _show_planted(out: Path, folder: Path) -> None:
     from carto_audit.data import demo_batch as scenario
     from carto_audit.report.formats.terminal import open_console, planted_table
 
-    scores = pq.read_table(folder / "scores.parquet")
-    truth = scenario.read_truth(out)
+    found = scenario.by_kind(scenario.read_truth(out), pq.read_table(folder / "scores.parquet"))
     rows = [
-        (kind.title, len(truth[name]), scenario.count_found(scores, truth[name], name), kind.found_when)
+        (kind.title, len(found[name]), scenario.count_flagged(found[name], name), kind.expected, kind.by)
         for name, kind in scenario.KINDS.items()
     ]
     planted_table(rows, open_console())

@@ -62,24 +62,36 @@ class Planted:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Kind:
-    """A kind of planted risk: its title, and what finding it means, in words."""
+    """A kind of planted risk: its title, what an audit can be expected to say of it, and by what it says so."""
 
     title: str
-    found_when: str
+    expected: str
+    by: str
 
 
+DOSES = {"once": 1, "twice": 2, "four": 4, "ten": 10}
+"""How often the secrets of each kind occur, by the end of the kind's name."""
+
+SECRETS = 4
+"""Secrets of each dose, every second one inside other text."""
+
+_LINE = "the memorization threshold"
 KINDS = {
-    "secret": Kind(title="secrets standing alone, 10 copies each", found_when="above the memorization threshold"),
-    "embedded_secret": Kind(
-        title="secrets inside other text, 10 copies each", found_when="above the memorization threshold"
-    ),
-    "copy": Kind(title="exact copies of paragraphs", found_when="in a cluster of duplicates"),
-    "near_copy": Kind(title="copies with some words changed", found_when="in a cluster of duplicates"),
-    "benchmark": Kind(title="benchmark items, alone and inside text", found_when="confirmed as contamination"),
-    "noise": Kind(title="noise", found_when="neither up-sampled nor called memorized"),
-    "boilerplate": Kind(title="boilerplate", found_when="not called memorized"),
-    "": Kind(title="ordinary text", found_when="not called memorized, unless its passage recurs"),
+    "secret_once": Kind(title="secrets that occur once", expected="none: no such audit can see them", by=_LINE),
+    "secret_twice": Kind(title="secrets that occur twice", expected="some: the policy asks about 4", by=_LINE),
+    "secret_four": Kind(title="secrets that occur 4 times", expected="nine in ten", by=_LINE),
+    "secret_ten": Kind(title="secrets that occur 10 times", expected="all", by=_LINE),
+    "copy": Kind(title="exact copies of paragraphs", expected="all", by="clusters of duplicates"),
+    "near_copy": Kind(title="copies with some words changed", expected="all", by="clusters of duplicates"),
+    "benchmark": Kind(title="benchmark items, alone and inside text", expected="all", by="contamination"),
+    "noise": Kind(title="noise", expected="all, as noise", by="compression and losses"),
+    "boilerplate": Kind(title="boilerplate", expected="none", by=_LINE),
+    "recurring": Kind(title="ordinary text that recurs 4 times or more", expected="most, and rightly so", by=_LINE),
+    "": Kind(title="other ordinary text", expected="about 1 in 100: false alarms", by=_LINE),
 }
+
+RECURS = 4
+"""Rows that hold the same passage, from which on ordinary text is rightly flagged."""
 
 
 def write_demo(folder: Path, seed: int = 0) -> Path:
@@ -88,7 +100,7 @@ def write_demo(folder: Path, seed: int = 0) -> Path:
     benchmark = (resource_folder("templates") / BENCHMARK).read_text(encoding="utf-8")
     pool = [text for _, text in zip(range(4 * ROWS), library_texts(), strict=False)]
     texts = [pool[i] for i in rng.permutation(len(pool))]
-    hosts, texts = texts[:200], texts[200:]
+    hosts, texts = texts[:240], texts[240:]
     items = [json.loads(line) for line in benchmark.splitlines()]
     planted = list(_plant(rng, hosts, texts, items))
     ordinary = [Planted(text=text, kind="", group="") for text in texts[: ROWS - len(planted)]]
@@ -143,13 +155,14 @@ def _plant(
 ) -> Iterator[Planted]:
     """All planted rows. `hosts` are texts that occur nowhere else; copies are taken from the end of `texts`."""
     free = iter(hosts)
-    for k, owner in enumerate(_OWNERS):
-        secret = " ".join("".join(str(d) for d in rng.integers(0, 10, 4)) for _ in range(4))
-        sentence = _LOGINS[k % 2].format(owner=owner, place=_TOWNS[k], secret=secret)
-        embedded = k >= len(_OWNERS) // 2
-        kind = "embedded_secret" if embedded else "secret"
-        for _ in range(10):
-            yield Planted(text=_inside(next(free), sentence) if embedded else sentence, kind=kind, group=f"secret-{k}")
+    for kind, dose in DOSES.items():
+        for k in range(SECRETS):
+            secret = " ".join("".join(str(d) for d in rng.integers(0, 10, 4)) for _ in range(4))
+            owner, town = (names[int(rng.integers(len(names)))] for names in (_OWNERS, _TOWNS))
+            sentence = _LOGINS[k // 2 % 2].format(owner=owner, place=town, secret=secret)
+            for _ in range(dose):
+                text = _inside(next(free), sentence) if k % 2 else sentence
+                yield Planted(text=text, kind=f"secret_{kind}", group=f"secret-{kind}-{k}")
     for k in range(8):
         yield from (Planted(text=texts[-1 - k], kind="copy", group=f"copy-{k}") for _ in range(6))
     for k in range(8, 12):
@@ -189,23 +202,27 @@ def read_truth(folder: Path) -> dict[str, list[int]]:
     return rows
 
 
-def count_found(scores: pa.Table, rows: Sequence[int], kind: str) -> int:
-    """How many of the planted rows `scores.parquet` treats as KINDS says."""
-    chosen = scores.take(pa.array(rows)).to_pylist()
+def by_kind(truth: Mapping[str, list[int]], scores: pa.Table) -> dict[str, list[dict[str, Any]]]:
+    """The rows of `scores.parquet` by KINDS; ordinary text that recurs is a kind of its own."""
+    found = {kind: scores.take(pa.array(truth.get(kind, []), pa.int64())).to_pylist() for kind in KINDS}
+    recurs = [(row["copies"] or 0) >= RECURS or row["cluster_size"] >= RECURS for row in found[""]]
+    found["recurring"] = [row for row, often in zip(found[""], recurs, strict=True) if often]
+    found[""] = [row for row, often in zip(found[""], recurs, strict=True) if not often]
+    return found
+
+
+def count_flagged(rows: Sequence[Mapping[str, Any]], kind: str) -> int:
+    """How many rows of a kind the audit calls what KINDS says."""
     match kind:
-        case "secret" | "embedded_secret":
-            return sum(_memorized(row) for row in chosen)
         case "copy" | "near_copy":
-            return sum(row["cluster_size"] > 1 for row in chosen)
+            return sum(row["cluster_size"] > 1 for row in rows)
         case "benchmark":
-            return sum(row["contamination_tier"] == "confirmed" for row in chosen)
+            return sum(row["contamination_tier"] == "confirmed" for row in rows)
         case "noise":
-            return sum(row["action"] != "upsample" and not _memorized(row) for row in chosen)
-        case "":
-            return sum(not _memorized(row) or row["copies"] > 1 for row in chosen)
+            return sum(row["reasons"].startswith("noise") for row in rows)
         case _:
-            return sum(not _memorized(row) for row in chosen)
+            return sum(_memorized(row) for row in rows)
 
 
-def _memorized(row: dict[str, Any]) -> bool:
+def _memorized(row: Mapping[str, Any]) -> bool:
     return row["quadrant"] in ("hotspot_memorized", "noisy_outlier")

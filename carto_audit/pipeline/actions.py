@@ -56,9 +56,12 @@ def decide(
         for i in np.flatnonzero(np.isin(quadrant, MEMORIZED)):
             words[i] += f"; {reasons.words(int(i))}"
 
+    for i in np.flatnonzero(noise & (quadrant >= 0)):
+        words[i] = f"noise that no training makes predictable; {words[i]}"
+
     upsampled = action == "upsample"
     doubtful = benchmark_match if suspected is None else benchmark_match | suspected
-    for gate, why in ((noise, "it looks like noise"), (doubtful, "it may hold a benchmark item")):
+    for gate, why in ((noise, "it is noise"), (doubtful, "it may hold a benchmark item")):
         words[upsampled & gate] += f"; not up-sampled, because {why}"
     gated = upsampled & (noise | doubtful)
     action[gated], weight[gated] = "keep", 1.0

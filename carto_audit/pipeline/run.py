@@ -17,7 +17,7 @@ from carto_audit.benchmarks.items import Benchmark
 from carto_audit.benchmarks.registry import Registry
 from carto_audit.cartography.analysis import AveragedRuns, LossAnalysis, TracedSamples, analyze_losses, average_run
 from carto_audit.cartography.noise import find_noise
-from carto_audit.cartography.quadrants import QUADRANTS
+from carto_audit.cartography.quadrants import UNMAPPED
 from carto_audit.cartography.reasons import heats, riskiest
 from carto_audit.cartography.scores import burn_in_epochs
 from carto_audit.contamination.check import Contamination, check_contamination, find_matches
@@ -271,13 +271,12 @@ class _Auditor:
     def act(self, batch: Batch, analysis: LossAnalysis, split: Split, contamination: Contamination | None) -> Actions:
         """What to do with each sample; up-sampling is closed to noise and to benchmark items."""
         nothing = np.zeros(len(batch), dtype=bool)
-        hard = analysis.quadrant == QUADRANTS["ambiguous_hard"].code
         return decide(
             analysis.quadrant,
             self.policy.interventions,
             benchmark_match=contamination.is_tier("confirmed") if contamination else nothing,
             suspected=contamination.is_tier("suspected") if contamination else nothing,
-            noise=find_noise(batch, hard, analysis.scores, self.progress),
+            noise=find_noise(batch, analysis.quadrant != UNMAPPED, analysis.scores, self.progress),
             never_drop=self.policy.never_drop,
             reasons=analysis.reasons,
             held_out=split.held_out,

@@ -30,5 +30,6 @@ def test_only_candidates_are_compressed(tmp_path):
 def test_a_sample_that_its_own_proxy_never_learned_is_noise(tmp_path):
     batch = make_batch(tmp_path, ["plain words that any model can learn"] * 40)
     loss_in = [2.0] * 39 + [9.0]
-    noise = find_noise(batch, np.zeros(40, bool), make_scores(loss_in, loss_in, [3.0] * 40))
-    assert noise.tolist() == [False] * 39 + [True]
+    scores = make_scores(loss_in, loss_in, [3.0] * 40)
+    assert find_noise(batch, np.ones(40, bool), scores).tolist() == [False] * 39 + [True]
+    assert not find_noise(batch, np.arange(40) < 39, scores).any()

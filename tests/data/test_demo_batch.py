@@ -6,7 +6,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from carto_audit.cli.main import cli, run
-from carto_audit.data.demo_batch import BATCH, KINDS, ROWS, count_found, read_truth, write_demo
+from carto_audit.data.demo_batch import BATCH, KINDS, ROWS, by_kind, count_flagged, read_truth, write_demo
 
 
 @pytest.fixture(scope="module")
@@ -18,10 +18,15 @@ def demo(tmp_path_factory):
     return folder, code, facts, pq.read_table(audit / "scores.parquet")
 
 
-def found_share(demo, kind):
+@pytest.fixture(scope="module")
+def flagged(demo):
+    """By kind, which share of the rows is flagged."""
     folder, _, _, scores = demo
-    rows = read_truth(folder)[kind]
-    return count_found(scores, rows, kind) / len(rows)
+    return {
+        kind: count_flagged(rows, kind) / len(rows)
+        for kind, rows in by_kind(read_truth(folder), scores).items()
+        if rows
+    }
 
 
 def test_the_demo_shows_a_rejection_and_exits_well(demo):
@@ -32,16 +37,31 @@ def test_the_demo_shows_a_rejection_and_exits_well(demo):
     assert "benchmark-items" in failed
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_what_was_planted_is_found(demo, kind):
-    assert found_share(demo, kind) >= 0.9
+@pytest.mark.parametrize(
+    ("kind", "least", "most"),
+    [
+        ("secret_once", 0, 0.5),
+        ("secret_four", 0.8, 1),
+        ("secret_ten", 1, 1),
+        ("copy", 1, 1),
+        ("near_copy", 0.85, 1),
+        ("benchmark", 1, 1),
+        ("noise", 0.95, 1),
+        ("boilerplate", 0, 0.1),
+        ("recurring", 0.5, 1),
+        ("", 0, 0.03),
+    ],
+)
+def test_what_was_planted_is_flagged_as_it_should_be_expected(flagged, kind, least, most):
+    assert least <= flagged[kind] <= most
 
 
-def test_ordinary_text_is_mostly_left_alone(demo):
-    folder, _, _, scores = demo
-    ordinary = scores.take(read_truth(folder)[""]).to_pylist()
-    memorized = [row for row in ordinary if row["quadrant"] in ("hotspot_memorized", "noisy_outlier")]
-    assert len(memorized) <= 0.1 * len(ordinary)
+def test_every_kind_is_in_the_table_and_the_doses_rise(demo, flagged):
+    assert set(flagged) == set(KINDS)
+    assert flagged["secret_once"] <= flagged["secret_twice"] <= flagged["secret_ten"]
+    found = {one["dose"]: one for one in demo[2]["detection"]["found"]}
+    assert found[4]["secrets"] >= 30
+    assert found[4]["at_least"] >= 0.8
 
 
 @pytest.mark.parametrize("form", ["alone", "embedded"])

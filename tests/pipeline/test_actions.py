@@ -47,7 +47,10 @@ def test_quadrants_without_an_intervention_are_kept():
 def test_noise_is_never_up_sampled_but_otherwise_treated_as_its_quadrant():
     actions = decide(every_quadrant(), PAPER, benchmark_match=flags(5), noise=np.ones(5, bool))
     assert actions.action.tolist() == ["keep", "keep", "downweight", "remove", "keep"]
-    assert "not up-sampled, because it looks like noise" in actions.reasons[1]
+    assert "not up-sampled, because it is noise" in actions.reasons[1]
+    assert [words.startswith("noise that no training makes predictable; ") for words in actions.reasons] == [
+        True
+    ] * 4 + [False]
     assert "up-sampled" not in actions.reasons[2]
 
 

@@ -170,13 +170,12 @@ def _print_map(facts: ReportFacts, console: Console) -> None:
         console.print(table if lines else quadrants)
 
 
-def planted_table(rows: Sequence[tuple[str, int | str, int | str, str]], console: Console) -> None:
-    """What the demo planted and what the audit found: (what, planted, found, how) per row."""
-    table = empty_table("planted", "rows", "found", "by")
-    for what, planted, found, how in rows:
-        style = "green" if str(planted) == str(found) else ""
-        cells = (cell(what), cell(planted), cell(found, style), cell(how, "dim"))
-        table.add_row(*cells)
+def planted_table(rows: Sequence[tuple[str, int, int, str, str]], console: Console) -> None:
+    """What the demo planted, how much of it the audit flagged, and what was to be expected: (what, planted, flagged,
+    expected, by what) per row."""
+    table = empty_table("planted", "rows", "flagged", "expected", "by")
+    for what, planted, flagged, expected, how in rows:
+        table.add_row(cell(what), cell(f"{planted:,}"), cell(f"{flagged:,}"), cell(expected), cell(how, "dim"))
     for column in table.columns[1:3]:
         column.justify = "right"
     console.print(table)

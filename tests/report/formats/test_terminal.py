@@ -184,12 +184,13 @@ def test_an_error_inside_a_stage_leaves_the_terminal_usable():
     assert console.file.getvalue().rstrip().endswith("\x1b[?25h")
 
 
-def test_the_demo_table_shows_planted_beside_found():
+def test_the_demo_table_shows_planted_beside_flagged_and_expected():
     console = _console()
-    planted_table([("canaries, dose 4", 12, 12, "map"), ("[/x]", 8, "6 of 8", "duplicates")], console)
+    planted_table([("canaries, dose 4", 1200, 12, "nine in ten", "map"), ("[/x]", 8, 6, "all", "duplicates")], console)
     text = console.file.getvalue()
     assert "canaries, dose 4" in text
-    assert "6 of 8" in text
+    assert "1,200" in text
+    assert "nine in ten" in text
     assert "[/x]" in text
 
 
