@@ -43,7 +43,8 @@ class AnalysisSettings:
 class TracedSamples:
     """Who was trained on, in the order of the trace: the batch's N samples, `references` trusted ones, the controls.
     The arrays (N,) are the batch's; `group` is kinship, `severed_tokens` are known to both sides of the split. What occurs
-    in more than `frequent` samples is boilerplate."""
+    in more than `frequent` samples is boilerplate. Where only a part was drawn, `weight` (N,) says for how
+    many like it a sample stands, and `undrawn_tokens` had no chance."""
 
     n_tokens: NDArray[np.int64]
     group: NDArray[np.int64]
@@ -53,6 +54,8 @@ class TracedSamples:
     references: int
     controls: Controls
     frequent: int
+    weight: NDArray[np.float64]
+    undrawn_tokens: int
 
     def occurrences(self, dose: int) -> Occurrences:
         """What it means how often a text occurs in this batch."""
@@ -169,7 +172,7 @@ def analyze_losses(runs: AveragedRuns, samples: TracedSamples, settings: Analysi
         power=_power(judged, counts, samples),
         by_copy=_by_copy(batch, planted, settings.score, samples),
         datamap=datamap,
-        masses=masses(quadrant, samples.n_tokens, samples.group, mappable, seed) if datamap else {},
+        masses=masses(quadrant, samples.n_tokens, samples.group, mappable, seed, samples.weight) if datamap else {},
         found=_found(datamap, batch, planted, samples, settings),
         false_alarms=_false_alarms(datamap, batch, samples, settings.dose),
         stretches=_stretches(runs.token_losses, datamap, samples, settings),

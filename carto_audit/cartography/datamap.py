@@ -92,7 +92,8 @@ def draw_map(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Yardstick:
-    """What thresholds are set by, beside the batch: controls, None where none was planted, and the scores of a trusted slice."""
+    """What thresholds are set by, beside the batch: controls, None where none was planted, and the scores of a trusted
+    slice."""
 
     controls: LineControls | None = None
     reference: NDArray[np.float64] = field(default_factory=lambda: _NONE)
@@ -157,31 +158,46 @@ def _line(rule: Threshold, values: NDArray[np.float64], n_tokens: NDArray[np.int
 
 
 def masses(
-    quadrant: NDArray[np.int8], n_tokens: NDArray[np.int64], group: NDArray[np.int64], mappable: int, seed: int
+    quadrant: NDArray[np.int8],
+    n_tokens: NDArray[np.int64],
+    group: NDArray[np.int64],
+    mappable: int,
+    seed: int,
+    weight: NDArray[np.float64] | None = None,
 ) -> dict[str, Mass]:
     """The mass of each quadrant, and of `memorized` (both above the memorization threshold).
 
-    Shares are of the mapped samples. Where these hold fewer tokens than the `mappable` ones of the batch, intervals come
-    from resampling kinship groups, narrowed as the sample nears the whole (finite population correction).
+    Shares are of the mapped samples, each of which stands for `weight` (N,) like it. Where these hold fewer tokens than the
+    `mappable` ones of the batch, intervals come from resampling kinship groups, narrowed as the sample nears the whole
+    (finite population correction).
     """
     codes = {name: (code,) for code, name in enumerate(QUADRANT_NAMES)} | {"memorized": MEMORIZED}
     mapped = quadrant != UNMAPPED
     tokens, kin = n_tokens[mapped], np.unique(group[mapped], return_inverse=True)[1]
+    stands = np.ones(len(tokens)) if weight is None else weight[mapped]
     unseen = max(0.0, 1 - float(tokens.sum()) / max(1, mappable))
-    return {name: _mass(np.isin(quadrant[mapped], wanted), tokens, kin, unseen, seed) for name, wanted in codes.items()}
+    return {
+        name: _mass(np.isin(quadrant[mapped], wanted), tokens, stands, kin, unseen, seed)
+        for name, wanted in codes.items()
+    }
 
 
 def _mass(
-    inside: NDArray[np.bool_], n_tokens: NDArray[np.int64], group: NDArray[np.int64], unseen: float, seed: int
+    inside: NDArray[np.bool_],
+    n_tokens: NDArray[np.int64],
+    stands: NDArray[np.float64],
+    group: NDArray[np.int64],
+    unseen: float,
+    seed: int,
 ) -> Mass:
     rows, tokens = int(inside.sum()), int(n_tokens[inside].sum())
-    row_share, token_share = rows / max(1, len(inside)), tokens / max(1, int(n_tokens.sum()))
-    ones = np.ones(len(inside), np.int64)
+    weighed = stands * n_tokens
+    row_share, token_share = (float((w * inside).sum() / max(1.0, w.sum())) for w in (stands, weighed))
     return Mass(
         rows=rows,
         tokens=tokens,
         row_share=row_share,
         token_share=token_share,
-        row_interval=sampled_share(row_share, inside, ones, group, unseen, seed),
-        token_interval=sampled_share(token_share, inside, n_tokens, group, unseen, seed),
+        row_interval=sampled_share(row_share, inside, stands, group, unseen, seed),
+        token_interval=sampled_share(token_share, inside, weighed, group, unseen, seed),
     )

@@ -48,8 +48,8 @@ def percentile_estimate(value: float, resampled: Floats, draws: int) -> Estimate
 
 
 def mean_over_groups(values: Floats, member: NDArray[np.int64], groups: int) -> tuple[float, float]:
-    """95 % interval of the mean of values (n,), of which `member` (n,) says to which of the groups each belongs: a bootstrap over
-    whole groups, but never narrower than Wilson's for so many of them."""
+    """95 % interval of the mean of values (n,), of which `member` (n,) says to which of the groups each belongs: a bootstrap
+    over whole groups, but never narrower than Wilson's for so many of them."""
     size, sums = np.bincount(member), np.bincount(member, values)
     drawn = np.random.default_rng(0).integers(0, groups, (_GROUP_RESAMPLES, groups))
     low, high = np.percentile(sums[drawn].sum(1) / size[drawn].sum(1), [2.5, 97.5])
@@ -60,7 +60,7 @@ def mean_over_groups(values: Floats, member: NDArray[np.int64], groups: int) -> 
 def sampled_share(
     share: float,
     inside: NDArray[np.bool_] | NDArray[np.float64],
-    weight: NDArray[np.int64],
+    weight: NDArray[np.int64] | NDArray[np.float64],
     group: NDArray[np.int64],
     unseen: float,
     seed: int,

@@ -113,8 +113,9 @@ def burn_in_epochs(epochs: int, burn_in_share: float) -> int:
 def difficulty(trace: Trace, burn_in_share: float, measure: DifficultyMeasure) -> NDArray[np.float64]:
     """How hard each sample is to a beginner, (N,), nats per token.
 
-    `evaluation`: the loss at the end of the burn-in, to the proxy that never sees the sample, where there is one. `training`: the
-    mean over the burn-in's training steps (GenDataCarto, arXiv 2509.00083), which also says how early the sample was read.
+    `evaluation`: the loss at the end of the burn-in, to the proxy that never sees the sample, where there is one. `training`:
+    the mean over the burn-in's training steps (GenDataCarto, arXiv 2509.00083), which also says how early the sample was
+    read.
     """
     burn_in = burn_in_epochs(trace.epochs, burn_in_share)
     if measure == "training":

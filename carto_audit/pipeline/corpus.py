@@ -11,10 +11,11 @@ from carto_audit.controls.controls import DOSES, Controls, hold_out, plant_contr
 from carto_audit.data.batch import Batch, read_texts
 from carto_audit.data.duplicates import Duplicates
 from carto_audit.pipeline.options import AuditOptions
-from carto_audit.proxies.folds import assign_folds, sample_groups
-from carto_audit.proxies.kinship import Kinship, find_kin
+from carto_audit.proxies.folds import assign_folds
+from carto_audit.proxies.kinship import Kinship, connected, find_kin
 from carto_audit.proxies.model import ProxySpec
 from carto_audit.proxies.proxy_choice import choose_proxy, most_tokens
+from carto_audit.proxies.sampling import draw_samples
 from carto_audit.proxies.tokens import Encoder, TokenStore, encode_batches, extend_store, weigh_pieces
 from carto_audit.runtime.progress import SILENT, Progress
 
@@ -36,8 +37,9 @@ class Corpus:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Split:
-    """Who is kin, who is trained on, and the controls that were planted. `held_out` and `trained` are (N,); `learnable` and
-    `scored` cover everything in `store`, which now ends with the controls; `group` too."""
+    """Who is kin, who is trained on, and the controls that were planted. `held_out`, `trained` and `weight`, for how many
+    like it a sample stands, are (N,); `undrawn_tokens` had no chance to be drawn. `learnable` and `scored` cover everything
+    in `store`, which now ends with the controls; `group` too."""
 
     kinship: Kinship
     held_out: NDArray[np.bool_]
@@ -45,6 +47,8 @@ class Split:
     controls: Controls
     store: TokenStore
     group: NDArray[np.int64]
+    weight: NDArray[np.float64]
+    undrawn_tokens: int
     learnable: NDArray[np.bool_]
     scored: NDArray[np.bool_]
 
@@ -93,19 +97,22 @@ def split_corpus(
     store, n = corpus.store, len(batch)
     trusted = np.arange(n, len(store))
     usable = np.concatenate([batch.trainable, *([reference.trainable] if reference else [])]) & (store.n_tokens > 0)
-    kinship = find_kin(
-        store,
-        np.concatenate([duplicates.cluster_id, trusted]),
-        np.concatenate([duplicates.exact, np.zeros(len(trusted), dtype=bool)]),
-        usable,
-        folder,
-        progress,
-        piece_weight=weigh_pieces(corpus.encoder, store),
-    )
-    trained = usable & sample_groups(kinship.group, store.n_tokens * usable, corpus.most_tokens, seed)
+    cluster = np.concatenate([duplicates.cluster_id, trusted])
+    copies = np.concatenate([duplicates.exact, np.zeros(len(trusted), dtype=bool)])
+    piece_weight = weigh_pieces(corpus.encoder, store)
+
+    def kin_among(some: NDArray[np.bool_]) -> Kinship:
+        silent = copies & some[cluster]  # a copy has the runs of its original, where that is among them
+        return find_kin(store, cluster, silent, some, folder, progress, piece_weight=piece_weight)
+
+    kinship = kin_among(usable)
+    tokens = store.n_tokens * usable
+    draw = draw_samples(tokens, connected(kinship), kinship.edges, corpus.most_tokens, demanded, seed)
     alone = usable & (np.bincount(kinship.group)[kinship.group] == 1) & ~kinship.severed
-    held_out = hold_out(store.n_tokens, alone & (np.arange(len(store)) < n), trained, seed)
-    trained &= ~held_out
+    held_out = hold_out(store.n_tokens, alone & (np.arange(len(store)) < n), draw.drawn, seed)
+    trained = draw.drawn & ~held_out
+    if not draw.drawn[usable].all():  # what was not drawn ties nobody
+        kinship = kin_among(draw.drawn | held_out)
     controls = _plant(batch, store.n_tokens[:n], held_out[:n], trained[:n], kinship.cap, demanded, seed)
     everything = extend_store(store, corpus.encoder, controls.texts)
     return Split(
@@ -115,6 +122,8 @@ def split_corpus(
         controls=controls,
         store=everything,
         group=np.concatenate([kinship.group, kinship.group.max() + 1 + controls.secret]),
+        weight=draw.weight[:n],
+        undrawn_tokens=draw.undrawn_tokens,
         learnable=np.concatenate([trained, controls.dose > 0]),
         scored=np.concatenate([trained, np.ones(len(controls), dtype=bool)]),
     )
@@ -159,4 +168,6 @@ def traced_samples(batch: Batch, duplicates: Duplicates, corpus: Corpus, split: 
         references=corpus.references,
         controls=split.controls,
         frequent=split.kinship.cap,
+        weight=split.weight,
+        undrawn_tokens=split.undrawn_tokens,
     )

@@ -1,6 +1,7 @@
 """Measurements: the numbers that rules may limit. What an audit could not measure is absent, and no rule on it passes."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,6 +38,7 @@ def measure(
         "batch.tokens": int(n_tokens.sum()),
         "batch.skipped_row_share": sum(len(s.rows) for s in batch.skipped) / batch.rows,
         "batch.unmapped_token_share": n_tokens[~batch.trainable].sum() / total,
+        "batch.undrawn_token_share": samples.undrawn_tokens / max(1, int(n_tokens[samples.usable].sum())),
         "duplicates.exact_row_share": duplicates.exact.sum() / rows,
         "duplicates.near_row_share": duplicates.near.sum() / rows,
         "duplicates.token_share": n_tokens[duplicates.exact | duplicates.near].sum() / total,
@@ -54,7 +56,20 @@ def measure(
         measured[f"{part}.row_share"] = Measurement(value=m.row_share, low=low, high=high)
         low, high = m.token_interval
         measured[f"{part}.token_share"] = Measurement(value=m.token_share, low=low, high=high)
-    return measured | _passage_metrics(passages, analysis, samples, seed) | _found_metrics(analysis)
+    measured |= _passage_metrics(passages, analysis, samples, seed)
+    undrawn = samples.undrawn_tokens / max(1, int(n_tokens[samples.usable].sum()))
+    return _with_undrawn(measured, undrawn) | _found_metrics(analysis)
+
+
+def _with_undrawn(measured: Mapping[str, Measurement], undrawn: float) -> dict[str, Measurement]:
+    """Every share of the map with an end that holds if all that could not be drawn were bad: nobody knows it."""
+    masses = ("memorized.", "hotspot_memorized.", "noisy_outlier.", "boilerplate.")
+    return {
+        name: replace(m, high=min(1.0, m.high * (1 - undrawn) + undrawn), low=m.low * (1 - undrawn))
+        if undrawn and name.startswith(masses) and name.endswith("_share")
+        else m
+        for name, m in measured.items()
+    }
 
 
 def _found_metrics(analysis: LossAnalysis) -> dict[str, Measurement]:
@@ -80,10 +95,12 @@ def _passage_metrics(
     if not mapped.any():
         return {}
     tokens, group = samples.n_tokens[mapped], np.unique(samples.group[mapped], return_inverse=True)[1]
+    weighed = tokens * samples.weight[mapped]
     for name, held in shares.items():
         if held is not None:
-            share = float(held[mapped].sum() / max(1, tokens.sum()))
-            low, high = sampled_share(share, held[mapped] / np.maximum(1, tokens), tokens, group, unseen, seed)
+            inside = held[mapped] / np.maximum(1, tokens)
+            share = float((inside * weighed).sum() / max(1.0, weighed.sum()))
+            low, high = sampled_share(share, inside, weighed, group, unseen, seed)
             found[name] = Measurement(value=share, low=low, high=high)
     for name, count in (("memorized.spans", passages.spans), ("memorized.sensitive_spans", passages.sensitive)):
         if count is not None:

@@ -74,6 +74,13 @@ def _batch() -> list[Metric]:
             kind="mass",
             meaning="tokens of samples that are too long for the map",
         ),
+        Metric(
+            name="batch.undrawn_token_share",
+            unit="share",
+            better="lower",
+            kind="mass",
+            meaning="tokens that had no chance to be drawn where only a part was trained on; every limit counts them as bad",
+        ),
     ]
 
 

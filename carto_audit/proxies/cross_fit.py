@@ -1,4 +1,5 @@
-"""Cross-fit training: one proxy per fold, each blind to its fold, so every sample gets a loss from a proxy that never saw it."""
+"""Cross-fit training: one proxy per fold, each blind to its fold, so every sample gets a loss from a proxy that never saw
+it."""
 
 import io
 import os
@@ -29,8 +30,8 @@ WEIGHT_DECAY = 0.1
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainConfig:
-    """What a run decides about training. `folds` 1 is the paper's single proxy, which has no out-of-fold losses; `burn_in` is the
-    epoch after which difficulty is read."""
+    """What a run decides about training. `folds` 1 is the paper's single proxy, which has no out-of-fold losses; `burn_in` is
+    the epoch after which difficulty is read."""
 
     epochs: int
     folds: int

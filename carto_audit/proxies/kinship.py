@@ -64,7 +64,7 @@ class Kinship:
     """`group` (N,): samples of one group must share a fold. A run in more than `cap` samples is boilerplate:
     `boilerplate_runs` of them bound nobody, `boilerplate` quotes the most frequent. `severed_tokens` (N,) counts each
     sample's tokens in runs that it shares with another group, because one group would have held too much; `largest_share`
-    is the largest group's, of usable tokens."""
+    is the largest group's, of usable tokens. `edges` (3, E): two samples, and how many runs or tokens of copies they share."""
 
     group: NDArray[np.int64]
     severed_tokens: NDArray[np.int64]
@@ -72,6 +72,7 @@ class Kinship:
     boilerplate_runs: int
     boilerplate: tuple[Boilerplate, ...]
     largest_share: float
+    edges: NDArray[np.int64]
 
     @property
     def severed(self) -> NDArray[np.bool_]:
@@ -115,7 +116,19 @@ def find_kin(
         boilerplate_runs=boilerplate_runs,
         boilerplate=_examples(stretches, store.offsets),
         largest_share=_largest_share(group, n_tokens),
+        edges=_ties(edges, cluster_id, n_tokens),
     )
+
+
+def _ties(edges: NDArray[np.int64], cluster_id: NDArray[np.int64], n_tokens: NDArray[np.int64]) -> NDArray[np.int64]:
+    """What ties samples, (3, E): shared runs, and being copies of one another."""
+    copies = np.flatnonzero(cluster_id != np.arange(len(cluster_id)))
+    return np.concatenate([edges[[0, 1, 3]], [cluster_id[copies], copies, n_tokens[copies]]], axis=1)
+
+
+def connected(kinship: Kinship) -> NDArray[np.int64]:
+    """A group per sample, (N,), of all that is tied, however large; nothing is severed."""
+    return _components(kinship.edges[:2], len(kinship.group))
 
 
 def _largest_share(group: NDArray[np.int64], n_tokens: NDArray[np.int64]) -> float:

@@ -1,5 +1,6 @@
 """Narrative: what the facts mean in plain words, for the page and the terminal alike. They claim no more than was measured."""
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
@@ -253,12 +254,12 @@ def proof(facts: ReportFacts) -> FoundFacts | None:
     return next((one for one in detection.get("found", []) if one["dose"] == detection.get("demanded_dose")), None)
 
 
-def _power_line(facts: ReportFacts) -> str:
+def _power_line(facts: ReportFacts, confidence: str = "") -> str:
     proved, alarms = proof(facts), facts["detection"].get("false_alarm_share")
     if proved is None:
         return "not measured: no planted secret could be judged by the score in use"
     found = f"flags {proved['found']:,} of {proved['secrets']:,} secrets planted {times(proved['dose'])}"
-    sure = f"at least {percent(proved['at_least'])}, 95 % confidence"
+    sure = f"at least {math.floor(100 * proved['at_least']):.0f} %{confidence}"
     ordinary = f" and {percent(alarms)} of ordinary text" if alarms is not None else ""
     return f"{found} ({sure}){ordinary}"
 
@@ -287,7 +288,7 @@ def detection_sentences(facts: ReportFacts) -> list[str]:
     if proved is None:
         return []
     sentences = [
-        f"The line {_power_line(facts)}. It was set by one half of these secrets and judged by the other.",
+        f"The line {_power_line(facts, ', with 95 % confidence')}. It was set by one half of these secrets and judged by the other.",
     ]
     others = [one for one in detection.get("found", []) if one["dose"] != proved["dose"]]
     if others:

@@ -9,6 +9,7 @@ EXPECTED = {
     "batch.tokens",
     "batch.skipped_row_share",
     "batch.unmapped_token_share",
+    "batch.undrawn_token_share",
     *(f"{part}.{mass}_share" for part in (*QUADRANT_NAMES, "memorized") for mass in ("row", "token")),
     "memorized.span_token_share",
     "memorized.spans",

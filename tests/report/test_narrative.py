@@ -25,7 +25,7 @@ def test_the_weakest_kind_speaks_for_each_dose_and_twins_for_none():
 def test_the_reading_says_what_was_found_how_sure_that_is_and_what_can_pass_below_it():
     first, second, third = detection_sentences(make_facts())
     assert first.startswith(
-        "The line flags 34 of 36 secrets planted 4 times (at least 83.6 %, 95 % confidence) and 0.4 % of ordinary text."
+        "The line flags 34 of 36 secrets planted 4 times (at least 83 %, with 95 % confidence) and 0.4 % of ordinary text."
     )
     assert first.endswith("It was set by one half of these secrets and judged by the other.")
     assert second == "Above it lie also 3 of 12 planted once, 10 of 10 planted 16 times."
@@ -54,7 +54,7 @@ def test_without_controls_nothing_is_read():
 
 def test_detection_at_a_glance_is_what_was_found_and_how_sure_it_is():
     assert overview(with_found(found=20, secrets=36, at_least=0.41))["detection"] == (
-        "flags 20 of 36 secrets planted 4 times (at least 41.0 %, 95 % confidence) and 0.4 % of ordinary text"
+        "flags 20 of 36 secrets planted 4 times (at least 41 %) and 0.4 % of ordinary text"
     )
 
 
