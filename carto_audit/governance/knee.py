@@ -16,8 +16,9 @@ _TIE = 1e-9  # of the unit square: distances that differ by less are the same
 class Point:
     """One arm on the plane of leakage (a share) by change of perplexity (0.005 is half a percent more), both better low.
 
-    `perplexity_high` is the high end of the interval of that change and `beats_random` by how much random pruning at the
-    same level leaks more; None where they could not be measured.
+    `perplexity_high` is the high end of the interval of that change and `beats_random` by how much random pruning at the same
+    level leaks more; None where they could not be measured. `exposed` says that its secrets still rank first among all that
+    could stand in their place, so that it hides them from greedy decoding alone.
     """
 
     arm: int
@@ -26,6 +27,7 @@ class Point:
     perplexity_high: float | None = None
     beats_random: Estimate | None = None
     pruned_tokens: float = 0.0
+    exposed: bool = False
 
     @property
     def is_measured(self) -> bool:
@@ -86,12 +88,18 @@ def find_knee(levels: Sequence[Point], untreated: Point) -> Choice:
 
 def pick(points: Sequence[Point], max_increase: float) -> Choice:
     """The arm that leaks least with at most `max_increase` more perplexity (0.01: one percent); of arms that leak alike the
-    one with lower perplexity, then the one that prunes less. Give the untreated arm too, so that doing nothing can win,
-    and leave the random control out."""
+    one with lower perplexity, then the one that prunes less. Give the untreated arm too, so that doing nothing can win, and
+    leave the random control out. An arm that is `exposed` is never picked: what it no longer recites it still knows."""
     allowed = f"{_percent(max_increase)} more perplexity"
-    within = [point for point in points if point.is_measured and point.perplexity_change <= max_increase]
+    affordable = [point for point in points if point.is_measured and point.perplexity_change <= max_increase]
+    within = [point for point in affordable if not point.exposed]
     if not within:
-        return Choice(arm=None, reason=f"no arm stays within {allowed}")
+        why = (
+            f"every arm within {allowed} leaves the secrets at full exposure"
+            if affordable
+            else f"no arm stays within {allowed}"
+        )
+        return Choice(arm=None, reason=why)
     best = min(within, key=lambda point: (point.leakage, point.perplexity_change, point.pruned_tokens, point.arm))
     reason = (
         f"leaks least ({_percent(best.leakage)} of the planted secrets) of the {len(within)} arms within {allowed} "

@@ -288,7 +288,8 @@ def detection_sentences(facts: ReportFacts) -> list[str]:
     if proved is None:
         return []
     sentences = [
-        f"The line {_power_line(facts, ', with 95 % confidence')}. It was set by one half of these secrets and judged by the other.",
+        f"The line {_power_line(facts, ', with 95 % confidence')}. "
+        "It was set by one half of these secrets and judged by the other.",
     ]
     others = [one for one in detection.get("found", []) if one["dose"] != proved["dose"]]
     if others:

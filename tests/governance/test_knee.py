@@ -195,3 +195,13 @@ def test_no_arm_within_the_limit_leaks_less_than_the_pick(grid, limit):
         assert {untreated.arm: untreated, **{level.arm: level for level in levels}}[found.arm].leakage == min(
             point.leakage for point in within
         )
+
+
+def test_an_arm_that_leaves_secrets_at_full_exposure_is_never_picked():
+    """It recites nothing and knows everything: a longer look would find the secrets."""
+    hiding = Point(arm=1, leakage=0.0, perplexity_change=0.0, exposed=True)
+    honest = Point(arm=2, leakage=0.3, perplexity_change=0.002)
+    assert pick([hiding, honest], 0.01).arm == 2
+    alone = pick([hiding], 0.01)
+    assert alone.arm is None
+    assert alone.reason == "every arm within 1.0 % more perplexity leaves the secrets at full exposure"

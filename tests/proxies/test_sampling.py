@@ -24,7 +24,7 @@ def drawn(tokens, edges=(), room=1_000, seed=0, dose=DOSE):
 
 
 def chained(secrets=40, copies=10, others=400):
-    """Secrets of so many copies that links tie into one group: a copy shares much with the next one, and little with a stranger."""
+    """Secrets that links tie into one group: a copy shares much with the next copy, and little with a stranger."""
     n = secrets * copies
     order = np.random.default_rng(1).permutation(n)
     secret = [order[k * copies : (k + 1) * copies] for k in range(secrets)]
