@@ -264,6 +264,14 @@ class Policy(Strict):
         asked = [int(r.metric.rpartition("_")[2]) for r in self.active_rules if r.metric.startswith("detection.found")]
         return self.map.memorization.threshold.control_dose or min(asked, default=4)
 
+    @property
+    def relies_on_rank(self) -> tuple[str, ...]:
+        """The rules on how secrets rank, where no rule asks how many lie above the line: they can rank first and lie below it."""
+        asks = {rule.metric.rpartition("_at_dose")[0].partition("detection.")[2] for rule in self.active_rules}
+        if "found" in asks:
+            return ()
+        return tuple(r.id for r in self.active_rules if r.metric.startswith(("detection.auc", "detection.recall")))
+
     def place(self, section: Literal["rules", "benchmarks"], name: str) -> Place | None:
         """Where the rule or benchmark of that name was last written; None for a policy that came from no file."""
         return self._places.get((section, name))

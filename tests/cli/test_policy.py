@@ -67,7 +67,7 @@ def test_failing_cases_exit_with_1_and_malformed_ones_with_2(carto, desk):
     failed = carto("policy", "test", "cases.yaml", "broken.yaml")
     assert failed.code == 1
     assert failed.out.splitlines()[-1] == "7 of 8 cases pass"
-    assert "FAIL broken.yaml:15:5: as good as the last batch" in failed.out
+    assert "FAIL broken.yaml:18:5: as good as the last batch" in failed.out
     (desk / "malformed.yaml").write_text(CASES.replace("expect:", "expct:", 1))
     malformed = carto("policy", "test", "malformed.yaml")
     assert (malformed.code, malformed.out) == (2, "")
@@ -154,4 +154,13 @@ def test_a_check_names_waivers_that_end_without_calling_them_errors(carto, tmp_p
     path = writer(tmp_path)(WHOLE + "waivers:\n" + waiver)
     ended = carto("policy", "check", path)
     assert ended.code == 0
-    assert ended.out.splitlines()[1].endswith('the waiver of "mass" by me expired on 2020-03-31; renew it or remove it')
+    assert ended.out.splitlines()[-1].endswith('the waiver of "mass" by me expired on 2020-03-31; renew it or remove it')
+
+
+def test_a_check_names_a_policy_that_asks_only_how_secrets_rank(carto, tmp_path):
+    (tmp_path / "ours.yaml").write_text(WHOLE)
+    ended = carto("policy", "check", tmp_path / "ours.yaml", "default")
+    assert ended.code == 0
+    (warning,) = [line for line in ended.out.splitlines() if "rank" in line]
+    assert "ours.yaml: power asks how secrets rank" in warning
+    assert warning.endswith("add one on detection.found_at_dose_4")

@@ -147,12 +147,18 @@ def test_what_is_recommended_makes_a_policy_that_cuts_where_the_level_did(usual,
 
 
 def test_the_pick_stays_within_the_price_that_was_named(facts_of):
-    for most, level in ((0.0005, None), (0.002, 0.05), (0.05, 0.2)):
+    for most, level in ((0.002, 0.05), (0.05, 0.2)):
         facts = facts_of(seed_of(0), seed_of(1), max_perplexity_increase=most)
         chosen = facts["arms"][facts["policy_pick"]["arm"]]
         assert chosen["perplexity_change"]["value"] <= most
         assert chosen["level"] == level
     assert facts["run"]["max_perplexity_increase"] == 0.05
+
+
+def test_what_leaves_the_secrets_at_full_exposure_is_no_pick_though_it_costs_nothing(facts_of):
+    pick = facts_of(seed_of(0), seed_of(1), max_perplexity_increase=0.0005)["policy_pick"]
+    assert pick["arm"] is None
+    assert pick["reason"] == "every arm within 0.1 % more perplexity leaves the secrets at full exposure"
 
 
 def test_a_random_arm_is_never_the_pick(facts_of):
@@ -182,8 +188,8 @@ def test_a_policy_that_never_drops_is_offered_no_drop_even_where_nothing_else_is
         "policy": outcome("policy", said(0.5, 0.5)),
     }
     facts = facts_of(seed_of(0, **dear), seed_of(1, **dear), policy="regulated-health")
-    assert facts["arms"][facts["policy_pick"]["arm"]]["arm"] == "untreated"
-    assert facts["recommended"]["arm"] == facts["policy_pick"]["arm"]
+    assert facts["policy_pick"]["arm"] is None
+    assert facts["recommended"]["arm"] == facts["knee"]["arm"]
 
 
 @pytest.mark.parametrize("base", [0.0, 0.03])
