@@ -116,10 +116,10 @@ def cut(rule: Threshold, way: str, values: NDArray[np.float64], by: Yardstick) -
 def _control_cut(controls: LineControls) -> tuple[float, str]:
     often = f"secrets planted {times(controls.dose)}"
     if controls.line > controls.reached:
-        return controls.line, f"below what nine in ten {often} reach, above what ordinary text does"
+        return controls.line, f"exceeded by nine in ten {often}"
     return (
         controls.line,
-        f"99th percentile of ordinary text and of never-planted secrets; nine in ten {often} do not reach it",
+        f"what ordinary text reaches; fewer than nine in ten {often} exceed it",
     )
 
 

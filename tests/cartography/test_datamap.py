@@ -39,7 +39,7 @@ def test_a_threshold_is_cut_in_each_of_four_ways():
     by = Yardstick(controls=controls, reference=np.array([1.0, 2.0, np.nan, 3.0]))
     assert cut(BY_PERCENTILE, "percentile", values, by)[0] == 75
     assert cut(Threshold(absolute=0.3), "absolute", values, by) == (0.3, "fixed by the policy")
-    words = "below what nine in ten secrets planted 4 times reach, above what ordinary text does"
+    words = "exceeded by nine in ten secrets planted 4 times"
     assert cut(Threshold(control_dose=4), "control_dose", values, by) == (controls.line, words)
     assert 0.2 < controls.line < 0.6
     rule = Threshold(reference_percentile=50)
@@ -54,7 +54,7 @@ def test_secrets_below_what_others_reach_are_replaced_by_the_99th_percentile_of_
     by = Yardstick(controls=replace(make_line_controls([0.3], twins=np.linspace(0, 1, 101)), dose=1))
     value, words = cut(Threshold(control_dose=1), "control_dose", np.array([]), by)
     assert value == pytest.approx(0.99)
-    assert words.startswith("99th percentile of ordinary text and of never-planted secrets;")
+    assert words.startswith("what ordinary text reaches; fewer than nine in ten")
     assert words.endswith("nine in ten secrets planted once do not reach it")
 
 
