@@ -55,7 +55,7 @@ def test_secrets_below_what_others_reach_are_replaced_by_the_99th_percentile_of_
     value, words = cut(Threshold(control_dose=1), "control_dose", np.array([]), by)
     assert value == pytest.approx(0.99)
     assert words.startswith("what ordinary text reaches; fewer than nine in ten")
-    assert words.endswith("nine in ten secrets planted once do not reach it")
+    assert words.endswith("nine in ten secrets planted once exceed it")
 
 
 @pytest.mark.parametrize(
