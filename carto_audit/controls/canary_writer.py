@@ -14,8 +14,8 @@ KINDS = ("random", "rare_suffix", "natural")
 """An invented name and random digits; a sample's beginning, continued with rare words; a passage of the batch itself."""
 
 SURPRISING = ("hex", "base64", "foreign", "code")
-"""Text of high surprise, as keys and leaked sources are: two numbers in hexadecimal, one key in base64, invented words in a script
-that the batch hardly uses, and a line of a program."""
+"""Text of high surprise, as keys and leaked sources are: two numbers in hexadecimal, one key in base64, invented words in a
+script that the batch hardly uses, and a line of a program."""
 
 EDITED_SHARE = 0.1
 """The share of its words that are replaced in an edited copy, as reposted text does."""
@@ -199,13 +199,14 @@ class SecretWriter:
         words = (match.group() for text in words_of for match in _WORD.finditer(text))
         self._words = [word for word in words if len(word) <= LONGEST_WORD] or ["and"]
         self.distinct_words = sorted(set(self._words))
+        self._word_bytes = sum(len(word.encode()) + 1 for word in self._words[:5000]) / len(self._words[:5000])
         used = Counter(itertools.chain.from_iterable(words_of))
         least = min(sum(used[letter] for letter in alphabet) for alphabet in _ALPHABETS)
         self._foreign = next(a for a in _ALPHABETS if sum(used[letter] for letter in a) == least)
 
     def usual_bytes(self, kind: str, *, embedded: bool) -> float:
         """About how many bytes one copy takes."""
-        usual = sum(len(word.encode()) + 1 for word in self._words[:5000]) / len(self._words[:5000])
+        usual = self._word_bytes
         words = {
             "random": 24.0 if self._framed else 5.0,
             "rare_suffix": self._prefix_words + 1.5 * SUFFIX_WORDS,
@@ -213,6 +214,12 @@ class SecretWriter:
         }
         own = words[kind] * usual if kind in words else _SURPRISING_BYTES[kind]
         return own + usual * self._host_words * embedded
+
+    def lent_bytes(self, cell: Cell) -> float:
+        """About how many bytes of the texts all copies of one secret use up."""
+        kind, form, dose = cell
+        words = {"natural": self._passage_words, "rare_suffix": self._prefix_words}.get(kind, 0)
+        return self._word_bytes * (words + dose * self._host_words * (form == "embedded"))
 
     def secret(self, kind: str, *, twin: bool = False) -> Secret:
         """A new secret. Raises NoTextLeftError."""
@@ -255,8 +262,8 @@ class SecretWriter:
         return f"{before}{text} {host[middle:]}", len(before)
 
     def edit(self, text: str) -> str:
-        """The text with EDITED_SHARE of its words, at least one, replaced by words of the batch. A text of fewer than FEWEST_EDITED
-        words, such as a key, is left as it is: nobody rewords it."""
+        """The text with EDITED_SHARE of its words, at least one, replaced by words of the batch. A text of fewer than
+        FEWEST_EDITED words, such as a key, is left as it is: nobody rewords it."""
         words = [m.span() for m in _WORD.finditer(text)]
         if len(words) < FEWEST_EDITED:
             return text

@@ -127,14 +127,14 @@ def _passages() -> list[Metric]:
             unit="share",
             better="lower",
             kind="mass",
-            meaning="share of the batch's tokens in text that is so frequent that both proxies read it: no memory is measured there",
+            meaning="share of the batch's tokens in text so frequent that both proxies read it: no memory is measured there",
         ),
         Metric(
             name="boilerplate.surprising_token_share",
             unit="share",
             better="lower",
             kind="mass",
-            meaning="share of the batch's tokens in such frequent text that says more than the other text does, as keys and names do",
+            meaning="share of the batch's tokens in such frequent text that says more than other text does, as keys and names do",
         ),
     ]
 
@@ -201,7 +201,7 @@ def _detection() -> list[Metric]:
             unit="share",
             better="lower",
             kind="power",
-            meaning="tokens of samples above the line whose text recurs less often than the line's dose; clean text has 1 % or less",
+            meaning="tokens of samples above the line whose text recurs less often than its dose; clean text has 1 % or less",
             map_keys=_MEMORIZED,
         ),
         *(

@@ -57,6 +57,7 @@ def make_scores(
     """Scores without spans: every memorization score and the loss in fold are `memorization`."""
     d, m = np.asarray(difficulty, float), np.asarray(memorization, float)
     nowhere = np.full(len(d), -1)
+    held = nowhere if copies is None else np.asarray(copies, np.int64)
     return Scores(
         difficulty=d,
         forget_score=m,
@@ -65,7 +66,8 @@ def make_scores(
         memorized=m,
         span_first=nowhere,
         span_last=nowhere,
-        span_copies=nowhere if copies is None else np.asarray(copies, np.int64),
+        span_copies=held,
+        shared_runs=np.maximum(held, 0),
         loss_in=m,
         loss_out=m if loss_out is None else np.asarray(loss_out, float),
         never_learned=(m > 9).astype(float),
