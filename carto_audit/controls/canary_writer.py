@@ -215,12 +215,6 @@ class SecretWriter:
         own = words[kind] * usual if kind in words else _SURPRISING_BYTES[kind]
         return own + usual * self._host_words * embedded
 
-    def lent_bytes(self, cell: Cell) -> float:
-        """About how many bytes of the texts all copies of one secret use up."""
-        kind, form, dose = cell
-        words = {"natural": self._passage_words, "rare_suffix": self._prefix_words}.get(kind, 0)
-        return self._word_bytes * (words + dose * self._host_words * (form == "embedded"))
-
     def secret(self, kind: str, *, twin: bool = False) -> Secret:
         """A new secret. Raises NoTextLeftError."""
         if kind == "natural":

@@ -1,21 +1,13 @@
 """Controls: secrets that we plant ourselves, so that every audit measures how well it sees what its policy asks for."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from carto_audit.controls.canary_writer import (
-    KINDS,
-    SURPRISING,
-    TWIN_TEXT_SHARE,
-    Cell,
-    NoTextLeftError,
-    SecretWriter,
-    allot,
-)
+from carto_audit.controls.canary_writer import KINDS, SURPRISING, Cell, NoTextLeftError, SecretWriter, allot
 
 CONTROL_KINDS = (*KINDS, *SURPRISING)
 FORMS = ("alone", "embedded")
@@ -47,10 +39,13 @@ LEAST_HELD_OUT = 600
 trained on (the second of a large batch), at most so many, and none where it would be less than a few passages."""
 
 USED_SHARE = 0.8
-"""Of the text that may be held out, about what controls are made of: samples and passages do not fit exactly."""
+"""Of the room for controls and of the text that may be held out, about what is used: nothing fits exactly."""
 
 PASSAGE_WORDS, HOST_WORDS, OPENING_WORDS = 24, 8, 6
 """Controls are short: what is scored is a window of 12 tokens, and the shorter they are, the more of them prove."""
+
+INVENTED_TOKENS = 1.0
+"""Tokens per byte of what is invented: no vocabulary has long pieces for it."""
 
 TWINS = 16
 """Never-planted controls per kind and form: they give each score's null, and cost no training."""
@@ -117,21 +112,18 @@ def _share_of(tokens: float, small: float, large: float) -> float:
     return max(small * min(tokens, LARGE_TOKENS), large * tokens)
 
 
-def _least_with(part: float, small: float, large: float) -> float:
-    """The least number of tokens of which such a share is as much as `part`."""
-    return part / (small if part <= small * LARGE_TOKENS else large)
-
-
 def plant_controls(
     held_out: Sequence[str],
     words_of: Sequence[str],
     trained_tokens: float,
     tokens_per_byte: float,
+    tokens_of: Callable[[Sequence[str]], int],
     doses: Sequence[int],
     demanded: int,
     seed: int,
 ) -> Controls:
-    """Controls from `held_out` texts, on which nothing else trains; `words_of` are texts that lend single words.
+    """Controls from `held_out` texts, on which nothing else trains; `words_of` are texts that lend single words. `tokens_of`
+    counts the tokens of texts, `tokens_per_byte` says how many those of the batch have.
 
     First as many secrets of the `demanded` dose as prove something, then some of the other `doses`, as far as the room beside
     `trained_tokens` and the held-out text allow. A batch too small for a cell has no control in it.
@@ -148,39 +140,35 @@ def plant_controls(
     )
 
     def cost(cell: Cell) -> float:
-        return cell[2] * writer.usual_bytes(cell[0], embedded=cell[1] == "embedded") * tokens_per_byte
+        kind, form, dose = cell
+        alone, embedded = (writer.usual_bytes(kind, embedded=inside) for inside in (False, True))
+        own = alone * (tokens_per_byte if kind in REWORDED else INVENTED_TOKENS)
+        return dose * (own + (embedded - alone) * tokens_per_byte * (form == "embedded"))
 
     def write(cell: Cell) -> tuple[list[str], float]:
         copies = _copies(writer, cell)
-        return copies, _bytes(copies) * tokens_per_byte
+        return copies, tokens_of(copies)
 
     room = room_for_controls(trained_tokens)
     cells = [(kind, form, demanded) for kind, form in _shuffled(cells_of(demanded), rng)]
     first = allot(dict.fromkeys(cells, 1.0), cost, write, room, PLANTED_SECRETS // len(cells))
-    spent = sum(_bytes(copies) for group in first.values() for copies in group) * tokens_per_byte
+    spent = sum(tokens_of(copies) for group in first.values() for copies in group)
     others = [dose for dose in WEIGHTS if dose in doses and dose != demanded]
     weights = {(kind, form, dose): WEIGHTS[dose] for dose in others for kind, form in _shuffled(cells_of(dose), rng)}
     second = allot(weights, cost, write, min(room - spent, OTHER_DOSES_SHARE * trained_tokens), MOST_SECRETS)
     planted = [(cell, copies) for cell, group in sorted((first | second).items()) for copies in group]
     lacking = max(0, PROVING_SECRETS - sum(map(len, first.values())))
-    own = float(np.mean([cost(cell) for cell in cells]))
-    lent = float(np.mean([writer.lent_bytes(cell) for cell in cells])) * tokens_per_byte
-    missing = max(_proving_tokens(own, lent) - trained_tokens, lacking * own / TOKEN_SHARE) if lacking else 0
+    usual = float(np.mean([cost(cell) for cell in cells]))
+    missing = max(_proving_tokens(usual) - trained_tokens, lacking * usual / TOKEN_SHARE) if lacking else 0
     return _table(planted + list(_twins(writer)), demanded, math.ceil(missing))
 
 
-def _proving_tokens(own: float, lent: float) -> float:
-    """About how many tokens a batch has in which PROVING_SECRETS fit, of so many tokens each and as many `lent` by held-out
-    text."""
-    held_out = max(PROVING_SECRETS * lent / (1 - TWIN_TEXT_SHARE), LEAST_HELD_OUT) / USED_SHARE
-    return max(
-        _least_with(PROVING_SECRETS * own, TOKEN_SHARE, LARGE_SHARE),
-        _least_with(held_out, HELD_OUT_SHARE, LARGE_HELD_OUT_SHARE),
-    )
-
-
-def _bytes(texts: Sequence[str]) -> int:
-    return sum(len(text.encode()) for text in texts)
+def _proving_tokens(usual: float) -> float:
+    """About how many tokens a batch has in which PROVING_SECRETS of so many tokens each fit. Held-out text then suffices, if
+    there is any."""
+    room = PROVING_SECRETS * usual / USED_SHARE
+    least = room / (TOKEN_SHARE if room <= TOKEN_SHARE * LARGE_TOKENS else LARGE_SHARE)
+    return max(least, LEAST_HELD_OUT / HELD_OUT_SHARE / USED_SHARE)
 
 
 def _shuffled(cells: list[tuple[str, str]], rng: np.random.Generator) -> list[tuple[str, str]]:

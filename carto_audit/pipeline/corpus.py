@@ -1,6 +1,7 @@
 """The corpus and its split: everything as tokens, who is kin, who is trained on, and the controls that are planted."""
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ from carto_audit.proxies.folds import assign_folds, sample_groups
 from carto_audit.proxies.kinship import Kinship, find_kin
 from carto_audit.proxies.model import ProxySpec
 from carto_audit.proxies.proxy_choice import choose_proxy, most_tokens
-from carto_audit.proxies.tokens import Encoder, TokenStore, encode_batches, extend_store, weigh_pieces
+from carto_audit.proxies.tokens import Encoder, TokenStore, count_tokens, encode_batches, extend_store, weigh_pieces
 from carto_audit.runtime.progress import SILENT, Progress
 
 WORD_SAMPLES = 2000
@@ -106,7 +107,7 @@ def split_corpus(
     alone = usable & (np.bincount(kinship.group)[kinship.group] == 1) & ~kinship.severed
     held_out = hold_out(store.n_tokens, alone & (np.arange(len(store)) < n), trained, seed)
     trained &= ~held_out
-    controls = _plant(batch, store.n_tokens[:n], held_out[:n], trained[:n], kinship.cap, demanded, seed)
+    controls = _plant(batch, corpus.encoder, store.n_tokens[:n], held_out[:n], trained[:n], kinship.cap, demanded, seed)
     everything = extend_store(store, corpus.encoder, controls.texts)
     return Split(
         kinship=kinship,
@@ -122,6 +123,7 @@ def split_corpus(
 
 def _plant(
     batch: Batch,
+    encoder: Encoder,
     n_tokens: NDArray[np.int64],
     held_out: NDArray[np.bool_],
     trained: NDArray[np.bool_],
@@ -140,6 +142,7 @@ def _plant(
         [found[i][:WORD_CHARACTERS] for i in sorted(chosen.tolist())],
         trained_tokens=float(n_tokens[trained].sum()),
         tokens_per_byte=per_byte,
+        tokens_of=partial(count_tokens, encoder),
         doses=[dose for dose in DOSES if 2 * dose <= cap],
         demanded=demanded,
         seed=seed,

@@ -117,21 +117,6 @@ def test_what_a_copy_takes_is_known_beforehand_within_a_third(kind, embedded):
     )
 
 
-@pytest.mark.parametrize("kind", [*KINDS, *SURPRISING])
-@pytest.mark.parametrize("form", ["alone", "embedded"])
-def test_what_is_used_up_of_the_texts_is_known_beforehand(kind, form):
-    """Texts in which no word recurs: those that are found in the copies are used up."""
-    numbered = [" ".join(f"w{k}x{text}y" for k in range(200)) for text in range(40)]
-    rng = np.random.default_rng(0)
-    writer = SecretWriter(numbered, numbered, rng, passage_words=24, host_words=8, prefix_words=6, framed=False)
-    secret = writer.secret(kind).text
-    lent = [secret] if kind == "natural" else [" ".join(secret.split()[:6])] if kind == "rare_suffix" else []
-    hosts = [writer.embed("")[0] for _ in range(3)] if form == "embedded" else []
-    words = sum(len(text.split()) for text in [*lent, *hosts])
-    usual = np.mean([len(word) + 1 for text in numbered for word in text.split()])
-    assert writer.lent_bytes((kind, form, 3)) == pytest.approx(words * usual, rel=0.05)
-
-
 def test_passages_are_taken_in_order_and_hosts_never_twice():
     numbered = [" ".join(f"w{text}x{k}" for k in range(40)) for text in range(20)]
     writer = writer_of(texts=numbered, host_words=8)

@@ -1,5 +1,6 @@
 """Controls: planted within a budget, from text that nobody trains on, of every kind, form and dose there is room for."""
 
+import math
 import re
 
 import numpy as np
@@ -31,8 +32,10 @@ from carto_audit.controls.controls import (
     plant_controls,
     room_for_controls,
 )
+from carto_audit.proxies.tokens import count_tokens, train_encoder
 from tests.support.audits import WORDS, sentences
 from tests.support.passages import passages
+from tests.support.tiny import make_batch
 
 PER_BYTE = 1 / 3
 SOME_DOSES = (1, 4, 16)
@@ -47,16 +50,14 @@ HELD_OUT = numbered(500)
 LENDING = sentences(50, words=40)
 
 
-def plant(trained_tokens=390_000.0, held_out=HELD_OUT, words_of=LENDING, doses=SOME_DOSES, demanded=4, seed=0):
-    return plant_controls(
-        held_out,
-        words_of,
-        trained_tokens=trained_tokens,
-        tokens_per_byte=PER_BYTE,
-        doses=doses,
-        demanded=demanded,
-        seed=seed,
-    )
+def three_bytes(texts):
+    """A tokenizer whose tokens are three bytes long."""
+    return sum(math.ceil(len(text.encode()) * PER_BYTE) for text in texts)
+
+
+def plant(trained_tokens=390_000.0, held_out=HELD_OUT, words_of=LENDING, doses=SOME_DOSES, **settings):
+    usual = {"tokens_per_byte": PER_BYTE, "tokens_of": three_bytes, "demanded": 4, "seed": 0}
+    return plant_controls(held_out, words_of, trained_tokens, doses=doses, **{**usual, **settings})
 
 
 @pytest.fixture(scope="module")
@@ -86,7 +87,7 @@ def secrets_of(controls, dose):
     return len(np.unique(controls.secret[controls.dose == dose]))
 
 
-@settings(max_examples=40)
+@settings(max_examples=20)
 @given(
     trained_tokens=st.one_of(st.integers(1, 20_000), st.integers(1, 2_000_000)),
     doses=st.sets(st.sampled_from(DOSES)),
@@ -96,7 +97,7 @@ def secrets_of(controls, dose):
 def test_planted_tokens_stay_within_the_room(trained_tokens, doses, demanded, seed):
     controls = plant(trained_tokens, doses=doses, demanded=demanded, seed=seed)
     planted = texts_of(controls, np.flatnonzero(controls.dose))
-    assert sum(len(text.encode()) for text in planted) * PER_BYTE <= room_for_controls(trained_tokens) * (1 + 1e-9)
+    assert three_bytes(planted) <= room_for_controls(trained_tokens)
     assert secrets_of(controls, demanded) <= PLANTED_SECRETS
 
 
@@ -123,7 +124,7 @@ def test_a_natural_passage_is_never_planted_once():
 
 
 @pytest.mark.parametrize("demanded", [1, 2, 4, 8, 16])
-@pytest.mark.parametrize("trained_tokens", [4_000, 30_000, 390_000])
+@pytest.mark.parametrize("trained_tokens", [6_000, 30_000, 390_000])
 def test_the_dose_that_the_policy_demands_is_served_first(demanded, trained_tokens):
     """Other doses take none of its room, and of none are there more secrets."""
     controls, alone = (plant(trained_tokens, doses=doses, demanded=demanded) for doses in (DOSES, ()))
@@ -319,44 +320,72 @@ def test_a_large_batch_stops_at_enough_secrets():
             assert len(np.unique(controls.secret[rows_of(controls, kind=kind, form=form, dose=dose)])) == most
 
 
-@pytest.fixture(scope="module")
-def prose():
-    return passages(1000)
+class Prose:
+    """Ordinary texts, a vocabulary that was made of them, and how many tokens each has."""
+
+    def __init__(self, texts, encoder):
+        self.texts, self.encoder = texts, encoder
+        self.n_tokens = np.array([self.count([text]) for text in texts])
+
+    def count(self, texts):
+        return count_tokens(self.encoder, texts)
+
+    def plant(self, trained_tokens, demanded=4, seed=0):
+        """Controls of as much of it as is held out in an audit of so many tokens."""
+        wanted = max(HELD_OUT_SHARE * min(trained_tokens, LARGE_TOKENS), LARGE_HELD_OUT_SHARE * trained_tokens)
+        order = np.random.default_rng(seed).permutation(len(self.texts))
+        held = order[np.cumsum(self.n_tokens[order]) <= wanted] if wanted >= LEAST_HELD_OUT else []
+        per_byte = self.n_tokens.sum() / sum(len(text.encode()) for text in self.texts)
+        settings = {"tokens_per_byte": per_byte, "tokens_of": self.count, "demanded": demanded, "seed": seed}
+        return plant(trained_tokens, [self.texts[i] for i in held], self.texts[:300], DOSES, **settings)
 
 
-def plant_in_prose(texts, trained_tokens, demanded=4, seed=0):
-    """Controls in ordinary prose, of which as much is held out as in an audit of so many tokens."""
-    order = np.random.default_rng(seed).permutation(len(texts))
-    tokens = np.array([round(len(texts[i].encode()) * PER_BYTE) for i in order])
-    wanted = max(HELD_OUT_SHARE * min(trained_tokens, LARGE_TOKENS), LARGE_HELD_OUT_SHARE * trained_tokens)
-    held = order[np.cumsum(tokens) <= wanted] if wanted >= LEAST_HELD_OUT else []
-    return plant(trained_tokens, [texts[i] for i in held], texts[:300], DOSES, demanded, seed)
+@pytest.fixture(scope="module", params=[1024, 4096])
+def prose(tmp_path_factory, request):
+    texts = passages(1000)
+    batch = make_batch(tmp_path_factory.mktemp("prose"), texts)
+    return Prose(texts, train_encoder(batch, np.zeros(len(texts), bool), request.param, seed=0))
 
 
-@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("seed", range(3))
 def test_a_proof_at_dose_4_fits_into_60_000_tokens(prose, seed):
-    controls = plant_in_prose(prose, 60_000, seed=seed)
+    controls = prose.plant(60_000, seed=seed)
     assert secrets_of(controls, 4) >= PROVING_SECRETS
     assert controls.missing_tokens == 0
-    assert {dose for dose in controls.dose.tolist() if dose} > {4}
 
 
-@settings(max_examples=40)
+@pytest.mark.parametrize("trained_tokens", [5_000, 20_000, 60_000])
+@pytest.mark.parametrize("demanded", [1, 4, 16])
+def test_the_tokens_that_a_real_vocabulary_makes_of_keys_stay_within_the_room(prose, trained_tokens, demanded):
+    """Of a key it makes three times as many as of prose as long."""
+    controls = prose.plant(trained_tokens, demanded)
+    planted = texts_of(controls, np.flatnonzero(controls.dose))
+    assert prose.count(planted) <= room_for_controls(trained_tokens)
+    assert prose.count(planted) > 0.4 * room_for_controls(trained_tokens)
+
+
+@settings(max_examples=20)
 @given(
     trained_tokens=st.one_of(st.integers(500, 60_000), st.integers(500, 450_000)),
     demanded=st.sampled_from([1, 2, 4, 8, 16]),
     seed=st.integers(0, 1000),
 )
 @example(trained_tokens=401_000, demanded=16, seed=0)
-@example(trained_tokens=500, demanded=16, seed=0)
+@example(trained_tokens=500, demanded=1, seed=0)
 def test_a_batch_that_is_larger_by_what_is_missing_has_room_for_a_proof(prose, trained_tokens, demanded, seed):
-    """And one half as large as that has not."""
-    controls = plant_in_prose(prose, trained_tokens, demanded, seed)
+    """For nine in ten of its secrets at least, since it is an estimate; and one half as large as that has not."""
+    controls = prose.plant(trained_tokens, demanded, seed)
     assert (controls.missing_tokens == 0) == (secrets_of(controls, demanded) >= PROVING_SECRETS)
     if controls.missing_tokens:
         enough = trained_tokens + controls.missing_tokens
-        assert secrets_of(plant_in_prose(prose, enough, demanded, seed), demanded) >= PROVING_SECRETS
-        assert secrets_of(plant_in_prose(prose, enough / 2, demanded, seed), demanded) < PROVING_SECRETS
+        assert secrets_of(prose.plant(enough, demanded, seed), demanded) >= 0.9 * PROVING_SECRETS
+        assert secrets_of(prose.plant(enough / 2, demanded, seed), demanded) < PROVING_SECRETS
+
+
+def test_a_batch_that_is_too_small_to_hold_text_out_is_missing_that_too():
+    """A passage of its own text takes hardly any token of so coarse a vocabulary."""
+    controls = plant(500, demanded=1, tokens_per_byte=0.05)
+    assert 500 + controls.missing_tokens >= LEAST_HELD_OUT / HELD_OUT_SHARE
 
 
 def test_where_no_text_can_be_held_out_something_is_missing_however_large_the_batch():
