@@ -27,7 +27,7 @@ def policy() -> None:
 def check(files: tuple[str, ...]) -> int:
     """Check policy files: every error at once, as file:line:column.
 
-    Waivers that have expired, or will within two weeks, are named, and policies that ask only how secrets rank; they are no error.
+    Waivers that have expired, or will within two weeks, and policies that ask only how secrets rank are named; that is no error.
 
     \b
     Example:
@@ -42,8 +42,8 @@ def check(files: tuple[str, ...]) -> int:
             found = load_policy(name)
             _echo([f"{safe_inline(name, 160)}: valid; {len(found.rules)} rules, sha256 {found.sha256[:12]}"])
             _echo(
-                f"{safe_inline(name, 160)}: {rule} asks how secrets rank, and no rule how many lie above the line: they can rank first "
-                f"and lie below it; add one on detection.found_at_dose_{found.demanded_dose}"
+                f"{safe_inline(name, 160)}: {rule} asks how secrets rank, and no rule how many lie above the line: they can rank "
+                f"first and lie below it; add one on detection.found_at_dose_{found.demanded_dose}"
                 for rule in found.relies_on_rank
             )
             _echo(f"{safe_inline(name, 160)}: {line}" for waiver in found.waivers for line in ending(waiver, today))

@@ -199,13 +199,14 @@ class SecretWriter:
         words = (match.group() for text in words_of for match in _WORD.finditer(text))
         self._words = [word for word in words if len(word) <= LONGEST_WORD] or ["and"]
         self.distinct_words = sorted(set(self._words))
+        self._word_bytes = sum(len(word.encode()) + 1 for word in self._words[:5000]) / len(self._words[:5000])
         used = Counter(itertools.chain.from_iterable(words_of))
         least = min(sum(used[letter] for letter in alphabet) for alphabet in _ALPHABETS)
         self._foreign = next(a for a in _ALPHABETS if sum(used[letter] for letter in a) == least)
 
     def usual_bytes(self, kind: str, *, embedded: bool) -> float:
         """About how many bytes one copy takes."""
-        usual = sum(len(word.encode()) + 1 for word in self._words[:5000]) / len(self._words[:5000])
+        usual = self._word_bytes
         words = {
             "random": 24.0 if self._framed else 5.0,
             "rare_suffix": self._prefix_words + 1.5 * SUFFIX_WORDS,

@@ -1,6 +1,7 @@
 """Controls: secrets that we plant ourselves, so that every audit measures how well it sees what its policy asks for."""
 
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,6 +11,10 @@ from carto_audit.controls.canary_writer import KINDS, SURPRISING, Cell, NoTextLe
 
 CONTROL_KINDS = (*KINDS, *SURPRISING)
 FORMS = ("alone", "embedded")
+
+REWORDED = ("rare_suffix", "natural")
+"""Kinds of which every second copy is edited. Keys and names are not: they are too short to be reworded."""
+
 DOSES = (1, 2, 4, 8, 16, 64)
 
 PROVING_SECRETS = 30
@@ -21,7 +26,7 @@ PLANTED_SECRETS = 42
 
 TOKEN_SHARE, LARGE_SHARE, LARGE_TOKENS = 0.10, 0.03, 400_000
 """Planted tokens as a share of the ordinary training tokens, at most: of a small batch more, since a proof takes as many secrets
-in it as in a large one."""
+in it as in a large one; and of no batch fewer than of a smaller one."""
 
 OTHER_DOSES_SHARE = 0.03
 """Of the ordinary training tokens, what secrets of the other doses may take of that room: they show how sight depends on the
@@ -33,8 +38,14 @@ LEAST_HELD_OUT = 600
 """Tokens of samples without kin that are kept from training, since controls are made of them: this share of what is
 trained on (the second of a large batch), at most so many, and none where it would be less than a few passages."""
 
+USED_SHARE = 0.8
+"""Of the room for controls and of the text that may be held out, about what is used: nothing fits exactly."""
+
 PASSAGE_WORDS, HOST_WORDS, OPENING_WORDS = 24, 8, 6
 """Controls are short: what is scored is a window of 12 tokens, and the shorter they are, the more of them prove."""
+
+INVENTED_TOKENS = 1.0
+"""Tokens per byte of what is invented: no vocabulary has long pieces for it."""
 
 TWINS = 16
 """Never-planted controls per kind and form: they give each score's null, and cost no training."""
@@ -74,7 +85,7 @@ def hold_out(
     """Which of the samples without kin (`alone`) to make controls of, (N,): such as are not trained on where there are
     enough, else a few of those that are."""
     total = float(n_tokens[trained].sum())
-    wanted = min((HELD_OUT_SHARE if total < LARGE_TOKENS else LARGE_HELD_OUT_SHARE) * total, MOST_HELD_OUT)
+    wanted = min(_share_of(total, HELD_OUT_SHARE, LARGE_HELD_OUT_SHARE), MOST_HELD_OUT)
     spare = alone & ~trained
     candidates = np.flatnonzero(spare if n_tokens[spare].sum() >= wanted else alone)
     order = np.random.default_rng([seed, 0x40]).permutation(candidates)
@@ -93,7 +104,12 @@ def cells_of(dose: int) -> list[tuple[str, str]]:
 
 def room_for_controls(trained_tokens: float) -> float:
     """How many tokens controls may take beside so many ordinary ones."""
-    return trained_tokens * (TOKEN_SHARE if trained_tokens < LARGE_TOKENS else LARGE_SHARE)
+    return _share_of(trained_tokens, TOKEN_SHARE, LARGE_SHARE)
+
+
+def _share_of(tokens: float, small: float, large: float) -> float:
+    """The `small` share up to LARGE_TOKENS, no less of more, and the `large` share of very many."""
+    return max(small * min(tokens, LARGE_TOKENS), large * tokens)
 
 
 def plant_controls(
@@ -101,11 +117,13 @@ def plant_controls(
     words_of: Sequence[str],
     trained_tokens: float,
     tokens_per_byte: float,
+    tokens_of: Callable[[Sequence[str]], int],
     doses: Sequence[int],
     demanded: int,
     seed: int,
 ) -> Controls:
-    """Controls from `held_out` texts, on which nothing else trains; `words_of` are texts that lend single words.
+    """Controls from `held_out` texts, on which nothing else trains; `words_of` are texts that lend single words. `tokens_of`
+    counts the tokens of texts, `tokens_per_byte` says how many those of the batch have.
 
     First as many secrets of the `demanded` dose as prove something, then some of the other `doses`, as far as the room beside
     `trained_tokens` and the held-out text allow. A batch too small for a cell has no control in it.
@@ -122,28 +140,35 @@ def plant_controls(
     )
 
     def cost(cell: Cell) -> float:
-        return cell[2] * writer.usual_bytes(cell[0], embedded=cell[1] == "embedded") * tokens_per_byte
+        kind, form, dose = cell
+        alone, embedded = (writer.usual_bytes(kind, embedded=inside) for inside in (False, True))
+        own = alone * (tokens_per_byte if kind in REWORDED else INVENTED_TOKENS)
+        return dose * (own + (embedded - alone) * tokens_per_byte * (form == "embedded"))
 
     def write(cell: Cell) -> tuple[list[str], float]:
         copies = _copies(writer, cell)
-        return copies, _bytes(copies) * tokens_per_byte
+        return copies, tokens_of(copies)
 
     room = room_for_controls(trained_tokens)
     cells = [(kind, form, demanded) for kind, form in _shuffled(cells_of(demanded), rng)]
-    first = allot(dict.fromkeys(cells, 1.0), cost, write, room, -(-PLANTED_SECRETS // len(cells)))
-    spent = sum(_bytes(copies) for group in first.values() for copies in group) * tokens_per_byte
+    first = allot(dict.fromkeys(cells, 1.0), cost, write, room, PLANTED_SECRETS // len(cells))
+    spent = sum(tokens_of(copies) for group in first.values() for copies in group)
     others = [dose for dose in WEIGHTS if dose in doses and dose != demanded]
     weights = {(kind, form, dose): WEIGHTS[dose] for dose in others for kind, form in _shuffled(cells_of(dose), rng)}
     second = allot(weights, cost, write, min(room - spent, OTHER_DOSES_SHARE * trained_tokens), MOST_SECRETS)
     planted = [(cell, copies) for cell, group in sorted((first | second).items()) for copies in group]
-    found = sum(map(len, first.values()))
-    usual = spent / found if found else float(np.mean([cost(cell) for cell in cells]))
-    lacking = max(0, PROVING_SECRETS - found) * usual / TOKEN_SHARE
-    return _table(planted + list(_twins(writer)), demanded, round(lacking))
+    lacking = max(0, PROVING_SECRETS - sum(map(len, first.values())))
+    usual = float(np.mean([cost(cell) for cell in cells]))
+    missing = max(_proving_tokens(usual) - trained_tokens, lacking * usual / TOKEN_SHARE) if lacking else 0
+    return _table(planted + list(_twins(writer)), demanded, math.ceil(missing))
 
 
-def _bytes(texts: Sequence[str]) -> int:
-    return sum(len(text.encode()) for text in texts)
+def _proving_tokens(usual: float) -> float:
+    """About how many tokens a batch has in which PROVING_SECRETS of so many tokens each fit. Held-out text then suffices, if
+    there is any."""
+    room = PROVING_SECRETS * usual / USED_SHARE
+    least = room / (TOKEN_SHARE if room <= TOKEN_SHARE * LARGE_TOKENS else LARGE_SHARE)
+    return max(least, LEAST_HELD_OUT / HELD_OUT_SHARE / USED_SHARE)
 
 
 def _shuffled(cells: list[tuple[str, str]], rng: np.random.Generator) -> list[tuple[str, str]]:
@@ -151,10 +176,10 @@ def _shuffled(cells: list[tuple[str, str]], rng: np.random.Generator) -> list[tu
 
 
 def _copies(writer: SecretWriter, cell: Cell) -> list[str]:
-    """All copies of one new secret, every second one edited; each in a host of its own when embedded."""
+    """All copies of one new secret, every second one edited if it has words; each in a host of its own when embedded."""
     kind, form, dose = cell
     secret = writer.secret(kind).text
-    texts = [writer.edit(secret) if is_edited(k, dose) else secret for k in range(dose)]
+    texts = [writer.edit(secret) if is_edited(kind, k, dose) else secret for k in range(dose)]
     return [writer.embed(text)[0] for text in texts] if form == "embedded" else texts
 
 
@@ -179,11 +204,14 @@ def _table(groups: list[tuple[Cell, list[str]]], demanded: int, missing_tokens: 
         kind=np.repeat(kind, sizes).astype(np.str_),
         form=np.repeat(form, sizes).astype(np.str_),
         dose=np.repeat(dose, sizes).astype(np.int64),
-        edited=np.array([is_edited(k, len(copies)) for _, copies in groups for k in range(len(copies))], dtype=bool),
+        edited=np.array(
+            [is_edited(cell[0], k, len(copies)) for cell, copies in groups for k in range(len(copies))], dtype=bool
+        ),
         demanded=demanded,
         missing_tokens=missing_tokens,
     )
 
 
-def is_edited(number: int, copies: int) -> bool:
-    return copies > 1 and number % 2 == 1
+def is_edited(kind: str, number: int, copies: int) -> bool:
+    """Whether words are replaced in that one of so many copies."""
+    return kind in REWORDED and copies > 1 and number % 2 == 1

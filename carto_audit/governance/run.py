@@ -21,7 +21,7 @@ from carto_audit.governance.canaries import LEAKING_DOSE
 from carto_audit.governance.experiment import Experiment, prepare, prepare_batch, write_texts
 from carto_audit.governance.retrain import Recipe, retrain
 from carto_audit.pipeline.options import AuditOptions
-from carto_audit.pipeline.provenance import package_versions, work_folder
+from carto_audit.pipeline.result import package_versions, work_folder
 from carto_audit.pipeline.run import run_audit
 from carto_audit.policy.model import Policy
 from carto_audit.proxies.loaded_proxy import LoadedProxy

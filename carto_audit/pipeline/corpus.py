@@ -1,6 +1,7 @@
 """The corpus and its split: everything as tokens, who is kin, who is trained on, and the controls that are planted."""
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,7 @@ from carto_audit.proxies.kinship import Kinship, connected, find_kin
 from carto_audit.proxies.model import ProxySpec
 from carto_audit.proxies.proxy_choice import choose_proxy, most_tokens
 from carto_audit.proxies.sampling import draw_samples
-from carto_audit.proxies.tokens import Encoder, TokenStore, encode_batches, extend_store, weigh_pieces
+from carto_audit.proxies.tokens import Encoder, TokenStore, count_tokens, encode_batches, extend_store, weigh_pieces
 from carto_audit.runtime.progress import SILENT, Progress
 
 WORD_SAMPLES = 2000
@@ -113,7 +114,7 @@ def split_corpus(
     trained = draw.drawn & ~held_out
     if not draw.drawn[usable].all():  # what was not drawn ties nobody
         kinship = kin_among(draw.drawn | held_out)
-    controls = _plant(batch, store.n_tokens[:n], held_out[:n], trained[:n], kinship.cap, demanded, seed)
+    controls = _plant(batch, corpus.encoder, store.n_tokens[:n], held_out[:n], trained[:n], kinship.cap, demanded, seed)
     everything = extend_store(store, corpus.encoder, controls.texts)
     return Split(
         kinship=kinship,
@@ -131,6 +132,7 @@ def split_corpus(
 
 def _plant(
     batch: Batch,
+    encoder: Encoder,
     n_tokens: NDArray[np.int64],
     held_out: NDArray[np.bool_],
     trained: NDArray[np.bool_],
@@ -149,6 +151,7 @@ def _plant(
         [found[i][:WORD_CHARACTERS] for i in sorted(chosen.tolist())],
         trained_tokens=float(n_tokens[trained].sum()),
         tokens_per_byte=per_byte,
+        tokens_of=partial(count_tokens, encoder),
         doses=[dose for dose in DOSES if 2 * dose <= cap],
         demanded=demanded,
         seed=seed,

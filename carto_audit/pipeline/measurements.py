@@ -105,8 +105,8 @@ def _passage_metrics(
     for name, count in (("memorized.spans", passages.spans), ("memorized.sensitive_spans", passages.sensitive)):
         if count is not None:
             groups = len(np.unique(group))
-            most = groups * wilson(min(1.0, count / groups), groups)[1] / (1 - unseen) if unseen else count
-            found[name] = Measurement(value=float(count), low=float(count), high=float(max(count, most)))
+            most = max(count, groups * wilson(min(1.0, count / groups), groups)[1]) / (1 - unseen) if unseen else count
+            found[name] = Measurement(value=float(count), low=float(count), high=float(most))
     return found
 
 

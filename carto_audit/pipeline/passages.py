@@ -24,9 +24,9 @@ LEAST_ORDINARY = 20
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Passages:
-    """Tokens of each sample, (N,), in memorized stretches, in boilerplate, and in boilerplate that is more surprising than
-    other text of the batch. `spans` are the distinct memorized texts, `sensitive` those of them that hold personal data or
-    keys. What only a score of windows can tell is None with another score."""
+    """Tokens of each sample, (N,), in memorized stretches, in boilerplate, and in boilerplate that is more surprising than other
+    text of the batch. `spans` are the distinct memorized texts, `sensitive` those of them that hold personal data or keys. What
+    only a score of windows can tell is None with another score."""
 
     memorized: NDArray[np.int64] | None
     boilerplate: NDArray[np.int64]
@@ -81,27 +81,29 @@ class _Reader:
 
 
 def _surprising(stretches: Stretches, mapped: NDArray[np.bool_], reader: _Reader) -> NDArray[np.bool_]:
-    """Which stretches of boilerplate say more per byte than ordinary text of the batch does, (S,): keys and invented names
-    do, however often they are repeated; notices do not."""
-    chosen = np.zeros(len(stretches.sample), dtype=bool)
+    """Which stretches of boilerplate say more per byte than ordinary text of the batch does, (S,): keys and invented names do,
+    however often they are repeated; notices do not. Where there is too little to compare with, or to compare, none is called
+    harmless."""
+    chosen = np.ones(len(stretches.sample), dtype=bool)
     if not len(chosen):
         return chosen
-    ordinary = np.flatnonzero(mapped)
-    ordinary = ordinary[~np.isin(ordinary, stretches.sample)]
-    step = max(1, len(ordinary) // ORDINARY_SAMPLES)
-    learned, measured = ordinary[::step][::2], ordinary[::step][1::2]
-    if len(measured) < LEAST_ORDINARY:
-        return ~chosen  # nothing to compare with: it is not called harmless
-    model = learn_bytes(_bytes(reader.text(int(i))) for i in learned)
-    usual = np.array([model.surprise(_bytes(reader.text(int(i)))) for i in measured])
-    middle, upper = np.nanpercentile(usual, [50, 75])
+    ordinary = np.setdiff1d(np.flatnonzero(mapped), stretches.sample)
+    ordinary = np.random.default_rng(0).permutation(ordinary)[
+        :ORDINARY_SAMPLES
+    ]  # neighbours may take turns, as in dialogues
+    model = learn_bytes(_bytes(reader.text(int(i))) for i in ordinary[::2])
+    usual = np.array([model.surprise(_bytes(reader.text(int(i)))) for i in ordinary[1::2]])
+    usual = usual[np.isfinite(usual)]
+    if len(usual) < LEAST_ORDINARY:
+        return chosen
+    middle, upper = np.percentile(usual, [50, 75])
     limit = middle + UPPER_PERCENTILE * (upper - middle)
-    said: dict[str, bool] = {}
+    harmless: dict[str, bool] = {}
     for k in range(len(chosen)):
         text = reader.text(int(stretches.sample[k]), int(stretches.first[k]), int(stretches.last[k]))
-        if text not in said:
-            said[text] = model.surprise(_bytes(text)) > limit
-        chosen[k] = said[text]
+        if text not in harmless:
+            harmless[text] = model.surprise(_bytes(text)) <= limit  # NaN is not
+        chosen[k] = not harmless[text]
     return chosen
 
 

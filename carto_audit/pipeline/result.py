@@ -1,12 +1,16 @@
-"""Result: all that an audit found, as one frozen value."""
+"""Result: all that an audit found, as one frozen value, and the folder in which only a run of its kind may continue."""
 
+import importlib.metadata
+import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from carto_audit import __version__
 from carto_audit.artifacts.redteam_record import RedteamRecord
 from carto_audit.benchmarks.items import Benchmark
 from carto_audit.cartography.analysis import LossAnalysis
@@ -21,8 +25,9 @@ from carto_audit.pipeline.options import AuditOptions
 from carto_audit.policy.metrics import Measurement
 from carto_audit.policy.model import Policy
 from carto_audit.proxies.kinship import Boilerplate, Kinship
-from carto_audit.proxies.model import ProxySpec
+from carto_audit.proxies.model import PRESETS, ProxySpec, checkpoint_sha256
 from carto_audit.proxies.tokens import Encoder, TokenSpans
+from carto_audit.runtime.resume import open_run
 from carto_audit.traces.trace import Trace
 
 
@@ -93,3 +98,17 @@ def quote_boilerplate(batch: Batch, encoder: Encoder, found: Sequence[Boilerplat
         start, end = offsets[example.first][0], offsets[example.last][1]
         quotes.append(Quote(sample=example.sample, start=start, end=end, samples=example.samples))
     return tuple(quotes)
+
+
+def work_folder(work: Path, batch: Batch, reference: Batch | None, options: AuditOptions, *besides: object) -> Path:
+    """The folder that a run of exactly this kind may continue in; `besides` is what else decides about its kind."""
+    versions = [__version__, importlib.metadata.version("torch"), os.cpu_count()]
+    weights = checkpoint_sha256(Path(options.proxy)) if options.proxy and options.proxy not in PRESETS else None
+    trusted = reference.sha256 if reference else None
+    return open_run(work, [batch.sha256, str(batch.paths), versions, asdict(options), weights, trusted, *besides])
+
+
+def package_versions() -> dict[str, str]:
+    """Versions of what the figures depend on."""
+    names = ("torch", "transformers", "tokenizers", "datasketch", "numpy", "scipy", "pyarrow")
+    return {name: importlib.metadata.version(name) for name in names}

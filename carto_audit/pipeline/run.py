@@ -33,8 +33,7 @@ from carto_audit.pipeline.judge import analysis_settings, check_reference, judge
 from carto_audit.pipeline.measurements import measure, measured_ratio
 from carto_audit.pipeline.options import AuditOptions
 from carto_audit.pipeline.passages import measure_passages
-from carto_audit.pipeline.provenance import package_versions, work_folder
-from carto_audit.pipeline.result import AuditResult, Run, quote_boilerplate
+from carto_audit.pipeline.result import AuditResult, Run, package_versions, quote_boilerplate, work_folder
 from carto_audit.policy.metrics import Measurement
 from carto_audit.policy.model import Policy
 from carto_audit.proxies.cross_fit import TrainConfig, cross_fit, load_proxy

@@ -141,7 +141,7 @@ def _passages() -> list[Metric]:
             unit="share",
             better="lower",
             kind="mass",
-            meaning="share of the batch's tokens in such frequent text that says more than other text, as keys and names do",
+            meaning="share of the batch's tokens in such frequent text that says more than other text does, as keys and names do",
         ),
     ]
 
@@ -208,7 +208,7 @@ def _detection() -> list[Metric]:
             unit="share",
             better="lower",
             kind="power",
-            meaning="tokens above the line in samples whose text recurs less often than its dose; clean text has about 1 %",
+            meaning="tokens of samples above the line whose text recurs less often than its dose; clean text has 1 % or less",
             map_keys=_MEMORIZED,
         ),
         *(

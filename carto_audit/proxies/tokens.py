@@ -151,6 +151,11 @@ def _append(store: TokenStore, encoder: Encoder, chunks: Iterator[list[str]]) ->
     return replace(store, offsets=np.concatenate([[0], np.cumsum(np.concatenate(lengths))]).astype(np.int64))
 
 
+def count_tokens(encoder: Encoder, texts: Sequence[str]) -> int:
+    """The tokens of some texts together."""
+    return sum(len(e.ids) for e in encoder.tokenizer.encode_batch_fast(list(texts), add_special_tokens=False))
+
+
 def weigh_pieces(encoder: Encoder, store: TokenStore) -> NDArray[np.int64]:
     """How much of a run each vocabulary entry makes up, (V,): its bytes, or its bits of surprise times BITS_PER_BYTE where
     these are more. Twelve rare tokens in a row are no chance, and fewer will do; twelve frequent ones are a phrase."""

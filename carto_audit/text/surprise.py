@@ -33,17 +33,15 @@ class ByteModel:
 
     def surprise(self, passage: bytes) -> float:
         """The mean of the most surprising WINDOW_BYTES bytes of a passage, nats per byte; NaN for one that is too short."""
-        nats = self._nats(np.frombuffer(passage, np.uint8).astype(np.int64))
-        if len(nats) < SHORTEST:
+        if len(passage) < SHORTEST:
             return float("nan")
+        nats = self._nats(np.frombuffer(passage, np.uint8).astype(np.int64))
         width = min(WINDOW_BYTES, len(nats))
         sums = np.cumsum(np.concatenate([[0.0], nats]))
         return float((sums[width:] - sums[:-width]).max() / width)
 
     def _nats(self, text: Codes) -> Nats:
         """What each byte after the second says, (n - 2,): three orders of context, each drawn towards the shorter one."""
-        if len(text) < 3:
-            return np.empty(0)
         before, last, now = text[:-2], text[1:-1], text[2:]
         single = (self.singles[now] + 0.5) / (self.singles.sum() + 128)
         pair = (self.pairs[last << 8 | now] + _PRIOR * single) / (self.singles[last] + _PRIOR)
@@ -61,14 +59,14 @@ class ByteModel:
 
 
 def learn_bytes(texts: Iterable[bytes]) -> ByteModel:
-    """The model of some text, of which no more than LEARNED_BYTES are read."""
+    """The model of some texts, in whatever order, of which no more than LEARNED_BYTES are read."""
     parts, left = [], LEARNED_BYTES
     for text in texts:
         parts.append(text[:left])
         left -= len(text)
         if left <= 0:
             break
-    read = np.frombuffer(b"\n".join(parts), np.uint8).astype(np.int64)
+    read = np.frombuffer(b"\n\n".join([b"", *parts, b""]), np.uint8).astype(np.int64)  # no three bytes are of two texts
     triples, times = np.unique(read[:-2] << 16 | read[1:-1] << 8 | read[2:], return_counts=True)
     return ByteModel(
         singles=np.bincount(read, minlength=1 << 8),

@@ -154,7 +154,9 @@ def test_a_check_names_waivers_that_end_without_calling_them_errors(carto, tmp_p
     path = writer(tmp_path)(WHOLE + "waivers:\n" + waiver)
     ended = carto("policy", "check", path)
     assert ended.code == 0
-    assert ended.out.splitlines()[-1].endswith('the waiver of "mass" by me expired on 2020-03-31; renew it or remove it')
+    assert ended.out.splitlines()[-1].endswith(
+        'the waiver of "mass" by me expired on 2020-03-31; renew it or remove it'
+    )
 
 
 def test_a_check_names_a_policy_that_asks_only_how_secrets_rank(carto, tmp_path):

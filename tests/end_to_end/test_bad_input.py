@@ -18,7 +18,7 @@ from carto_audit.data.batch import read_batch, read_texts
 from carto_audit.pipeline.facts import report_facts, wanted_texts
 from carto_audit.pipeline.options import AuditOptions
 from carto_audit.pipeline.outputs import write_outputs
-from carto_audit.pipeline.provenance import work_folder
+from carto_audit.pipeline.result import work_folder
 from carto_audit.pipeline.run import run_audit
 from carto_audit.policy.model import load_policy
 from carto_audit.proxies.model import PRESETS

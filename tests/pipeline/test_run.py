@@ -19,7 +19,7 @@ from carto_audit.pipeline import corpus
 from carto_audit.pipeline.facts import report_facts, wanted_texts
 from carto_audit.pipeline.options import AuditOptions
 from carto_audit.pipeline.outputs import scores_table, write_outputs
-from carto_audit.pipeline.provenance import work_folder
+from carto_audit.pipeline.result import work_folder
 from carto_audit.pipeline.run import run_audit
 from carto_audit.policy.model import load_policy
 from carto_audit.proxies.model import PRESETS, ProxySpec, build_proxy, checkpoint_spec, resolve_device
