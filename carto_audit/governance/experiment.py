@@ -25,7 +25,7 @@ from carto_audit.governance.canaries import (
 )
 from carto_audit.governance.retrain import Recipe, count_steps
 from carto_audit.pipeline.options import AuditOptions
-from carto_audit.pipeline.result import AuditResult, work_folder
+from carto_audit.pipeline.result import AuditResult, audit_work
 from carto_audit.pipeline.run import run_audit, run_name
 from carto_audit.policy.model import Policy
 from carto_audit.proxies.cross_fit import load_proxy
@@ -141,7 +141,7 @@ def prepare(
         learning_rate=RATE_FACTOR * choice.spec.learning_rate,
         minibatch_tokens=MINIBATCH_FACTOR * choice.spec.minibatch_tokens,
     )
-    place = work_folder(folder / "audit", audit.batch, None, options)
+    place = audit_work(folder / "audit", audit.batch, None, options, policy)
     proxies = tuple(load_proxy(choice.spec, choice.encoder.bos, place / run_name(0), side, device) for side in range(2))
     writer = AttackPlanner(audit=audit, choice=choice, store=store, proxies=proxies, seed=seed)
     secrets, plan = writer.write(canaries, planted[1])

@@ -15,6 +15,7 @@ from carto_audit.artifacts.redteam_record import RedteamRecord
 from carto_audit.benchmarks.items import Benchmark
 from carto_audit.cartography.analysis import LossAnalysis
 from carto_audit.cartography.reasons import Heat
+from carto_audit.cartography.scores import burn_in_epochs
 from carto_audit.contamination.check import Contamination
 from carto_audit.controls.controls import Controls
 from carto_audit.data.batch import Batch, read_texts
@@ -106,6 +107,13 @@ def work_folder(work: Path, batch: Batch, reference: Batch | None, options: Audi
     weights = checkpoint_sha256(Path(options.proxy)) if options.proxy and options.proxy not in PRESETS else None
     trusted = reference.sha256 if reference else None
     return open_run(work, [batch.sha256, str(batch.paths), versions, asdict(options), weights, trusted, *besides])
+
+
+def audit_work(work: Path, batch: Batch, reference: Batch | None, options: AuditOptions, policy: Policy) -> Path:
+    """The folder in which an audit under this policy may continue: the policy decides which controls are planted, and when
+    losses are read."""
+    burn_in = burn_in_epochs(options.epochs, policy.map.difficulty.burn_in_share)
+    return work_folder(work, batch, reference, options, policy.demanded_dose, burn_in)
 
 
 def package_versions() -> dict[str, str]:

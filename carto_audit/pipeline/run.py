@@ -33,7 +33,7 @@ from carto_audit.pipeline.judge import analysis_settings, check_reference, judge
 from carto_audit.pipeline.measurements import measure, measured_ratio
 from carto_audit.pipeline.options import AuditOptions
 from carto_audit.pipeline.passages import measure_passages
-from carto_audit.pipeline.result import AuditResult, Run, package_versions, quote_boilerplate, work_folder
+from carto_audit.pipeline.result import AuditResult, Run, audit_work, package_versions, quote_boilerplate
 from carto_audit.policy.metrics import Measurement
 from carto_audit.policy.model import Policy
 from carto_audit.proxies.cross_fit import TrainConfig, cross_fit, load_proxy
@@ -105,8 +105,7 @@ class _Auditor:
             batch = read_batch(inputs, text_column=options.text_column, id_column=options.id_column, progress=progress)
             reference = read_batch([options.reference], progress=progress) if options.reference else None
         check_measured(self.redteam, self.policy, batch.sha256)
-        burn_in = burn_in_epochs(options.epochs, self.policy.map.difficulty.burn_in_share)
-        folder = work_folder(self.work, batch, reference, options, self.policy.demanded_dose, burn_in)
+        folder = audit_work(self.work, batch, reference, options, self.policy)
         with self.timed("duplicates"):
             duplicates = find_duplicates(batch, folder, progress)
         with self.timed("contamination"):

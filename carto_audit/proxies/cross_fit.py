@@ -1,5 +1,4 @@
-"""Cross-fit training: one proxy per fold, each blind to its fold, so every sample gets a loss from a proxy that never saw
-it."""
+"""Cross-fit training: one proxy per fold, each blind to its fold, so that every sample has a reader that never saw it."""
 
 import io
 import os

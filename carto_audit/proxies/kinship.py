@@ -314,8 +314,7 @@ def _count(path: Path, offsets: NDArray[np.int64], covered: NDArray[np.uint8], c
 
 
 def _rows(path: Path) -> NDArray[np.int64]:
-    rows: NDArray[np.int64] = np.fromfile(path, np.int64).reshape(3, -1)
-    return rows
+    return np.fromfile(path, np.int64).reshape(3, -1)
 
 
 def _sample(place: NDArray[np.int64], offsets: NDArray[np.int64]) -> NDArray[np.int64]:

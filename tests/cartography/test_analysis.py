@@ -45,6 +45,8 @@ def samples(**changes):
         references=REFERENCES,
         controls=CONTROLS,
         frequent=20,
+        weight=np.ones(N),
+        undrawn_tokens=0,
     )
     return replace(everyone, **changes)
 

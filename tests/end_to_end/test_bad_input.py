@@ -18,7 +18,7 @@ from carto_audit.data.batch import read_batch, read_texts
 from carto_audit.pipeline.facts import report_facts, wanted_texts
 from carto_audit.pipeline.options import AuditOptions
 from carto_audit.pipeline.outputs import write_outputs
-from carto_audit.pipeline.result import work_folder
+from carto_audit.pipeline.result import audit_work
 from carto_audit.pipeline.run import run_audit
 from carto_audit.policy.model import load_policy
 from carto_audit.proxies.model import PRESETS
@@ -206,7 +206,7 @@ OPTIONS = AuditOptions(folds=1, epochs=2)
 @pytest.mark.parametrize("name", ["shingles.u32", "bands.u64", "runs-0.bin", "run-0/.proxy-0.pt.PID.tmp"])
 def test_a_disk_that_fills_up_while_working_ends_with_3(carto, batch_file, gate, tmp_path, name, thin):
     out = tmp_path / "out"
-    work = work_folder(out / ".work", read_batch([batch_file]), None, OPTIONS)
+    work = audit_work(out / ".work", read_batch([batch_file]), None, OPTIONS, load_policy(gate))
     full = work / name.replace("PID", str(os.getpid()))
     full.parent.mkdir(exist_ok=True)
     full.symlink_to("/dev/full")

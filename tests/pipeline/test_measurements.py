@@ -93,6 +93,8 @@ def subjects(**changes):
         references=0,
         controls=make_controls([]),
         frequent=32,
+        weight=np.ones(N),
+        undrawn_tokens=0,
     )
     return replace(everyone, **changes)
 

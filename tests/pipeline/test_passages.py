@@ -75,6 +75,8 @@ def samples_of(store):
         references=0,
         controls=make_controls([]),
         frequent=FREQUENT,
+        weight=np.ones(n),
+        undrawn_tokens=0,
     )
 
 

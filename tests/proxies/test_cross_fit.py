@@ -174,7 +174,7 @@ def test_an_out_of_fold_loss_comes_from_a_proxy_that_never_saw_the_sample(tmp_pa
 def test_losses_fall_in_fold_and_are_unknown_where_nothing_was_learned(tmp_path):
     fold = np.array([0, 1] * 12, np.int8)
     learnable = np.arange(24) < 20
-    store, (trace, tokens) = cross(tmp_path, fold, dataclasses.replace(CONFIG, epochs=12), learnable)
+    store, (trace, tokens) = cross(tmp_path, fold, dataclasses.replace(CONFIG, epochs=12, burn_in=3), learnable)
     assert trace.train.shape == (12, 24)
     assert trace.logged == (3, 6, 10, 11, 12)
     assert trace.late.logged == (10, 11, 12)
@@ -267,18 +267,18 @@ def test_token_losses_are_kept_for_scored_samples_only(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("epochs", "logged", "late"),
+    ("epochs", "burn_in", "logged", "late"),
     [
-        (1, (1,), (1,)),
-        (2, (1, 2), (1, 2)),
-        (3, (1, 2, 3), (1, 2, 3)),
-        (4, (1, 2, 3, 4), (2, 3, 4)),
-        (8, (2, 4, 6, 7, 8), (6, 7, 8)),
-        (12, (3, 6, 10, 11, 12), (10, 11, 12)),
+        (1, 1, (1,), (1,)),
+        (2, 1, (1, 2), (1, 2)),
+        (3, 1, (1, 2, 3), (1, 2, 3)),
+        (4, 1, (1, 2, 3, 4), (2, 3, 4)),
+        (8, 2, (2, 4, 6, 7, 8), (6, 7, 8)),
+        (12, 2, (2, 6, 10, 11, 12), (10, 11, 12)),
     ],
 )
-def test_losses_are_evaluated_late_and_twice_on_the_way_there(epochs, logged, late):
-    config = dataclasses.replace(CONFIG, epochs=epochs)
+def test_losses_are_evaluated_late_after_the_burn_in_and_halfway(epochs, burn_in, logged, late):
+    config = dataclasses.replace(CONFIG, epochs=epochs, burn_in=burn_in)
     assert (config.logged, config.late) == (logged, late)
 
 
