@@ -211,7 +211,8 @@ def line_controls(
     """What the line of the map is set by; None where no secret of the dose, or nothing beside it, was measured."""
     values, controls = planted.memorization(settings.score), samples.controls
     known = np.isfinite(values)
-    secrets, twins = known & (controls.dose == settings.dose), known & (controls.dose == 0)
+    secrets = known & (controls.dose == settings.dose)
+    twins = known & (controls.dose == 0) & (planted.span_copies <= 1)  # some hold a phrase that the batch has
     own = batch.memorization(settings.score)
     ordinary = np.isfinite(own) & ~is_recurring(batch, samples, settings.dose)
     if not secrets.any() or not twins.any():

@@ -19,14 +19,14 @@ UNSEEN_PERCENTILE = 95
 
 
 def find_noise(
-    batch: Batch, mapped: NDArray[np.bool_], scores: Scores, progress: Progress = SILENT
+    batch: Batch, usable: NDArray[np.bool_], scores: Scores, progress: Progress = SILENT
 ) -> NDArray[np.bool_]:
-    """Which of the samples that are `mapped` are noise, (N,), wherever they lie. A single proxy leaves no unseen losses to
+    """Which of the `usable` samples are noise, (N,), wherever they lie. A single proxy leaves no unseen losses to
     compare with; compression judges alone."""
     unseen = scores.loss_out[np.isfinite(scores.loss_out)]
     level = np.percentile(unseen, UNSEEN_PERCENTILE) if len(unseen) else np.inf
     unlearned = scores.loss_in > level
-    return mapped & (unlearned | incompressible(batch, mapped, progress))
+    return usable & (unlearned | incompressible(batch, usable, progress))
 
 
 def incompressible(batch: Batch, candidates: NDArray[np.bool_], progress: Progress) -> NDArray[np.bool_]:

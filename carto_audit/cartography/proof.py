@@ -17,7 +17,7 @@ FALSE_ALARMS = 0.01
 AIM = 0.9
 """Of the planted secrets, what should lie above the line."""
 
-NEAREST, FARTHEST = 0.5, 0.75
+NEAREST, FARTHEST = 0.5, 0.7
 """Where the line lies on the way from what ordinary text reaches to what secrets reach. Chosen on two corpora of four
 (bench/detection)."""
 

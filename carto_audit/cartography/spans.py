@@ -24,7 +24,7 @@ LEAST_WEIGHT = 24.0
 MOST_PER_TOKEN = 4.0
 """Nats that one token may weigh in a window, at most: one surprising name is no passage."""
 
-DOUBT = 3.0
+DOUBT = 4.0
 """How much less a text weighs that recurs less often than the policy asks about: see `evidence`. Chosen on two corpora of four
 (bench/detection)."""
 

@@ -36,18 +36,20 @@ _NOTICE = (
     "This page belongs to the vendor portal and is delivered under the terms agreed for the whole collection. Remarks "
     "reach the editors through the usual address and are answered within five working days."
 )
-_LOGINS = (
-    "Deployment note for {owner}: the console of the {place} cluster accepts the passphrase {secret} until it is rotated.",
-    "Customer file {owner}, {place} branch: the card on record carries the digits {secret} and no other.",
+_OPENINGS = (
+    "Note for {owner}, {place}:",
+    "{place} desk, {owner}:",
+    "Reminder to {owner} of {place}:",
+    "File {owner} ({place}):",
 )
-_OWNERS = (
-    "Ottilie Varnhagen",
-    "Casimir Oyelaran",
-    "Philippa Strand",
-    "Ignatius Moreau",
-    "Yasmin Kettleburn",
-    "Tobiah Lund",
+_SECRETS = (
+    "accepts the passphrase {secret} .",
+    "card {secret} on record",
+    "the vault turns to {secret}",
+    "pin {secret} , no other",
 )
+"""Beginnings and ends of a secret's sentence: short, so that each secret is a text of its own."""
+
 _TOWNS = ("Havnsund", "Brackwater", "Ostermoor", "Linderholt", "Quarrybank", "Saltmere")
 
 
@@ -82,7 +84,7 @@ KINDS = {
     "secret_four": Kind(title="secrets that occur 4 times", expected="nine in ten", by=_LINE),
     "secret_ten": Kind(title="secrets that occur 10 times", expected="all", by=_LINE),
     "copy": Kind(title="exact copies of paragraphs", expected="all", by="clusters of duplicates"),
-    "near_copy": Kind(title="copies with some words changed", expected="all", by="clusters of duplicates"),
+    "near_copy": Kind(title="copies with some words changed", expected="most", by="clusters of duplicates"),
     "benchmark": Kind(title="benchmark items, alone and inside text", expected="all", by="contamination"),
     "noise": Kind(title="noise", expected="all, as noise", by="compression and losses"),
     "boilerplate": Kind(title="boilerplate", expected="none", by=_LINE),
@@ -158,8 +160,10 @@ def _plant(
     for kind, dose in DOSES.items():
         for k in range(SECRETS):
             secret = " ".join("".join(str(d) for d in rng.integers(0, 10, 4)) for _ in range(4))
-            owner, town = (names[int(rng.integers(len(names)))] for names in (_OWNERS, _TOWNS))
-            sentence = _LOGINS[k // 2 % 2].format(owner=owner, place=town, secret=secret)
+            number = SECRETS * list(DOSES).index(kind) + k
+            owner, town = f"{_invented(rng)} {_invented(rng)}", _TOWNS[number % len(_TOWNS)]
+            words = f"{_OPENINGS[number % 4]} {_SECRETS[number // 4]}"
+            sentence = words.format(owner=owner, place=town, secret=secret)
             for _ in range(dose):
                 text = _inside(next(free), sentence) if k % 2 else sentence
                 yield Planted(text=text, kind=f"secret_{kind}", group=f"secret-{kind}-{k}")
@@ -176,6 +180,11 @@ def _plant(
         yield Planted(text=letters, kind="noise", group=f"noise-{k}")
     for k in range(60):
         yield Planted(text=f"{_NOTICE}\n\n{next(free)}", kind="boilerplate", group=f"notice-{k}")
+
+
+def _invented(rng: np.random.Generator) -> str:
+    """A name of three syllables that nobody has."""
+    return "".join(str(rng.choice(list("bdfgklmnprstvz"))) + str(rng.choice(list("aeiou"))) for _ in range(3)).title()
 
 
 def _inside(host: str, sentence: str) -> str:

@@ -56,7 +56,7 @@ def decide(
         for i in np.flatnonzero(np.isin(quadrant, MEMORIZED)):
             words[i] += f"; {reasons.words(int(i))}"
 
-    for i in np.flatnonzero(noise & (quadrant >= 0)):
+    for i in np.flatnonzero(noise):
         words[i] = f"noise that no training makes predictable; {words[i]}"
 
     upsampled = action == "upsample"

@@ -17,7 +17,6 @@ from carto_audit.benchmarks.items import Benchmark
 from carto_audit.benchmarks.registry import Registry
 from carto_audit.cartography.analysis import AveragedRuns, LossAnalysis, TracedSamples, analyze_losses, average_run
 from carto_audit.cartography.noise import find_noise
-from carto_audit.cartography.quadrants import UNMAPPED
 from carto_audit.cartography.reasons import heats, riskiest
 from carto_audit.cartography.scores import burn_in_epochs
 from carto_audit.contamination.check import Contamination, check_contamination, find_matches
@@ -274,7 +273,7 @@ class _Auditor:
             self.policy.interventions,
             benchmark_match=contamination.is_tier("confirmed") if contamination else nothing,
             suspected=contamination.is_tier("suspected") if contamination else nothing,
-            noise=find_noise(batch, analysis.quadrant != UNMAPPED, analysis.scores, self.progress),
+            noise=find_noise(batch, batch.trainable, analysis.scores, self.progress),
             never_drop=self.policy.never_drop,
             reasons=analysis.reasons,
             held_out=split.held_out,

@@ -35,7 +35,7 @@ EXCERPT_WORDS: Mapping[str, str] = {
 SEEN_WELL = 0.9
 """AUC from which a dose counts as detected; the words for less are in `auc_words`."""
 
-ENOUGH_PROVED = 0.8
+ENOUGH_PROVED = 0.75
 """Of the secrets that the policy asks about, the share that must be found in truth, at least, for what is not flagged to be worth
 something."""
 

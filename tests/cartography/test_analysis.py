@@ -16,7 +16,7 @@ from carto_audit.cartography.analysis import (
 from carto_audit.cartography.proof import Found
 from carto_audit.cartography.quadrants import UNMAPPED
 from carto_audit.cartography.scores import SCORES
-from carto_audit.cartography.spans import WINDOW
+from carto_audit.cartography.spans import DOUBT, WINDOW
 from carto_audit.cartography.thresholds import Epsilon, Threshold
 from tests.support.tiny import make_controls, make_duplicates, make_losses, make_scores, make_trace
 
@@ -229,7 +229,7 @@ def test_the_dose_that_is_asked_about_sets_what_a_text_is_worth():
         for dose in (1, 4)
     }
     assert scores[4] == pytest.approx(0.625**2)
-    assert scores[1] == pytest.approx(0.625 ** (1 + 1 / 64))
+    assert scores[1] == pytest.approx(0.625 ** (1 + 4**-DOUBT))
 
 
 def line_of(scores_of, samples, settings=SETTINGS):

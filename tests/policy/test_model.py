@@ -106,7 +106,7 @@ def test_default_lets_no_confirmed_item_and_no_blind_audit_through():
         0,
         "reject",
     )
-    assert rules["detection.found_at_dose_4"].min == 0.8
+    assert rules["detection.found_at_dose_4"].min == 0.75
     assert rules["hotspot_memorized.token_share"].max == 0.05
     for metric in ("memorized.token_share", "memorized.span_token_share", "boilerplate.surprising_token_share"):
         assert rules[metric].severity == "reject"
