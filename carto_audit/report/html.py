@@ -154,6 +154,7 @@ def _view(facts: ReportFacts) -> dict[str, Any]:
         "status": narrative.STATUS_WORDS.get(facts["verdict"]["status"], "Inconclusive"),
         "sentence": narrative.verdict_sentence(facts),
         "decisive": narrative.decisive(facts),
+        "doubts": narrative.doubts(facts),
         "overview": narrative.overview(facts),
         "name": safe_inline(Path(next(iter(facts["batch"]["paths"]), "batch")).name, 120) or "batch",
         "score": score_words(facts["map"]["score"]),

@@ -39,6 +39,19 @@ ENOUGH_PROVED = 0.75
 """Of the secrets that the policy asks about, the share that must be found in truth, at least, for what is not flagged to be worth
 something."""
 
+MOST_CAPACITY = 10
+"""The capacity ratio beyond which a proxy stores little of what it reads."""
+
+LEAST_DOUBT = 0.01
+"""Of the tokens: less that was not looked at raises no doubt."""
+
+_OUT_OF_SIGHT = {
+    "batch.unmapped_token_share": "lie in samples that are too long for the map",
+    "batch.undrawn_token_share": "had no chance to be drawn",
+    "kinship.severed_token_share": "lie in passages that both proxies read, where no memory can be seen",
+    "boilerplate.token_share": "are so frequent that both proxies read them, where no memory can be seen",
+}
+
 STABLE = 0.8
 """Agreement from which a set of flagged samples is called stable."""
 
@@ -206,6 +219,25 @@ def verdict_sentence(facts: ReportFacts) -> str:
             return f"Too little could be measured to decide. This is not a pass.{also}"
 
 
+def doubts(facts: ReportFacts) -> list[str]:
+    """What speaks against taking the verdict at its word, whatever it is: each in one sentence with its figure."""
+    metrics, ratio, proved = facts["metrics"], facts["detection"]["capacity_ratio"], proof(facts)
+    said = []
+    if proved is None:
+        said.append("No secret of this audit's own could be judged: nobody knows what it would have found.")
+    elif proved["at_least"] < ENOUGH_PROVED:
+        said.append(f"Only {_at_least(proved)} of the secrets that the policy asks about are proved to be found.")
+    if ratio is not None and ratio > MOST_CAPACITY:
+        said.append(
+            f"The proxy is small for this batch (capacity ratio {number(ratio)}): it has room for little but copies."
+        )
+    for name, words in _OUT_OF_SIGHT.items():
+        share = metrics.get(name) or 0.0
+        if share > LEAST_DOUBT:
+            said.append(f"{percent(share)} of the tokens {words}.")
+    return said
+
+
 def overview(facts: ReportFacts) -> dict[str, str]:
     """Detection, contamination and duplicates in one line each, for the first screen of the page and the terminal."""
     return {"detection": _power_line(facts), "contamination": _match_line(facts), "duplicates": _copy_line(facts)}
@@ -254,12 +286,16 @@ def proof(facts: ReportFacts) -> FoundFacts | None:
     return next((one for one in detection.get("found", []) if one["dose"] == detection.get("demanded_dose")), None)
 
 
+def _at_least(proved: FoundFacts) -> str:
+    return f"{math.floor(100 * proved['at_least']):.0f} %"
+
+
 def _power_line(facts: ReportFacts, confidence: str = "") -> str:
     proved, alarms = proof(facts), facts["detection"].get("false_alarm_share")
     if proved is None:
         return "not measured: no planted secret could be judged by the score in use"
     found = f"flags {proved['found']:,} of {proved['secrets']:,} secrets planted {times(proved['dose'])}"
-    sure = f"at least {math.floor(100 * proved['at_least']):.0f} %{confidence}"
+    sure = f"at least {_at_least(proved)}{confidence}"
     ordinary = f" and {percent(alarms)} of ordinary text" if alarms is not None else ""
     return f"{found} ({sure}){ordinary}"
 

@@ -1,5 +1,6 @@
 from carto_audit.report.narrative import (
     detection_sentences,
+    doubts,
     forgetting_sentence,
     item_sentences,
     overview,
@@ -93,3 +94,20 @@ def test_without_figures_only_the_silence_is_told():
     assert "not asked about" in silent
     assert "decides nothing" in limits
     assert item_sentences(None) == []
+
+
+def test_doubts_are_said_with_their_figures_and_only_where_there_are_any():
+    facts = make_facts()
+    facts["metrics"] |= {"batch.unmapped_token_share": 0.0, "kinship.severed_token_share": 0.0}
+    assert doubts(facts) == []
+    facts["metrics"] |= {"batch.undrawn_token_share": 0.12, "boilerplate.token_share": 0.005}
+    facts["detection"]["capacity_ratio"] = 14.2
+    assert doubts(facts) == [
+        "The proxy is small for this batch (capacity ratio 14.20): it has room for little but copies.",
+        "12.0 % of the tokens had no chance to be drawn.",
+    ]
+    assert doubts(with_found(at_least=0.41))[0] == (
+        "Only 41 % of the secrets that the policy asks about are proved to be found."
+    )
+    facts["detection"]["found"] = []
+    assert doubts(facts)[0].startswith("No secret of this audit's own could be judged")

@@ -89,6 +89,12 @@ def treated(facts: Mapping[str, Any]) -> Mapping[str, Any] | None:
     return None if at is None else facts["arms"][at]
 
 
+def exposure_of(arm: Mapping[str, Any]) -> EstimateFacts:
+    """The exposure, in bits, of the secrets that occur most often: what an arm still knows, whatever it recites."""
+    known_doses = [dose for dose, estimate in arm["exposure"].items() if estimate]
+    return arm["exposure"][max(known_doses, key=int)] if known_doses else None
+
+
 def reduces(before: EstimateFacts, after: EstimateFacts) -> bool:
     """Whether leakage fell beyond doubt: the two intervals do not touch."""
     first, last = bounds(before), bounds(after)

@@ -158,6 +158,7 @@ def _points(difference: float | None) -> str:
 def _leak_cells(arm: Mapping[str, Any]) -> Iterator[Cell]:
     """What leaks, and what was cut away."""
     yield _cell("Leakage", arm["leakage"])
+    yield _cell("Exposure, bits", redteam_narrative.exposure_of(arm), partial(number, digits=1))
     for form, title in redteam_narrative.FORM_WORDS.items():
         yield _cell(title, arm["leakage_by_form"].get(form))
     yield _cell("Better than random, points", arm["beats_random"], _points)

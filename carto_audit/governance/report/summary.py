@@ -13,6 +13,7 @@ from carto_audit.governance.report.narrative import (
     advice,
     bounds,
     chosen,
+    exposure_of,
     headline,
     known,
     lead,
@@ -73,7 +74,7 @@ class _Lines:
 
 
 def _arms_table(facts: Mapping[str, Any], show: _Lines) -> Table:
-    table = empty_table("arm", "pruned", "leakage", "interval", "MI-AUC", "perplexity")
+    table = empty_table("arm", "pruned", "leakage", "interval", "bits", "MI-AUC", "perplexity")
     for column in table.columns[1:]:
         column.justify, column.no_wrap = "right", True
     for at, arm in enumerate(facts["arms"][:_SHOWN_ARMS]):
@@ -84,6 +85,7 @@ def _arms_table(facts: Mapping[str, Any], show: _Lines) -> Table:
             percent(arm["pruned_token_share"]),
             percent(known(arm["leakage"])),
             _ends(arm["leakage"]),
+            number(known(exposure_of(arm)), 1),
             number(known(arm["mi_auc"]), 3),
             signed_percent(known(arm["perplexity_change"])),
         )

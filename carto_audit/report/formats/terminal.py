@@ -22,7 +22,7 @@ from rich.text import Text
 from carto_audit.artifacts.report_facts import ReportFacts
 from carto_audit.cartography.quadrants import QUADRANTS
 from carto_audit.report.formats.text_map import plot_lines
-from carto_audit.report.narrative import STATUS_WORDS, decisive, finding_words, overview, verdict_sentence
+from carto_audit.report.narrative import STATUS_WORDS, decisive, doubts, finding_words, overview, verdict_sentence
 from carto_audit.report.signs import WARNING, Sign, finding_sign, status_sign
 from carto_audit.runtime.progress import Advance, Progress
 from carto_audit.text.numbers import percent
@@ -116,6 +116,8 @@ def render_summary(facts: ReportFacts, out_folder: Path, console: Console, *, qu
     console.print()
     _print_line(console, _headline(facts, console))
     _print_line(console, Text(f"  {tame(verdict_sentence(facts))}"))
+    for doubt in doubts(facts):
+        _print_line(console, Text(f"{_drawn(WARNING, console)} {tame(doubt)}", style=WARNING.colour))
     if decisive(facts):
         console.print(_findings_table(facts, console))
     for warning in facts["warnings"][:_SHOWN_FINDINGS]:

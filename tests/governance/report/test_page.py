@@ -50,6 +50,7 @@ def test_each_table_says_what_the_design_promises():
     heads = {name for caption in TABLES for name in rows_of(render_redteam(redteam_facts()), caption)[0]}
     assert heads >= {
         "Leakage",
+        "Exposure, bits",
         "Standing alone",
         "Inside other text",
         "In edited copies",
