@@ -165,7 +165,7 @@ def traced_samples(batch: Batch, duplicates: Duplicates, corpus: Corpus, split: 
     return TracedSamples(
         n_tokens=n_tokens,
         group=split.group[:n],
-        usable=batch.trainable & (n_tokens > 0),
+        usable=batch.trainable & (n_tokens > 0) & ~split.held_out,  # which shares no text, so nothing in it recurs
         severed_tokens=split.kinship.severed_tokens[:n],
         duplicates=duplicates,
         references=corpus.references,
