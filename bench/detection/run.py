@@ -145,7 +145,7 @@ def above_line(rows: Sequence[Row], flagged: Any, mapped: Any) -> dict[str, list
 
 
 def canary_power(audit: AuditResult, rows: list[Row]) -> dict[str, Any]:
-    """AUC, and recall within 2 % of the tokens, of every score and statistic: canaries of dose 4 and more against all other
+    """AUC, and recall within 2 % and 1 % of the tokens, of every score and statistic: canaries of dose 4 and more against all other
     rows."""
     other = np.array([row.kind not in KINDS for row in rows])
     at = np.flatnonzero([row.dose >= DOSE for row in rows])
@@ -161,7 +161,7 @@ def canary_power(audit: AuditResult, rows: list[Row]) -> dict[str, Any]:
     power = measure_detection(values, audit.n_tokens[other], truth)
     return {
         name: {
-            f"{kind}/{form}": [round(cell.auc, 4), round(cell.recall_at_2pct, 4)]
+            f"{kind}/{form}": [round(x, 4) for x in (cell.auc, cell.recall_at_2pct, cell.recall_at_1pct)]
             for kind, forms in kinds.items()
             for form, doses in forms.items()
             for cell in doses.values()
