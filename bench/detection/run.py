@@ -145,7 +145,7 @@ def above_line(rows: Sequence[Row], flagged: Any, mapped: Any) -> dict[str, list
 
 
 def canary_power(audit: AuditResult, rows: list[Row]) -> dict[str, Any]:
-    """AUC, and recall within 2 % and 1 % of the tokens, of every score and statistic: canaries of dose 4 and more against all other
+    """AUC and recall in 2 % and 1 % of the tokens of every score and statistic: canaries of dose 4 and more against all other
     rows."""
     other = np.array([row.kind not in KINDS for row in rows])
     at = np.flatnonzero([row.dose >= DOSE for row in rows])
