@@ -44,7 +44,7 @@ class TracedSamples:
     """Who was trained on, in the order of the trace: the batch's N samples, `references` trusted ones, the controls.
     The arrays (N,) are the batch's; `group` is kinship, `severed_tokens` are known to both sides of the split. What occurs
     in more than `frequent` samples is boilerplate. Where only a part was drawn, `weight` (N,) says for how
-    many like it a sample stands, and `undrawn_tokens` had no chance."""
+    many like it a sample stands, and `undrawn_tokens` had no chance. `frequent_runs` of the whole batch are boilerplate."""
 
     n_tokens: NDArray[np.int64]
     group: NDArray[np.int64]
@@ -56,6 +56,7 @@ class TracedSamples:
     frequent: int
     weight: NDArray[np.float64]
     undrawn_tokens: int
+    frequent_runs: int
 
     def occurrences(self, dose: int) -> Occurrences:
         """What it means how often a text occurs in this batch."""

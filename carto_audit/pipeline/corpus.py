@@ -39,7 +39,8 @@ class Corpus:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Split:
     """Who is kin, who is trained on, and the controls that were planted. `held_out`, `trained` and `weight`, for how many
-    like it a sample stands, are (N,); `undrawn_tokens` had no chance to be drawn. `learnable` and `scored` cover everything
+    like it a sample stands, are (N,); `undrawn_tokens` had no chance to be drawn, and of the whole batch
+    `frequent_runs` are boilerplate. `learnable` and `scored` cover everything
     in `store`, which now ends with the controls; `group` too."""
 
     kinship: Kinship
@@ -50,6 +51,7 @@ class Split:
     group: NDArray[np.int64]
     weight: NDArray[np.float64]
     undrawn_tokens: int
+    frequent_runs: int
     learnable: NDArray[np.bool_]
     scored: NDArray[np.bool_]
 
@@ -112,6 +114,7 @@ def split_corpus(
     alone = usable & (np.bincount(kinship.group)[kinship.group] == 1) & ~kinship.severed
     held_out = hold_out(store.n_tokens, alone & (np.arange(len(store)) < n), draw.drawn, seed)
     trained = draw.drawn & ~held_out
+    frequent_runs = kinship.boilerplate_runs
     if not draw.drawn[usable].all():  # what was not drawn ties nobody
         kinship = kin_among(draw.drawn | held_out)
     controls = _plant(batch, corpus.encoder, store.n_tokens[:n], held_out[:n], trained[:n], kinship.cap, demanded, seed)
@@ -125,6 +128,7 @@ def split_corpus(
         group=np.concatenate([kinship.group, kinship.group.max() + 1 + controls.secret]),
         weight=draw.weight[:n],
         undrawn_tokens=draw.undrawn_tokens,
+        frequent_runs=frequent_runs,
         learnable=np.concatenate([trained, controls.dose > 0]),
         scored=np.concatenate([trained, np.ones(len(controls), dtype=bool)]),
     )
@@ -173,4 +177,5 @@ def traced_samples(batch: Batch, duplicates: Duplicates, corpus: Corpus, split: 
         frequent=split.kinship.cap,
         weight=split.weight,
         undrawn_tokens=split.undrawn_tokens,
+        frequent_runs=split.frequent_runs,
     )

@@ -100,7 +100,8 @@ def _passage_metrics(
         if held is not None:
             inside = held[mapped] / np.maximum(1, tokens)
             share = float((inside * weighed).sum() / max(1.0, weighed.sum()))
-            low, high = sampled_share(share, inside, weighed, group, unseen, seed)
+            whole = name.startswith("boilerplate.") and not samples.frequent_runs  # counted in all rows: there is none
+            low, high = sampled_share(share, inside, weighed, group, 0.0 if whole else unseen, seed)
             found[name] = Measurement(value=share, low=low, high=high)
     for name, count in (("memorized.spans", passages.spans), ("memorized.sensitive_spans", passages.sensitive)):
         if count is not None:

@@ -47,6 +47,7 @@ def samples(**changes):
         frequent=20,
         weight=np.ones(N),
         undrawn_tokens=0,
+        frequent_runs=1,
     )
     return replace(everyone, **changes)
 

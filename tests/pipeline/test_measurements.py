@@ -95,6 +95,7 @@ def subjects(**changes):
         frequent=32,
         weight=np.ones(N),
         undrawn_tokens=0,
+        frequent_runs=1,
     )
     return replace(everyone, **changes)
 
@@ -247,6 +248,14 @@ def test_nothing_seen_in_a_part_is_not_nothing_there(measurements):
         assert (part[name].value, part[name].low) == (0, 0)
         assert part[name].high > 0
         assert whole[name] == Measurement.exact(0.0)
+
+
+def test_where_no_run_of_the_whole_batch_is_frequent_there_is_no_boilerplate_in_what_was_not_mapped(measurements):
+    """Runs are counted in all rows, also in those that there was no room for."""
+    nothing = passages_of(frequent=[0] * N, surprising=[0] * N)
+    part = measurements(sight_of(datamap=map_of(PART)), who=subjects(frequent_runs=0), passages=nothing)
+    for name in SHARES:
+        assert (part[name].high == 0) == name.startswith("boilerplate.")
 
 
 def test_there_may_be_twice_as_many_passages_as_half_of_the_batch_holds_however_many_a_sample_holds(measurements):

@@ -77,6 +77,7 @@ def samples_of(store):
         frequent=FREQUENT,
         weight=np.ones(n),
         undrawn_tokens=0,
+        frequent_runs=1,
     )
 
 
