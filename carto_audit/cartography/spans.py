@@ -163,7 +163,7 @@ def find_boilerplate(tokens: TokenLosses, occurrences: Occurrences) -> Stretches
     texts = _pool(tokens)
 
     def frequent(windows: _Windows) -> NDArray[np.float64]:
-        copies = _copies(texts, windows)
+        copies = _copies(texts, texts.place(windows.hash))
         return np.where(copies > occurrences.frequent, copies, 0).astype(np.float64)
 
     return _stretches(tokens, frequent)
@@ -241,9 +241,8 @@ def _pool(tokens: TokenLosses) -> _Texts:
     return _Texts(hash=shared, gain=sums[0] / count, weight=sums[1] / count, samples=samples)
 
 
-def _copies(texts: _Texts, windows: _Windows) -> NDArray[np.int64]:
-    """In how many samples the text of each window occurs, (M,)."""
-    at = texts.place(windows.hash)
+def _copies(texts: _Texts, at: NDArray[np.int64]) -> NDArray[np.int64]:
+    """In how many samples a text occurs that stands at such a place, -1 where it occurs once, (M,)."""
     return np.where(at >= 0, texts.samples[at], 1) if len(texts.samples) else np.ones(len(at), np.int64)
 
 
@@ -255,7 +254,7 @@ def _evidence(
     at = texts.place(windows.hash)
     pooled = at >= 0
     gain[pooled], weight[pooled] = texts.gain[at[pooled]], texts.weight[at[pooled]]
-    copies = _copies(texts, windows)
+    copies = _copies(texts, at)
     return evidence(_shares(gain, weight, windows.width), weight / windows.width, copies, occurrences), copies
 
 

@@ -38,7 +38,7 @@ class Passages:
 def measure_passages(analysis: LossAnalysis, samples: TracedSamples, store: TokenStore, encoder: Encoder) -> Passages:
     """The passages of a batch, from the stretches that the losses showed."""
     n, mapped = len(samples.n_tokens), analysis.quadrant != UNMAPPED
-    reader = _Reader(store, encoder)
+    reader = _Reader(store, store.ids(), encoder)
     boilerplate = analysis.boilerplate
     surprising = boilerplate.select(_surprising(boilerplate, mapped, reader))
     memorized = analysis.stretches
@@ -62,13 +62,14 @@ class _Reader:
     """Tokens as text again."""
 
     store: TokenStore
+    ids: NDArray[np.integer]
     encoder: Encoder
 
     def text(self, sample: int, first: int = 0, last: int | None = None) -> str:
         """The tokens `first` to `last` of a sample, both included."""
         begin, end = (int(self.store.offsets[sample + k]) for k in (0, 1))
         stop = end if last is None else begin + last + 1
-        ids: list[int] = self.store.ids()[begin + first : stop].tolist()
+        ids: list[int] = self.ids[begin + first : stop].tolist()
         text: str = self.encoder.tokenizer.decode(ids, skip_special_tokens=False)
         return text
 

@@ -254,11 +254,6 @@ class Weakest:
     high: float | None
     secrets: int
 
-    @property
-    def words(self) -> str:
-        """The AUC with its interval."""
-        return f"AUC {number(self.auc)} ({number(self.low)} to {number(self.high)})"
-
 
 def weakest_by_dose(facts: ReportFacts) -> list[Weakest]:
     """What the score in use sees worst, by rising dose; an audit is as good as that."""
