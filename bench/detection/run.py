@@ -29,6 +29,7 @@ from bench.detection.attacks import ATTACKS, with_slots
 from bench.detection.canaries import KINDS, NAMES, Row, ordinary, plant
 from bench.detection.table import Results, table
 from bench.nano import thin_if
+from carto_audit.cartography.analysis import is_recurring
 from carto_audit.cartography.detection_power import measure_detection
 from carto_audit.cartography.quadrants import MEMORIZED
 from carto_audit.controls.controls import Controls
@@ -89,7 +90,7 @@ def planted(corpora: Corpora, name: str, seed: int, scale: Scale, *, by_kinship:
     kinds = np.array([row.kind for row in rows])
     flagged, mapped = np.isin(audit.analysis.quadrant, MEMORIZED), audit.analysis.quadrant >= 0
     true = mapped & (kinds == "")
-    rightly = flagged & recurring(audit)
+    rightly = flagged & is_recurring(audit.analysis.scores, audit.duplicates, audit.policy.demanded_dose)
     tokens = audit.n_tokens
     return {
         **account(audit),
@@ -100,15 +101,6 @@ def planted(corpora: Corpora, name: str, seed: int, scale: Scale, *, by_kinship:
         "above_line": {kind: float(flagged[mapped & (kinds == kind)].mean()) for kind in ("boilerplate", "noise")},
         "canaries": canary_power(audit, rows),
     }
-
-
-def recurring(audit: AuditResult) -> np.ndarray[Any, np.dtype[np.bool_]]:
-    """Samples whose flagged window, or which themselves, occur as often as the policy asks about."""
-    dose = audit.policy.demanded_dose
-    found: np.ndarray[Any, np.dtype[np.bool_]] = (audit.analysis.scores.span_copies >= dose) | (
-        audit.duplicates.cluster_size >= dose
-    )
-    return found
 
 
 def account(audit: AuditResult) -> dict[str, Any]:

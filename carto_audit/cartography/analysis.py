@@ -198,11 +198,11 @@ def _draw(scores: Scores, samples: TracedSamples, settings: AnalysisSettings) ->
     return draw_map(batch, samples.n_tokens, settings.score, settings.thresholds, controls, reference)
 
 
-def is_recurring(batch: Scores, samples: TracedSamples, dose: int) -> NDArray[np.bool_]:
+def is_recurring(batch: Scores, duplicates: Duplicates, dose: int) -> NDArray[np.bool_]:
     """Which samples hold text that occurs as often as a secret which is to be found: where they are flagged, it is rightly
     so."""
     least = max(2, dose)
-    recurring: NDArray[np.bool_] = (batch.span_copies >= least) | (samples.duplicates.cluster_size >= least)
+    recurring: NDArray[np.bool_] = (batch.span_copies >= least) | (duplicates.cluster_size >= least)
     return recurring
 
 
@@ -215,7 +215,7 @@ def line_controls(
     secrets = known & (controls.dose == settings.dose)
     twins = known & (controls.dose == 0) & (planted.span_copies <= 1)  # some hold a phrase that the batch has
     own = batch.memorization(settings.score)
-    ordinary = np.isfinite(own) & ~is_recurring(batch, samples, settings.dose)
+    ordinary = np.isfinite(own) & ~is_recurring(batch, samples.duplicates, settings.dose)
     if not secrets.any() or not twins.any():
         return None
     level = secret_levels(values[secrets], controls.secret[secrets])
@@ -251,7 +251,7 @@ def _found(
 
 def _false_alarms(datamap: DataMap | None, batch: Scores, samples: TracedSamples, dose: int) -> float | None:
     """Of the tokens of ordinary samples, the share above the line."""
-    ordinary = (_quadrant(datamap, len(samples.n_tokens)) != UNMAPPED) & ~is_recurring(batch, samples, dose)
+    ordinary = (_quadrant(datamap, len(samples.n_tokens)) != UNMAPPED) & ~is_recurring(batch, samples.duplicates, dose)
     total = int(samples.n_tokens[ordinary].sum())
     flagged = ordinary & _flagged(datamap, len(samples.n_tokens))
     return float(samples.n_tokens[flagged].sum() / total) if total else None

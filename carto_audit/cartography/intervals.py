@@ -13,6 +13,7 @@ RESAMPLES = 2000
 
 _GROUP_RESAMPLES, _SHARE_RESAMPLES = 200, 1000
 _Z = 1.959964
+_QUARTILE = 0.6745
 _NOTHING = 1e-9  # a sum of leaked shares below which nothing leaked, and nothing can be divided by it
 
 Floats = NDArray[np.float64]
@@ -29,6 +30,12 @@ class Estimate:
     def facts(self) -> dict[str, Any]:
         """Plain JSON."""
         return asdict(self)
+
+
+def beyond_quartile(median: float, upper_quartile: float, deviations: float) -> float:
+    """What lies so many standard deviations above the median of a normal distribution, read off its quartile: a quarter of the
+    values may be outliers without moving it."""
+    return median + deviations / _QUARTILE * (upper_quartile - median)
 
 
 def wilson(share: float, draws: float) -> tuple[float, float]:

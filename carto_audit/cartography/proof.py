@@ -11,6 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import betaincinv
 
+from carto_audit.cartography.intervals import beyond_quartile
+
 FALSE_ALARMS = 0.01
 """Of the ordinary tokens and of the never-planted secrets, what may lie above the line."""
 
@@ -21,8 +23,8 @@ NEAREST, FARTHEST = 0.5, 0.7
 """Where the line lies on the way from what ordinary text reaches to what secrets reach. Chosen on two corpora of four
 (bench/detection)."""
 
-TO_UPPER_PERCENTILE = 2.326 / 0.6745
-"""From median to 99th percentile, in steps from median to upper quartile, for a normal distribution."""
+UPPER_PERCENTILE = 2.326
+"""Standard deviations from median to 99th percentile, for a normal distribution."""
 
 LEAST_ORDINARY = 50
 """Samples, of fewer of which nobody can say what is ordinary."""
@@ -120,7 +122,7 @@ def _upper(values: Floats, n_tokens: NDArray[np.int64]) -> float:
     if len(values) < LEAST_ORDINARY:
         return float(values.max())
     middle, upper = _quantiles(values, n_tokens, 0.5, 0.75)
-    return min(1.0, middle + TO_UPPER_PERCENTILE * (upper - middle))
+    return min(1.0, beyond_quartile(middle, upper, UPPER_PERCENTILE))
 
 
 def _quantiles(values: Floats, n_tokens: NDArray[np.int64], *shares: float) -> list[float]:

@@ -7,14 +7,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from carto_audit.cartography.analysis import LossAnalysis, TracedSamples
+from carto_audit.cartography.intervals import beyond_quartile
 from carto_audit.cartography.quadrants import UNMAPPED
 from carto_audit.cartography.spans import Stretches
 from carto_audit.proxies.tokens import Encoder, TokenStore
 from carto_audit.text.redaction import labelled_spans
 from carto_audit.text.surprise import learn_bytes
 
-UPPER_PERCENTILE = 3.09 / 0.6745
-"""From median to 99.9th percentile, in steps from median to upper quartile, for a normal distribution."""
+UPPER_PERCENTILE = 3.09
+"""Standard deviations from median to 99.9th percentile, for a normal distribution."""
 
 ORDINARY_SAMPLES = 4000
 """Samples without boilerplate whose surprise says what is usual; every second one is learned, the others are measured."""
@@ -98,7 +99,7 @@ def _surprising(stretches: Stretches, mapped: NDArray[np.bool_], reader: _Reader
     if len(usual) < LEAST_ORDINARY:
         return chosen
     middle, upper = np.percentile(usual, [50, 75])
-    limit = middle + UPPER_PERCENTILE * (upper - middle)
+    limit = beyond_quartile(middle, upper, UPPER_PERCENTILE)
     harmless: dict[str, bool] = {}
     for k in range(len(chosen)):
         text = reader.text(int(stretches.sample[k]), int(stretches.first[k]), int(stretches.last[k]))

@@ -271,7 +271,7 @@ def test_a_text_recurs_where_so_many_samples_hold_it_or_are_copies(dose, least):
     everyone = samples(duplicates=replace(make_duplicates(range(N)), cluster_size=clusters))
     batch = make_scores(np.zeros(N), np.zeros(N), copies=copies)
     expected = np.maximum(copies, clusters) >= least
-    assert is_recurring(batch, everyone, dose).tolist() == expected.tolist()
+    assert is_recurring(batch, everyone.duplicates, dose).tolist() == expected.tolist()
 
 
 def test_of_each_dose_it_is_told_how_many_secrets_lie_above_the_line():
