@@ -13,7 +13,7 @@ from carto_audit.data.batch import Batch, read_texts
 from carto_audit.data.duplicates import Duplicates
 from carto_audit.pipeline.options import AuditOptions
 from carto_audit.proxies.folds import assign_folds
-from carto_audit.proxies.kinship import Kinship, connected, find_kin
+from carto_audit.proxies.kinship import Kinship, find_kin
 from carto_audit.proxies.model import ProxySpec
 from carto_audit.proxies.proxy_choice import choose_proxy, most_tokens
 from carto_audit.proxies.sampling import draw_samples
@@ -109,8 +109,7 @@ def split_corpus(
         return find_kin(store, cluster, silent, some, folder, progress, piece_weight=piece_weight)
 
     kinship = kin_among(usable)
-    tokens = store.n_tokens * usable
-    draw = draw_samples(tokens, connected(kinship), kinship.edges, corpus.most_tokens, demanded, seed)
+    draw = draw_samples(store.n_tokens * usable, kinship.edges, corpus.most_tokens, demanded, seed)
     alone = usable & (np.bincount(kinship.group)[kinship.group] == 1) & ~kinship.severed
     held_out = hold_out(store.n_tokens, alone & (np.arange(len(store)) < n), draw.drawn, seed)
     trained = draw.drawn & ~held_out

@@ -126,11 +126,6 @@ def _ties(edges: NDArray[np.int64], cluster_id: NDArray[np.int64], n_tokens: NDA
     return np.concatenate([edges[[0, 1, 3]], [cluster_id[copies], copies, n_tokens[copies]]], axis=1)
 
 
-def connected(kinship: Kinship) -> NDArray[np.int64]:
-    """A group per sample, (N,), of all that is tied, however large; nothing is severed."""
-    return _components(kinship.edges[:2], len(kinship.group))
-
-
 def _largest_share(group: NDArray[np.int64], n_tokens: NDArray[np.int64]) -> float:
     return float(np.bincount(group, n_tokens).max() / max(1, n_tokens.sum()))
 
@@ -141,9 +136,9 @@ def _groups(
     """A group per sample (N,): what edges (4, E) and clusters connect, too large groups cut; and whether any was."""
     n = len(cluster_id)
     clusters = np.stack([cluster_id, np.arange(n)])
-    cluster = _components(clusters, n)
+    cluster = components(clusters, n)
     total, forced = float(n_tokens.sum()), _largest_share(cluster, n_tokens) + GROWTH_SHARE
-    group = _components(np.concatenate([clusters, edges[:2]], axis=1), n)
+    group = components(np.concatenate([clusters, edges[:2]], axis=1), n)
     too_large = (np.bincount(group, n_tokens) > total * max(LARGEST_GROUP_SHARE, forced))[group]
     if not too_large.any():
         return group, False
@@ -154,7 +149,8 @@ def _groups(
     return np.unique(label, return_inverse=True)[1].astype(np.int64), True
 
 
-def _components(edges: NDArray[np.int64], n: int) -> NDArray[np.int64]:
+def components(edges: NDArray[np.int64], n: int) -> NDArray[np.int64]:
+    """A group per sample, (n,), of all that edges (2, E) connect, however large."""
     graph = coo_array((np.ones(edges.shape[1], dtype=bool), (edges[0], edges[1])), shape=(n, n))
     label: NDArray[np.int64] = connected_components(graph, directed=False)[1].astype(np.int64)
     return label

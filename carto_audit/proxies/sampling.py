@@ -11,6 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from carto_audit.proxies.kinship import components
+
 LARGE_SHARE = 1 / 8
 """Of the room: a larger group of kin is drawn in parcels."""
 
@@ -31,20 +33,14 @@ class Draw:
     undrawn_tokens: int
 
 
-def draw_samples(
-    n_tokens: NDArray[np.int64],
-    group: NDArray[np.int64],
-    edges: NDArray[np.int64],
-    room: int,
-    dose: int,
-    seed: int,
-) -> Draw:
+def draw_samples(n_tokens: NDArray[np.int64], edges: NDArray[np.int64], room: int, dose: int, seed: int) -> Draw:
     """Draws about `room` tokens of the samples (N,); those without tokens do not count. `edges` (3, E) are two samples and how
-    much text they share, and `group` (N,) is what they connect."""
+    much text they share."""
     usable = n_tokens > 0
     total = int(n_tokens.sum())
     if total <= room:
         return Draw(drawn=usable, weight=np.ones(len(n_tokens)), undrawn_tokens=0)
+    group = components(edges[:2], len(n_tokens))
     rng = np.random.default_rng([seed, 0x5A])
     large = (np.bincount(group, n_tokens) > LARGE_SHARE * room)[group] & usable
     strata = (

@@ -4,23 +4,16 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 from carto_audit.proxies.sampling import COPIES, LARGE_SHARE, draw_samples
 
 DOSE = 4
 
 
-def group_of(n, edges):
-    graph = coo_array((np.ones(edges.shape[1], bool), (edges[0], edges[1])), shape=(n, n))
-    return connected_components(graph, directed=False)[1].astype(np.int64)
-
-
 def drawn(tokens, edges=(), room=1_000, seed=0, dose=DOSE):
     tokens = np.asarray(tokens, np.int64)
     edges = np.array(edges, np.int64).reshape(-1, 3).T
-    return draw_samples(tokens, group_of(len(tokens), edges), edges, room, dose, seed)
+    return draw_samples(tokens, edges, room, dose, seed)
 
 
 def chained(secrets=40, copies=10, others=400):
