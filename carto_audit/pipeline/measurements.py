@@ -32,13 +32,14 @@ def measure(
     """Every metric that this audit could measure. `score` is the policy's, whose power counts."""
     n_tokens, duplicates = samples.n_tokens, samples.duplicates
     total, rows = max(1, int(n_tokens.sum())), len(batch)
+    undrawn = samples.undrawn_tokens / max(1, int(n_tokens[samples.usable].sum()))
     found: dict[str, float | None] = {
         "batch.rows": batch.rows,
         "batch.samples": rows,
         "batch.tokens": int(n_tokens.sum()),
         "batch.skipped_row_share": sum(len(s.rows) for s in batch.skipped) / batch.rows,
         "batch.unmapped_token_share": n_tokens[~batch.trainable].sum() / total,
-        "batch.undrawn_token_share": samples.undrawn_tokens / max(1, int(n_tokens[samples.usable].sum())),
+        "batch.undrawn_token_share": undrawn,
         "duplicates.exact_row_share": duplicates.exact.sum() / rows,
         "duplicates.near_row_share": duplicates.near.sum() / rows,
         "duplicates.token_share": n_tokens[duplicates.exact | duplicates.near].sum() / total,
@@ -57,7 +58,6 @@ def measure(
         low, high = m.token_interval
         measured[f"{part}.token_share"] = Measurement(value=m.token_share, low=low, high=high)
     measured |= _passage_metrics(passages, analysis, samples, seed)
-    undrawn = samples.undrawn_tokens / max(1, int(n_tokens[samples.usable].sum()))
     return _with_undrawn(measured, undrawn) | _found_metrics(analysis)
 
 

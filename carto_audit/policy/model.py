@@ -41,6 +41,7 @@ Score = Literal["memorized", "memorized_span_share", "memorized_share", "forget_
 ALIASES = {"forget_events": "forget_score"}
 """Other names of scores: the paper's."""
 
+_FOUND = "detection.found_at_dose_"
 _DIGEST = "sha256:"
 _BARE_DIGEST = re.compile(r"[0-9a-f]{12,64}")
 
@@ -261,14 +262,13 @@ class Policy(Strict):
     def demanded_dose(self) -> int:
         """How often a secret occurs that every audit has to show it finds: the dose that sets the line, or else the lowest that a
         rule asks about, or 4."""
-        asked = [int(r.metric.rpartition("_")[2]) for r in self.active_rules if r.metric.startswith("detection.found")]
+        asked = [int(r.metric.rpartition("_")[2]) for r in self.active_rules if r.metric.startswith(_FOUND)]
         return self.map.memorization.threshold.control_dose or min(asked, default=4)
 
     @property
     def relies_on_rank(self) -> tuple[str, ...]:
         """The rules on how secrets rank, where no rule asks how many lie above the line: they can rank first and lie below it."""
-        asks = {rule.metric.rpartition("_at_dose")[0].partition("detection.")[2] for rule in self.active_rules}
-        if "found" in asks:
+        if any(rule.metric.startswith(_FOUND) for rule in self.active_rules):
             return ()
         return tuple(r.id for r in self.active_rules if r.metric.startswith(("detection.auc", "detection.recall")))
 
