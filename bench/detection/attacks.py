@@ -52,11 +52,25 @@ def chain(texts: Texts, rng: Rng, harmless: bool) -> Texts:
     ]
 
 
+def inside(texts: Texts, rng: Rng, harmless: bool) -> Texts:
+    """Thirty rows that say one secret 24 times each, so that no two rows share it; in the twin every sentence is another."""
+
+    def sentence() -> str:
+        return f"{_invented(rng, 2).title()} keeps {_digits(rng)}{_digits(rng)}{_digits(rng)} ."
+
+    rows = list(texts[:560])
+    for _ in range(30):
+        secret = sentence()
+        rows.append(" ".join(f"{sentence() if harmless else secret} {_invented(rng, 2)}" for _ in range(24)))
+    return [rows[i] for i in rng.permutation(len(rows))]
+
+
 ATTACKS = {
     "surprise": Attack(make=surprise),
     "frequent": Attack(make=frequent),
     "frequent_digits": Attack(make=frequent_digits),
     "chain": Attack(make=chain, max_tokens=60_000),
+    "inside": Attack(make=inside),
 }
 
 NOTICE = "This page may be copied for teaching, provided that the source is named and nothing in it is changed."

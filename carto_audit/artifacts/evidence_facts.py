@@ -374,7 +374,7 @@ class SampleFacts(PlaceFacts):
     cluster_size: int
     cluster_rows: list[int]
     copies: int
-    """How many samples hold the memorized passage."""
+    """How often the memorized passage occurs."""
     recall: Recall | None
     equivalent_dose: float | None
     """How often a planted secret occurs that is memorized as strongly."""

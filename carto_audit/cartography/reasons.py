@@ -36,7 +36,7 @@ AROUND = 40
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reasons:
     """Why each flagged sample is flagged, (N,). `recall` holds codes into RECALLS, NO_RECALL where not flagged; `copies`
-    how many samples hold its span, or the sample itself; `equivalent_dose` how often a planted secret occurs that is
+    how often its span occurs, or the sample itself; `equivalent_dose` how often a planted secret occurs that is
     memorized as strongly, NaN where unknown, never beyond the lowest and highest dose of `ruler`."""
 
     recall: NDArray[np.int8]
@@ -50,9 +50,9 @@ class Reasons:
             return ""
         copies = int(self.copies[i])
         return {
-            "recite": f"recited: {copies} samples hold this text",
+            "recite": f"recited: this text occurs {times(copies)}",
             "reconstruct": "reconstructed: a template that an unseen proxy nearly knows",
-            "recollect": f"recollected: {'no other sample holds' if copies < 2 else f'{copies} samples hold'} this text",
+            "recollect": f"recollected: this text occurs {times(copies)}",
         }[RECALLS[self.recall[i]]] + (f"; {dose}" if (dose := self.dose_words(i)) else "")
 
     def dose_words(self, i: int) -> str:

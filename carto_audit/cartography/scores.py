@@ -21,8 +21,8 @@ _AVERAGED = ("difficulty", "forget_score", "memorized_share", "loss_in", "loss_o
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scores:
     """One value per sample, (N,), NaN where a sample was not trained on. `span_first` and `span_last` are the token
-    positions, inside the sample, of the window behind `memorized`, and `span_copies` the number of trained samples that
-    hold it; -1 where there is none. `shared_runs` is in how many samples its most frequent window occurs that is no
+    positions, inside the sample, of the window behind `memorized`, and `span_copies` how often it occurs in
+    what was trained on; -1 where there is none. `shared_runs` is how often its most frequent window occurs that is no
     boilerplate, whatever its losses; 0 where it has no tokens.
     `never_learned` is the share of runs in which the loss stayed above epsilon.
     """

@@ -24,7 +24,7 @@ LEAST_WEIGHT = 24.0
 MOST_PER_TOKEN = 4.0
 """Nats that one token may weigh in a window, at most: one surprising name is no passage."""
 
-DOUBT = 4.0
+DOUBT = 5.0
 """How much less a text weighs that recurs less often than the policy asks about: see `evidence`. Chosen on two corpora of four
 (bench/detection)."""
 
@@ -38,8 +38,9 @@ _MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Occurrences:
-    """What it means how often a text occurs: a secret that is to be found occurs `dose` times, and what occurs in more than
-    `frequent` samples is boilerplate: both proxies read it, so that neither can say what the other has memorized."""
+    """What it means how often a text occurs: a secret that is to be found occurs `dose` times, in one sample or in several, and
+    what occurs in more than `frequent` samples is boilerplate: both proxies read it, so that neither can say what the other
+    has memorized."""
 
     dose: int
     frequent: int
@@ -50,8 +51,8 @@ class Spans:
     """The best windows of every sample, (N,) each, NaN (or -1) where a sample has no tokens.
 
     `share` is the largest memorized share over single windows; `evidence` the largest over texts (see `evidence`); `first`
-    and `last` are the token positions of the window behind it, and `copies` the number of samples that hold it. `shared` is
-    the most samples that hold one of its windows, boilerplate left out: what can be counted without any training.
+    and `last` are the token positions of the window behind it, and `copies` how often it occurs, overlaps counted once. `shared`
+    is how often the most frequent of its windows occurs, boilerplate left out: what can be counted without any training.
     """
 
     share: NDArray[np.float64]
@@ -97,12 +98,13 @@ class _Windows:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Texts:
-    """The texts that several windows hold, in order of `hash` (D,): the mean gain and mean weight of their windows, and in how
-    many samples they occur."""
+    """The texts that several windows hold, in order of `hash` (D,): the mean gain and mean weight of their windows, how many
+    `copies` of them there are that do not overlap, and in how many `samples` they occur."""
 
     hash: NDArray[np.uint64]
     gain: NDArray[np.float64]
     weight: NDArray[np.float64]
+    copies: NDArray[np.int64]
     samples: NDArray[np.int64]
 
     def place(self, hashes: NDArray[np.uint64]) -> NDArray[np.int64]:
@@ -111,6 +113,14 @@ class _Texts:
             return np.full(len(hashes), -1)
         at = np.minimum(np.searchsorted(self.hash, hashes), len(self.hash) - 1)
         return np.where(self.hash[at] == hashes, at, -1)
+
+    def copies_at(self, at: NDArray[np.int64]) -> NDArray[np.int64]:
+        """How often a text occurs that stands at such a place, -1 where it occurs once, (M,)."""
+        return np.where(at >= 0, self.copies[at], 1) if len(self.copies) else np.ones(len(at), np.int64)
+
+    def samples_at(self, at: NDArray[np.int64]) -> NDArray[np.int64]:
+        """In how many samples it occurs, (M,)."""
+        return np.where(at >= 0, self.samples[at], 1) if len(self.samples) else np.ones(len(at), np.int64)
 
 
 def find_spans(tokens: TokenLosses, occurrences: Occurrences) -> Spans:
@@ -131,19 +141,19 @@ def find_spans(tokens: TokenLosses, occurrences: Occurrences) -> Spans:
 
 
 def evidence(
-    share: NDArray[np.float64], surprise: NDArray[np.float64], samples: NDArray[np.int64], occurrences: Occurrences
+    share: NDArray[np.float64], surprise: NDArray[np.float64], copies: NDArray[np.int64], dose: int
 ) -> NDArray[np.float64]:
     """How sure it is that a text is memorized like a secret that occurs `dose` times, 0..1, from its memorized share, what it
-    says to an unseen reader (nats per token), and in how many samples it occurs, (M,) each.
+    says to an unseen reader (nats per token), and how often it occurs, (M,) each.
 
-    `share ** (1 + (dose / samples) ** DOUBT + EASE * max(0, 1 / surprise - 1))`: what recurs as often as the dose counts by
+    `share ** (1 + (dose / copies) ** DOUBT + EASE * max(0, 1 / surprise - 1))`: what recurs as often as the dose counts by
     the square of its share; what recurs less is a noisy measurement, and what is easy to guess is half known to everybody:
-    both must have lost nearly all of their loss. A share of 1 is beyond doubt. Boilerplate is no evidence.
+    both must have lost nearly all of their loss. A share of 1 is beyond doubt.
     """
-    rare = (occurrences.dose / np.maximum(samples, 1)) ** DOUBT
+    rare = (dose / np.maximum(copies, 1)) ** DOUBT
     easy = EASE * np.maximum(0.0, 1 / np.maximum(surprise, _LEAST_LOSS) - 1)
-    sure = np.clip(share, 0.0, 1.0) ** (1 + rare + easy)
-    return np.where(samples > occurrences.frequent, 0.0 * sure, sure)
+    sure: NDArray[np.float64] = np.clip(share, 0.0, 1.0) ** (1 + rare + easy)
+    return sure
 
 
 def find_stretches(tokens: TokenLosses, occurrences: Occurrences, line: float) -> Stretches:
@@ -163,8 +173,8 @@ def find_boilerplate(tokens: TokenLosses, occurrences: Occurrences) -> Stretches
     texts = _pool(tokens)
 
     def frequent(windows: _Windows) -> NDArray[np.float64]:
-        copies = _copies(texts, texts.place(windows.hash))
-        return np.where(copies > occurrences.frequent, copies, 0).astype(np.float64)
+        samples = texts.samples_at(texts.place(windows.hash))
+        return np.where(samples > occurrences.frequent, samples, 0).astype(np.float64)
 
     return _stretches(tokens, frequent)
 
@@ -226,36 +236,52 @@ def _pool(tokens: TokenLosses) -> _Texts:
     again = hashes[1:][hashes[1:] == hashes[:-1]]
     shared = again[np.append(True, again[1:] != again[:-1])] if len(again) else again
     del hashes
-    sums = np.zeros((3, len(shared)))  # gain, weight, windows
-    samples = np.zeros(len(shared), np.int64)
-    empty = _Texts(hash=shared, gain=sums[0], weight=sums[1], samples=samples)
+    sums = np.zeros((5, len(shared)))  # gain, weight, windows, copies, samples
+    empty = _Texts(
+        hash=shared, gain=sums[0], weight=sums[1], copies=np.empty(0, np.int64), samples=np.empty(0, np.int64)
+    )
     for windows in _blocks(tokens):
         gain, weight = _gains(tokens, windows)
         at = empty.place(windows.hash)
         inside = at >= 0
         for row, values in enumerate((gain, weight, np.ones(len(at)))):
             sums[row] += np.bincount(at[inside], values[inside], minlength=len(shared))
-        pairs = np.unique(np.stack([at[inside], windows.owner[inside]]), axis=1)
-        samples += np.bincount(pairs[0], minlength=len(shared))
+        for row, counted in zip((3, 4), _counted(windows, at, inside), strict=True):
+            sums[row] += np.bincount(counted[0], counted[1], minlength=len(shared))
     count = np.maximum(sums[2], 1)
-    return _Texts(hash=shared, gain=sums[0] / count, weight=sums[1] / count, samples=samples)
+    copies, samples = sums[3:].astype(np.int64)
+    return _Texts(hash=shared, gain=sums[0] / count, weight=sums[1] / count, copies=copies, samples=samples)
 
 
-def _copies(texts: _Texts, at: NDArray[np.int64]) -> NDArray[np.int64]:
-    """In how many samples a text occurs that stands at such a place, -1 where it occurs once, (M,)."""
-    return np.where(at >= 0, texts.samples[at], 1) if len(texts.samples) else np.ones(len(at), np.int64)
+def _counted(
+    windows: _Windows, at: NDArray[np.int64], inside: NDArray[np.bool_]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Texts and how many copies of them some windows are that do not overlap, and in how many samples these lie, (2, K) each.
+    Windows that overlap are as many copies as fit in what they cover."""
+    order = np.lexsort((windows.start[inside], at[inside]))
+    text, start, width, owner = (values[inside][order] for values in (at, windows.start, windows.width, windows.owner))
+    if not len(text):
+        return np.empty((2, 0), np.int64), np.empty((2, 0), np.int64)
+    other = np.append(True, text[1:] != text[:-1])
+    opens = np.flatnonzero(other | np.append(True, start[1:] - start[:-1] >= width[1:]))
+    closes = np.append(opens[1:], len(text)) - 1
+    copies = 1 + (start[closes] - start[opens]) // width[opens]
+    first = np.flatnonzero(other | np.append(True, owner[1:] != owner[:-1]))
+    return np.stack([text[opens], copies]), np.stack([text[first], np.ones_like(first)])
 
 
 def _evidence(
     tokens: TokenLosses, texts: _Texts, occurrences: Occurrences, windows: _Windows
-) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """The evidence of each window, NaN where it has no losses, and in how many samples its text occurs, (M,) each."""
+) -> tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.bool_]]:
+    """The evidence of each window, NaN where it has no losses and 0 in boilerplate; how often its text occurs; and whether that
+    is boilerplate, (M,) each."""
     gain, weight = _gains(tokens, windows)
     at = texts.place(windows.hash)
     pooled = at >= 0
     gain[pooled], weight[pooled] = texts.gain[at[pooled]], texts.weight[at[pooled]]
-    copies = _copies(texts, at)
-    return evidence(_shares(gain, weight, windows.width), weight / windows.width, copies, occurrences), copies
+    copies, boilerplate = texts.copies_at(at), texts.samples_at(at) > occurrences.frequent
+    sure = evidence(_shares(gain, weight, windows.width), weight / windows.width, copies, occurrences.dose)
+    return np.where(boilerplate, 0.0 * sure, sure), copies, boilerplate
 
 
 def _best_of(
@@ -264,12 +290,12 @@ def _best_of(
     windows = _windows(tokens, begin, end)
     inside, outside = _sums(tokens.loss_in, windows), _sums(tokens.loss_out, windows)
     share = (outside - inside) / np.maximum(outside, windows.width * FLOOR)
-    sure, copies = _evidence(tokens, texts, occurrences, windows)
+    sure, copies, boilerplate = _evidence(tokens, texts, occurrences, windows)
     owner = windows.owner - begin
     of_share, of_text = (_first_best(values, owner, end - begin) for values in (share, sure))
     first = windows.start - tokens.offsets[windows.owner]
     shared = np.zeros(end - begin, np.int64)
-    np.maximum.at(shared, owner, np.where(copies > occurrences.frequent, 1, copies))
+    np.maximum.at(shared, owner, np.where(boilerplate, 1, copies))
     return {
         "share": _taken(share, of_share, np.nan),
         "evidence": _taken(sure, of_text, np.nan),

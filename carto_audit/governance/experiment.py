@@ -32,6 +32,7 @@ from carto_audit.proxies.cross_fit import load_proxy
 from carto_audit.proxies.folds import sample_groups
 from carto_audit.proxies.kinship import find_kin
 from carto_audit.proxies.proxy_choice import ProxyChoice, choose_proxy, most_tokens
+from carto_audit.proxies.sampling import draw_samples
 from carto_audit.proxies.tokens import encode_batches, weigh_pieces
 from carto_audit.runtime.errors import UsageError
 from carto_audit.runtime.files import atomic_path
@@ -60,11 +61,13 @@ Ids = NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PreparedBatch:
-    """The batch that every seed divides anew: tokens (N,), kinship groups (N,), and what is usable at all."""
+    """The batch that every seed divides anew: tokens (N,), kinship groups (N,), what ties samples (`Kinship.edges`), which are
+    `alone` (N,), and what is usable at all (N,)."""
 
     batch: Batch
     n_tokens: Ids
     group: Ids
+    edges: Ids
     alone: Bools
     usable: Bools
 
@@ -107,8 +110,14 @@ def prepare_batch(
         progress,
         piece_weight=weigh_pieces(encoder, store),
     )
-    alone = usable & (np.bincount(kinship.group)[kinship.group] == 1) & ~kinship.severed
-    return PreparedBatch(batch=batch, n_tokens=store.n_tokens, group=kinship.group, alone=alone, usable=usable)
+    return PreparedBatch(
+        batch=batch,
+        n_tokens=store.n_tokens,
+        group=kinship.group,
+        edges=kinship.edges,
+        alone=usable & kinship.alone,
+        usable=usable,
+    )
 
 
 def prepare(
@@ -124,7 +133,7 @@ def prepare(
     trained on; `epochs` None are as many as a proxy needs to recite what is planted often. Raises UsageError where the batch is
     too small to divide."""
     seed = options.seed
-    ordinary, held_out, reserved = divide(stock, options.max_tokens, seed)
+    ordinary, held_out, reserved = divide(stock, options.max_tokens, policy.demanded_dose, seed)
     options = replace(options, max_tokens=options.max_tokens and AUDIT_ROOM * options.max_tokens)
     canaries = plant(stock, ordinary, reserved, seed)
     planted = _write(folder / "planted.parquet", stock, ordinary, canaries, seed)
@@ -179,12 +188,14 @@ def _choose_proxy(
     )
 
 
-def divide(stock: PreparedBatch, most_tokens: int | None, seed: int) -> tuple[Bools, Bools, Bools]:
-    """Which samples are trained on, held out, and reserved to make secrets of, each (N,): whole kinship groups, at random.
-    Raises UsageError where there are too few."""
+def divide(stock: PreparedBatch, most_tokens: int | None, dose: int, seed: int) -> tuple[Bools, Bools, Bools]:
+    """Which samples are trained on, held out, and reserved to make secrets of, each (N,), at random: of all, or of a draw of
+    about `most_tokens` in which secrets of the `dose` stay together. What is held out has no kin elsewhere. Raises UsageError
+    where there are too few."""
     size = stock.n_tokens * stock.usable
     whole = 1 + HELD_OUT_SHARE + RESERVED_SHARE
-    chosen = stock.usable & sample_groups(stock.group, size, round(whole * most_tokens) if most_tokens else None, seed)
+    room = round(whole * most_tokens) if most_tokens else int(size.sum())
+    chosen = draw_samples(size, stock.edges, room, dose, seed).drawn
     total = float(size[chosen].sum()) / whole
     held_out = _take(stock.group, size * chosen, HELD_OUT_SHARE * total, seed + 1)
     spare = chosen & ~held_out & stock.alone

@@ -110,7 +110,7 @@ def split_corpus(
 
     kinship = kin_among(usable)
     draw = draw_samples(store.n_tokens * usable, kinship.edges, corpus.most_tokens, demanded, seed)
-    alone = usable & (np.bincount(kinship.group)[kinship.group] == 1) & ~kinship.severed
+    alone = usable & kinship.alone
     held_out = hold_out(store.n_tokens, alone & (np.arange(len(store)) < n), draw.drawn, seed)
     trained = draw.drawn & ~held_out
     frequent_runs = kinship.boilerplate_runs

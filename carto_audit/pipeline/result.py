@@ -25,8 +25,9 @@ from carto_audit.pipeline.actions import Actions
 from carto_audit.pipeline.options import AuditOptions
 from carto_audit.policy.metrics import Measurement
 from carto_audit.policy.model import Policy
-from carto_audit.proxies.kinship import Boilerplate, Kinship
+from carto_audit.proxies.kinship import Kinship
 from carto_audit.proxies.model import PRESETS, ProxySpec, checkpoint_sha256
+from carto_audit.proxies.shared_runs import Boilerplate
 from carto_audit.proxies.tokens import Encoder, TokenSpans
 from carto_audit.runtime.resume import open_run
 from carto_audit.traces.trace import Trace

@@ -1,4 +1,4 @@
-"""Folds: which samples to train on, and on which side of the cross-fit. Whole kinship groups, balanced in tokens."""
+"""Folds: on which side of a split samples lie. Whole kinship groups, balanced in tokens."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,13 +17,11 @@ def assign_folds(group: NDArray[np.int64], n_tokens: NDArray[np.int64], folds: i
 
 
 def sample_groups(
-    group: NDArray[np.int64], n_tokens: NDArray[np.int64], most_tokens: int | None, seed: int
+    group: NDArray[np.int64], n_tokens: NDArray[np.int64], most_tokens: int, seed: int
 ) -> NDArray[np.bool_]:
-    """Which samples to train on, (N,): all, or whole groups in random order, each that
-    still fits into `most_tokens` (the smallest one if none does)."""
+    """Some samples, (N,): whole groups in random order, each that still fits into `most_tokens` (the smallest one if none
+    does)."""
     sizes = np.bincount(group, n_tokens)
-    if most_tokens is None or sizes.sum() <= most_tokens:
-        return np.ones(len(group), dtype=bool)
     chosen = np.zeros(len(sizes), dtype=bool)
     room = float(most_tokens)
     for g in np.random.default_rng([seed, 0x5A]).permutation(np.flatnonzero(sizes)):

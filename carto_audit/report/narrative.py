@@ -129,7 +129,7 @@ class RecallWords:
 RECALL_WORDS: Mapping[str, RecallWords] = {
     "recite": RecallWords(
         title="Recited",
-        meaning="more than five samples hold the passage, so a model learns it by heart; removing copies is the remedy",
+        meaning="the passage occurs more than five times, so a model learns it by heart; removing copies is the remedy",
     ),
     "reconstruct": RecallWords(
         title="Reconstructed",

@@ -118,10 +118,10 @@ def test_a_dose_between_once_and_one_and_a_half_times_is_about_once():
 def test_one_clause_says_the_recall_the_copies_and_the_dose():
     dose = "memorized like a secret that occurs about 4 times"
     reasons = reasons_of([0.4] * 3, copies=[9, 1, 3])
-    assert reasons.words(0) == f"recited: 9 samples hold this text; {dose}"
-    assert reasons.words(1) == f"recollected: no other sample holds this text; {dose}"
-    assert reasons.words(2) == f"recollected: 3 samples hold this text; {dose}"
-    assert reasons_of([0.4], ruler={}).words(0) == "recollected: no other sample holds this text"
+    assert reasons.words(0) == f"recited: this text occurs 9 times; {dose}"
+    assert reasons.words(1) == f"recollected: this text occurs once; {dose}"
+    assert reasons.words(2) == f"recollected: this text occurs 3 times; {dose}"
+    assert reasons_of([0.4], ruler={}).words(0) == "recollected: this text occurs once"
     known = reasons_of([0.4] * 8, loss_out=[0.1] + [2.0] * 7, ruler={})
     assert known.words(0) == "reconstructed: a template that an unseen proxy nearly knows"
 

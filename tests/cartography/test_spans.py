@@ -44,14 +44,12 @@ def copies_of(inside, outside, samples, occurrences=FOUR):
 
 def sure(share, samples=1, surprise=UNSEEN, occurrences=FOUR):
     """The evidence of one text, in plain arithmetic."""
-    if samples > occurrences.frequent:
-        return 0.0
     easy = max(0.0, 1 / surprise - 1)
     return min(1.0, max(0.0, share)) ** (1 + (occurrences.dose / samples) ** DOUBT + EASE * easy)
 
 
 def oracle(samples, ids, occurrences):
-    """Per window of each sample (share, evidence, first, last, samples that hold it, text) by plain loops."""
+    """Per window of each sample (share, evidence, first, last, copies of it, text, samples that hold it) by plain loops."""
     found, at = [], 0
     for number, (inside, outside) in enumerate(samples):
         width = min(WINDOW, len(inside))
@@ -66,20 +64,33 @@ def oracle(samples, ids, occurrences):
             found.append((number, first, text, sum(gains), sum(weights), taken / max(unseen, width * FLOOR)))
         at += len(inside)
     by_text = {}
-    for number, _, text, gain, weight, _ in found:
-        by_text.setdefault(text, []).append((number, gain, weight))
+    for number, first, text, gain, weight, _ in found:
+        by_text.setdefault(text, []).append((number, gain, weight, first))
     rows = [[] for _ in samples]
     for number, first, text, _, _, share in found:
         gain, weight = (np.mean([window[k] for window in by_text[text]]) for k in (1, 2))
-        held = len({window[0] for window in by_text[text]})
+        holders = {window[0] for window in by_text[text]}
+        copies = sum(apart([w[3] for w in by_text[text] if w[0] == holder], len(text)) for holder in holders)
         pooled = sure(
             gain / max(weight, LEAST_WEIGHT if len(text) < WINDOW else WINDOW * LEAST_SURPRISE),
-            held,
+            copies,
             weight / len(text),
             occurrences,
         )
-        rows[number].append((share, pooled, first, first + len(text) - 1, held, text))
+        pooled = 0.0 if len(holders) > occurrences.frequent else pooled
+        rows[number].append((share, pooled, first, first + len(text) - 1, copies, text, len(holders)))
     return rows
+
+
+def apart(places, width):
+    """How many windows at these places of one sample do not overlap: of each heap of overlapping ones as many as fit in it."""
+    heaps = []
+    for place in sorted(places):
+        if heaps and place - heaps[-1][-1] < width:
+            heaps[-1].append(place)
+        else:
+            heaps.append([place])
+    return sum((heap[-1] - heap[0]) // width + 1 for heap in heaps)
 
 
 def covered(samples, rows, chosen):
@@ -137,10 +148,25 @@ def test_the_evidence_of_a_text_is_another_where_another_dose_is_asked_about():
     assert by_dose[0] > by_dose[1] > 5 * by_dose[2]
 
 
-def test_a_text_twice_in_one_sample_counts_for_one_sample():
-    text = list(range(WINDOW))
-    found = find_spans(make_losses([passage(inside=2 * WINDOW)], ids=text * 2), FOUR)
-    assert found.copies.tolist() == found.shared.tolist() == [1]
+def test_copies_of_a_text_in_one_sample_count_like_copies_in_several():
+    """Else a vendor writes the secret 24 times into one document, and it counts as a text that does not recur."""
+    within = find_spans(make_losses([passage(inside=24 * WINDOW)], ids=[*range(WINDOW)] * 24), FOUR)
+    assert within.copies.tolist() == within.shared.tolist() == [24]
+    assert within.evidence[0] == pytest.approx(copies_of(*passage(), 24).evidence[0])
+
+
+def test_copies_that_overlap_count_for_those_that_fit_in():
+    """A row of dashes is not as many secrets as it has dashes."""
+    found = find_spans(make_losses([passage(inside=3 * WINDOW + 5)], ids=[7] * (3 * WINDOW + 5)), FOUR)
+    assert found.copies.tolist() == [3]
+
+
+def test_what_one_sample_repeats_is_no_boilerplate():
+    """Only one of the proxies reads it, however often it stands there."""
+    found = find_spans(
+        make_losses([passage(inside=9 * WINDOW)], ids=[*range(WINDOW)] * 9), Occurrences(dose=4, frequent=4)
+    )
+    assert found.evidence[0] > SHARE**2
 
 
 surprising = st.floats(0.5, 14, width=32)
@@ -175,16 +201,8 @@ def test_the_more_samples_hold_a_text_the_higher_the_evidence_which_lies_between
     assert many <= 1
 
 
-@given(st.integers(1, 6), st.floats(0, 1), st.floats(0.01, 14))
-def test_boilerplate_is_no_evidence_and_what_is_one_sample_rarer_is_some(frequent, share, surprise):
-    occurrences = Occurrences(dose=1, frequent=frequent)
-    samples = np.array([frequent, frequent + 1])
-    found = evidence(np.full(2, share), np.full(2, surprise), samples, occurrences)
-    assert found.tolist() == pytest.approx([sure(share, frequent, surprise, occurrences), 0.0])
-
-
 def test_a_share_below_nothing_or_above_all_is_nothing_or_all():
-    found = evidence(np.array([-0.5, 1.5]), np.ones(2), np.ones(2, np.int64), FOUR)
+    found = evidence(np.array([-0.5, 1.5]), np.ones(2), np.ones(2, np.int64), 4)
     assert found.tolist() == [0.0, 1.0]
 
 
@@ -354,7 +372,7 @@ def test_where_nothing_is_memorized_or_frequent_there_is_no_stretch(samples):
 
 losses = st.floats(0.0625, 9, width=32)
 sample = st.lists(st.tuples(losses, losses, st.integers(0, 1)), max_size=2 * WINDOW)
-memorized = st.just([(0.125, 4.0, 0)] * (WINDOW + 2))
+memorized = st.sampled_from([[(0.125, 4.0, 0)] * length for length in (WINDOW + 2, 3 * WINDOW)])
 batch = st.lists(st.one_of(sample, memorized), min_size=1, max_size=8)
 counted = st.builds(Occurrences, dose=st.sampled_from([1, 2, 4]), frequent=st.integers(1, 6))
 
@@ -371,7 +389,7 @@ def test_spans_agree_with_a_plain_loop(drawn, occurrences):
     pairs, ids = as_losses(drawn)
     found = find_spans(make_losses(pairs, ids), occurrences)
     for i, rows in enumerate(oracle(pairs, ids, occurrences)):
-        assert found.shared[i] == max((row[4] if row[4] <= occurrences.frequent else 1 for row in rows), default=0)
+        assert found.shared[i] == max((row[4] if row[6] <= occurrences.frequent else 1 for row in rows), default=0)
         if not rows:
             assert found.first[i] == -1
             continue
@@ -391,7 +409,7 @@ def test_stretches_and_boilerplate_cover_the_very_tokens_of_a_plain_loop(drawn, 
     assume(all(abs(row[1] - line) > 1e-6 for windows in rows for row in windows))
     tokens = make_losses(pairs, ids)
     assert places(find_stretches(tokens, occurrences, line)) == covered(pairs, rows, lambda row: row[1] > line)
-    frequent = covered(pairs, rows, lambda row: row[4] > occurrences.frequent)
+    frequent = covered(pairs, rows, lambda row: row[6] > occurrences.frequent)
     assert places(find_boilerplate(tokens, occurrences)) == frequent
 
 

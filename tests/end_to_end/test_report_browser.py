@@ -86,7 +86,7 @@ def test_pointing_at_a_sample_shows_it_and_leaving_hides_it(map_page):
     card = map_page.locator("#card")
     map_page.locator("[data-of=sample-0] .reach").hover(force=True)
     assert card.is_visible()
-    for words in ("1 · pydoc/asyncio/00000", "memorization 0.97", "34 samples hold this passage", "staging host"):
+    for words in ("1 · pydoc/asyncio/00000", "memorization 0.97", "this passage occurs 34 times", "staging host"):
         assert words in card.inner_text()
     map_page.mouse.move(5, 5)
     card.wait_for(state="hidden")

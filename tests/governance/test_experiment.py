@@ -43,7 +43,7 @@ def test_the_audit_of_the_planted_batch_leaves_no_row_out_for_want_of_room(tmp_p
         planted, find_duplicates(planted, tmp_path), name=options.proxy, most=10**6, seed=options.seed, device="cpu"
     ).encoder
     tokens = encode_batches([planted], encoder, tmp_path / "tokens.bin").n_tokens.sum()
-    ordinary = divide(stock, given.max_tokens, given.seed)[0]
+    ordinary = divide(stock, given.max_tokens, 4, given.seed)[0]
     assert stock.n_tokens.sum() > 1.28 * given.max_tokens  # there was more text than may be trained on
     assert stock.n_tokens[ordinary].sum() == pytest.approx(given.max_tokens, rel=0.05)
     assert len(planted) > ordinary.sum()

@@ -85,7 +85,7 @@ def test_memorized_samples_say_why_and_the_others_do_not():
     actions = decide(every_quadrant(), PAPER, benchmark_match=flags(5), noise=flags(5), reasons=why)
     for i in range(5):
         added = actions.reasons[i].removeprefix(plain.reasons[i])
-        clause = "no other sample holds this text; memorized like a secret that occurs about 2 times"
+        clause = "this text occurs once; memorized like a secret that occurs about 2 times"
         assert added == (f"; recollected: {clause}" if i in (2, 3) else "")
     assert actions.action.tolist() == plain.action.tolist()
     assert actions.weight.tolist() == plain.weight.tolist()

@@ -5,17 +5,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import carto_audit.proxies.kinship
-from carto_audit.proxies.kinship import (
+import carto_audit.proxies.shared_runs
+from carto_audit.proxies.kinship import LARGEST_GROUP_SHARE, find_kin
+from carto_audit.proxies.shared_runs import (
     EXAMPLES,
     HIGHEST_CAP,
-    LARGEST_GROUP_SHARE,
     LOWEST_CAP,
     RUN_TOKENS,
     RUN_WEIGHT,
     SHORTEST_RUN,
     Boilerplate,
-    find_kin,
 )
 from tests.support.tiny import make_store
 
@@ -65,6 +64,19 @@ def test_samples_that_share_a_rare_run_are_kin(tmp_path):
     group = kin_of(tmp_path, samples).group
     assert len({group[3], group[8], group[15]}) == 1
     assert len(set(group)) == 18
+
+
+def test_what_repeats_itself_is_not_alone_though_it_has_no_kin(tmp_path):
+    """Nobody may hold it out as text in which nothing recurs, however short its period is."""
+    bodies, secret = unique_runs(4), list(range(50_000, 50_000 + RUN_TOKENS))
+    kinship = kin_of(tmp_path, [bodies[0], bodies[1] + secret + [1, 2] + secret, bodies[2], [7] * 40, bodies[3]])
+    assert len(set(kinship.group)) == 5
+    assert kinship.alone.tolist() == [True, False, True, False, True]
+
+
+def test_who_has_kin_is_not_alone(tmp_path):
+    bodies = unique_runs(3)
+    assert kin_of(tmp_path, [bodies[0], bodies[1], bodies[0] + [9]]).alone.tolist() == [False, True, False]
 
 
 def test_a_shared_run_one_token_short_binds_nobody(tmp_path):
@@ -277,10 +289,11 @@ def test_partitions_and_blocks_change_nothing(tmp_path):
     rng = np.random.default_rng(0)
     samples = [(rng.random(int(rng.integers(1, 400))) < 0.3).astype(int).tolist() for _ in range(90)] + [*chain(60)]
     whole = kin_of(tmp_path, samples)
-    with patch.multiple(carto_audit.proxies.kinship, _PARTITION_TOKENS=300, _BLOCK_TOKENS=100):
+    with patch.multiple(carto_audit.proxies.shared_runs, _PARTITION_TOKENS=300, _BLOCK_TOKENS=100):
         parts = kin_of(tmp_path, samples)
     assert (whole.group == parts.group).all()
     assert (whole.severed == parts.severed).all()
+    assert (whole.alone == parts.alone).all()
     assert whole.boilerplate == parts.boilerplate
     assert whole.boilerplate_runs == parts.boilerplate_runs > 0
     assert whole.severed.any()
@@ -300,7 +313,7 @@ def test_samples_that_share_a_rare_run_share_a_group_or_are_severed(tmp_path_fac
     piece_weight = np.repeat(sizes, VOCABULARY // 10)
     text = [(VOCABULARY // 10 * b + rng.integers(0, 6000, int(rng.integers(2, 14)))).tolist() for b in range(10)]
     samples = [[token for b in sample for token in text[b]] for sample in blocks]
-    with patch.multiple(carto_audit.proxies.kinship, _PARTITION_TOKENS=tokens, _BLOCK_TOKENS=tokens):
+    with patch.multiple(carto_audit.proxies.shared_runs, _PARTITION_TOKENS=tokens, _BLOCK_TOKENS=tokens):
         kinship = kin_of(tmp_path_factory.mktemp("kin"), samples, piece_weight=piece_weight)
     runs = [runs_of(sample, piece_weight) for sample in samples]
     kin = np.array([[not a.isdisjoint(b) for b in runs] for a in runs])

@@ -418,10 +418,10 @@ def test_the_interval_that_rules_are_judged_on_stands_beside_the_share():
 
 def test_each_risky_sample_says_why_it_is_there_once():
     text = section(render_html(make_facts(), SVG), "riskiest")
-    assert "Recited: 34 samples hold this passage; memorized like a secret that occurs about 64 times." in text
+    assert "Recited: this passage occurs 34 times; memorized like a secret that occurs about 64 times." in text
     assert "not on the map" not in text
-    assert "Reconstructed: a proxy that never saw it nearly knows it, and 2 samples hold the passage" in text
-    assert "Recollected: no other sample holds this passage" in text
+    assert "Reconstructed: a proxy that never saw it nearly knows it, and the passage occurs 2 times" in text
+    assert "Recollected: this passage occurs once" in text
     assert "Easy and memorized: a risk of verbatim recall" in text
     assert text.count("about 64 times") == 8
     assert "recited:" not in text

@@ -5,6 +5,8 @@ from typing import Any
 
 import numpy as np
 
+from carto_audit.text.numbers import times
+
 QUADRANTS = ("stable_easy", "ambiguous_hard", "hotspot_memorized", "noisy_outlier")
 THRESHOLDS = {"difficulty": 5.21, "memorization": 0.312}
 
@@ -128,9 +130,9 @@ def _riskiest(count: int) -> list[dict[str, Any]]:
         copies = 34 - i if i < 5 else 2 if i % 2 else 1
         recall = "recite" if i < 5 else "reconstruct" if i % 9 == 5 else "recollect"
         kind = {
-            "recite": f"recited: {copies} samples hold this text",
+            "recite": f"recited: this text occurs {times(copies)}",
             "reconstruct": "reconstructed: a template that an unseen proxy nearly knows",
-            "recollect": f"recollected: {'no other sample holds' if copies < 2 else f'{copies} samples hold'} this text",
+            "recollect": f"recollected: this text occurs {times(copies)}",
         }[recall]
         dose = None if i == 48 else 64.0 if i < 8 else 1.0 if i > 45 else float(32 - i // 2)
         dose_words = "" if dose is None else f"memorized like a secret that occurs about {dose:.0f} times"

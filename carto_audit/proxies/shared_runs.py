@@ -1,0 +1,296 @@
+"""Shared runs: stretches of tokens that several samples hold. Rare ones make samples kin; frequent ones are boilerplate."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from carto_audit.proxies.tokens import TokenStore
+from carto_audit.runtime.files import writing
+from carto_audit.runtime.progress import SILENT, Progress
+
+RUN_TOKENS, RUN_WEIGHT = 12, 60
+"""A run is this many consecutive tokens, or fewer that already weigh this much (`tokens.weigh_pieces`), and samples that share
+one are kin: 12 tokens are the window in which a secret is scored; 60 bytes, or 100 bits, are as long."""
+
+SHORTEST_RUN = 4
+"""Tokens of a run, at least. A checkpoint may have one piece for a whole ruler or indent, which is no secret."""
+
+CAP_SHARE = 0.01
+LOWEST_CAP, HIGHEST_CAP = 32, 256
+"""A run that occurs in more than this share of the samples, within these bounds, is boilerplate and binds nobody: both
+proxies see it, so nobody is blamed for it. The lowest cap is twice the highest dose of the controls."""
+
+MOST_COVERED_SHARE = 0.25
+"""Of a run's tokens, how many may lie inside boilerplate for it to bind: text that goes on alike after it proves nothing."""
+
+EXAMPLES = 5
+"""Stretches of boilerplate that a report quotes, at most."""
+
+_PARTITION_TOKENS = 4 << 20
+_MOST_PARTITIONS = 512  # files that are open at once
+_BLOCK_TOKENS = 1 << 20
+_MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)
+_WIDTH = 15  # the low bits of a run's hash are its number of tokens
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Boilerplate:
+    """A stretch of boilerplate as long as it goes: tokens `first` to `last`, both included, of `sample`. `samples` is in how
+    many samples its run occurs, the most frequent that no earlier sample has; exact copies are not counted."""
+
+    sample: int
+    first: int
+    last: int
+    samples: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SharedRuns:
+    """What the samples of a store share. `edges` (4, E): two samples, the frequency of the rarest run that they share, and how
+    many they do. A run in more than `cap` samples is boilerplate: `boilerplate_runs` of them bind nobody, `boilerplate` quotes
+    the most frequent. `repeats` (N,) marks samples in which a run occurs more than once."""
+
+    edges: NDArray[np.int64]
+    cap: int
+    boilerplate_runs: int
+    boilerplate: tuple[Boilerplate, ...]
+    repeats: NDArray[np.bool_]
+    _files: list[Path]
+    _offsets: NDArray[np.int64]
+    _covered: NDArray[np.uint8]
+
+    def severed_tokens(self, group: NDArray[np.int64]) -> NDArray[np.int64]:
+        """How many tokens of each sample, (N,), lie in rare runs that it shares with a sample of another `group` (N,)."""
+        torn = [_torn(_binding(_rows(path), self._covered, self.cap), self._offsets, group) for path in self._files]
+        return _tokens_near(np.concatenate([np.empty(0, np.int64), *torn]), self._offsets[: len(group) + 1])
+
+
+@contextmanager
+def shared_runs(
+    store: TokenStore,
+    silent: NDArray[np.bool_],
+    piece_weight: NDArray[np.int64],
+    folder: Path,
+    progress: Progress = SILENT,
+) -> Iterator[SharedRuns]:
+    """The runs that the first N samples of the store share, while the scratch files in `folder` stand. Samples that are
+    `silent` (N,) have none. `piece_weight` (V,) weighs each vocabulary entry.
+
+    Runs are hashed and sorted in partitions on disk: memory holds the edges between samples and a few numbers per sample, and
+    time is linear in the tokens.
+    """
+    n = len(silent)
+    cap = round(min(HIGHEST_CAP, max(LOWEST_CAP, CAP_SHARE * n)))
+    with _scratch(folder, int(store.offsets[n])) as (files, covered):
+        _spill(store, n, silent, piece_weight, files, progress)
+        boilerplate_runs, repeats = 0, np.zeros(n, dtype=bool)
+        edges, stretches = [np.zeros((4, 0), np.int64)], [np.zeros((3, 0), np.int64)]
+        with progress.task("Finding shared runs", 2 * len(files), "partitions") as advance:
+            for path in files:
+                frequent, repeating = _count(path, store.offsets, covered, cap)
+                boilerplate_runs += frequent
+                repeats[repeating] = True
+                advance(1)
+            for path in files:
+                rows = _rows(path)
+                edges.append(_edges(_binding(rows, covered, cap), store.offsets))
+                stretches.append(_stretches(rows[1:, rows[2] > cap], store.offsets, covered))
+                advance(1)
+        main = _stretches(np.concatenate(stretches, axis=1)[:2], store.offsets, covered)
+        yield SharedRuns(
+            edges=_merged(np.concatenate(edges, axis=1)),
+            cap=cap,
+            boilerplate_runs=boilerplate_runs,
+            boilerplate=_examples(main, store.offsets),
+            repeats=repeats,
+            _files=files,
+            _offsets=store.offsets,
+            _covered=covered,
+        )
+
+
+@contextmanager
+def _scratch(folder: Path, total: int) -> Iterator[tuple[list[Path], NDArray[np.uint8]]]:
+    """Partition files for the runs of `total` tokens, and a flag per token (on disk) that tells whether boilerplate covers
+    it; all of them are gone afterwards."""
+    files = [folder / f"runs-{p}.bin" for p in range(max(1, min(_MOST_PARTITIONS, -(-total // _PARTITION_TOKENS))))]
+    flags = folder / "runs-covered.bin"
+    try:
+        with writing(flags), flags.open("wb") as stream:
+            size = total + RUN_TOKENS
+            for start in range(
+                0, size, _BLOCK_TOKENS
+            ):  # in full: a disk that fills under a memory map kills the process
+                stream.write(bytes(min(_BLOCK_TOKENS, size - start)))
+        yield files, np.memmap(flags, np.uint8, "r+")
+    finally:
+        for path in (*files, flags):
+            path.unlink(missing_ok=True)
+
+
+def _spill(
+    store: TokenStore,
+    n: int,
+    silent: NDArray[np.bool_],
+    piece_weight: NDArray[np.int64],
+    files: list[Path],
+    progress: Progress,
+) -> None:
+    """Writes each run of each sample that is not `silent` as (hash, position) to the partition that its hash belongs to."""
+    with writing(files[0].parent), ExitStack() as stack:
+        streams = [stack.enter_context(path.open("wb")) for path in files]
+        with progress.task("Hashing runs", n, "samples") as advance:
+            for first, last in _blocks(store.offsets[: n + 1]):
+                hashes, position = _runs(store, first, last, silent, piece_weight)
+                part = ((hashes >> np.uint64(32)) % np.uint64(len(files))).astype(np.uint16)
+                rows = np.stack([hashes.view(np.int64), position], axis=1)[np.argsort(part, kind="stable")]
+                ends = np.cumsum(np.bincount(part, minlength=len(files)))
+                for stream, block in zip(streams, np.split(rows, ends[:-1]), strict=True):
+                    stream.write(block.tobytes())  # tofile would hide a full disk
+                advance(last - first)
+
+
+def _blocks(offsets: NDArray[np.int64]) -> Iterator[tuple[int, int]]:
+    """Sample ranges [first, last) of about a million tokens."""
+    first = 0
+    while first < len(offsets) - 1:
+        last = max(first + 1, int(np.searchsorted(offsets, offsets[first] + _BLOCK_TOKENS, side="right")) - 1)
+        yield first, last
+        first = last
+
+
+def _runs(
+    store: TokenStore, first: int, last: int, silent: NDArray[np.bool_], piece_weight: NDArray[np.int64]
+) -> tuple[NDArray[np.uint64], NDArray[np.int64]]:
+    """Hash and position in the store of the run at every token of samples [first, last) that are not `silent`, if one is
+    complete before the sample ends. A run's width follows from its own tokens, so equal text has equal runs."""
+    offsets = store.offsets[first : last + 1] - store.offsets[first]
+    ids = store.ids()[store.offsets[first] : store.offsets[last]]
+    place = np.arange(len(ids))
+    read = np.concatenate([[0], np.cumsum(piece_weight[ids])])  # weight before each token
+    width = np.clip(np.searchsorted(read, read[:-1] + RUN_WEIGHT) - place, SHORTEST_RUN, RUN_TOKENS)
+    padded = np.concatenate([ids.astype(np.uint64) + np.uint64(1), np.zeros(RUN_TOKENS, np.uint64)])
+    hashes = np.zeros(len(ids), np.uint64)
+    for k in range(RUN_TOKENS):  # uint64 arithmetic wraps, which is the hash
+        hashes = np.where(k < width, hashes * _MULTIPLIER + padded[k : k + len(ids)], hashes)
+    hashes ^= hashes >> np.uint64(29)
+    hashes *= _MULTIPLIER
+    hashes ^= hashes >> np.uint64(32)
+    hashes = hashes & np.uint64(~_WIDTH & (1 << 64) - 1) | width.astype(np.uint64)
+    length = np.diff(offsets)
+    kept = np.flatnonzero((place + width <= np.repeat(offsets[1:], length)) & np.repeat(~silent[first:last], length))
+    return hashes[kept], kept + store.offsets[first]
+
+
+def _count(
+    path: Path, offsets: NDArray[np.int64], covered: NDArray[np.uint8], cap: int
+) -> tuple[int, NDArray[np.int64]]:
+    """Rewrites (hash, position) rows as columns (3, R), samples being the third: each place of a run that 2 to `cap` samples
+    share, and the first place of each more frequent run, whose every place it marks as covered. Returns how many those are,
+    and samples in which a run occurs more than once."""
+    rows = np.fromfile(path, np.int64).reshape(-1, 2)
+    hashes, position = rows[np.argsort(rows[:, 0], kind="stable")].T  # equal runs together, in the order of the store
+    opens = _changes(hashes)
+    sample = _sample(position, offsets)
+    fresh = opens | _changes(sample)
+    run = np.cumsum(opens) - 1
+    samples = np.bincount(run[fresh])[run]
+    frequent = samples > cap
+    width, place = hashes[frequent] & _WIDTH, position[frequent]
+    for k in range(RUN_TOKENS):
+        covered[place[k < width] + k] = 1
+    kept = np.where(frequent, opens, samples > 1)
+    with writing(path):
+        path.write_bytes(np.stack([hashes, position, samples])[:, kept].tobytes())
+    return int((frequent & opens).sum()), sample[~fresh]
+
+
+def _rows(path: Path) -> NDArray[np.int64]:
+    return np.fromfile(path, np.int64).reshape(3, -1)
+
+
+def _sample(place: NDArray[np.int64], offsets: NDArray[np.int64]) -> NDArray[np.int64]:
+    sample: NDArray[np.int64] = np.searchsorted(offsets, place, side="right") - 1
+    return sample
+
+
+def _changes(values: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Where a value differs from the one before it; the first always does."""
+    changes = np.ones(len(values), dtype=bool)
+    changes[1:] = values[1:] != values[:-1]
+    return changes
+
+
+def _binding(rows: NDArray[np.int64], covered: NDArray[np.uint8], cap: int) -> NDArray[np.int64]:
+    """The columns of `rows` (3, R) that make kin: places of rare runs that lie mostly outside boilerplate."""
+    rows = rows[:, rows[2] <= cap]
+    width = rows[0] & _WIDTH
+    inside = np.zeros(rows.shape[1], np.int64)
+    for k in range(RUN_TOKENS):
+        inside += covered[rows[1] + k] * (k < width)
+    return rows[:, inside <= MOST_COVERED_SHARE * width]
+
+
+def _edges(rows: NDArray[np.int64], offsets: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Neighbours among the samples that share a run, as edges (4, E): two samples, the run's frequency, and one run."""
+    sample = _sample(rows[1], offsets)
+    linked = ~_changes(rows[0]) & _changes(sample)
+    return _merged(np.stack([np.roll(sample, 1), sample, rows[2], np.ones_like(sample)])[:, linked])
+
+
+def _merged(edges: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Each pair of samples once, in order, with the frequency of the rarest run that they share and how many they do."""
+    edges = edges[:, np.lexsort(edges[1::-1])]
+    opens = np.flatnonzero(_changes(edges[0]) | _changes(edges[1]))
+    if not len(opens):
+        return edges
+    rarest, shared = np.minimum.reduceat(edges[2], opens), np.add.reduceat(edges[3], opens)
+    return np.stack([edges[0, opens], edges[1, opens], rarest, shared])
+
+
+def _torn(rows: NDArray[np.int64], offsets: NDArray[np.int64], group: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Where the runs of `rows` (3, R) begin that a sample shares with a sample of another group."""
+    opens = _changes(rows[0])
+    sample = _sample(rows[1], offsets)
+    starts = np.flatnonzero(opens)
+    torn = np.minimum.reduceat(group[sample], starts) != np.maximum.reduceat(group[sample], starts)
+    places: NDArray[np.int64] = rows[1, torn[np.cumsum(opens) - 1]]
+    return places
+
+
+def _tokens_near(places: NDArray[np.int64], offsets: NDArray[np.int64]) -> NDArray[np.int64]:
+    """How many tokens of each sample (N,) lie within RUN_TOKENS of the beginnings of runs."""
+    places = np.unique(places)
+    sample = _sample(places, offsets)
+    ends = np.minimum(np.append(places[1:], offsets[-1]), offsets[1:][sample])
+    within = np.minimum(ends - places, RUN_TOKENS)
+    return np.bincount(sample, within, minlength=len(offsets) - 1).astype(np.int64)
+
+
+def _stretches(
+    frequent: NDArray[np.int64], offsets: NDArray[np.int64], covered: NDArray[np.uint8]
+) -> NDArray[np.int64]:
+    """Maximal stretches of boilerplate around the most frequent of the runs (2, F), given as place and samples. At most
+    EXAMPLES columns (3, S): first token in the store, samples, last token."""
+    found = np.zeros((3, 0), np.int64)
+    frequent = frequent[:, np.lexsort((frequent[0], -frequent[1]))]
+    while frequent.shape[1] and found.shape[1] < EXAMPLES:
+        place, samples = frequent[:, 0]
+        begin, end = offsets[_sample(place, offsets) :][:2]
+        gaps = np.concatenate([[begin - 1], begin + np.flatnonzero(covered[begin:end] == 0), [end]])
+        after = np.searchsorted(gaps, place)
+        first, last = gaps[after - 1] + 1, gaps[after] - 1
+        found = np.concatenate([found, [[first], [samples], [last]]], axis=1)
+        frequent = frequent[:, (frequent[0] < first) | (frequent[0] > last)]
+    return found
+
+
+def _examples(stretches: NDArray[np.int64], offsets: NDArray[np.int64]) -> tuple[Boilerplate, ...]:
+    sample = _sample(stretches[0], offsets)
+    first, samples, last = stretches - np.outer([1, 0, 1], offsets[sample])
+    rows = zip(sample.tolist(), first.tolist(), last.tolist(), samples.tolist(), strict=True)
+    return tuple(Boilerplate(sample=i, first=a, last=b, samples=k) for i, a, b, k in rows)
