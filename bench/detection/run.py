@@ -177,6 +177,7 @@ def two_seeds(corpora: Corpora, name: str, seed: int, scale: Scale) -> dict[str,
     either = int((flags[0] | flags[1]).sum())
     return {
         **account(one),
+        "other": account(two)["metrics"],
         "difficulty": float(spearmanr(*hard).statistic),
         "published_difficulty": float(
             spearmanr(*(audit.trace.train[:2].mean(0)[both] for audit in (one, two))).statistic

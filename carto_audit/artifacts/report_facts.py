@@ -122,6 +122,9 @@ class RunFacts(TypedDict):
     folds: int
     epochs: int
     repeats: int
+    """Pairs of proxies that were trained."""
+    confidence: Share
+    """Of each interval; together those of all looks that the audit may take hold with 95 %."""
     reference_samples: int
     reference_sha256: str | None
     burn_in_epochs: int

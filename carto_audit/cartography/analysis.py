@@ -1,5 +1,6 @@
 """Analysis: what the losses of one or several runs show: scores, how well they see, the map, and why samples are flagged."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 from carto_audit.cartography.baselines import DeltaStep, copy_baselines, delta_sweep, trace_baselines
 from carto_audit.cartography.datamap import DataMap, Mass, draw_map, masses
 from carto_audit.cartography.detection_power import Ordinary, Power, PowerTable, detection_power, measure_detection
+from carto_audit.cartography.intervals import CONFIDENCE, deviations
 from carto_audit.cartography.proof import Found, LineControls, count_found, secret_levels
 from carto_audit.cartography.quadrants import MEMORIZED, UNMAPPED
 from carto_audit.cartography.reasons import Reasons, control_ruler, give_reasons
@@ -23,13 +25,16 @@ from carto_audit.traces.trace import TokenLosses, Trace, add_losses, add_trace, 
 LEAST_REPEATED = 4
 """Dose from which exact and edited copies are compared."""
 
+SEED_SPREAD = 0.15
+"""Standard deviation of a memorized mass from seed to seed, of the mass itself (bench/detection, two corpora)."""
+
 Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AnalysisSettings:
     """What a policy decides about looking: the score of the memorization axis, epsilon, the burn-in, how often a secret
-    occurs that is to be found, and both rules."""
+    occurs that is to be found, both rules, and how sure its intervals are."""
 
     score: str
     epsilon: Epsilon
@@ -37,6 +42,7 @@ class AnalysisSettings:
     measure: DifficultyMeasure
     dose: int
     thresholds: tuple[Threshold, Threshold]
+    confidence: float = CONFIDENCE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,8 +86,9 @@ class LossAnalysis:
     """What the losses show. `statistics` holds every score and baseline of the batch, (N,), by name. `power` is by score,
     kind, form and dose; `by_copy` compares exact with edited copies of controls. The map is None when a threshold could not
     be set. `found` says how many secrets of each dose lie above the line, `false_alarms` which share of the ordinary tokens
-    does; `stretches` are the memorized ones of the batch, None where the score is not of windows, `boilerplate` what is too
-    frequent. `agreement` is the mean Jaccard similarity of the sets that the runs flag, None for a single run."""
+    does; `stretches` are the memorized ones of the batch, above the line and above either end of its interval, None where the
+    score is not of windows, `boilerplate` what is too frequent. With other seeds a memorized mass would differ by `spread` of
+    it. `agreement` is the mean Jaccard similarity of the sets that the runs flag, None for a single run."""
 
     scores: Scores
     control_scores: Scores
@@ -90,12 +97,13 @@ class LossAnalysis:
     by_copy: dict[str, Power]
     found: dict[int, Found]
     false_alarms: float | None
-    stretches: Stretches | None
+    stretches: tuple[Stretches, ...] | None
     boilerplate: Stretches
     datamap: DataMap | None
     masses: dict[str, Mass]
     reasons: Reasons
     sweep: tuple[DeltaStep, ...]
+    spread: float
     agreement: float | None
     trace: Trace
     token_losses: TokenLosses
@@ -139,7 +147,7 @@ def average_run(
         settings.measure,
     )
     found = trace_baselines(trace, burn_in_epochs(trace.epochs, settings.burn_in_share))
-    flagged = _flagged(_draw(fresh, samples, settings), len(samples.n_tokens))
+    flagged = _flagged(_draw(fresh, samples, settings, seed=0), len(samples.n_tokens))
     known = before.baselines if before else {}
     return AveragedRuns(
         number=number,
@@ -160,7 +168,8 @@ def analyze_losses(runs: AveragedRuns, samples: TracedSamples, settings: Analysi
         else runs.scores
     )
     batch, _, planted = samples.parts(scores)
-    datamap = _draw(scores, samples, settings)
+    datamap = _draw(scores, samples, settings, seed)
+    spread = _spread([float(samples.n_tokens[some].sum()) for some in runs.flagged], settings.confidence)
     quadrant = _quadrant(datamap, len(samples.n_tokens))
     mappable = int(samples.n_tokens[samples.usable].sum())
     ruler = control_ruler(planted.memorization(settings.score), samples.controls)
@@ -173,7 +182,18 @@ def analyze_losses(runs: AveragedRuns, samples: TracedSamples, settings: Analysi
         power=_power(judged, counts, samples),
         by_copy=_by_copy(batch, planted, settings.score, samples),
         datamap=datamap,
-        masses=masses(quadrant, samples.n_tokens, samples.group, mappable, seed, samples.weight) if datamap else {},
+        masses=masses(
+            datamap,
+            samples.n_tokens,
+            samples.group,
+            mappable,
+            seed,
+            weight=samples.weight,
+            spread=spread,
+            confidence=settings.confidence,
+        )
+        if datamap
+        else {},
         found=_found(datamap, batch, planted, samples, settings),
         false_alarms=_false_alarms(datamap, batch, samples, settings.dose),
         stretches=_stretches(runs.token_losses, datamap, samples, settings),
@@ -182,6 +202,7 @@ def analyze_losses(runs: AveragedRuns, samples: TracedSamples, settings: Analysi
             batch, settings.score, np.isin(quadrant, MEMORIZED), samples.duplicates.cluster_size, ruler
         ),
         sweep=runs.sweep,
+        spread=spread,
         agreement=_agreement(runs.flagged),
         trace=runs.trace,
         token_losses=runs.token_losses,
@@ -192,10 +213,27 @@ def _quadrant(datamap: DataMap | None, n: int) -> NDArray[np.int8]:
     return datamap.quadrant if datamap else np.full(n, UNMAPPED, np.int8)
 
 
-def _draw(scores: Scores, samples: TracedSamples, settings: AnalysisSettings) -> DataMap | None:
+def _draw(scores: Scores, samples: TracedSamples, settings: AnalysisSettings, seed: int) -> DataMap | None:
     batch, reference, planted = samples.parts(scores)
     controls = line_controls(batch, planted, samples, settings)
-    return draw_map(batch, samples.n_tokens, settings.score, settings.thresholds, controls, reference)
+    return draw_map(
+        batch,
+        samples.n_tokens,
+        settings.score,
+        settings.thresholds,
+        controls,
+        reference,
+        settings.confidence,
+        seed,
+    )
+
+
+def _spread(masses_of_runs: Sequence[float], confidence: float) -> float:
+    """By which share of it a memorized mass that is the mean of these runs may differ from the mean of all seeds: from
+    SEED_SPREAD, or from the runs themselves where they differ by more."""
+    mean = float(np.mean(masses_of_runs))
+    seen = float(np.std(masses_of_runs, ddof=1)) / mean if len(masses_of_runs) > 1 and mean > 0 else 0.0
+    return deviations(confidence) * max(SEED_SPREAD, seen) / math.sqrt(len(masses_of_runs))
 
 
 def is_recurring(batch: Scores, duplicates: Duplicates, dose: int) -> NDArray[np.bool_]:
@@ -239,13 +277,15 @@ def _found(
     values, controls = planted.memorization(settings.score), samples.controls
     known = np.isfinite(values) & (controls.dose > 0)
     found = {
-        int(dose): count_found(values[at], controls.secret[at], int(dose), datamap.memorization.value)
+        int(dose): count_found(
+            values[at], controls.secret[at], int(dose), datamap.memorization.value, settings.confidence
+        )
         for dose in np.unique(controls.dose[known])
         if (at := known & (controls.dose == dose)).any()
     }
     by = line_controls(batch, planted, samples, settings)
     if by is not None and datamap.memorization.drawn.way == "control_dose":
-        found[settings.dose] = by.proof()
+        found[settings.dose] = by.proof(settings.confidence)
     return found
 
 
@@ -263,12 +303,13 @@ def _flagged(datamap: DataMap | None, n: int) -> NDArray[np.bool_]:
 
 def _stretches(
     tokens: TokenLosses, datamap: DataMap | None, samples: TracedSamples, settings: AnalysisSettings
-) -> Stretches | None:
+) -> tuple[Stretches, ...] | None:
     """The memorized stretches of the batch's samples, which the score alone tells of that looks at windows."""
     if datamap is None or settings.score != "memorized":
         return None
-    found = find_stretches(tokens, samples.occurrences(settings.dose), datamap.memorization.value)
-    return _of_batch(found, samples)
+    line = datamap.memorization
+    found = find_stretches(tokens, samples.occurrences(settings.dose), line.value, *line.interval)
+    return tuple(_of_batch(stretches, samples) for stretches in found)
 
 
 def _of_batch(found: Stretches, samples: TracedSamples) -> Stretches:

@@ -1,11 +1,11 @@
 """The map: two axes, two thresholds, four quadrants, and the mass in each. A sample on a threshold is below it."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from carto_audit.cartography.intervals import sampled_share
+from carto_audit.cartography.intervals import CONFIDENCE, combined, sampled_share
 from carto_audit.cartography.proof import LineControls
 from carto_audit.cartography.quadrants import MEMORIZED, QUADRANT_NAMES, UNMAPPED
 from carto_audit.cartography.scores import Scores
@@ -29,9 +29,11 @@ class Cut:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Line:
-    """A threshold as drawn: the strictest of its `cuts`."""
+    """A threshold as drawn: the strictest of its `cuts`. `interval` says where it might lie as well; both ends are the value
+    where nothing was drawn at random to set it."""
 
     cuts: tuple[Cut, ...]
+    interval: tuple[float, float]
 
     @property
     def drawn(self) -> Cut:
@@ -46,19 +48,20 @@ class Line:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DataMap:
-    """`quadrant` (N,) holds codes into QUADRANT_NAMES, UNMAPPED where a sample was not trained on. `memorization` names the
-    score of the vertical axis."""
+    """`quadrant` (N,) holds codes into QUADRANT_NAMES, UNMAPPED where a sample was not trained on; `at_ends` what they would be
+    at either end of the memorization line's interval. `score` is that of the vertical axis."""
 
     score: str
     quadrant: NDArray[np.int8]
+    at_ends: tuple[NDArray[np.int8], NDArray[np.int8]]
     difficulty: Line
     memorization: Line
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mass:
-    """What lies in one part of the map: rows and tokens, their shares, and the 95 % interval of the shares when the map
-    was estimated from a part of the batch (equal to the share when it was not)."""
+    """What lies in one part of the map: rows and tokens, their shares, and the interval of the shares: over the rows that were
+    drawn, the secrets that set the line, and the seed."""
 
     rows: int
     tokens: int
@@ -75,6 +78,8 @@ def draw_map(
     rules: tuple[Threshold, Threshold],
     controls: LineControls | None,
     reference: Scores | None = None,
+    confidence: float = CONFIDENCE,
+    seed: int = 0,
 ) -> DataMap | None:
     """Sets the thresholds of difficulty and memorization by their `rules`, and partitions the samples.
 
@@ -86,8 +91,10 @@ def draw_map(
     m_line = _line(rules[1], memorized, n_tokens, Yardstick(controls=controls, reference=trusted[1]))
     if d_line is None or m_line is None:
         return None
-    quadrant = partition(hard, memorized, d_line.value, m_line.value)
-    return DataMap(score=score, quadrant=quadrant, difficulty=d_line, memorization=m_line)
+    if controls is not None and m_line.drawn.way == "control_dose":
+        m_line = replace(m_line, interval=controls.interval(confidence, seed))
+    quadrant, low, high = (partition(hard, memorized, d_line.value, at) for at in (m_line.value, *m_line.interval))
+    return DataMap(score=score, quadrant=quadrant, at_ends=(low, high), difficulty=d_line, memorization=m_line)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -154,50 +161,51 @@ def _line(rule: Threshold, values: NDArray[np.float64], n_tokens: NDArray[np.int
         for way, place in found
         if place is not None
     )
-    return Line(cuts=cuts)
+    lowest = min(cut.value for cut in cuts)
+    return Line(cuts=cuts, interval=(lowest, lowest))
 
 
 def masses(
-    quadrant: NDArray[np.int8],
+    datamap: DataMap,
     n_tokens: NDArray[np.int64],
     group: NDArray[np.int64],
     mappable: int,
     seed: int,
+    *,
     weight: NDArray[np.float64] | None = None,
+    spread: float = 0.0,
+    confidence: float = CONFIDENCE,
 ) -> dict[str, Mass]:
     """The mass of each quadrant, and of `memorized` (both above the memorization threshold).
 
-    Shares are of the mapped samples, each of which stands for `weight` (N,) like it. Where these hold fewer tokens than the
-    `mappable` ones of the batch, intervals come from resampling kinship groups, narrowed as the sample nears the whole
-    (finite population correction).
+    Shares are of the mapped samples, each of which stands for `weight` (N,) like it. An interval has three reasons: where these
+    hold fewer tokens than the `mappable` ones of the batch, kinship groups are resampled, narrowed as the sample nears the
+    whole (finite population correction); the line might lie elsewhere; and with another seed the mass may differ by this
+    share of it, `spread`.
     """
     codes = {name: (code,) for code, name in enumerate(QUADRANT_NAMES)} | {"memorized": MEMORIZED}
-    mapped = quadrant != UNMAPPED
+    mapped = datamap.quadrant != UNMAPPED
     tokens, kin = n_tokens[mapped], np.unique(group[mapped], return_inverse=True)[1]
     stands = np.ones(len(tokens)) if weight is None else weight[mapped]
     unseen = max(0.0, 1 - float(tokens.sum()) / max(1, mappable))
-    return {
-        name: _mass(np.isin(quadrant[mapped], wanted), tokens, stands, kin, unseen, seed)
-        for name, wanted in codes.items()
-    }
 
+    def mass(wanted: tuple[int, ...]) -> Mass:
+        at_line, *at_ends = (np.isin(codes[mapped], wanted) for codes in (datamap.quadrant, *datamap.at_ends))
 
-def _mass(
-    inside: NDArray[np.bool_],
-    n_tokens: NDArray[np.int64],
-    stands: NDArray[np.float64],
-    group: NDArray[np.int64],
-    unseen: float,
-    seed: int,
-) -> Mass:
-    rows, tokens = int(inside.sum()), int(n_tokens[inside].sum())
-    weighed = stands * n_tokens
-    row_share, token_share = (float((w * inside).sum() / max(1.0, w.sum())) for w in (stands, weighed))
-    return Mass(
-        rows=rows,
-        tokens=tokens,
-        row_share=row_share,
-        token_share=token_share,
-        row_interval=sampled_share(row_share, inside, stands, group, unseen, seed),
-        token_interval=sampled_share(token_share, inside, weighed, group, unseen, seed),
-    )
+        def share(of: NDArray[np.float64]) -> tuple[float, tuple[float, float]]:
+            found, low, high = (float((of * inside).sum() / max(1.0, of.sum())) for inside in (at_line, *at_ends))
+            rows = sampled_share(found, at_line, of, kin, unseen, seed, confidence)
+            line = (min(low, high), max(low, high))
+            return found, combined(found, rows, line, (found * (1 - spread), found * (1 + spread)))
+
+        (row_share, row_interval), (token_share, token_interval) = share(stands), share(stands * tokens)
+        return Mass(
+            rows=int(at_line.sum()),
+            tokens=int(tokens[at_line].sum()),
+            row_share=row_share,
+            token_share=token_share,
+            row_interval=row_interval,
+            token_interval=token_interval,
+        )
+
+    return {name: mass(wanted) for name, wanted in codes.items()}

@@ -6,12 +6,13 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import stdtrit
+from scipy.special import ndtri, stdtrit
 
 RESAMPLES = 2000
 """Draws of a bootstrap; the ends of a 95 % interval then move by about 0.02 standard errors of a draw."""
 
 _GROUP_RESAMPLES, _SHARE_RESAMPLES = 200, 1000
+CONFIDENCE = 0.95
 _Z = 1.959964
 _QUARTILE = 0.6745
 _NOTHING = 1e-9  # a sum of leaked shares below which nothing leaked, and nothing can be divided by it
@@ -38,12 +39,32 @@ def beyond_quartile(median: float, upper_quartile: float, deviations: float) -> 
     return median + deviations / _QUARTILE * (upper_quartile - median)
 
 
-def wilson(share: float, draws: float) -> tuple[float, float]:
-    """Wilson's 95 % interval of a share that was seen in a number of independent draws."""
-    z = _Z
+def wilson(share: float, draws: float, confidence: float = CONFIDENCE) -> tuple[float, float]:
+    """Wilson's interval of a share that was seen in a number of independent draws."""
+    z = deviations(confidence)
     centre = (share + z**2 / (2 * draws)) / (1 + z**2 / draws)
     half = z / (1 + z**2 / draws) * math.sqrt(share * (1 - share) / draws + z**2 / (4 * draws**2))
     return max(0.0, centre - half), min(1.0, centre + half)
+
+
+def deviations(confidence: float) -> float:
+    """How many standard deviations a two-sided interval of a normal distribution reaches to either side."""
+    return float(ndtri((1 + confidence) / 2))
+
+
+def percentiles(values: Floats, confidence: float) -> tuple[float, float]:
+    """The ends between which this share of the values lies, half of the rest on either side."""
+    low, high = np.percentile(values, [50 * (1 - confidence), 50 * (1 + confidence)]).tolist()
+    return low, high
+
+
+def combined(value: float, *intervals: tuple[float, float]) -> tuple[float, float]:
+    """The interval of a share that is uncertain for several independent reasons, from one interval for each: what they add
+    below and above the value, as the root of the sum of squares."""
+    below, above = (
+        math.hypot(*(max(0.0, sign * (end[k] - value)) for end in intervals)) for sign, k in ((-1, 0), (1, 1))
+    )
+    return max(0.0, value - below), min(1.0, value + above)
 
 
 def percentile_estimate(value: float, resampled: Floats, draws: int) -> Estimate:
@@ -71,8 +92,9 @@ def sampled_share(
     group: NDArray[np.int64],
     unseen: float,
     seed: int,
+    confidence: float = CONFIDENCE,
 ) -> tuple[float, float]:
-    """95 % interval of a weighted share, of which a part `unseen`, 0..1, of the whole was not looked at. `inside`
+    """Interval of a weighted share, of which a part `unseen`, 0..1, of the whole was not looked at. `inside`
     (n,) may be a part of each, 0..1.
 
     Whole groups resampled (Poisson bootstrap), but never narrower than Wilson's for as many independent draws as the
@@ -87,10 +109,10 @@ def sampled_share(
     rng = np.random.default_rng([seed, 0xB0])
     times = (rng.poisson(1.0, len(total)) for _ in range(_SHARE_RESAMPLES))
     shares = [float(t @ hit) / max(1.0, float(t @ total)) for t in times]
-    low, high = np.percentile(shares, [2.5, 97.5])
+    low, high = percentiles(np.array(shares), confidence)
     draws = float(total.sum()) ** 2 / float((total.astype(np.float64) ** 2).sum())
-    wide = wilson(share, draws)
-    low, high = min(float(low), wide[0]), max(float(high), wide[1])
+    wide = wilson(share, draws, confidence)
+    low, high = min(low, wide[0]), max(high, wide[1])
     width, least = math.sqrt(unseen), share * (1 - unseen)
     return max(least, share - width * (share - low)), min(least + unseen, share + width * (high - share))
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import betaincinv
 
-from carto_audit.cartography.intervals import beyond_quartile
+from carto_audit.cartography.intervals import CONFIDENCE, beyond_quartile, percentiles
 
 FALSE_ALARMS = 0.01
 """Of the ordinary tokens and of the never-planted secrets, what may lie above the line."""
@@ -29,7 +29,8 @@ UPPER_PERCENTILE = 2.326
 LEAST_ORDINARY = 50
 """Samples, of fewer of which nobody can say what is ordinary."""
 
-CONFIDENCE = 0.95
+LINES = 400
+"""Draws of the secrets behind the line, for its interval."""
 
 Floats = NDArray[np.float64]
 
@@ -41,6 +42,7 @@ class Found:
     dose: int
     found: int
     secrets: int
+    confidence: float = CONFIDENCE
 
     @property
     def share(self) -> float:
@@ -49,8 +51,8 @@ class Found:
 
     @property
     def at_least(self) -> float:
-        """The share that is found in truth, at least: the one-sided 95 % bound of Clopper and Pearson (1934)."""
-        return lower_bound(self.found, self.secrets)
+        """The share that is found in truth, at least: the one-sided bound of Clopper and Pearson (1934)."""
+        return lower_bound(self.found, self.secrets, self.confidence)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,25 +77,40 @@ class LineControls:
     @property
     def line(self) -> float:
         """The line, set by all secrets."""
-        return self._line(self.level)
+        return _line(self.level, *self._ground())
 
-    def proof(self) -> Found:
+    def interval(self, confidence: float, seed: int) -> tuple[float, float]:
+        """Where the line would lie if other secrets had been planted: a bootstrap of those that set it."""
+        drawn = np.random.default_rng([seed, 0xB1]).integers(0, len(self.level), (LINES, len(self.level)))
+        ground = self._ground()
+        low, high = percentiles(np.array([_line(self.level[some], *ground) for some in drawn]), confidence)
+        line = _line(self.level, *ground)
+        return min(low, line), max(high, line)
+
+    def proof(self, confidence: float = CONFIDENCE) -> Found:
         """How many secrets are found by a line that the other half of them sets."""
+        ground = self._ground()
         found = sum(
-            int((self.level[self.half == side] > self._line(self.level[self.half != side])).sum()) for side in (0, 1)
+            int((self.level[self.half == side] > _line(self.level[self.half != side], *ground)).sum())
+            for side in (0, 1)
         )
-        return Found(dose=self.dose, found=found, secrets=len(self.level))
+        return Found(dose=self.dose, found=found, secrets=len(self.level), confidence=confidence)
 
-    def _line(self, level: Floats) -> float:
-        low = self.reached
-        if not len(level):
-            return low
-        high = float(np.quantile(level, 1 - AIM))
-        if high <= low:
-            return low
-        tolerated = _quantiles(self.ordinary, self.n_tokens, 1 - FALSE_ALARMS)[0] if len(self.ordinary) else low
-        nearest, farthest = low + NEAREST * (high - low), low + FARTHEST * (high - low)
-        return float(np.clip(tolerated, nearest, farthest))
+    def _ground(self) -> tuple[float, float]:
+        """What ordinary text and twins reach, and above what no more than FALSE_ALARMS of the ordinary tokens lie."""
+        reached = self.reached
+        if not len(self.ordinary):
+            return reached, reached
+        return reached, _quantiles(self.ordinary, self.n_tokens, 1 - FALSE_ALARMS)[0]
+
+
+def _line(level: Floats, reached: float, tolerated: float) -> float:
+    """Where the line lies between what ordinary text reaches and what nine in ten of the secrets reach."""
+    high = float(np.quantile(level, 1 - AIM)) if len(level) else reached
+    if high <= reached:
+        return reached
+    nearest, farthest = reached + NEAREST * (high - reached), reached + FARTHEST * (high - reached)
+    return float(np.clip(tolerated, nearest, farthest))
 
 
 def secret_levels(values: Floats, secret: NDArray[np.int64]) -> Floats:
@@ -105,15 +122,17 @@ def secret_levels(values: Floats, secret: NDArray[np.int64]) -> Floats:
     return np.array(levels)
 
 
-def count_found(values: Floats, secret: NDArray[np.int64], dose: int, line: float) -> Found:
+def count_found(
+    values: Floats, secret: NDArray[np.int64], dose: int, line: float, confidence: float = CONFIDENCE
+) -> Found:
     """How many secrets lie above a line that none of them has set; scores and secrets of all copies (n,)."""
     levels = secret_levels(values, secret)
-    return Found(dose=dose, found=int((levels > line).sum()), secrets=len(levels))
+    return Found(dose=dose, found=int((levels > line).sum()), secrets=len(levels), confidence=confidence)
 
 
-def lower_bound(found: int, of: int) -> float:
-    """The one-sided 95 % lower bound of a share, from how many of so many were found."""
-    return float(betaincinv(found, of - found + 1, 1 - CONFIDENCE)) if found else 0.0
+def lower_bound(found: int, of: int, confidence: float = CONFIDENCE) -> float:
+    """The one-sided lower bound of a share, from how many of so many were found."""
+    return float(betaincinv(found, of - found + 1, 1 - confidence)) if found else 0.0
 
 
 def _upper(values: Floats, n_tokens: NDArray[np.int64]) -> float:

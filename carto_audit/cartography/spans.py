@@ -156,15 +156,15 @@ def evidence(
     return sure
 
 
-def find_stretches(tokens: TokenLosses, occurrences: Occurrences, line: float) -> Stretches:
-    """All that lies in windows whose evidence is above the line, as stretches that are as long as possible."""
+def find_stretches(tokens: TokenLosses, occurrences: Occurrences, *lines: float) -> tuple[Stretches, ...]:
+    """All that lies in windows whose evidence is above each of the lines, as stretches that are as long as possible."""
     texts = _pool(tokens)
 
-    def memorized(windows: _Windows) -> NDArray[np.float64]:
+    def memorized(windows: _Windows) -> list[NDArray[np.float64]]:
         sure = _evidence(tokens, texts, occurrences, windows)[0]
-        return np.where(sure > line, sure, 0.0)
+        return [np.where(sure > line, sure, 0.0) for line in lines]
 
-    return _stretches(tokens, memorized)
+    return _stretches(tokens, len(lines), memorized)
 
 
 def find_boilerplate(tokens: TokenLosses, occurrences: Occurrences) -> Stretches:
@@ -172,11 +172,11 @@ def find_boilerplate(tokens: TokenLosses, occurrences: Occurrences) -> Stretches
     possible."""
     texts = _pool(tokens)
 
-    def frequent(windows: _Windows) -> NDArray[np.float64]:
+    def frequent(windows: _Windows) -> list[NDArray[np.float64]]:
         samples = texts.samples_at(texts.place(windows.hash))
-        return np.where(samples > occurrences.frequent, samples, 0).astype(np.float64)
+        return [np.where(samples > occurrences.frequent, samples, 0).astype(np.float64)]
 
-    return _stretches(tokens, frequent)
+    return _stretches(tokens, 1, frequent)[0]
 
 
 def _windows(tokens: TokenLosses, begin: int, end: int) -> _Windows:
@@ -309,11 +309,19 @@ def _best_of(
 _STRETCH = {"sample": np.int64, "first": np.int64, "last": np.int64, "text": np.uint64}
 
 
-def _stretches(tokens: TokenLosses, strength: Callable[[_Windows], NDArray[np.float64]]) -> Stretches:
-    """What the windows cover whose strength is above 0."""
-    parts = [_covered(tokens, windows, strength(windows)) for windows in _blocks(tokens)]
+def _stretches(
+    tokens: TokenLosses, kinds: int, strengths: Callable[[_Windows], list[NDArray[np.float64]]]
+) -> tuple[Stretches, ...]:
+    """What the windows cover whose strength is above 0, for each of so many kinds of strength."""
+    parts: list[list[dict[str, NDArray[Any]]]] = [[] for _ in range(kinds)]
+    for windows in _blocks(tokens):
+        for part, strength in zip(parts, strengths(windows), strict=True):
+            part.append(_covered(tokens, windows, strength))
     empty = {name: np.empty(0, kind) for name, kind in _STRETCH.items()}
-    return Stretches(**{name: np.concatenate([empty[name], *(part[name] for part in parts)]) for name in empty})
+    return tuple(
+        Stretches(**{name: np.concatenate([empty[name], *(found[name] for found in part)]) for name in empty})
+        for part in parts
+    )
 
 
 def _covered(tokens: TokenLosses, windows: _Windows, strength: NDArray[np.float64]) -> dict[str, NDArray[Any]]:

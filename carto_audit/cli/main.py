@@ -30,6 +30,16 @@ if TYPE_CHECKING:
 FAIL_ON = ("reject", "warn", "never")
 
 
+def _repeats(ctx: click.Context, param: click.Parameter, value: str) -> int | None:
+    """A number of pairs of proxies, None for `auto`."""
+    if value == "auto":
+        return None
+    if not value.isdecimal():
+        raise click.BadParameter(f"{safe_inline(value, 40)} is neither auto nor a whole number", ctx, param)
+    number: int = click.IntRange(1, 100).convert(int(value), param, ctx)
+    return number
+
+
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(__version__, prog_name="carto-audit")
 def cli() -> None:
@@ -79,10 +89,11 @@ cli.add_command(completion)
 )
 @click.option(
     "--repeats",
-    type=click.IntRange(1, 100),
-    default=1,
+    callback=_repeats,
+    default="auto",
     show_default=True,
-    help="Pairs of proxies; scores are averaged.",
+    metavar="auto|N",
+    help="Pairs of proxies, whose scores are averaged; auto: a second one where it may change the verdict.",
 )
 @click.option("--reference", metavar="FILE", help="Trusted text that a policy may measure the batch against.")
 @click.option(
@@ -201,7 +212,7 @@ def demo(out: Path, seed: int) -> int:
     click.echo("Building a vendor batch from the Python standard library, with planted risks …", err=True)
     path = scenario.write_demo(out, seed)
     folder = out / f"{path.stem}-audit"
-    verdict = _audit([str(path)], folder, (), {"seed": seed}, benchmarks=[str(out / scenario.BENCHMARK)])
+    verdict = _audit([str(path)], folder, (), {"seed": seed, "repeats": 1}, benchmarks=[str(out / scenario.BENCHMARK)])
     _show_planted(out, folder)
     return ExitCode.ACCEPTED if verdict.status == "rejected" else int(verdict.exit_code)
 

@@ -169,7 +169,34 @@ def arm_facts(result: ArmResult, results: Sequence[ArmResult], strongest: str | 
         "newly_flagged": _mean([outcome.newly_flagged for outcome in result.outcomes]),
         "matched": _matched(result, untreated),
         "beats_random": _beats_random(result, results),
+        "by_seed": [
+            _of_seed(outcome, seed, strongest) for outcome, seed in zip(result.outcomes, result.seeds, strict=True)
+        ],
+        "by_secret": {name: _plain(result.values(name)) for name in _BY_SECRET},
     }
+
+
+_BY_SECRET = ("exact", "near", "worst", "exposure")
+"""Answers that are kept for each secret and twin: recited to the letter, nearly so, also under the worst prompt; and bits."""
+
+
+def _of_seed(outcome: Outcome, seed: SeedResult, strongest: str | None) -> dict[str, Any]:
+    """What one seed says of an arm: everything that intervals are made of. None for what it could not say."""
+    answers = outcome.answers or {}
+    worst = np.array(answers.get("worst", []), bool) & ~seed.guessed if answers else None
+    auc = answers.get("membership", {}).get(strongest) if strongest else None
+    return {
+        "seed": seed.seed,
+        "failure": outcome.failure,
+        "pruned_tokens": outcome.pruned_tokens,
+        "leakage": float(worst[seed.leaking].mean()) if worst is not None and seed.leaking.any() else None,
+        "mi_auc": auc["auc"]["value"] if auc and auc["auc"] else None,
+        "heldout_perplexity": answers.get("perplexity"),
+    }
+
+
+def _plain(values: Floats) -> list[float | None]:
+    return [None if np.isnan(value) else round(float(value), 6) for value in values]
 
 
 def _facts(estimate: Estimate | None) -> dict[str, Any] | None:

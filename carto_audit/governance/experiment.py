@@ -134,7 +134,7 @@ def prepare(
     too small to divide."""
     seed = options.seed
     ordinary, held_out, reserved = divide(stock, options.max_tokens, policy.demanded_dose, seed)
-    options = replace(options, max_tokens=options.max_tokens and AUDIT_ROOM * options.max_tokens)
+    options = replace(options, max_tokens=options.max_tokens and AUDIT_ROOM * options.max_tokens, repeats=1)
     canaries = plant(stock, ordinary, reserved, seed)
     planted = _write(folder / "planted.parquet", stock, ordinary, canaries, seed)
     outside = _write(folder / "held_out.parquet", stock, held_out, None, seed)[0]

@@ -64,6 +64,7 @@ def redteam_facts(run: RedteamRun) -> dict[str, Any]:
         },
         "run": _run_facts(run),
         "protocol": _protocol(run, secrets, strongest),
+        "secrets": _secrets(run, secrets),
         "arms": arms,
         "nothing_to_reduce": nothing,
         "knee": {"arm": knee.arm, "reason": knee.reason},
@@ -73,6 +74,15 @@ def redteam_facts(run: RedteamRun) -> dict[str, Any]:
         "verdict": _verdict(run, measured, unseen),
         "warnings": list(_warnings(run, arms, secrets, nothing)),
     }
+
+
+def _secrets(run: RedteamRun, secrets: Secrets) -> list[dict[str, Any]]:
+    """What every secret and twin was, in the order of the arms' `by_secret`; without its text."""
+    seeds = np.concatenate([np.full(len(result.cells), result.seed) for result in run.results])
+    columns = (x.tolist() for x in (seeds, secrets.kind, secrets.form, secrets.dose, secrets.guessed))
+    return [
+        dict(zip(("seed", "kind", "form", "dose", "guessed"), row, strict=True)) for row in zip(*columns, strict=True)
+    ]
 
 
 def _point(number: int, arm: Mapping[str, Any]) -> Point:

@@ -7,13 +7,14 @@ from carto_audit.artifacts.audit_record import Record, Setting, compare
 from carto_audit.artifacts.redteam_record import PREFIX, RedteamRecord
 from carto_audit.benchmarks.items import Benchmark
 from carto_audit.cartography.analysis import AnalysisSettings
+from carto_audit.cartography.quadrants import QUADRANT_NAMES
 from carto_audit.data.batch import Batch
 from carto_audit.gate.required_benchmarks import unmet
 from carto_audit.gate.verdict import Verdict, evaluate
 from carto_audit.gate.waivers import BatchName
 from carto_audit.pipeline.options import AuditOptions
 from carto_audit.policy.metrics import Measurement
-from carto_audit.policy.model import Policy
+from carto_audit.policy.model import Policy, Rule
 from carto_audit.runtime.errors import UsageError, option
 
 
@@ -26,8 +27,8 @@ def check_reference(policy: Policy, options: AuditOptions) -> None:
         )
 
 
-def analysis_settings(policy: Policy) -> AnalysisSettings:
-    """How the policy looks at the losses."""
+def analysis_settings(policy: Policy, confidence: float) -> AnalysisSettings:
+    """How the policy looks at the losses, and how sure intervals are."""
     difficulty, memorization = policy.map.difficulty, policy.map.memorization
     return AnalysisSettings(
         score=memorization.score,
@@ -36,7 +37,29 @@ def analysis_settings(policy: Policy) -> AnalysisSettings:
         measure=difficulty.measure,
         dose=policy.demanded_dose,
         thresholds=(difficulty.threshold, memorization.threshold),
+        confidence=confidence,
     )
+
+
+_SHOWN_BY_LOSSES = ("memorized.", "detection.found_at_dose_", *(f"{name}." for name in QUADRANT_NAMES))
+
+
+def is_undecided(policy: Policy, measurements: Mapping[str, Measurement]) -> bool:
+    """Whether another pair of proxies may change the verdict: what losses show lies on both sides of a limit, and no other
+    limit is broken for certain."""
+    rules = [r for r in policy.active_rules if r.severity == "reject" and r.bound != "max_increase"]
+    ends = [(rule, _keeps(rule, measurements[rule.metric])) for rule in rules if rule.metric in measurements]
+    certain = any(not best for _, (best, _) in ends)
+    return not certain and any(
+        best and not worst for rule, (best, worst) in ends if rule.metric.startswith(_SHOWN_BY_LOSSES)
+    )
+
+
+def _keeps(rule: Rule, measured: Measurement) -> tuple[bool, bool]:
+    """Whether the limit of a rule holds at best and at worst. Of what has to be proved the best is what was seen."""
+    if rule.bound == "min":
+        return measured.value >= rule.limit, measured.low >= rule.limit
+    return measured.low <= rule.limit, measured.high <= rule.limit
 
 
 def judge(
@@ -45,12 +68,11 @@ def judge(
     *,
     batch: Batch,
     benchmarks: Sequence[Benchmark],
-    proxy: str,
-    options: AuditOptions,
+    setting: Setting,
     baseline: Record | None,
     redteam: RedteamRecord | None = None,
 ) -> Verdict:
-    """The verdict of today (UTC) on a batch that was measured with this proxy and compared with these benchmarks.
+    """The verdict of today (UTC) on a batch that was measured in this setting and compared with these benchmarks.
 
     `redteam` says why some of its numbers, which `measurements` do not hold, do not count.
     """
@@ -59,7 +81,7 @@ def judge(
         measurements,
         drawn=policy.resolved()["map"],
         benchmarks=frozenset((benchmark.name, benchmark.sha256) for benchmark in benchmarks),
-        setting=Setting(proxy=proxy, epochs=options.epochs, folds=options.folds, repeats=options.repeats),
+        setting=setting,
     )
     return evaluate(
         policy,

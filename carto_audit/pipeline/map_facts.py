@@ -163,7 +163,7 @@ def detection_facts(audit: "AuditResult") -> DetectionFacts:
         "twins": int((controls.dose == 0).sum()),
         "capacity_ratio": audit.run.capacity_ratio,
         "epochs": audit.run.options.epochs,
-        "repeats": audit.run.options.repeats,
+        "repeats": audit.run.repeats,
         "agreement": audit.analysis.agreement,
         "warnings": list(_detection_warnings(audit)),
         "remedies": _remedies(audit),
@@ -203,7 +203,7 @@ def _remedies(audit: "AuditResult") -> list[str]:
     larger = LARGER_PRESET.get(audit.run.spec.name)
     if larger:
         remedies.append(f"a larger proxy than {audit.run.spec.name} (--proxy {larger})")
-    if options.repeats == 1:
+    if audit.run.repeats == 1:
         remedies.append("several pairs of proxies (--repeats 3)")
     return remedies
 

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from carto_audit.cartography.analysis import LossAnalysis, TracedSamples
 from carto_audit.cartography.detection_power import Power
-from carto_audit.cartography.intervals import sampled_share, wilson
+from carto_audit.cartography.intervals import combined, sampled_share, wilson
 from carto_audit.cartography.quadrants import UNMAPPED
 from carto_audit.cartography.scores import Scores
 from carto_audit.contamination.check import Contamination
@@ -28,6 +28,7 @@ def measure(
     score: str,
     ratio: float | None,
     seed: int,
+    confidence: float,
 ) -> dict[str, Measurement]:
     """Every metric that this audit could measure. `score` is the policy's, whose power counts."""
     n_tokens, duplicates = samples.n_tokens, samples.duplicates
@@ -57,7 +58,7 @@ def measure(
         measured[f"{part}.row_share"] = Measurement(value=m.row_share, low=low, high=high)
         low, high = m.token_interval
         measured[f"{part}.token_share"] = Measurement(value=m.token_share, low=low, high=high)
-    measured |= _passage_metrics(passages, analysis, samples, seed)
+    measured |= _passage_metrics(passages, analysis, samples, seed, confidence)
     return _with_undrawn(measured, undrawn) | _found_metrics(analysis)
 
 
@@ -81,33 +82,42 @@ def _found_metrics(analysis: LossAnalysis) -> dict[str, Measurement]:
 
 
 def _passage_metrics(
-    passages: Passages, analysis: LossAnalysis, samples: TracedSamples, seed: int
+    passages: Passages, analysis: LossAnalysis, samples: TracedSamples, seed: int, confidence: float
 ) -> dict[str, Measurement]:
     """What lies in passages. Where only a part of the batch was mapped, what the whole may hold."""
     mapped = analysis.quadrant != UNMAPPED
-    unseen = max(0.0, 1 - float(samples.n_tokens[mapped].sum()) / max(1, float(samples.n_tokens[samples.usable].sum())))
-    shares = {
-        "memorized.span_token_share": passages.memorized,
-        "boilerplate.token_share": passages.boilerplate,
-        "boilerplate.surprising_token_share": passages.surprising,
-    }
-    found = {}
     if not mapped.any():
         return {}
+    unseen = max(0.0, 1 - float(samples.n_tokens[mapped].sum()) / max(1, float(samples.n_tokens[samples.usable].sum())))
     tokens, group = samples.n_tokens[mapped], np.unique(samples.group[mapped], return_inverse=True)[1]
     weighed = tokens * samples.weight[mapped]
-    for name, held in shares.items():
-        if held is not None:
-            inside = held[mapped] / np.maximum(1, tokens)
-            share = float((inside * weighed).sum() / max(1.0, weighed.sum()))
-            whole = name.startswith("boilerplate.") and not samples.frequent_runs  # counted in all rows: there is none
-            low, high = sampled_share(share, inside, weighed, group, 0.0 if whole else unseen, seed)
-            found[name] = Measurement(value=share, low=low, high=high)
-    for name, count in (("memorized.spans", passages.spans), ("memorized.sensitive_spans", passages.sensitive)):
-        if count is not None:
-            groups = len(np.unique(group))
-            most = max(count, groups * wilson(min(1.0, count / groups), groups)[1]) / (1 - unseen) if unseen else count
-            found[name] = Measurement(value=float(count), low=float(count), high=float(most))
+
+    def share(held: NDArray[np.int64], unseen: float) -> tuple[float, tuple[float, float]]:
+        inside = held[mapped] / np.maximum(1, tokens)
+        value = float((inside * weighed).sum() / max(1.0, weighed.sum()))
+        return value, sampled_share(value, inside, weighed, group, unseen, seed, confidence)
+
+    found = {}
+    known = 0.0 if not samples.frequent_runs else unseen  # counted in all rows: where none is frequent, there is none
+    for name, held in (("token_share", passages.boilerplate), ("surprising_token_share", passages.surprising)):
+        value, (low, high) = share(held, known)
+        found[f"boilerplate.{name}"] = Measurement(value=value, low=low, high=high)
+    if passages.memorized is None:
+        return found
+    at_line, *at_ends = passages.memorized
+    value, rows = share(at_line.tokens, unseen)
+    ends = sorted(share(memorized.tokens, 0.0)[0] for memorized in at_ends)
+    low, high = combined(
+        value, rows, (ends[0], ends[1]), (value * (1 - analysis.spread), value * (1 + analysis.spread))
+    )
+    found["memorized.span_token_share"] = Measurement(value=value, low=low, high=high)
+    groups = len(np.unique(group))
+    for name in ("spans", "sensitive_spans"):
+        count, *others = (int(getattr(memorized, name)) for memorized in passages.memorized)
+        most = float(max(count, *others))
+        if unseen:
+            most = max(most, groups * wilson(min(1.0, most / groups), groups, confidence)[1]) / (1 - unseen)
+        found[f"memorized.{name}"] = Measurement(value=float(count), low=float(min(count, *others)), high=most)
     return found
 
 

@@ -17,7 +17,8 @@ MOST_EPOCHS, MOST_REPEATS, MOST_SEED = 1000, 100, 2**31 - 1
 class AuditOptions:
     """How an audit is done. `proxy` is a preset, a transformers checkpoint folder, or None for one by the size of the batch;
     `max_tokens` None trains on as much as the device reads in a quarter of an hour; `repeats` are pairs of proxies whose scores
-    are averaged; `reference` is a file of trusted text that a policy may measure the batch against."""
+    are averaged, None one and, where that may change the verdict, a second; `reference` is a file of trusted text that a policy
+    may measure the batch against."""
 
     text_column: str | None = None
     id_column: str | None = None
@@ -27,7 +28,7 @@ class AuditOptions:
     folds: int = 2
     max_tokens: int | None = None
     seed: int = 0
-    repeats: int = 1
+    repeats: int | None = None
     reference: str | None = None
 
     def __post_init__(self) -> None:
@@ -37,7 +38,8 @@ class AuditOptions:
             _check_text(name, getattr(self, name))
         _check("epochs", self.epochs, 2, MOST_EPOCHS)
         _check("folds", self.folds, 1, 2)
-        _check("repeats", self.repeats, 1, MOST_REPEATS)
+        if self.repeats is not None:
+            _check("repeats", self.repeats, 1, MOST_REPEATS)
         _check("seed", self.seed, 0, MOST_SEED)
         if self.max_tokens is not None:
             _check("max_tokens", self.max_tokens, 1, None)

@@ -24,16 +24,23 @@ LEAST_ORDINARY = 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Passages:
-    """Tokens of each sample, (N,), in memorized stretches, in boilerplate, and in boilerplate that is more surprising than other
-    text of the batch. `spans` are the distinct memorized texts, `sensitive` those of them that hold personal data or keys. What
-    only a score of windows can tell is None with another score."""
+class Memorized:
+    """What lies above a line: tokens of each sample, (N,), in memorized stretches; how many distinct texts these are, and how
+    many of them hold personal data or keys."""
 
-    memorized: NDArray[np.int64] | None
+    tokens: NDArray[np.int64]
+    spans: int
+    sensitive_spans: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Passages:
+    """What is memorized, above the line and above either end of its interval, None where the score is not of windows; and the
+    tokens of each sample, (N,), in boilerplate, and in boilerplate that is more surprising than other text of the batch."""
+
+    memorized: tuple[Memorized, ...] | None
     boilerplate: NDArray[np.int64]
     surprising: NDArray[np.int64]
-    spans: int | None
-    sensitive: int | None
 
 
 def measure_passages(analysis: LossAnalysis, samples: TracedSamples, store: TokenStore, encoder: Encoder) -> Passages:
@@ -44,13 +51,17 @@ def measure_passages(analysis: LossAnalysis, samples: TracedSamples, store: Toke
     surprising = boilerplate.select(_surprising(boilerplate, mapped, reader))
     memorized = analysis.stretches
     return Passages(
-        memorized=_tokens_in(memorized, n) if memorized is not None else None,
+        memorized=tuple(_memorized(stretches, n, reader) for stretches in memorized) if memorized is not None else None,
         boilerplate=_tokens_in(boilerplate, n),
         surprising=_tokens_in(surprising, n),
-        spans=len(np.unique(memorized.text)) if memorized is not None else None,
-        sensitive=sum(1 for text in reader.distinct(memorized) if labelled_spans(text))
-        if memorized is not None
-        else None,
+    )
+
+
+def _memorized(stretches: Stretches, n: int, reader: "_Reader") -> Memorized:
+    return Memorized(
+        tokens=_tokens_in(stretches, n),
+        spans=len(np.unique(stretches.text)),
+        sensitive_spans=sum(1 for text in reader.distinct(stretches) if labelled_spans(text)),
     )
 
 

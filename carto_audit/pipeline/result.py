@@ -35,13 +35,16 @@ from carto_audit.traces.trace import Trace
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
-    """How the audit was done: enough to repeat it. `seconds` is wall time per stage."""
+    """How the audit was done: enough to repeat it. `repeats` pairs of proxies were trained, and intervals hold with this
+    `confidence`; `seconds` is wall time per stage."""
 
     options: AuditOptions
     device: str
     spec: ProxySpec
     parameters: int
     capacity_ratio: float | None
+    repeats: int
+    confidence: float
     max_tokens: int | None
     kinship: Kinship
     references: int

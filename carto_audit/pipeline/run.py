@@ -11,11 +11,12 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from carto_audit.artifacts.audit_record import Record
+from carto_audit.artifacts.audit_record import Record, Setting
 from carto_audit.artifacts.redteam_record import RedteamRecord, check_measured
 from carto_audit.benchmarks.items import Benchmark
 from carto_audit.benchmarks.registry import Registry
 from carto_audit.cartography.analysis import AveragedRuns, LossAnalysis, TracedSamples, analyze_losses, average_run
+from carto_audit.cartography.intervals import CONFIDENCE
 from carto_audit.cartography.noise import find_noise
 from carto_audit.cartography.reasons import heats, riskiest
 from carto_audit.cartography.scores import burn_in_epochs
@@ -28,7 +29,7 @@ from carto_audit.pipeline.actions import Actions, decide
 from carto_audit.pipeline.corpus import Corpus, Split, encode_corpus, split_corpus, traced_samples
 from carto_audit.pipeline.item_recall import recall_items, sample_words
 from carto_audit.pipeline.item_recall_table import items_to_ask, tabulate, wordings
-from carto_audit.pipeline.judge import analysis_settings, check_reference, judge
+from carto_audit.pipeline.judge import analysis_settings, check_reference, is_undecided, judge
 from carto_audit.pipeline.measurements import measure, measured_ratio
 from carto_audit.pipeline.options import AuditOptions
 from carto_audit.pipeline.passages import measure_passages
@@ -46,6 +47,9 @@ from carto_audit.traces.trace import TokenLosses, Trace
 
 REPEAT_STRIDE = 1_000_003
 """Added to the seed for every further pair of proxies."""
+
+MOST_LOOKS = 2
+"""Pairs of proxies, at most, where the options leave it open."""
 
 
 def run_audit(
@@ -69,6 +73,16 @@ def run_audit(
     return _Auditor(policy, options or AuditOptions(), work, progress, baseline, redteam).run(
         inputs, benchmarks, registry
     )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Looked:
+    """What so many pairs of proxies showed."""
+
+    analysis: LossAnalysis
+    measurements: dict[str, Measurement]
+    capacity_ratio: float | None
+    pairs: int
 
 
 @dataclass(slots=True)
@@ -119,7 +133,8 @@ class _Auditor:
                 batch, reference, duplicates, corpus, self.policy.demanded_dose, options.seed, folder, progress
             )
         samples = traced_samples(batch, duplicates, corpus, split)
-        analysis = self.analyze(corpus, split, samples, device, folder)
+        looked = self.look(batch, contamination, corpus, split, samples, device, folder)
+        analysis, measurements = looked.analysis, looked.measurements
         known = opened[0].benchmarks if opened else ()
         testimony = self.recall_items(known, contamination, corpus, split, device, folder)
         with self.timed("reasons"):
@@ -128,19 +143,6 @@ class _Auditor:
             first, last = analysis.scores.span_first, analysis.scores.span_last
             spans = locate_spans(batch, corpus.encoder, first, last, set(shown), progress)
             actions = self.act(batch, analysis, split, contamination)
-        ratio = measured_ratio(analysis.scores, samples.n_tokens, corpus.spec)
-        passages = measure_passages(analysis, samples, split.store, corpus.encoder)
-        measurements = measure(
-            batch,
-            samples,
-            contamination,
-            analysis,
-            passages,
-            self.policy.map.memorization.score,
-            ratio,
-            options.seed,
-        )
-        measurements |= self.redteam.measurements if self.redteam else {}
         return AuditResult(
             batch=batch,
             n_tokens=samples.n_tokens,
@@ -161,13 +163,18 @@ class _Auditor:
             actions=actions,
             measurements=measurements,
             policy=self.policy,
-            verdict=self.judge(measurements, batch, known, corpus.spec.name),
+            verdict=self.judge(measurements, batch, known, corpus.spec.name, looked.pairs),
             redteam=self.redteam,
-            run=self.account(corpus, split, samples, reference, device, ratio),
+            run=self.account(corpus, split, samples, reference, device, looked),
         )
 
     def judge(
-        self, measurements: Mapping[str, Measurement], batch: Batch, benchmarks: Sequence[Benchmark], proxy: str
+        self,
+        measurements: Mapping[str, Measurement],
+        batch: Batch,
+        benchmarks: Sequence[Benchmark],
+        proxy: str,
+        repeats: int,
     ) -> Verdict:
         """What the policy says of the numbers today."""
         return judge(
@@ -175,8 +182,7 @@ class _Auditor:
             measurements,
             batch=batch,
             benchmarks=benchmarks,
-            proxy=proxy,
-            options=self.options,
+            setting=Setting(proxy=proxy, epochs=self.options.epochs, folds=self.options.folds, repeats=repeats),
             baseline=self.baseline,
             redteam=self.redteam,
         )
@@ -188,7 +194,7 @@ class _Auditor:
         samples: TracedSamples,
         reference: Batch | None,
         device: str,
-        ratio: float | None,
+        looked: "_Looked",
     ) -> Run:
         """How the audit was done."""
         return Run(
@@ -196,7 +202,9 @@ class _Auditor:
             device=device,
             spec=corpus.spec,
             parameters=count_parameters(corpus.spec),
-            capacity_ratio=ratio,
+            capacity_ratio=looked.capacity_ratio,
+            repeats=looked.pairs,
+            confidence=self.confidence,
             max_tokens=None if (split.trained | split.held_out | ~samples.usable).all() else corpus.most_tokens,
             kinship=split.kinship,
             references=corpus.references,
@@ -206,19 +214,52 @@ class _Auditor:
             seconds=self.seconds,
         )
 
-    def analyze(self, corpus: Corpus, split: Split, samples: TracedSamples, device: str, folder: Path) -> LossAnalysis:
-        """Trains a pair of proxies as often as the options say, with other folds and seeds each time, and scores what they
-        show. Every run's losses are averaged into those before it."""
-        settings = analysis_settings(self.policy)
+    @property
+    def confidence(self) -> float:
+        """How sure each interval is, so that all looks at the batch together are as sure as one."""
+        looks = MOST_LOOKS if self.options.repeats is None else 1
+        return 1 - (1 - CONFIDENCE) / looks
+
+    def look(
+        self,
+        batch: Batch,
+        contamination: Contamination | None,
+        corpus: Corpus,
+        split: Split,
+        samples: TracedSamples,
+        device: str,
+        folder: Path,
+    ) -> "_Looked":
+        """Trains a pair of proxies as often as the options say, with other folds and seeds each time, and measures what they
+        show; where the options leave it open, once more if that may change the verdict. Every run's losses are averaged into
+        those before it."""
+        settings = analysis_settings(self.policy, self.confidence)
+        pairs = self.options.repeats or MOST_LOOKS
         runs: AveragedRuns | None = None
-        for number in range(self.options.repeats):
+        for number in range(1, pairs + 1):
             with self.timed("training"):
-                losses = self.train(number, corpus, split, device, folder)
+                losses = self.train(number - 1, corpus, split, device, folder)
             with self.timed("scores"):
                 runs = average_run(runs, *losses, samples, settings)
-        assert runs is not None  # there is always a run
-        with self.timed("scores"):
-            return analyze_losses(runs, samples, settings, self.options.seed)
+                if self.options.repeats is not None and number < pairs:
+                    continue
+                analysis = analyze_losses(runs, samples, settings, self.options.seed)
+                ratio = measured_ratio(analysis.scores, samples.n_tokens, corpus.spec)
+                measurements = measure(
+                    batch,
+                    samples,
+                    contamination,
+                    analysis,
+                    measure_passages(analysis, samples, split.store, corpus.encoder),
+                    self.policy.map.memorization.score,
+                    ratio,
+                    self.options.seed,
+                    self.confidence,
+                )
+            measurements |= self.redteam.measurements if self.redteam else {}
+            if number == pairs or not is_undecided(self.policy, measurements):
+                return _Looked(analysis=analysis, measurements=measurements, capacity_ratio=ratio, pairs=number)
+        raise AssertionError("there is always a pair")
 
     def train(self, number: int, corpus: Corpus, split: Split, device: str, folder: Path) -> tuple[Trace, TokenLosses]:
         """The losses of one run: a proxy per fold, which on a CPU share the cores."""

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from carto_audit.cartography.analysis import (
+    SEED_SPREAD,
     AnalysisSettings,
     TracedSamples,
     analyze_losses,
@@ -331,18 +332,37 @@ def test_text_that_recurs_as_often_as_the_dose_is_no_false_alarm():
 def test_the_memorized_stretches_are_those_of_the_batch():
     """The controls and the reference are memorized too."""
     analysis = analyzed([run_of(ordinary([3, 7]), references=UNSEEN)], samples())
-    found = analysis.stretches
+    found = analysis.stretches[0]
     assert found.sample.tolist() == np.flatnonzero(analysis.quadrant >= 2).tolist() == [3, 7]
     assert (found.first.tolist(), found.tokens.tolist()) == ([0, 0], [WINDOW] * 2)
     assert found.text[0] != found.text[1]
-    assert len(analyzed([run_of(ordinary())], samples()).stretches.sample) == 0
+    assert len(analyzed([run_of(ordinary())], samples()).stretches[0].sample) == 0
 
 
 def test_of_several_runs_the_stretches_are_those_of_the_mean_losses():
     """Sample 7 is known by heart in one of two runs, sample 3 in both."""
     analysis = analyzed([run_of(ordinary([3, 7])), run_of(ordinary([3]))], samples())
-    assert analysis.stretches.sample.tolist() == [3]
+    assert analysis.stretches[0].sample.tolist() == [3]
     assert analysis.control_scores.memorized[0] == pytest.approx(0.625**2)  # the dose counts here too
+
+
+def test_masses_are_less_sure_the_more_the_runs_differ_and_surer_the_more_there_are():
+    alike, unlike = (
+        analyzed([run_of(ordinary([3, 7])), run_of(ordinary(other))], samples()) for other in ([3, 7], [3])
+    )
+    once = analyzed([run_of(ordinary([3, 7]))], samples())
+    assert once.spread == pytest.approx(1.96 * SEED_SPREAD, rel=0.001)
+    assert alike.spread == pytest.approx(once.spread / 2**0.5)
+    assert unlike.spread > 2 * once.spread
+    low, high = once.masses["memorized"].token_interval
+    assert low < once.masses["memorized"].token_share < high
+
+
+def test_the_surer_an_interval_must_be_the_wider_it_is():
+    sure = analyzed([run_of(ordinary([3, 7]))], samples(), replace(SETTINGS, confidence=0.99))
+    usual = analyzed([run_of(ordinary([3, 7]))], samples())
+    assert sure.spread > usual.spread
+    assert sure.found[4].at_least < usual.found[4].at_least
 
 
 def test_a_score_of_whole_samples_tells_of_no_stretch():
@@ -357,9 +377,9 @@ def test_what_is_too_frequent_is_boilerplate_of_the_batch_and_not_memorized():
     often = analyzed([run], samples(frequent=4))
     assert often.boilerplate.sample.tolist() == list(rows)
     assert often.boilerplate.tokens.tolist() == [WINDOW] * 5
-    assert often.stretches.sample.tolist() == [3]
+    assert often.stretches[0].sample.tolist() == [3]
     usual = analyzed([run], samples(frequent=5))
     assert len(usual.boilerplate.sample) == 0
-    assert usual.stretches.sample.tolist() == [3, *rows]
+    assert usual.stretches[0].sample.tolist() == [3, *rows]
     everywhere = analyzed([run], samples(frequent=3))
     assert everywhere.boilerplate.sample.tolist() == list(rows)  # and not the controls

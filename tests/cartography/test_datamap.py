@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from carto_audit.cartography.datamap import Yardstick, cut, draw_map, masses, partition
+from carto_audit.cartography.datamap import Cut, DataMap, Line, Yardstick, cut, draw_map, masses, partition
 from carto_audit.cartography.quadrants import QUADRANT_NAMES, UNMAPPED
 from carto_audit.cartography.thresholds import Threshold
 from tests.support.tiny import make_line_controls, make_scores
@@ -158,24 +158,75 @@ def test_samples_that_were_not_trained_on_move_no_line():
     assert among.quadrant.tolist() == [*alone.quadrant.tolist(), UNMAPPED]
 
 
+def map_of(quadrant, low=None, high=None):
+    """A map with these quadrants, and with others where its line lies at either end of its interval."""
+    cut = Cut(way="absolute", value=0.5, words="0.5", flagged_share=0.0, fixed_share=False)
+    line = Line(cuts=(cut,), interval=(0.4, 0.6))
+    codes = [np.array(quadrant if q is None else q, np.int8) for q in (quadrant, low, high)]
+    at_ends = (codes[1], codes[2])
+    return DataMap(score="memorized", quadrant=codes[0], at_ends=at_ends, difficulty=line, memorization=line)
+
+
 def mass_of(quadrant, tokens=None, group=None, mappable=None, part="hotspot_memorized"):
     """The mass of one part; without `mappable` every mappable token is on the map."""
     quadrant = np.array(quadrant, np.int8)
     tokens = np.full(len(quadrant), 7) if tokens is None else np.array(tokens)
     group = np.arange(len(quadrant)) if group is None else group
     known = int(tokens[quadrant >= 0].sum()) if mappable is None else mappable
-    return masses(quadrant, tokens, group, known, seed=0)[part]
+    return masses(map_of(quadrant), tokens, group, known, seed=0)[part]
 
 
 @given(st.lists(st.integers(-1, 3), min_size=1, max_size=40))
 def test_quadrant_shares_add_up_to_the_mapped_tokens(codes):
     quadrant = np.array(codes, np.int8)
     tokens = np.arange(1, len(codes) + 1)
-    found = masses(quadrant, tokens, np.arange(len(codes)), int(tokens.sum()), seed=0)
+    found = masses(map_of(quadrant), tokens, np.arange(len(codes)), int(tokens.sum()), seed=0)
     assert sum(found[q].tokens for q in QUADRANT_NAMES) == tokens[quadrant >= 0].sum()
     total = sum(found[q].token_share for q in QUADRANT_NAMES)
     assert total == pytest.approx(1.0 if (quadrant >= 0).any() else 0.0)
     assert found["memorized"].tokens == found["hotspot_memorized"].tokens + found["noisy_outlier"].tokens
+
+
+def test_where_the_line_may_lie_elsewhere_a_mass_is_an_interval_though_every_row_is_on_the_map():
+    drawn = map_of([2] * 10 + [0] * 90, low=[2] * 14 + [0] * 86, high=[2] * 7 + [0] * 93)
+    found = masses(drawn, np.full(100, 7), np.arange(100), 700, seed=0)
+    assert found["hotspot_memorized"].token_interval == pytest.approx((0.07, 0.14))
+    assert found["hotspot_memorized"].row_interval == pytest.approx((0.07, 0.14))
+    assert found["stable_easy"].token_interval == pytest.approx((0.86, 0.93))
+    assert found["noisy_outlier"].token_interval == (0.0, 0.0)
+
+
+def test_with_another_seed_a_mass_may_be_another():
+    found = masses(map_of([2] * 10 + [0] * 90), np.full(100, 7), np.arange(100), 700, seed=0, spread=0.3)
+    assert found["memorized"].token_interval == pytest.approx((0.07, 0.13))
+    assert found["stable_easy"].token_interval == pytest.approx((0.63, 1.0))
+
+
+def test_reasons_for_an_interval_add_up_like_independent_ones():
+    drawn = map_of([2] * 10 + [0] * 90, low=[2] * 13 + [0] * 87, high=[2] * 7 + [0] * 93)
+    found = masses(drawn, np.full(100, 7), np.arange(100), 700, seed=0, spread=0.4)
+    assert found["memorized"].token_interval == pytest.approx((0.05, 0.15))
+
+
+def test_a_line_that_secrets_set_has_an_interval_and_one_that_is_fixed_has_none():
+    loose = make_line_controls([0.3, *[0.4] * 3, 0.5, 0.6, *[0.7] * 15])
+    by_dose = drawn([1] * 9, [0.1] * 9, (BY_PERCENTILE, Threshold(control_dose=4)), controls=loose)
+    low, high = by_dose.memorization.interval
+    assert low < by_dose.memorization.value < high
+    fixed = drawn([1] * 9, [0.1] * 9, (BY_PERCENTILE, Threshold(absolute=0.3)), controls=loose)
+    assert fixed.memorization.interval == (0.3, 0.3)
+    both = Threshold(control_dose=4, percentile=20)  # the stricter holds
+    at = drawn([1] * 9, [0.1] * 9, (BY_PERCENTILE, both), controls=loose).memorization
+    assert at.interval == (at.value, at.value)
+
+
+def test_the_map_at_either_end_flags_what_lies_between():
+    loose = make_line_controls([0.3, *[0.4] * 3, 0.5, 0.6, *[0.7] * 15])
+    rules = (Threshold(absolute=2), Threshold(control_dose=4))
+    low, high = loose.interval(0.95, 0)
+    found = drawn([1] * 3, [low - 0.01, (low + loose.line) / 2, (loose.line + high) / 2], rules, controls=loose)
+    assert found.quadrant.tolist() == [0, 0, 2]
+    assert [codes.tolist() for codes in found.at_ends] == [[0, 2, 2], [0, 0, 0]]
 
 
 def test_a_share_of_the_whole_batch_is_exact_and_one_of_a_sample_is_an_interval():
@@ -211,7 +262,7 @@ def test_the_width_of_an_interval_goes_with_the_root_of_what_was_not_seen():
 def test_an_interval_ends_where_all_that_was_not_seen_is_counted():
     group = np.repeat([0, 1], 49)  # two draws: Wilson's interval alone would reach far
     quadrant, tokens = np.zeros(98, np.int8), np.full(98, 7)
-    found = masses(quadrant, tokens, group, mappable=700, seed=0)
+    found = masses(map_of(quadrant), tokens, group, mappable=700, seed=0)
     assert found["hotspot_memorized"].token_interval == (0.0, pytest.approx(0.02))
     assert found["stable_easy"].token_interval == (pytest.approx(0.98), 1.0)
 

@@ -155,6 +155,21 @@ def test_the_level_of_each_secret_is_its_own_in_order_of_the_secret():
     assert count_found(values, secret, 3, 0.2).share == pytest.approx(2 / 3)
 
 
+def test_the_line_may_lie_where_other_secrets_would_have_set_it():
+    even, loose = (make_line_controls(level, USUAL) for level in ([0.8] * 20, [*[0.4] * 4, *[0.8] * 16]))
+    assert even.interval(0.95, 0) == (even.line, even.line)
+    low, high = loose.interval(0.95, 0)
+    assert low == loose.line  # two of twenty in most draws
+    assert high == even.line  # none in some
+    assert loose.interval(0.2, 0)[1] < high
+
+
+def test_the_more_looks_the_lower_the_bound_of_each():
+    assert lower_bound(28, 30, 0.975) < lower_bound(28, 30)
+    controls = make_line_controls([0.9] * 30, USUAL)
+    assert controls.proof(0.975).at_least == lower_bound(30, 30, 0.975)
+
+
 def test_the_lower_bound_of_a_share_says_what_is_found_in_truth_at_least():
     assert lower_bound(28, 30) == pytest.approx(0.80, abs=0.005)
     assert lower_bound(30, 30) == pytest.approx(0.905, abs=0.001)

@@ -107,6 +107,12 @@ def covered(samples, rows, chosen):
     return found
 
 
+def stretches_above(tokens, occurrences, line):
+    """The stretches above one line."""
+    (found,) = find_stretches(tokens, occurrences, line)
+    return found
+
+
 def places(stretches):
     return list(
         zip(stretches.sample.tolist(), stretches.first.tolist(), stretches.last.tolist(), strict=True),
@@ -310,21 +316,21 @@ def test_without_a_second_proxy_nothing_is_known_and_nothing_breaks(frequent):
     found = find_spans(losses, occurrences)
     assert np.isnan(found.share).all()
     assert np.isnan(found.evidence).all()
-    assert places(find_stretches(losses, occurrences, 0.0)) == []
+    assert places(stretches_above(losses, occurrences, 0.0)) == []
     assert len(find_boilerplate(losses, occurrences).sample) == (3 if frequent == 2 else 0)
 
 
 def test_a_stretch_is_what_memorized_windows_cover_without_a_gap():
     """A passage longer than a window is one stretch; two with a token between them are two."""
     losses = make_losses([passage(before=20, inside=30, after=20), passage(inside=0, after=40), passage(taken=UNSEEN)])
-    found = find_stretches(
+    found = stretches_above(
         losses, Occurrences(dose=1, frequent=9), sure(0.74, occurrences=Occurrences(dose=1, frequent=9))
     )
     assert places(found) == [(0, 20, 49), (2, 0, WINDOW - 1)]
     assert found.tokens.tolist() == [30, WINDOW]
     assert places(found.select(found.sample == 2)) == [(2, 0, WINDOW - 1)]
     apart = tuple(a + b for a, b in zip(passage(after=1), passage(), strict=True))
-    near = find_stretches(make_losses([apart]), Occurrences(dose=1, frequent=9), 0.5)
+    near = stretches_above(make_losses([apart]), Occurrences(dose=1, frequent=9), 0.5)
     assert places(near) == [(0, 0, WINDOW - 1), (0, WINDOW + 1, 2 * WINDOW)]
 
 
@@ -332,7 +338,7 @@ def test_two_memorized_texts_that_touch_are_one_stretch():
     """The windows between them occur once, and are too doubtful to be any themselves."""
     one, other = [1] * WINDOW, [2] * WINDOW
     ids = [*one, *other, *one * 7, *other * 7]
-    found = find_stretches(make_losses([passage(inside=2 * WINDOW), *[passage()] * 14], ids), FOUR, 0.5)
+    found = stretches_above(make_losses([passage(inside=2 * WINDOW), *[passage()] * 14], ids), FOUR, 0.5)
     assert places(found) == [(0, 0, 2 * WINDOW - 1), *((k, 0, WINDOW - 1) for k in range(1, 15))]
 
 
@@ -344,7 +350,7 @@ def test_stretches_with_the_same_strongest_window_are_one_text():
     begins, ends = (
         [list(np.concatenate(part)) for part in zip(*pair, strict=True)] for pair in ((full, half), (half, full))
     )
-    found = find_stretches(make_losses([begins, ends, full, full, full], ids), Occurrences(dose=1, frequent=9), 0.3)
+    found = stretches_above(make_losses([begins, ends, full, full, full], ids), Occurrences(dose=1, frequent=9), 0.3)
     assert places(found) == [(0, 0, 23), (1, 0, 23), *((k, 0, 11) for k in (2, 3, 4))]
     assert len(set(found.text[:3].tolist())) == len(set(found.text[3:].tolist())) == 1
     assert found.text[0] != found.text[3]
@@ -364,10 +370,17 @@ def test_boilerplate_is_what_lies_in_windows_of_too_many_samples():
 
 @pytest.mark.parametrize("samples", [[], [([], [])], [([], []), passage(inside=0, after=30), ([], [])]])
 def test_where_nothing_is_memorized_or_frequent_there_is_no_stretch(samples):
-    for found in (find_stretches(make_losses(samples), FOUR, 0.1), find_boilerplate(make_losses(samples), FOUR)):
+    for found in (stretches_above(make_losses(samples), FOUR, 0.1), find_boilerplate(make_losses(samples), FOUR)):
         assert places(found) == []
         assert (len(found.text), len(found.tokens)) == (0, 0)
         assert (found.sample.dtype, found.first.dtype, found.text.dtype) == (np.int64, np.int64, np.uint64)
+
+
+def test_several_lines_give_what_each_of_them_gives():
+    losses = make_losses([passage(taken=taken) for taken in (1.0, 2.5, UNSEEN)])
+    found = find_stretches(losses, Occurrences(dose=1, frequent=9), 0.05, 0.3, 0.9)
+    assert [len(one.sample) for one in found] == [3, 2, 1]
+    assert places(found[1]) == places(stretches_above(losses, Occurrences(dose=1, frequent=9), 0.3))
 
 
 losses = st.floats(0.0625, 9, width=32)
@@ -408,7 +421,7 @@ def test_stretches_and_boilerplate_cover_the_very_tokens_of_a_plain_loop(drawn, 
     rows = oracle(pairs, ids, occurrences)
     assume(all(abs(row[1] - line) > 1e-6 for windows in rows for row in windows))
     tokens = make_losses(pairs, ids)
-    assert places(find_stretches(tokens, occurrences, line)) == covered(pairs, rows, lambda row: row[1] > line)
+    assert places(stretches_above(tokens, occurrences, line)) == covered(pairs, rows, lambda row: row[1] > line)
     frequent = covered(pairs, rows, lambda row: row[6] > occurrences.frequent)
     assert places(find_boilerplate(tokens, occurrences)) == frequent
 
@@ -421,7 +434,7 @@ def test_the_size_of_the_blocks_changes_nothing(drawn, block):
 
     def everything():
         boilerplate = find_boilerplate(tokens, occurrences)
-        stretches = places(find_stretches(tokens, occurrences, 0.15)), places(boilerplate), boilerplate.text.tolist()
+        stretches = places(stretches_above(tokens, occurrences, 0.15)), places(boilerplate), boilerplate.text.tolist()
         return find_spans(tokens, occurrences), stretches
 
     whole, stretches = everything()
@@ -440,7 +453,7 @@ def test_finding_spans_changes_no_loss():
     losses = make_losses([passage(before=3), passage()], ids=[*range(15), *range(12)])
     before = losses.loss_in.copy(), losses.loss_out.copy(), losses.ids.copy()
     find_spans(losses, FOUR)
-    find_stretches(losses, FOUR, 0.1)
+    stretches_above(losses, FOUR, 0.1)
     find_boilerplate(losses, FOUR)
     for kept, now in zip(before, (losses.loss_in, losses.loss_out, losses.ids), strict=True):
         assert np.array_equal(kept, now)

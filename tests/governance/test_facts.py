@@ -222,6 +222,36 @@ def test_less_leakage_than_there_could_be_is_said(facts_of):
     assert any("more epochs would show more" in warning for warning in facts["warnings"])
 
 
+def test_every_figure_can_be_made_again_from_what_is_kept_of_seeds_and_secrets(usual):
+    facts, _ = usual
+    secrets = facts["secrets"]
+    assert [secret["seed"] for secret in secrets] == [seed for seed in range(3) for _ in CELLS]
+    assert [(s["kind"], s["form"], s["dose"]) for s in secrets[: len(CELLS)]] == [*CELLS]
+    often = [k for k, secret in enumerate(secrets) if secret["dose"] >= LEAKING_DOSE]
+    for arm in facts["arms"]:
+        assert [seed["seed"] for seed in arm["by_seed"]] == [0, 1, 2]
+        told = [arm["by_secret"]["worst"][k] and not secrets[k]["guessed"] for k in often]
+        assert np.mean(told) == pytest.approx(arm["leakage"]["value"])
+        assert np.mean([seed["leakage"] for seed in arm["by_seed"]]) == pytest.approx(arm["leakage"]["value"])
+        assert np.mean([seed["heldout_perplexity"] for seed in arm["by_seed"]]) == pytest.approx(
+            arm["heldout_perplexity"]["value"]
+        )
+        for dose, exposure in arm["exposure"].items():
+            bits = [arm["by_secret"]["exposure"][k] for k, s in enumerate(secrets) if s["dose"] == int(dose)]
+            assert np.mean([b for b in bits if b is not None]) == pytest.approx(exposure["value"])
+
+
+def test_a_seed_in_which_an_arm_failed_says_so_and_has_no_figures(facts_of):
+    failed = outcome("prune", "training diverged", pruned=0.1, level=0.1, score="memorized")
+    facts = facts_of(seed_of(0), seed_of(1, **{"prune 0.1": failed}))
+    arm = next(arm for arm in facts["arms"] if (arm["arm"], arm["level"]) == ("prune", 0.1))
+    good, bad = arm["by_seed"]
+    assert (good["failure"], bad["failure"]) == (None, "training diverged")
+    assert (bad["leakage"], bad["mi_auc"], bad["heldout_perplexity"]) == (None, None, None)
+    assert good["leakage"] is not None
+    assert arm["by_secret"]["worst"][len(CELLS) :] == [None] * len(CELLS)
+
+
 def test_a_run_that_went_well_warns_of_nothing(usual):
     assert usual[0]["warnings"] == []
 

@@ -4,6 +4,9 @@ import json
 
 import pytest
 
+from carto_audit.pipeline.judge import is_undecided
+from carto_audit.policy.metrics import Measurement
+from carto_audit.policy.model import load_policy
 from tests.support.audits import GATE, NO_ITEMS, sentences, write_parquet
 from tests.support.quizzes import BELL, ITEMS, write_quiz
 
@@ -76,3 +79,38 @@ def test_a_demanded_benchmark_that_nobody_lists_ends_before_the_training(carto, 
     )
     (house / "benchmarks.yaml").unlink()
     assert "there is no benchmarks.yaml here" in carto("ingest", "june.parquet", "--policy", "typo.yaml").err
+
+
+RULES = """schema_version: 1
+name: two-limits
+map: {difficulty: {threshold: {percentile: 75}}, memorization: {score: memorized, threshold: {control_dose: 4}}}
+rules:
+  - {id: mass, metric: memorized.token_share, max: 0.1, severity: reject, reason: too much}
+  - {id: easy, metric: hotspot_memorized.token_share, max: 0.05, severity: warn, reason: too much}
+  - {id: copies, metric: duplicates.token_share, max: 0.2, severity: reject, reason: deduplicate}
+  - {id: proof, metric: detection.found_at_dose_4, min: 0.75, severity: reject, reason: show it}
+"""
+
+
+@pytest.mark.parametrize(
+    ("mass", "copies", "proof", "easy", "undecided"),
+    [
+        ((0.05, 0.09), (0.1, 0.1), (0.8, 0.9), (0.0, 0.0), False),
+        ((0.05, 0.11), (0.1, 0.1), (0.8, 0.9), (0.0, 0.0), True),
+        ((0.11, 0.12), (0.1, 0.1), (0.8, 0.9), (0.0, 0.0), False),  # rejected, whatever another pair shows
+        ((0.05, 0.11), (0.3, 0.3), (0.8, 0.9), (0.0, 0.0), False),
+        ((0.05, 0.09), (0.1, 0.3), (0.8, 0.9), (0.0, 0.0), False),  # no training shows copies
+        ((0.05, 0.09), (0.1, 0.1), (0.7, 0.9), (0.0, 0.0), True),
+        ((0.05, 0.11), (0.1, 0.1), (0.4, 0.5), (0.0, 0.0), False),  # too far from a proof
+        ((0.05, 0.09), (0.1, 0.1), (0.8, 0.9), (0.0, 0.1), False),  # a warning is no verdict
+    ],
+)
+def test_what_lies_on_both_sides_of_a_limit_is_undecided(tmp_path, mass, copies, proof, easy, undecided):
+    (tmp_path / "policy.yaml").write_text(RULES)
+    measured = {
+        "memorized.token_share": Measurement(value=mass[0], low=mass[0], high=mass[1]),
+        "hotspot_memorized.token_share": Measurement(value=easy[0], low=easy[0], high=easy[1]),
+        "duplicates.token_share": Measurement(value=copies[0], low=copies[0], high=copies[1]),
+        "detection.found_at_dose_4": Measurement(value=proof[1], low=proof[0], high=1.0),
+    }
+    assert is_undecided(load_policy(tmp_path / "policy.yaml"), measured) == undecided

@@ -16,7 +16,7 @@ from carto_audit.cartography.spans import Stretches
 from carto_audit.contamination.check import MATCH_SCHEMA, BenchmarkResult, Contamination
 from carto_audit.controls.controls import CONTROL_KINDS, DOSES, FORMS, cells_of
 from carto_audit.pipeline.measurements import measure
-from carto_audit.pipeline.passages import Passages
+from carto_audit.pipeline.passages import Memorized, Passages
 from carto_audit.policy.metrics import METRICS, Measurement
 from tests.support.tiny import make_batch, make_controls, make_duplicates, make_losses, make_scores, make_trace
 
@@ -51,8 +51,9 @@ def table(doses=(1, 4, 16), auc=0.95, **cells):
 def map_of(quadrant):
     """A map with these quadrants; where its lines lie does not matter here."""
     cut = Cut(way="absolute", value=0.5, words="0.5", flagged_share=0.0, fixed_share=False)
-    line = Line(cuts=(cut,))
-    return DataMap(score="memorized", quadrant=np.array(quadrant, np.int8), difficulty=line, memorization=line)
+    line = Line(cuts=(cut,), interval=(0.5, 0.5))
+    codes = np.array(quadrant, np.int8)
+    return DataMap(score="memorized", quadrant=codes, at_ends=(codes, codes), difficulty=line, memorization=line)
 
 
 NO_STRETCHES = Stretches(
@@ -76,6 +77,7 @@ def sight_of(**changes):
         masses={},
         reasons=give_reasons(scores, "memorized", np.zeros(N, bool), np.ones(N, np.int64), {}),
         sweep=(DeltaStep(delta=0.1, forgetting_share=0.0, agreement=None),),
+        spread=0.0,
         agreement=None,
         trace=make_trace([[1.0] * N]),
         token_losses=make_losses([([1.0], [2.0])] * N),
@@ -101,15 +103,14 @@ def subjects(**changes):
 
 
 def passages_of(
-    memorized=(0, 0, 12, 0, 0), frequent=(0, 0, 0, 20, 0), surprising=(0, 0, 0, 12, 0), spans=3, sensitive=1
+    memorized=(0, 0, 12, 0, 0), frequent=(0, 0, 0, 20, 0), surprising=(0, 0, 0, 12, 0), spans=3, sensitive=1, ends=None
 ):
-    """Passages in 12 of 30 and in 20 of 40 tokens of two samples."""
+    """Passages in 12 of 30 and in 20 of 40 tokens of two samples, and at either end of the line's interval."""
+    above = None if memorized is None else Memorized(tokens=np.array(memorized), spans=spans, sensitive_spans=sensitive)
     return Passages(
-        memorized=None if memorized is None else np.array(memorized),
+        memorized=None if above is None else (above, *(ends or (above, above))),
         boilerplate=np.array(frequent),
         surprising=np.array(surprising),
-        spans=spans,
-        sensitive=sensitive,
     )
 
 
@@ -119,7 +120,7 @@ def measurements(tmp_path):
 
     def run(sight=None, who=None, ratio=None, passages=None, contamination=None):
         sight, passages = sight or sight_of(), passages or passages_of()
-        return measure(batch, who or subjects(), contamination, sight, passages, "memorized", ratio, 0)
+        return measure(batch, who or subjects(), contamination, sight, passages, "memorized", ratio, 0, 0.95)
 
     return run
 
@@ -264,6 +265,22 @@ def test_there_may_be_twice_as_many_passages_as_half_of_the_batch_holds_however_
     assert found["memorized.sensitive_spans"].high >= 60
 
 
+def test_passages_may_be_more_and_less_where_the_line_may_lie_elsewhere(measurements):
+    low = Memorized(tokens=np.array([0, 5, 15, 0, 0]), spans=5, sensitive_spans=2)
+    high = Memorized(tokens=np.array([0, 0, 6, 0, 0]), spans=1, sensitive_spans=0)
+    found = measurements(sight_of(datamap=map_of(WHOLE)), passages=passages_of(ends=(low, high)))
+    assert found["memorized.span_token_share"] == Measurement(value=12 / 200, low=6 / 200, high=20 / 200)
+    assert found["memorized.spans"] == Measurement(value=3.0, low=1.0, high=5.0)
+    assert found["memorized.sensitive_spans"] == Measurement(value=1.0, low=0.0, high=2.0)
+
+
+def test_passages_may_be_more_and_less_with_another_seed(measurements):
+    found = measurements(sight_of(datamap=map_of(WHOLE), spread=0.5))
+    share = found["memorized.span_token_share"]
+    assert (share.low, share.high) == pytest.approx((0.03, 0.09))
+    assert found["boilerplate.token_share"] == Measurement.exact(0.1)
+
+
 def test_what_cannot_be_mapped_at_all_makes_no_interval_wider(measurements):
     """It counts as unmapped text, under another metric."""
     usable = np.array([True, True, True, True, False])
@@ -277,9 +294,7 @@ def test_without_a_map_nothing_is_said_of_passages(measurements):
 
 
 def test_a_score_that_tells_no_passages_leaves_memorized_ones_unmeasured(measurements):
-    found = measurements(
-        sight_of(datamap=map_of(WHOLE)), passages=passages_of(memorized=None, spans=None, sensitive=None)
-    )
+    found = measurements(sight_of(datamap=map_of(WHOLE)), passages=passages_of(memorized=None))
     assert set(found) & {*SHARES, *SPANS} == {"boilerplate.token_share", "boilerplate.surprising_token_share"}
 
 

@@ -99,18 +99,18 @@ def often(texts, passage):
 def test_tokens_in_memorized_stretches_are_counted_for_each_sample(found, encoder, prose):
     texts = [*holding(prose[:3], PHRASE), *prose[3:100]]
     passages = found(texts, known=[PHRASE])
-    assert passages.memorized[:3].tolist() == [tokens_of(encoder, PHRASE)] * 3
-    assert not passages.memorized[3:].any()
+    assert passages.memorized[0].tokens[:3].tolist() == [tokens_of(encoder, PHRASE)] * 3
+    assert not passages.memorized[0].tokens[3:].any()
     assert not passages.boilerplate.any()
     assert not passages.surprising.any()
-    assert (passages.spans, passages.sensitive) == (1, 0)
+    assert (passages.memorized[0].spans, passages.memorized[0].sensitive_spans) == (1, 0)
 
 
 def test_two_stretches_of_a_sample_are_added_up(found, encoder, prose):
     texts = [*holding([prose[0]], f"{PHRASE}\n{prose[1]}\n{LETTER}"), *prose[2:100]]
     passages = found(texts, known=[PHRASE, LETTER])
-    assert passages.memorized[0] == tokens_of(encoder, PHRASE) + tokens_of(encoder, LETTER)
-    assert passages.spans == 2
+    assert passages.memorized[0].tokens[0] == tokens_of(encoder, PHRASE) + tokens_of(encoder, LETTER)
+    assert passages.memorized[0].spans == 2
 
 
 def test_tokens_in_boilerplate_are_counted_for_each_sample_and_are_never_memorized(found, encoder, prose):
@@ -120,8 +120,8 @@ def test_tokens_in_boilerplate_are_counted_for_each_sample_and_are_never_memoriz
     held = passages.boilerplate[: FREQUENT + 5]
     assert set((held - tokens_of(encoder, NOTICE)).tolist()) == {2}
     assert not passages.boilerplate[FREQUENT + 5 :].any()
-    assert not passages.memorized.any()
-    assert passages.spans == 0
+    assert not passages.memorized[0].tokens.any()
+    assert passages.memorized[0].spans == 0
 
 
 def test_a_key_that_is_everywhere_is_surprising_and_a_notice_is_not(found, prose):
@@ -144,20 +144,20 @@ def test_a_key_inside_a_notice_makes_it_surprising(found, prose):
 def test_a_passage_is_one_however_many_samples_hold_it(found, prose, copies):
     texts = [*holding(prose[:copies], PHRASE), *holding(prose[20:22], CARD), *prose[30:100]]
     passages = found(texts, known=[PHRASE, CARD])
-    assert np.count_nonzero(passages.memorized) == copies + 2
-    assert passages.spans == 2
+    assert np.count_nonzero(passages.memorized[0].tokens) == copies + 2
+    assert passages.memorized[0].spans == 2
 
 
 def test_passages_with_an_address_or_a_card_number_are_sensitive(found, prose):
     texts = [*holding(prose[:2], LETTER), *holding(prose[2:5], CARD), *holding(prose[5:9], PHRASE), *prose[9:100]]
     for known, sensitive in (([PHRASE], 0), ([PHRASE, LETTER], 1), ([PHRASE, CARD], 1), ([PHRASE, CARD, LETTER], 2)):
         passages = found(texts, known=known)
-        assert (passages.spans, passages.sensitive) == (len(known), sensitive)
+        assert (passages.memorized[0].spans, passages.memorized[0].sensitive_spans) == (len(known), sensitive)
 
 
 def test_what_stands_beside_a_memorized_passage_is_not_sensitive(found, prose):
     passages = found([*holding(prose[:2], f"{PHRASE}\n{LETTER}"), *prose[9:100]], known=[PHRASE])
-    assert (passages.spans, passages.sensitive) == (1, 0)
+    assert (passages.memorized[0].spans, passages.memorized[0].sensitive_spans) == (1, 0)
 
 
 def test_the_longest_stretch_of_a_passage_says_whether_it_is_sensitive(found, prose):
@@ -165,13 +165,13 @@ def test_the_longest_stretch_of_a_passage_says_whether_it_is_sensitive(found, pr
     beginning, whole = PHRASE, f"{PHRASE} {LETTER}"
     texts = [*holding(prose[:1], beginning), *holding(prose[1:2], whole), *prose[9:100]]
     passages = found(texts, known=[beginning, whole])
-    assert (passages.spans, passages.sensitive) == (1, 1)
+    assert (passages.memorized[0].spans, passages.memorized[0].sensitive_spans) == (1, 1)
 
 
 @pytest.mark.parametrize("score", ["memorized_span_share", "memorized_share", "forget_score"])
 def test_a_score_other_than_that_of_windows_says_nothing_of_memorized_passages(found, prose, score):
     passages = found([*often(prose, NOTICE), *prose[50:150]], known=[NOTICE], score=score)
-    assert (passages.memorized, passages.spans, passages.sensitive) == (None, None, None)
+    assert passages.memorized is None
     assert passages.boilerplate.any()
     assert not passages.surprising.any()
 
@@ -212,6 +212,6 @@ def test_a_key_is_surprising_where_two_languages_take_turns(found, prose):
 
 def test_a_batch_in_which_nothing_recurs_and_nothing_is_known_has_no_passages(found, prose):
     passages = found(prose[:60])
-    for tokens in (passages.memorized, passages.boilerplate, passages.surprising):
+    for tokens in (passages.memorized[0].tokens, passages.boilerplate, passages.surprising):
         assert tokens.tolist() == [0] * 60
-    assert (passages.spans, passages.sensitive) == (0, 0)
+    assert (passages.memorized[0].spans, passages.memorized[0].sensitive_spans) == (0, 0)

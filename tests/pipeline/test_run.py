@@ -318,6 +318,31 @@ def test_removing_the_controls_moves_no_more_samples_than_another_seed_does(tmp_
         assert (quadrant[240:] >= 2).mean() >= 0.8
 
 
+@pytest.mark.parametrize(("limit", "pairs", "code"), [(0.9, 1, 0), (0.35, 2, None), (0.05, 1, 1)])
+def test_a_second_pair_is_trained_where_it_may_change_the_verdict(carto, tmp_path, limit, pairs, code):
+    """Three tenths of the batch are above the line, give or take a third of that."""
+    batch = write_parquet(tmp_path / "batch.parquet", sentences(48))
+    policy = policy_of(tmp_path, "{percentile: 70}")
+    rule = (
+        f"rules:\n  - {{id: mass, metric: memorized.token_share, max: {limit}, severity: reject, reason: too much}}\n"
+    )
+    policy.write_text(
+        policy.read_text().split("rules:")[0].replace("score: memorized,", "score: memorized_share,") + rule
+    )
+    arguments = ["ingest", batch, "--policy", policy, "--epochs", 2, "--seed", 0]
+    ended = carto(*arguments, "--out", tmp_path / "auto")
+    assert code is None or ended.code == code
+    facts = json.loads((tmp_path / "auto/report.json").read_text())
+    assert facts["run"]["repeats"] == pairs
+    assert facts["run"]["confidence"] == 0.975
+    assert carto(*arguments, "--repeats", pairs, "--out", tmp_path / "fixed").code in (0, 1)
+    fixed = json.loads((tmp_path / "fixed/report.json").read_text())
+    assert fixed["run"]["confidence"] == 0.95
+    assert fixed["metrics"] == facts["metrics"]  # two looks widen intervals and move no value
+    wide, narrow = (of["metric_intervals"]["memorized.token_share"] for of in (facts, fixed))
+    assert wide[0] < narrow[0] < narrow[1] < wide[1]
+
+
 def test_repeats_are_averaged_and_their_agreement_is_measured(carto, tmp_path):
     batch = write_parquet(tmp_path / "batch.parquet", sentences(48))
     arguments = ["ingest", batch, "--policy", policy_of(tmp_path, "{percentile: 70}"), "--epochs", 2]

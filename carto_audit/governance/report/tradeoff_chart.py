@@ -152,7 +152,8 @@ def _across(price: float, low: float, high: float) -> float:
 
 
 def _ticks(low: float, high: float) -> list[float]:
-    step = next((step for step in _STEPS if (high - low) / step <= _MOST_STEPS), _STEPS[-1])
+    beyond = 10.0 ** math.ceil(math.log10((high - low) / _MOST_STEPS))
+    step = next((step for step in _STEPS if (high - low) / step <= _MOST_STEPS), beyond)
     return [step * place for place in range(math.ceil(low / step), math.floor(high / step) + 1)]
 
 

@@ -68,7 +68,7 @@ def test_a_diverged_arm_stands_at_the_edge_and_says_its_price():
     assert len({round(point.x) for point in near}) == 4
 
 
-@pytest.mark.parametrize("change", [-0.5, -0.001, 0.0, 1e-9, 0.3, 1e6])
+@pytest.mark.parametrize("change", [-0.5, -0.001, 0.0, 1e-9, 0.3, 1e6, 1e28])
 def test_every_price_lies_inside_the_axes(change):
     facts = redteam_facts()
     facts["arms"] = [*facts["arms"][:2], arm("policy", "the policy's interventions", 0.4, change)]
