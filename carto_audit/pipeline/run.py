@@ -23,6 +23,7 @@ from carto_audit.contamination.check import Contamination, check_contamination, 
 from carto_audit.contamination.sources import open_index
 from carto_audit.data.batch import Batch, read_batch
 from carto_audit.data.duplicates import find_duplicates
+from carto_audit.data.sampling_key import SamplingKey, keep_sampling_key, read_sampling_key
 from carto_audit.gate.verdict import Verdict
 from carto_audit.pipeline.actions import Actions, decide
 from carto_audit.pipeline.corpus import Corpus, Split, encode_corpus, split_corpus, traced_samples
@@ -45,7 +46,7 @@ from carto_audit.text.perturbation import count_words
 from carto_audit.traces.trace import TokenLosses, Trace
 
 REPEAT_STRIDE = 1_000_003
-"""Added to the seed for every further pair of proxies."""
+"""Added for every further pair of proxies, to the seed and to what decides about the folds."""
 
 
 def run_audit(
@@ -97,6 +98,7 @@ class _Auditor:
         options, progress = self.options, self.progress
         check_reference(self.policy, options)
         device = resolve_device(options.device)
+        given = read_sampling_key(Path(options.sampling_key)) if options.sampling_key is not None else None
         with self.timed("benchmarks"):
             sources = [str(source) for source in benchmarks]
             opened = open_index(sources, find_matches, registry=registry, progress=progress) if sources else None
@@ -104,7 +106,9 @@ class _Auditor:
             batch = read_batch(inputs, text_column=options.text_column, id_column=options.id_column, progress=progress)
             reference = read_batch([options.reference], progress=progress) if options.reference else None
         check_measured(self.redteam, self.policy, batch.sha256)
-        folder = audit_work(self.work, batch, reference, options, self.policy)
+        folder = audit_work(self.work, batch, reference, options, self.policy, given)
+        key = given or (None if options.rehearsable else keep_sampling_key(folder))
+        entropy = key.entropy(batch.sha256) if key else options.training_seed
         with self.timed("duplicates"):
             duplicates = find_duplicates(batch, folder, progress)
         with self.timed("contamination"):
@@ -113,11 +117,10 @@ class _Auditor:
                 check_contamination(batch, *opened, progress, cluster_id=same, folder=folder) if opened else None
             )
         with self.timed("tokens"):
-            corpus = encode_corpus(batch, reference, duplicates, options, device, folder, progress)
+            corpus = encode_corpus(batch, reference, duplicates, options, entropy, device, folder, progress)
         with self.timed("folds"):
-            split = split_corpus(
-                batch, reference, duplicates, corpus, self.policy.demanded_dose, options.seed, folder, progress
-            )
+            dose = self.policy.demanded_dose
+            split = split_corpus(batch, reference, duplicates, corpus, dose, entropy, folder, progress)
         samples = traced_samples(batch, duplicates, corpus, split)
         analysis = self.analyze(corpus, split, samples, device, folder)
         known = opened[0].benchmarks if opened else ()
@@ -138,7 +141,8 @@ class _Auditor:
             passages,
             self.policy.map.memorization.score,
             ratio,
-            options.seed,
+            key is None,
+            options.training_seed,
         )
         measurements |= self.redteam.measurements if self.redteam else {}
         return AuditResult(
@@ -146,7 +150,7 @@ class _Auditor:
             n_tokens=samples.n_tokens,
             trained=split.trained,
             held_out=split.held_out,
-            fold=split.fold(options.folds, options.seed)[: len(batch)],
+            fold=split.fold(options.folds)[: len(batch)],
             duplicates=duplicates,
             benchmarks=known,
             contamination=contamination,
@@ -163,7 +167,7 @@ class _Auditor:
             policy=self.policy,
             verdict=self.judge(measurements, batch, known, corpus.spec.name),
             redteam=self.redteam,
-            run=self.account(corpus, split, samples, reference, device, ratio),
+            run=self.account(corpus, split, samples, reference, key, device, ratio),
         )
 
     def judge(
@@ -187,12 +191,14 @@ class _Auditor:
         split: Split,
         samples: TracedSamples,
         reference: Batch | None,
+        key: SamplingKey | None,
         device: str,
         ratio: float | None,
     ) -> Run:
         """How the audit was done."""
         return Run(
             options=self.options,
+            key_commitment=key.commitment if key else None,
             device=device,
             spec=corpus.spec,
             parameters=count_parameters(corpus.spec),
@@ -218,20 +224,21 @@ class _Auditor:
                 runs = average_run(runs, *losses, samples, settings)
         assert runs is not None  # there is always a run
         with self.timed("scores"):
-            return analyze_losses(runs, samples, settings, self.options.seed)
+            return analyze_losses(runs, samples, settings, self.options.training_seed)
 
     def train(self, number: int, corpus: Corpus, split: Split, device: str, folder: Path) -> tuple[Trace, TokenLosses]:
         """The losses of one run: a proxy per fold, which on a CPU share the cores."""
         options = self.options
         threads = max(1, (os.cpu_count() or 1) // (options.folds if device == "cpu" else 1))
-        seed = options.seed + REPEAT_STRIDE * number
+        stride = REPEAT_STRIDE * number
+        seed = options.training_seed + stride
         burn_in = burn_in_epochs(options.epochs, self.policy.map.difficulty.burn_in_share)
         config = TrainConfig(
             epochs=options.epochs, folds=options.folds, seed=seed, device=device, threads=threads, burn_in=burn_in
         )
         place = folder / run_name(number)
         place.mkdir(exist_ok=True)
-        fold = split.fold(options.folds, seed)
+        fold = split.fold(options.folds, stride)
         return cross_fit(corpus.spec, config, split.store, fold, split.learnable, split.scored, place, self.progress)
 
     def recall_items(
@@ -244,10 +251,10 @@ class _Auditor:
         folder: Path,
     ) -> pa.Table | None:
         """What the first run's proxies show about the items that were found; None where there are none."""
-        seed, folds, n = self.options.seed, self.options.folds, len(split.trained)
+        seed, folds, n = self.options.training_seed, self.options.folds, len(split.trained)
         if contamination is None:
             return None
-        items = items_to_ask(contamination.matches, split.fold(folds, seed)[:n], split.trained, split.held_out, folds)
+        items = items_to_ask(contamination.matches, split.fold(folds)[:n], split.trained, split.held_out, folds)
         asked = [item for item in items if item.fold is not None]
         if not asked:
             return tabulate(items, {}) if items else None
