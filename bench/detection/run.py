@@ -65,14 +65,21 @@ def audit_texts(
     benchmarks: Sequence[Path] = (),
     max_tokens: int | None = None,
 ) -> AuditResult:
-    """An ordinary audit of some texts."""
+    """An ordinary audit of some texts, drawn by the seed; under a regulated policy, which refuses that, by a key made of it."""
     with tempfile.TemporaryDirectory() as name:
+        key = Path(name) / "sampling.key"
+        key.write_text(f"a key that everybody may know, number {seed}")
         return run_audit(
             [write_texts(Path(name) / "batch.parquet", texts)],
             policy=load_policy(policy),
             work=Path(name) / "work",
             benchmarks=benchmarks,
-            options=AuditOptions(seed=seed, epochs=scale.epochs, max_tokens=max_tokens),
+            options=AuditOptions(
+                seed=seed,
+                sampling_key=str(key) if policy.startswith("regulated") else None,
+                epochs=scale.epochs,
+                max_tokens=max_tokens,
+            ),
         )
 
 

@@ -4,9 +4,17 @@ from carto_audit.artifacts.report_facts import ReportFacts
 
 
 def sampling_words(facts: ReportFacts) -> str:
-    """`drawn by a sampling key, commitment 5f2c…`, or that a vendor could rehearse the draw, as every audit without a key."""
-    sampling = facts["run"].get("sampling")
-    commitment = sampling["key_commitment"] if sampling else None
-    if commitment is None:
+    """`drawn by a sampling key, commitment 5f2c…`, or that a vendor could rehearse the draw."""
+    if is_rehearsable(facts):
         return f"rehearsable: drawn by the public seed {facts['run']['seed']}"
-    return f"drawn by a sampling key, commitment {commitment}"
+    return f"drawn by a sampling key, commitment {_commitment(facts)}"
+
+
+def is_rehearsable(facts: ReportFacts) -> bool:
+    """Whether a seed alone decided, as in every audit from before there were keys."""
+    return _commitment(facts) is None
+
+
+def _commitment(facts: ReportFacts) -> str | None:
+    sampling = facts["run"].get("sampling")
+    return sampling["key_commitment"] if sampling else None
