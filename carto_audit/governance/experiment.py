@@ -129,7 +129,7 @@ def prepare(
     folder: Path,
     progress: Progress = SILENT,
 ) -> Experiment:
-    """Holds out, plants, audits, and writes the attack plan of one seed, `options.seed`. `options.max_tokens` bounds what is
+    """Holds out, plants, audits, and writes the attack plan of one seed, that of the options. `options.max_tokens` bounds what is
     trained on; `epochs` None are as many as a proxy needs to recite what is planted often. Raises UsageError where the batch is
     too small to divide."""
     seed = options.training_seed

@@ -206,6 +206,14 @@ def test_a_key_that_would_be_handed_on_or_overwritten_is_refused(carto, desk):
     assert (desk / "ours.key").read_bytes() == KEY
 
 
+def test_a_red_team_draws_by_its_seeds_under_any_policy_and_takes_no_key(desk):
+    keyed = carto_audit.AuditOptions(sampling_key="ours.key")
+    with pytest.raises(UsageError, match="sampling_key: a red team draws by its seeds; leave it out"):
+        carto_audit.redteam("batch.parquet", options=keyed)
+    with pytest.raises(UsageError, match="too little text to divide"):
+        carto_audit.redteam("batch.parquet", policy="strict", options=carto_audit.AuditOptions(seed=0, proxy="nano"))
+
+
 def stopped_after_an_epoch(*given):
     """As when the machine goes down after the first proxy was trained."""
     CROSS_FIT(*given)
