@@ -165,17 +165,20 @@ def audit(
     """
     from carto_audit.data.batch import read_texts
     from carto_audit.pipeline.facts import report_facts, wanted_texts
+    from carto_audit.pipeline.judge import check_sampling
     from carto_audit.pipeline.outputs import open_folder, prepare_folder, write_outputs
     from carto_audit.pipeline.run import run_audit
 
     _check_excerpts(excerpts)
     chosen = policy if isinstance(policy, Policy) else load_policy(str(policy))
     inputs, options = _delivered(batch), options or AuditOptions()
+    check_sampling(chosen, options)
     accepted = read_baseline(Path(baseline)) if isinstance(baseline, str | Path) else baseline
     attacked = read_redteam(Path(redteam)) if isinstance(redteam, str | Path) else redteam
     named = [str(source) for source in _listed(benchmarks)]
     sources, listed = resolve_benchmarks(chosen, named, Path(registry) if registry else None)
     with _folder(out) as folder:
+        _check_apart(options.sampling_key, folder)
         prepare_folder(folder, [*inputs, *([options.reference] if options.reference else [])])
         open_folder(folder)
         result = run_audit(
@@ -300,6 +303,13 @@ def _shown(progress: Progress | bool) -> Progress:
 def _check_excerpts(excerpts: str) -> None:
     if excerpts not in EXCERPTS:
         raise UsageError(f"{option('excerpts', safe_inline(str(excerpts), 40))}: one of {', '.join(EXCERPTS)}")
+
+
+def _check_apart(sampling_key: str | None, folder: Path) -> None:
+    """Raises UsageError for a key in the folder of the audit, which others will read."""
+    if sampling_key is not None and Path(sampling_key).resolve().is_relative_to(folder.resolve()):
+        shown = safe_inline(sampling_key, 160)
+        raise UsageError(f"{shown}: the sampling key lies in the folder that others will receive; keep it elsewhere")
 
 
 def _check_redteam(

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import settings
 
 from carto_audit.cli import main as cli
+from carto_audit.data import sampling_key
 from tests.support.audits import (
     GATE,
     NO_ITEMS,
@@ -28,6 +29,24 @@ settings.register_profile("carto", deadline=None)  # a busy machine is no defect
 settings.load_profile("carto")
 
 
+KEY = b"a sampling key of the tests, that nobody guesses"
+AT_RANDOM = sampling_key.new_sampling_key
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_key():
+    """The same random key for every audit in this process, so that a test sees the same numbers at every run."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sampling_key, "new_sampling_key", lambda: sampling_key.SamplingKey(b"x" * sampling_key.KEY_BYTES))
+        yield
+
+
+@pytest.fixture
+def random_keys(monkeypatch):
+    """Random keys again, for tests that are about them."""
+    monkeypatch.setattr(sampling_key, "new_sampling_key", AT_RANDOM)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Audited:
     """A finished audit: its folder, the command that made it, how that ended, and its input as it was before."""
@@ -42,6 +61,7 @@ class Audited:
 
 def audit_hostile_folder(cwd):
     (cwd / "policy.yaml").write_text(GATE + NO_ITEMS)
+    (cwd / "sampling.key").write_bytes(KEY)
     name = "::error::{{ 7*7 }}[bold]<img src=x onerror=alert(1)>=1+1\x1b[31m\u202e"
     before = snapshot(write_hostile_folder(cwd / name))
     write_benchmark(cwd / "<b>::error::{{ 7*7 }}.jsonl")
@@ -54,6 +74,8 @@ def audit_hostile_folder(cwd):
         "<b>::error::{{ 7*7 }}.jsonl",
         "--epochs",
         "12",
+        "--sampling-key",
+        "sampling.key",
     )
     return Audited(
         folder=cwd / f"{name}-audit",

@@ -187,6 +187,7 @@ def test_a_result_that_cannot_be_saved_raises_one_line(audit, batch):
         {"folds": 3},
         {"repeats": 0},
         {"seed": -1},
+        {"sampling_key": b"a key itself, not where it lies"},
         {"max_tokens": 0},
         {"device": "tpu"},
         {"epochs": True},

@@ -92,7 +92,7 @@ def audit_planted(corpora: Corpora, scale: Scale, folder: Path) -> tuple[AuditRe
             policy=load_policy("exploratory"),
             work=folder / "work",
             benchmarks=[benchmark],
-            options=AuditOptions(proxy="nano", epochs=scale.epochs),
+            options=AuditOptions(proxy="nano", epochs=scale.epochs, seed=0),
         )
     return audit, shown
 

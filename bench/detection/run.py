@@ -65,14 +65,23 @@ def audit_texts(
     benchmarks: Sequence[Path] = (),
     max_tokens: int | None = None,
 ) -> AuditResult:
-    """An ordinary audit of some texts."""
+    """An ordinary audit of some texts, drawn by the seed; under a regulated policy, which refuses that, by a key made of it. A
+    policy that decides may ask for a second pair of proxies."""
     with tempfile.TemporaryDirectory() as name:
+        key = Path(name) / "sampling.key"
+        key.write_text(f"a key that everybody may know, number {seed}")
         return run_audit(
             [write_texts(Path(name) / "batch.parquet", texts)],
             policy=load_policy(policy),
             work=Path(name) / "work",
             benchmarks=benchmarks,
-            options=AuditOptions(seed=seed, epochs=scale.epochs, max_tokens=max_tokens),
+            options=AuditOptions(
+                seed=seed,
+                sampling_key=str(key) if policy.startswith("regulated") else None,
+                epochs=scale.epochs,
+                max_tokens=max_tokens,
+                repeats=1 if policy == "exploratory" else None,
+            ),
         )
 
 
@@ -109,6 +118,7 @@ def account(audit: AuditResult) -> dict[str, Any]:
     return {
         "tokens": int(audit.n_tokens.sum()),
         "seconds": audit.run.seconds,
+        "pairs": audit.run.repeats,
         "status": audit.verdict.status,
         "failed": [f"{f.rule}:{f.outcome}" for f in audit.verdict.findings if f.outcome not in ("passed", "waived")],
         "metrics": {name: round(value[name], 5) for name in sorted(value) if name.startswith(_KEPT)},

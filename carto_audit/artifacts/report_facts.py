@@ -6,9 +6,9 @@ reads it.
 
 import json
 from functools import cache
-from typing import Any, Literal, NotRequired
+from typing import Annotated, Any, Literal, NotRequired
 
-from pydantic import TypeAdapter
+from pydantic import Field, TypeAdapter
 from typing_extensions import TypedDict
 
 from carto_audit.artifacts.evidence_facts import (
@@ -27,6 +27,8 @@ from carto_audit.policy.model import Bound, Severity
 Status = Literal["accepted", "accepted_with_warnings", "rejected", "inconclusive"]
 Outcome = Literal["passed", "failed", "not_measured", "underpowered", "waived"]
 WaiverState = Literal["used", "unused", "exceeded", "expired", "powerless", "other_batch"]
+
+Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 
 SCHEMA_VERSION = 1
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
@@ -113,10 +115,21 @@ class KinshipFacts(TypedDict):
 
 
 @facts_part
+class SamplingFacts(TypedDict):
+    """What decided by chance which samples were drawn, held out, planted on and put on which side of the split."""
+
+    key_commitment: Sha256 | None
+    """Binds the audit to its sampling key and does not tell it; `verify --sampling-key` checks it. None: the seed decided."""
+    rehearsable: bool
+    """Whether who knows the seed could have known the draw before the delivery."""
+
+
+@facts_part
 class RunFacts(TypedDict):
-    """How the audit was done: enough to repeat it."""
+    """How the audit was done: enough for who holds the sampling key to repeat it."""
 
     seed: int
+    sampling: NotRequired[SamplingFacts]
     device: str
     proxy: ProxyFacts
     folds: int

@@ -23,6 +23,7 @@ from carto_audit.attestation.statement import (
     why,
 )
 from carto_audit.data.readers import name_of
+from carto_audit.data.sampling_key import SamplingKey
 from carto_audit.policy.model import Policy, resolved_sha256
 from carto_audit.runtime.errors import AuditError, ExitCode
 from carto_audit.runtime.files import file_sha256, open_regular, read_regular, write_json
@@ -75,22 +76,25 @@ def verify(
     *,
     policy: Policy | None = None,
     key: "SSlibKey | None" = None,
+    sampling_key: SamplingKey | None = None,
     progress: Progress = SILENT,
 ) -> Proof:
-    """Holds the files of an audit, the files of the batch, the policy and the signature against the statement.
+    """Holds the files of an audit, the files of the batch, the policy, the signature and the sampling key against the statement.
 
     Raises AuditError only when there is no statement to hold anything against.
     """
     statement = read_statement(folder)
-    status, checks = _check_folder(folder, statement)
+    status, report, checks = _check_folder(folder, statement)
     checks += _check_batch(statement, batch, progress)
+    if sampling_key is not None:
+        checks.append(_check_sampling(report, sampling_key))
     if policy is not None:
         checks.append(_check_policy(statement, policy))
     envelope, found = _check_envelope(folder, statement, required=key is not None)
     checks += found
     if key is not None and envelope is not None:
         checks.append(_check_signature(envelope, key))
-    unproven = _unproven(folder, statement, envelope, policy, key)
+    unproven = _unproven(folder, statement, envelope, policy, key, sampling_key)
     return Proof(status=status, checks=tuple(checks), unproven=tuple(unproven))
 
 
@@ -100,7 +104,7 @@ def attest(folder: Path, signer: "CryptoSigner") -> Proof:
     Nothing is signed unless the folder agrees with its statement; the checks are returned either way.
     """
     statement = read_statement(folder)
-    status, checks = _check_folder(folder, statement)
+    status, _, checks = _check_folder(folder, statement)
     envelope, found = _check_envelope(folder, statement, required=False)
     proof = Proof(status=status, checks=(*checks, *found))
     if not proof.failed:
@@ -109,8 +113,9 @@ def attest(folder: Path, signer: "CryptoSigner") -> Proof:
     return proof
 
 
-def _check_folder(folder: Path, statement: Statement) -> tuple[str | None, list[Check]]:
-    """The status of the verdict; whether each file of the audit is the recorded one, and whether they agree."""
+def _check_folder(folder: Path, statement: Statement) -> tuple[str | None, Any, list[Check]]:
+    """The status of the verdict and the report, each None where it does not hold; whether each file of the audit is the recorded
+    one, and whether they agree."""
     documents: dict[str, Any] = {}
     found = [_check_file(folder, name, statement.files.get(name), documents) for name in COVERED]
     checks = [check for check in found if check is not None]
@@ -120,7 +125,7 @@ def _check_folder(folder: Path, statement: Statement) -> tuple[str | None, list[
     if verdict is not None and report is not None:
         checks += _check_report(report, verdict)
     status = _at(verdict, "status")
-    return (status if isinstance(status, str) else None), checks
+    return (status if isinstance(status, str) else None), report, checks
 
 
 def _check_file(folder: Path, name: str, expected: str | None, documents: dict[str, Any]) -> Check | None:
@@ -237,6 +242,17 @@ def _check_policy(statement: Statement, policy: Policy) -> Check:
     return Check(name=name, outcome="holds", words=words)
 
 
+def _check_sampling(report: Any, key: SamplingKey) -> Check:
+    """The key against the commitment in the report. A report that does not hold has none."""
+    recorded = _at(report, "run", "sampling", "key_commitment")
+    if recorded == key.commitment:
+        words = f"the sampling key that you named is the one that {REPORT} commits to ({_short(key.commitment)})"
+        return Check(name="sampling key", outcome="holds", words=words)
+    named = safe_inline(recorded, 13) if isinstance(recorded, str) else "no key"
+    words = f"not the one of this audit: its commitment is {_short(key.commitment)}, {REPORT} records {named}"
+    return Check(name="sampling key", outcome="changed", words=words)
+
+
 def _check_batch(statement: Statement, batch: Sequence[Path], progress: Progress) -> list[Check]:
     """The batch that was given, file by file, against the one that was audited."""
     unreadable: list[Check] = []
@@ -325,7 +341,12 @@ def _check_signature(envelope: Envelope, key: "SSlibKey") -> Check:
 
 
 def _unproven(
-    folder: Path, statement: Statement, envelope: Envelope | None, policy: Policy | None, key: "SSlibKey | None"
+    folder: Path,
+    statement: Statement,
+    envelope: Envelope | None,
+    policy: Policy | None,
+    key: "SSlibKey | None",
+    sampling_key: SamplingKey | None,
 ) -> Iterator[str]:
     """What all this does not show, most important first."""
     if key is not None:
@@ -336,7 +357,8 @@ def _unproven(
         yield "who vouches for it: nobody signed; whoever can change the files can change what they are held against"
     if policy is None:
         yield "which policy file was applied: only its recorded sha256 is known; name the file with --policy"
-    yield "that the figures are right: nothing was computed again; the same ingest command on the same batch does that"
+    drawn = ", or that the rows were drawn by that key" if sampling_key else ""
+    yield f"that the figures are right{drawn}: nothing was computed again; the same ingest command on the same batch does that"
     yield "when it was made: dates are what the clock of the machine said"
     absent = [name for name in PER_ROW if name not in statement.files]
     if absent:

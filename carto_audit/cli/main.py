@@ -102,7 +102,16 @@ cli.add_command(completion)
 @click.option(
     "--redteam", type=click.Path(path_type=Path), metavar="FILE|FOLDER", help="What a red team measured on this batch."
 )
-@click.option("--seed", type=click.IntRange(0, 2**31 - 1), default=0, show_default=True)
+@click.option(
+    "--sampling-key",
+    metavar="FILE",
+    help="Secret bytes that decide which rows are drawn.  [default: random, for one audit]",
+)
+@click.option(
+    "--seed",
+    type=click.IntRange(0, 2**31 - 1),
+    help="Seed of the training; without a key also of the draw, which a vendor can then rehearse.",
+)
 @click.option(
     "--fail-on", type=click.Choice(FAIL_ON), default="reject", show_default=True, help="Which verdicts exit with 1."
 )
@@ -150,6 +159,7 @@ def ingest(
       carto-audit ingest batch.parquet --benchmark gsm8k --format github --format sarif=results/audit.sarif
       carto-audit ingest june.parquet --policy ours.yaml --baseline audits/may
       carto-audit ingest june.parquet --policy ours.yaml --redteam june-redteam
+      carto-audit ingest june.parquet --policy strict --benchmark evals.parquet --sampling-key ~/.config/sampling.key
     """
     from carto_audit.api import resolve_benchmarks
     from carto_audit.artifacts.audit_record import read_baseline
@@ -168,6 +178,7 @@ def ingest(
         *sources,
         *([str(registry)] if registry else []),
         *([run["reference"]] if run["reference"] else []),
+        *([run["sampling_key"]] if run["sampling_key"] else []),
         *([str(path) for path in baseline.iterdir()] if baseline else []),
         *([str(redteam_file(redteam))] if redteam else []),
     ]

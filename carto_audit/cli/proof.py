@@ -64,7 +64,12 @@ def attest(audit_dir: Path | None, key: Path | None, new_key: Path | None) -> in
 @click.argument("batch", nargs=-1, required=True, metavar="BATCH...")
 @click.option("--policy", metavar="NAME|FILE", help="The policy that should have been applied.")
 @click.option("--key", type=click.Path(path_type=Path), metavar="KEY", help="Public key of whoever should have signed.")
-def verify(audit_dir: Path, batch: tuple[str, ...], policy: str | None, key: Path | None) -> int:
+@click.option(
+    "--sampling-key", type=click.Path(path_type=Path), metavar="FILE", help="The key that should have decided the draw."
+)
+def verify(
+    audit_dir: Path, batch: tuple[str, ...], policy: str | None, key: Path | None, sampling_key: Path | None
+) -> int:
     """Prove that an audit is about this batch and this policy, and say what that does not prove.
 
     Hashes the batch and every file of the audit again and holds them against verdict.intoto.json, and that against its
@@ -78,20 +83,23 @@ def verify(audit_dir: Path, batch: tuple[str, ...], policy: str | None, key: Pat
     Examples:
       carto-audit verify vendor_batch-audit vendor_batch.parquet
       carto-audit verify audits/may shards/ --policy policies/ours.yaml --key audit.key.pub
+      carto-audit verify audits/may may.parquet --sampling-key ~/.config/sampling.key
     """
     from carto_audit.artifacts.file_list import COVERED, ENVELOPE, STATEMENT
     from carto_audit.attestation import verify as proof
     from carto_audit.attestation.dsse import load_public_key
+    from carto_audit.data.sampling_key import read_sampling_key
     from carto_audit.data.shards import expand_paths
     from carto_audit.policy.model import load_policy
     from carto_audit.report.formats.terminal import RichProgress, open_console
 
     applied = load_policy(policy) if policy is not None else None
     public = load_public_key(key) if key is not None else None
+    drawn_by = read_sampling_key(sampling_key) if sampling_key is not None else None
     ours = {(audit_dir / name).resolve() for name in (*COVERED, STATEMENT, ENVELOPE)}
     paths = [path for path in expand_paths(batch) if path.resolve() not in ours]
     progress = RichProgress(open_console(stderr=True))
-    found = proof.verify(audit_dir, paths, policy=applied, key=public, progress=progress)
+    found = proof.verify(audit_dir, paths, policy=applied, key=public, sampling_key=drawn_by, progress=progress)
     _show(found, audit_dir)
     return found.exit_code
 

@@ -182,6 +182,7 @@ def _outcome(rule: Rule, observed: float | None) -> Outcome:
 _HINTS = {
     "contamination.": "; name a benchmark with --benchmark",
     "repeats.": "; train more than one pair of proxies with --repeats",
+    "sampling.": "; audit the batch again to know it",
     "redteam.": "; measure it with `carto-audit redteam` and name its folder with --redteam",
 }
 

@@ -100,7 +100,7 @@ def arm_results(run: RedteamRun, secrets: Secrets) -> list[ArmResult]:
                 seeds=run.results,
                 seen=seen,
                 secrets=secrets,
-                seed=run.settings.options.seed,
+                seed=run.settings.options.training_seed,
             )
         )
     return found

@@ -129,12 +129,13 @@ def prepare(
     folder: Path,
     progress: Progress = SILENT,
 ) -> Experiment:
-    """Holds out, plants, audits, and writes the attack plan of one seed, `options.seed`. `options.max_tokens` bounds what is
+    """Holds out, plants, audits, and writes the attack plan of one seed, that of the options. `options.max_tokens` bounds what is
     trained on; `epochs` None are as many as a proxy needs to recite what is planted often. Raises UsageError where the batch is
     too small to divide."""
-    seed = options.seed
+    seed = options.training_seed
     ordinary, held_out, reserved = divide(stock, options.max_tokens, policy.demanded_dose, seed)
-    options = replace(options, max_tokens=options.max_tokens and AUDIT_ROOM * options.max_tokens, repeats=1)
+    room = options.max_tokens and AUDIT_ROOM * options.max_tokens
+    options = replace(options, seed=seed, max_tokens=room, repeats=1)
     canaries = plant(stock, ordinary, reserved, seed)
     planted = _write(folder / "planted.parquet", stock, ordinary, canaries, seed)
     outside = _write(folder / "held_out.parquet", stock, held_out, None, seed)[0]
@@ -182,7 +183,7 @@ def _choose_proxy(
         duplicates,
         name=options.proxy,
         most=most_tokens(options.max_tokens, device),
-        seed=options.seed,
+        seed=options.training_seed,
         device=device,
         progress=progress,
     )

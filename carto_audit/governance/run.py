@@ -27,7 +27,7 @@ from carto_audit.policy.model import Policy
 from carto_audit.proxies.loaded_proxy import LoadedProxy
 from carto_audit.proxies.model import count_parameters, resolve_device
 from carto_audit.runtime.engine import map_shards
-from carto_audit.runtime.errors import AuditError, UsageError
+from carto_audit.runtime.errors import AuditError, UsageError, option
 from carto_audit.runtime.files import write_json
 from carto_audit.runtime.progress import SILENT, Progress
 from carto_audit.text.untrusted import safe_inline
@@ -129,7 +129,11 @@ def run_redteam(
     began, started_at = time.perf_counter(), datetime.now(UTC).isoformat(timespec="seconds")
     device = resolve_device(settings.options.device)
     _check_thresholds(policy)
-    options = replace(settings.options, max_tokens=settings.options.max_tokens or _most_tokens(settings.mode, device))
+    options = settings.options
+    if options.sampling_key is not None:
+        raise UsageError(f"{option('sampling_key')}: a red team draws by its seeds; leave it out")
+    most = options.max_tokens or _most_tokens(settings.mode, device)
+    options = replace(options, max_tokens=most, seed=options.training_seed)
     settings = replace(settings, options=options)
     batch = read_batch(inputs, text_column=options.text_column, id_column=options.id_column, progress=progress)
     folder = work_folder(work, batch, None, options, policy.treatment_sha256, settings.epochs)
@@ -138,7 +142,7 @@ def run_redteam(
     experiment: Experiment | None = None
     for number in range(settings.seeds):
         progress.note(f"seed {number + 1} of {settings.seeds}")
-        seed = options.seed + number
+        seed = options.training_seed + number
         place = folder / f"seed-{seed}"
         place.mkdir(exist_ok=True)
         ours = replace(options, seed=seed, text_column=None, id_column=None)
@@ -178,7 +182,7 @@ def _most_tokens(mode: str, device: str) -> int:
 def _try_all(experiment: Experiment, policy: Policy, settings: Settings, progress: Progress) -> SeedResult:
     """Every arm of one seed. Arms of equal weights are retrained once."""
     rows = rank(experiment, policy, settings.plan)
-    seed = settings.options.seed
+    seed = settings.options.training_seed
     arms = plan_arms(settings.plan, rows, seed)
     answers = try_arms(experiment, arms, progress, f"Seed {seed}: retraining for each arm")
     again = _audit_again(experiment, arms, policy, progress) if settings.again else {}

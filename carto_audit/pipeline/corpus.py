@@ -1,6 +1,6 @@
 """The corpus and its split: everything as tokens, who is kin, who is trained on, and the controls that are planted."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
@@ -41,7 +41,7 @@ class Split:
     """Who is kin, who is trained on, and the controls that were planted. `held_out`, `trained` and `weight`, for how many
     like it a sample stands, are (N,); `undrawn_tokens` had no chance to be drawn, and of the whole batch
     `frequent_runs` are boilerplate. `learnable` and `scored` cover everything
-    in `store`, which now ends with the controls; `group` too."""
+    in `store`, which now ends with the controls; `group` too. `entropy` decides what is left to chance."""
 
     kinship: Kinship
     held_out: NDArray[np.bool_]
@@ -54,10 +54,11 @@ class Split:
     frequent_runs: int
     learnable: NDArray[np.bool_]
     scored: NDArray[np.bool_]
+    entropy: int = field(repr=False)
 
-    def fold(self, folds: int, seed: int) -> NDArray[np.int8]:
-        """The side of the cross-fit on which each sample of the store lies."""
-        return assign_folds(self.group, self.store.n_tokens * self.scored, folds, seed)
+    def fold(self, folds: int, stride: int = 0) -> NDArray[np.int8]:
+        """The side of the cross-fit on which each sample of the store lies; another split with another `stride`."""
+        return assign_folds(self.group, self.store.n_tokens * self.scored, folds, self.entropy + stride)
 
 
 def encode_corpus(
@@ -65,14 +66,16 @@ def encode_corpus(
     reference: Batch | None,
     duplicates: Duplicates,
     options: AuditOptions,
+    entropy: int,
     device: str,
     folder: Path,
     progress: Progress = SILENT,
 ) -> Corpus:
-    """Chooses the proxy and its vocabulary, and encodes everything but the controls into a file in `folder`."""
+    """Chooses the proxy and its vocabulary, and encodes everything but the controls into a file in `folder`. `entropy` decides
+    of which samples the vocabulary is made where they are too many."""
     most = most_tokens(options.max_tokens, device)
     chosen = choose_proxy(
-        batch, duplicates, name=options.proxy, most=most, seed=options.seed, device=device, progress=progress
+        batch, duplicates, name=options.proxy, most=most, seed=entropy, device=device, progress=progress
     )
     batches = [batch] if reference is None else [batch, reference]
     store = encode_batches(batches, chosen.encoder, folder / "tokens.bin", progress)
@@ -91,12 +94,12 @@ def split_corpus(
     duplicates: Duplicates,
     corpus: Corpus,
     demanded: int,
-    seed: int,
+    entropy: int,
     folder: Path,
     progress: Progress = SILENT,
 ) -> Split:
     """Who is kin, who is trained on; then the controls, made of text that nobody trains on, most of them of the dose that is
-    `demanded`."""
+    `demanded`. Who is drawn, who is held out, what is planted and how the folds are cut follow from `entropy`."""
     store, n = corpus.store, len(batch)
     trusted = np.arange(n, len(store))
     usable = np.concatenate([batch.trainable, *([reference.trainable] if reference else [])]) & (store.n_tokens > 0)
@@ -109,14 +112,16 @@ def split_corpus(
         return find_kin(store, cluster, silent, some, folder, progress, piece_weight=piece_weight)
 
     kinship = kin_among(usable)
-    draw = draw_samples(store.n_tokens * usable, kinship.edges, corpus.most_tokens, demanded, seed)
+    draw = draw_samples(store.n_tokens * usable, kinship.edges, corpus.most_tokens, demanded, entropy)
     alone = usable & kinship.alone
-    held_out = hold_out(store.n_tokens, alone & (np.arange(len(store)) < n), draw.drawn, seed)
+    held_out = hold_out(store.n_tokens, alone & (np.arange(len(store)) < n), draw.drawn, entropy)
     trained = draw.drawn & ~held_out
     frequent_runs = kinship.boilerplate_runs
     if not draw.drawn[usable].all():  # what was not drawn ties nobody
         kinship = kin_among(draw.drawn | held_out)
-    controls = _plant(batch, corpus.encoder, store.n_tokens[:n], held_out[:n], trained[:n], kinship.cap, demanded, seed)
+    controls = _plant(
+        batch, corpus.encoder, store.n_tokens[:n], held_out[:n], trained[:n], kinship.cap, demanded, entropy
+    )
     everything = extend_store(store, corpus.encoder, controls.texts)
     return Split(
         kinship=kinship,
@@ -130,6 +135,7 @@ def split_corpus(
         frequent_runs=frequent_runs,
         learnable=np.concatenate([trained, controls.dose > 0]),
         scored=np.concatenate([trained, np.ones(len(controls), dtype=bool)]),
+        entropy=entropy,
     )
 
 

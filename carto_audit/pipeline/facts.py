@@ -138,7 +138,8 @@ def _run(audit: "AuditResult", texts: Texts, excerpts: Excerpts) -> RunFacts:
     run, options = audit.run, audit.run.options
     severed = run.kinship.severed[: len(audit.batch)]
     return {
-        "seed": options.seed,
+        "seed": options.training_seed,
+        "sampling": {"key_commitment": run.key_commitment, "rehearsable": run.key_commitment is None},
         "device": run.device,
         "proxy": {
             "name": run.spec.name,

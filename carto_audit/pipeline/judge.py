@@ -13,7 +13,7 @@ from carto_audit.gate.required_benchmarks import unmet
 from carto_audit.gate.verdict import Verdict, evaluate
 from carto_audit.gate.waivers import BatchName
 from carto_audit.pipeline.options import AuditOptions
-from carto_audit.policy.metrics import Measurement
+from carto_audit.policy.metrics import REHEARSABLE, Measurement
 from carto_audit.policy.model import Policy, Rule
 from carto_audit.runtime.errors import UsageError, option
 
@@ -25,6 +25,19 @@ def check_reference(policy: Policy, options: AuditOptions) -> None:
         raise UsageError(
             f'the policy "{policy.name}" cuts the map by reference_percentile: give the trusted slice with {option("reference")}'
         )
+
+
+def check_sampling(policy: Policy, options: AuditOptions) -> None:
+    """A policy that rejects whatever a vendor could rehearse gets no such audit: it would be rejected after the training. Raises
+    UsageError. A rule that somebody waives is left to the verdict."""
+    waived = {waiver.rule for waiver in policy.waivers}
+    for rule in policy.active_rules if options.rehearsable else ():
+        decides = rule.metric == REHEARSABLE and rule.severity == "reject" and rule.bound == "max" and rule.limit < 1
+        if decides and rule.id not in waived:
+            raise UsageError(
+                f'the policy "{policy.name}" refuses a draw that a vendor can rehearse ({rule.id}), and {option("seed")} alone '
+                f"is public: give {option('sampling_key')}, or leave {option('seed')} out"
+            )
 
 
 def analysis_settings(policy: Policy, confidence: float) -> AnalysisSettings:

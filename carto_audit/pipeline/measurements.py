@@ -15,7 +15,7 @@ from carto_audit.contamination.check import Contamination
 from carto_audit.controls.controls import cells_of
 from carto_audit.data.batch import Batch
 from carto_audit.pipeline.passages import Passages
-from carto_audit.policy.metrics import Measurement
+from carto_audit.policy.metrics import REHEARSABLE, Measurement
 from carto_audit.proxies.model import ProxySpec, bits, capacity_ratio, count_parameters
 
 
@@ -25,12 +25,15 @@ def measure(
     contamination: Contamination | None,
     analysis: LossAnalysis,
     passages: Passages,
+    *,
     score: str,
     ratio: float | None,
+    rehearsable: bool,
     seed: int,
     confidence: float,
 ) -> dict[str, Measurement]:
-    """Every metric that this audit could measure. `score` is the policy's, whose power counts."""
+    """Every metric that this audit could measure. `score` is the policy's, whose power counts; `rehearsable` says that a public
+    seed decided what was drawn."""
     n_tokens, duplicates = samples.n_tokens, samples.duplicates
     total, rows = max(1, int(n_tokens.sum())), len(batch)
     undrawn = samples.undrawn_tokens / max(1, int(n_tokens[samples.usable].sum()))
@@ -46,6 +49,7 @@ def measure(
         "duplicates.token_share": n_tokens[duplicates.exact | duplicates.near].sum() / total,
         "kinship.severed_token_share": samples.severed_tokens[samples.usable].sum() / total,
         "repeats.agreement": analysis.agreement,
+        REHEARSABLE: rehearsable,
         "proxy.capacity_ratio": ratio,
         **_forget_metrics(analysis.scores),
         **_contamination_metrics(contamination, n_tokens),

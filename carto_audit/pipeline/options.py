@@ -18,7 +18,10 @@ class AuditOptions:
     """How an audit is done. `proxy` is a preset, a transformers checkpoint folder, or None for one by the size of the batch;
     `max_tokens` None trains on as much as the device reads in a quarter of an hour; `repeats` are pairs of proxies whose scores
     are averaged, None one and, where that may change the verdict, a second; `reference` is a file of trusted text that a policy
-    may measure the batch against."""
+    may measure the batch against.
+
+    What is drawn from the batch depends on the `sampling_key`, a file of secret bytes; without one on a random key, or, where a
+    `seed` is given, on that alone, so that a vendor can rehearse it. The seed of the training is 0 where none is given."""
 
     text_column: str | None = None
     id_column: str | None = None
@@ -27,22 +30,33 @@ class AuditOptions:
     epochs: int = DEFAULT_EPOCHS
     folds: int = 2
     max_tokens: int | None = None
-    seed: int = 0
+    seed: int | None = None
+    sampling_key: str | None = None
     repeats: int | None = None
     reference: str | None = None
 
     def __post_init__(self) -> None:
         if self.device not in DEVICES:
             raise UsageError(f"{option('device', safe_inline(str(self.device), 40))}: one of {', '.join(DEVICES)}")
-        for name in ("text_column", "id_column", "proxy", "reference"):
+        for name in ("text_column", "id_column", "proxy", "reference", "sampling_key"):
             _check_text(name, getattr(self, name))
         _check("epochs", self.epochs, 2, MOST_EPOCHS)
         _check("folds", self.folds, 1, 2)
         if self.repeats is not None:
             _check("repeats", self.repeats, 1, MOST_REPEATS)
-        _check("seed", self.seed, 0, MOST_SEED)
+        _check("seed", self.training_seed, 0, MOST_SEED)
         if self.max_tokens is not None:
             _check("max_tokens", self.max_tokens, 1, None)
+
+    @property
+    def training_seed(self) -> int:
+        """The seed of first weights and of the order of training."""
+        return 0 if self.seed is None else self.seed
+
+    @property
+    def rehearsable(self) -> bool:
+        """Whether a public seed alone decides what is drawn."""
+        return self.sampling_key is None and self.seed is not None
 
 
 def _check_text(name: str, value: object) -> None:

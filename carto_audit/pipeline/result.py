@@ -3,7 +3,7 @@
 import importlib.metadata
 import os
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +20,7 @@ from carto_audit.contamination.check import Contamination
 from carto_audit.controls.controls import Controls
 from carto_audit.data.batch import Batch, read_texts
 from carto_audit.data.duplicates import Duplicates
+from carto_audit.data.sampling_key import SamplingKey
 from carto_audit.gate.verdict import Verdict
 from carto_audit.pipeline.actions import Actions
 from carto_audit.pipeline.options import AuditOptions
@@ -35,10 +36,12 @@ from carto_audit.traces.trace import Trace
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
-    """How the audit was done: enough to repeat it. `repeats` pairs of proxies were trained, and intervals hold with this
-    `confidence`; `seconds` is wall time per stage."""
+    """How the audit was done: enough for who holds the sampling key to repeat it. `key_commitment` is that key's, None where a
+    public seed took its place; `repeats` pairs of proxies were trained, and intervals hold with this `confidence`; `seconds` is
+    wall time per stage."""
 
     options: AuditOptions
+    key_commitment: str | None
     device: str
     spec: ProxySpec
     parameters: int
@@ -110,14 +113,22 @@ def work_folder(work: Path, batch: Batch, reference: Batch | None, options: Audi
     versions = [__version__, importlib.metadata.version("torch"), os.cpu_count()]
     weights = checkpoint_sha256(Path(options.proxy)) if options.proxy and options.proxy not in PRESETS else None
     trusted = reference.sha256 if reference else None
-    return open_run(work, [batch.sha256, str(batch.paths), versions, asdict(options), weights, trusted, *besides])
+    how = asdict(replace(options, sampling_key=None))  # not where the key lies, but which it is, is among `besides`
+    return open_run(work, [batch.sha256, str(batch.paths), versions, how, weights, trusted, *besides])
 
 
-def audit_work(work: Path, batch: Batch, reference: Batch | None, options: AuditOptions, policy: Policy) -> Path:
-    """The folder in which an audit under this policy may continue: the policy decides which controls are planted, and when
-    losses are read."""
+def audit_work(
+    work: Path,
+    batch: Batch,
+    reference: Batch | None,
+    options: AuditOptions,
+    policy: Policy,
+    key: SamplingKey | None = None,
+) -> Path:
+    """The folder in which an audit under this policy, with this key if one was given, may continue: the policy decides which
+    controls are planted, and when losses are read."""
     burn_in = burn_in_epochs(options.epochs, policy.map.difficulty.burn_in_share)
-    return work_folder(work, batch, reference, options, policy.demanded_dose, burn_in)
+    return work_folder(work, batch, reference, options, policy.demanded_dose, burn_in, key.commitment if key else None)
 
 
 def package_versions() -> dict[str, str]:

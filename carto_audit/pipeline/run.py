@@ -24,6 +24,7 @@ from carto_audit.contamination.check import Contamination, check_contamination, 
 from carto_audit.contamination.sources import open_index
 from carto_audit.data.batch import Batch, read_batch
 from carto_audit.data.duplicates import find_duplicates
+from carto_audit.data.sampling_key import SamplingKey, keep_sampling_key, read_sampling_key
 from carto_audit.gate.verdict import Verdict
 from carto_audit.pipeline.actions import Actions, decide
 from carto_audit.pipeline.corpus import Corpus, Split, encode_corpus, split_corpus, traced_samples
@@ -46,7 +47,7 @@ from carto_audit.text.perturbation import count_words
 from carto_audit.traces.trace import TokenLosses, Trace
 
 REPEAT_STRIDE = 1_000_003
-"""Added to the seed for every further pair of proxies."""
+"""Added for every further pair of proxies, to the seed and to what decides about the folds."""
 
 MOST_LOOKS = 2
 """Pairs of proxies, at most, where the options leave it open."""
@@ -111,6 +112,7 @@ class _Auditor:
         options, progress = self.options, self.progress
         check_reference(self.policy, options)
         device = resolve_device(options.device)
+        given = read_sampling_key(Path(options.sampling_key)) if options.sampling_key is not None else None
         with self.timed("benchmarks"):
             sources = [str(source) for source in benchmarks]
             opened = open_index(sources, find_matches, registry=registry, progress=progress) if sources else None
@@ -118,7 +120,9 @@ class _Auditor:
             batch = read_batch(inputs, text_column=options.text_column, id_column=options.id_column, progress=progress)
             reference = read_batch([options.reference], progress=progress) if options.reference else None
         check_measured(self.redteam, self.policy, batch.sha256)
-        folder = audit_work(self.work, batch, reference, options, self.policy)
+        folder = audit_work(self.work, batch, reference, options, self.policy, given)
+        key = given or (None if options.rehearsable else keep_sampling_key(folder))
+        entropy = key.entropy(batch.sha256) if key else options.training_seed
         with self.timed("duplicates"):
             duplicates = find_duplicates(batch, folder, progress)
         with self.timed("contamination"):
@@ -127,11 +131,10 @@ class _Auditor:
                 check_contamination(batch, *opened, progress, cluster_id=same, folder=folder) if opened else None
             )
         with self.timed("tokens"):
-            corpus = encode_corpus(batch, reference, duplicates, options, device, folder, progress)
+            corpus = encode_corpus(batch, reference, duplicates, options, entropy, device, folder, progress)
         with self.timed("folds"):
-            split = split_corpus(
-                batch, reference, duplicates, corpus, self.policy.demanded_dose, options.seed, folder, progress
-            )
+            dose = self.policy.demanded_dose
+            split = split_corpus(batch, reference, duplicates, corpus, dose, entropy, folder, progress)
         samples = traced_samples(batch, duplicates, corpus, split)
         looked = self.look(batch, contamination, corpus, split, samples, device, folder)
         analysis, measurements = looked.analysis, looked.measurements
@@ -148,7 +151,7 @@ class _Auditor:
             n_tokens=samples.n_tokens,
             trained=split.trained,
             held_out=split.held_out,
-            fold=split.fold(options.folds, options.seed)[: len(batch)],
+            fold=split.fold(options.folds)[: len(batch)],
             duplicates=duplicates,
             benchmarks=known,
             contamination=contamination,
@@ -165,7 +168,7 @@ class _Auditor:
             policy=self.policy,
             verdict=self.judge(measurements, batch, known, corpus.spec.name, looked.pairs),
             redteam=self.redteam,
-            run=self.account(corpus, split, samples, reference, device, looked),
+            run=self.account(corpus, split, samples, reference, key, device, looked),
         )
 
     def judge(
@@ -193,12 +196,14 @@ class _Auditor:
         split: Split,
         samples: TracedSamples,
         reference: Batch | None,
+        key: SamplingKey | None,
         device: str,
         looked: "_Looked",
     ) -> Run:
         """How the audit was done."""
         return Run(
             options=self.options,
+            key_commitment=key.commitment if key else None,
             device=device,
             spec=corpus.spec,
             parameters=count_parameters(corpus.spec),
@@ -243,7 +248,7 @@ class _Auditor:
                 runs = average_run(runs, *losses, samples, settings)
                 if self.options.repeats is not None and number < pairs:
                     continue
-                analysis = analyze_losses(runs, samples, settings, self.options.seed)
+                analysis = analyze_losses(runs, samples, settings, self.options.training_seed)
                 ratio = measured_ratio(analysis.scores, samples.n_tokens, corpus.spec)
                 measurements = measure(
                     batch,
@@ -251,10 +256,11 @@ class _Auditor:
                     contamination,
                     analysis,
                     measure_passages(analysis, samples, split.store, corpus.encoder),
-                    self.policy.map.memorization.score,
-                    ratio,
-                    self.options.seed,
-                    self.confidence,
+                    score=self.policy.map.memorization.score,
+                    ratio=ratio,
+                    rehearsable=self.options.rehearsable,
+                    seed=self.options.training_seed,
+                    confidence=self.confidence,
                 )
             measurements |= self.redteam.measurements if self.redteam else {}
             if number == pairs or not is_undecided(self.policy, measurements):
@@ -265,14 +271,15 @@ class _Auditor:
         """The losses of one run: a proxy per fold, which on a CPU share the cores."""
         options = self.options
         threads = max(1, (os.cpu_count() or 1) // (options.folds if device == "cpu" else 1))
-        seed = options.seed + REPEAT_STRIDE * number
+        stride = REPEAT_STRIDE * number
+        seed = options.training_seed + stride
         burn_in = burn_in_epochs(options.epochs, self.policy.map.difficulty.burn_in_share)
         config = TrainConfig(
             epochs=options.epochs, folds=options.folds, seed=seed, device=device, threads=threads, burn_in=burn_in
         )
         place = folder / run_name(number)
         place.mkdir(exist_ok=True)
-        fold = split.fold(options.folds, seed)
+        fold = split.fold(options.folds, stride)
         return cross_fit(corpus.spec, config, split.store, fold, split.learnable, split.scored, place, self.progress)
 
     def recall_items(
@@ -285,10 +292,10 @@ class _Auditor:
         folder: Path,
     ) -> pa.Table | None:
         """What the first run's proxies show about the items that were found; None where there are none."""
-        seed, folds, n = self.options.seed, self.options.folds, len(split.trained)
+        seed, folds, n = self.options.training_seed, self.options.folds, len(split.trained)
         if contamination is None:
             return None
-        items = items_to_ask(contamination.matches, split.fold(folds, seed)[:n], split.trained, split.held_out, folds)
+        items = items_to_ask(contamination.matches, split.fold(folds)[:n], split.trained, split.held_out, folds)
         asked = [item for item in items if item.fold is not None]
         if not asked:
             return tabulate(items, {}) if items else None

@@ -6,8 +6,10 @@ from typing import Literal
 from carto_audit.cartography.quadrants import QUADRANTS
 from carto_audit.text.numbers import times
 
-Unit = Literal["rows", "samples", "tokens", "items", "passages", "share", "AUC", "ratio", "change"]
-"""`change` is relative and may be negative: 0.005 is half a percent more."""
+Unit = Literal["rows", "samples", "tokens", "items", "passages", "share", "AUC", "ratio", "change", "flag"]
+"""`change` is relative and may be negative: 0.005 is half a percent more. A `flag` is 1 or 0."""
+
+REHEARSABLE = "sampling.rehearsable"
 
 _SCORE = ("memorization.score", "memorization.epsilon")
 _MEMORIZED = (*_SCORE, "memorization.threshold")
@@ -33,8 +35,8 @@ class Metric:
 
     @property
     def upper_bound(self) -> float | None:
-        """The largest value that it can take, or None: shares and AUCs end at 1."""
-        return 1.0 if self.unit in ("share", "AUC") else None
+        """The largest value that it can take, or None: shares, AUCs and flags end at 1."""
+        return 1.0 if self.unit in ("share", "AUC", "flag") else None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -252,6 +254,13 @@ def _trust() -> list[Metric]:
             kind="power",
             meaning="how far runs with other folds and seeds flag the same samples (--repeats; mean Jaccard similarity)",
             map_keys=_MEMORIZED,
+        ),
+        Metric(
+            name=REHEARSABLE,
+            unit="flag",
+            better="lower",
+            kind="count",
+            meaning="1 where a public seed decided which rows were drawn, so that a vendor could rehearse it; 0 where a key did",
         ),
     ]
 

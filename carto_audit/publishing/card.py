@@ -14,6 +14,7 @@ from carto_audit.publishing.public_report import FOLDER
 from carto_audit.report import narrative
 from carto_audit.report.markdown_text import Markdown, code, inert
 from carto_audit.report.narrative import DECISIVE, outcome_words, score_words, words
+from carto_audit.report.sampling_words import sampling_words
 from carto_audit.report.signs import finding_sign, status_sign
 from carto_audit.runtime.resources import resource_folder
 from carto_audit.text.numbers import number, percent, plural, times
@@ -53,6 +54,7 @@ def card_section(facts: ReportFacts) -> str:
         sentence=narrative.verdict_sentence(facts),
         decisive=narrative.decisive(facts)[:MOST_ROWS],
         overview=narrative.overview(facts),
+        sampling=sampling_words(facts),
         paths=[Path(path).name for path in facts["batch"]["paths"][:MOST_NAMES]],
         skipped=sum(entry["rows"] for entry in facts["batch"]["skipped"]),
         interventions=facts["policy"]["resolved"].get("interventions", {}),

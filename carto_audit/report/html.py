@@ -36,6 +36,7 @@ from carto_audit.report.narrative import (
 )
 from carto_audit.report.page import asset, csp_hash, page_environment, printable
 from carto_audit.report.sample_details import match_pairs, point_labels, sample_details
+from carto_audit.report.sampling_words import sampling_words
 from carto_audit.runtime import files
 from carto_audit.runtime.errors import UsageError, option
 from carto_audit.text.numbers import plural, times
@@ -179,6 +180,7 @@ def _view(facts: ReportFacts) -> dict[str, Any]:
         "testimony": narrative.item_sentences(facts["contamination"].get("testimony")),
         "skipped_rows": sum(entry["rows"] for entry in facts["batch"]["skipped"]),
         "policy_json": json.dumps(facts["policy"]["resolved"], indent=2, ensure_ascii=False)[:20_000],
+        "sampling": sampling_words(facts),
         "stages": sorted(facts["run"]["seconds"].items(), key=lambda item: -item[1]),
     }
 

@@ -20,7 +20,7 @@ FLAGS = {
     "benchmarks build": "--out --registry --name --map --config --split",
     "benchmarks list": "--index --registry --items",
     "ingest": "--policy --benchmark --registry --out --text-column --id-column --proxy --device --epochs --folds --max-tokens "
-    "--repeats --reference --baseline --redteam --seed --fail-on --format --excerpts --quiet",
+    "--repeats --reference --baseline --redteam --sampling-key --seed --fail-on --format --excerpts --quiet",
     "demo": "--out --seed",
     "redteam": "--policy --quick --seeds --level --score --max-perplexity-increase --out --text-column --id-column --proxy "
     "--device --epochs --max-tokens --seed --quiet",
@@ -30,7 +30,7 @@ FLAGS = {
     "card": "--readme --croissant --push-to",
     "policy check": "",
     "attest": "--key --new-key",
-    "verify": "--policy --key",
+    "verify": "--policy --key --sampling-key",
     "policy explain": "",
     "policy test": "",
     "policy diff": "--format",

@@ -33,7 +33,7 @@ def test_the_audit_of_the_planted_batch_leaves_no_row_out_for_want_of_room(tmp_p
     monkeypatch.setitem(PRESETS, "nano", THIN)
     monkeypatch.setattr(experiment, "run_audit", audited)
     batch = read_batch([write_batch(tmp_path / "batch.parquet")])
-    given = AuditOptions(proxy="nano", device="cpu", max_tokens=11_000, epochs=2)
+    given = AuditOptions(proxy="nano", device="cpu", max_tokens=11_000, epochs=2, seed=0)
     stock = prepare_batch(batch, given, "cpu", tmp_path)
     with pytest.raises(AuditedError) as asked:
         prepare(stock, load_policy("default"), given, 2, "cpu", tmp_path)

@@ -118,9 +118,20 @@ def passages_of(
 def measurements(tmp_path):
     batch = make_batch(tmp_path, [f"text number {k}" for k in range(N)])
 
-    def run(sight=None, who=None, ratio=None, passages=None, contamination=None):
+    def run(sight=None, who=None, ratio=None, passages=None, contamination=None, rehearsable=False):
         sight, passages = sight or sight_of(), passages or passages_of()
-        return measure(batch, who or subjects(), contamination, sight, passages, "memorized", ratio, 0, 0.95)
+        return measure(
+            batch,
+            who or subjects(),
+            contamination,
+            sight,
+            passages,
+            score="memorized",
+            ratio=ratio,
+            rehearsable=rehearsable,
+            seed=0,
+            confidence=0.95,
+        )
 
     return run
 
@@ -372,3 +383,8 @@ def test_detectability_is_that_of_the_benchmark_that_is_seen_worst(measurements)
     )
     found = measurements(contamination=contamination)
     assert found["contamination.min_detectability"] == Measurement.exact(0.5)
+
+
+def test_whether_a_vendor_could_rehearse_the_draw_is_always_measured(measured):
+    assert measured()["sampling.rehearsable"] == 0
+    assert measured(rehearsable=True)["sampling.rehearsable"] == 1

@@ -36,6 +36,7 @@ EXPECTED = {
     "forget.tie_share",
     "kinship.severed_token_share",
     "repeats.agreement",
+    "sampling.rehearsable",
     "proxy.capacity_ratio",
     "redteam.extraction_untreated",
     "redteam.extraction_policy",

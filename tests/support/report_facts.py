@@ -363,6 +363,7 @@ def make_facts() -> dict[str, Any]:
         },
         "run": {
             "seed": 0,
+            "sampling": {"key_commitment": "5f" * 32, "rehearsable": False},
             "device": "cpu",
             "proxy": {
                 "name": "nano",

@@ -23,6 +23,7 @@ from carto_audit.artifacts.report_facts import ReportFacts
 from carto_audit.cartography.quadrants import QUADRANTS
 from carto_audit.report.formats.text_map import plot_lines
 from carto_audit.report.narrative import STATUS_WORDS, decisive, doubts, finding_words, overview, verdict_sentence
+from carto_audit.report.sampling_words import is_rehearsable, sampling_words
 from carto_audit.report.signs import WARNING, Sign, finding_sign, status_sign
 from carto_audit.runtime.progress import Advance, Progress
 from carto_audit.text.numbers import percent
@@ -223,7 +224,8 @@ def _overview_table(facts: ReportFacts) -> Table:
     skipped = facts["batch"]["skipped"]
     lost = ", ".join(f"{entry['rows']:,} {entry['reason']}" for entry in skipped) or "none"
     warnings = len(facts["warnings"]) + len(facts["detection"]["warnings"])
-    for name, line in (*lines.items(), ("treatment", _treatment(facts)), ("skipped rows", lost)):
+    drawn = [("sampling", sampling_words(facts))] if is_rehearsable(facts) else []
+    for name, line in (*lines.items(), ("treatment", _treatment(facts)), ("skipped rows", lost), *drawn):
         table.add_row(Text(name.capitalize(), style="bold"), cell(line))
     for place, remedy in enumerate(facts["detection"]["remedies"][:_SHOWN_REMEDIES]):
         table.add_row(Text("More power" if place == 0 else "", style="bold magenta"), cell(remedy))
