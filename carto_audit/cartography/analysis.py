@@ -7,6 +7,7 @@ from itertools import combinations
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.stats import spearmanr
 
 from carto_audit.cartography.baselines import DeltaStep, copy_baselines, delta_sweep, trace_baselines
 from carto_audit.cartography.datamap import DataMap, Mass, draw_map, masses
@@ -88,7 +89,8 @@ class LossAnalysis:
     be set. `found` says how many secrets of each dose lie above the line, `false_alarms` which share of the ordinary tokens
     does; `stretches` are the memorized ones of the batch, above the line and above either end of its interval, None where the
     score is not of windows, `boilerplate` what is too frequent. With other seeds a memorized mass would differ by `spread` of
-    it. `agreement` is the mean Jaccard similarity of the sets that the runs flag, None for a single run."""
+    it. `agreement` is the mean Jaccard similarity of the sets that the runs flag, and `difficulty_agreement` the mean rank
+    correlation of what they find difficult; None for a single run."""
 
     scores: Scores
     control_scores: Scores
@@ -105,6 +107,7 @@ class LossAnalysis:
     sweep: tuple[DeltaStep, ...]
     spread: float
     agreement: float | None
+    difficulty_agreement: float | None
     trace: Trace
     token_losses: TokenLosses
 
@@ -117,12 +120,13 @@ class LossAnalysis:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AveragedRuns:
     """The means over `number` runs: scores and baselines of everything that was traced, the losses themselves. `flagged` is
-    what each run by itself would flag, (N,); `sweep` is of the first."""
+    what each run by itself would flag, (N,), `difficulties` are what each finds difficult, (N,); `sweep` is of the first."""
 
     number: int
     scores: Scores
     baselines: dict[str, Floats]
     flagged: tuple[NDArray[np.bool_], ...]
+    difficulties: tuple[Floats, ...]
     sweep: tuple[DeltaStep, ...]
     trace: Trace
     token_losses: TokenLosses
@@ -154,6 +158,7 @@ def average_run(
         scores=add_run(before.scores if before else None, fresh, number),
         baselines={name: running_mean(known.get(name), values, number) for name, values in found.items()},
         flagged=(*(before.flagged if before else ()), flagged),
+        difficulties=(*(before.difficulties if before else ()), samples.parts(fresh)[0].difficulty),
         sweep=before.sweep if before else delta_sweep(trace),
         trace=add_trace(before.trace if before else None, trace, number),
         token_losses=add_losses(before.token_losses if before else None, token_losses, number),
@@ -204,6 +209,7 @@ def analyze_losses(runs: AveragedRuns, samples: TracedSamples, settings: Analysi
         sweep=runs.sweep,
         spread=spread,
         agreement=_agreement(runs.flagged),
+        difficulty_agreement=_rank_agreement(runs.difficulties),
         trace=runs.trace,
         token_losses=runs.token_losses,
     )
@@ -319,6 +325,14 @@ def _of_batch(found: Stretches, samples: TracedSamples) -> Stretches:
 def _agreement(flagged: Sequence[NDArray[np.bool_]]) -> float | None:
     pairs = [(int((a & b).sum()), int((a | b).sum())) for a, b in combinations(flagged, 2)]
     return float(np.mean([both / either if either else 1.0 for both, either in pairs])) if pairs else None
+
+
+def _rank_agreement(difficulties: Sequence[Floats]) -> float | None:
+    """The mean rank correlation of Spearman over pairs of runs; None where nothing can be ranked twice."""
+    known = np.isfinite(difficulties).all(axis=0)
+    ranked = [values[known] for values in difficulties if len(np.unique(values[known])) > 1]
+    pairs = [float(spearmanr(a, b).statistic) for a, b in combinations(ranked, 2)]
+    return float(np.mean(pairs)) if pairs else None
 
 
 def _counts(samples: TracedSamples, scores: Scores, trained: NDArray[np.bool_]) -> dict[str, Floats]:

@@ -358,6 +358,18 @@ def test_masses_are_less_sure_the_more_the_runs_differ_and_surer_the_more_there_
     assert low < once.masses["memorized"].token_share < high
 
 
+def test_runs_that_rank_samples_alike_agree_on_what_is_difficult():
+    assert analyzed([run_of(ordinary())], samples()).difficulty_agreement is None
+    easy, hard = run_of(ordinary()), run_of(ordinary())
+    ranks = np.linspace(1.0, 5.0, len(easy[0].loss_out[0]), dtype=np.float32)
+    one, other, against = (
+        replace(easy[0], loss_out=np.tile(r, (len(easy[0].loss_out), 1))) for r in (ranks, 2 * ranks, ranks[::-1])
+    )
+    assert analyzed([(one, easy[1]), (other, hard[1])], samples()).difficulty_agreement == pytest.approx(1.0)
+    assert analyzed([(one, easy[1]), (against, hard[1])], samples()).difficulty_agreement == pytest.approx(-1.0)
+    assert analyzed([easy, hard], samples()).difficulty_agreement is None  # all alike: there is no rank
+
+
 def test_the_surer_an_interval_must_be_the_wider_it_is():
     sure = analyzed([run_of(ordinary([3, 7]))], samples(), replace(SETTINGS, confidence=0.99))
     usual = analyzed([run_of(ordinary([3, 7]))], samples())

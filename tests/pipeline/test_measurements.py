@@ -79,6 +79,7 @@ def sight_of(**changes):
         sweep=(DeltaStep(delta=0.1, forgetting_share=0.0, agreement=None),),
         spread=0.0,
         agreement=None,
+        difficulty_agreement=None,
         trace=make_trace([[1.0] * N]),
         token_losses=make_losses([([1.0], [2.0])] * N),
     )
