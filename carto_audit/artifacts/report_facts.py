@@ -179,6 +179,8 @@ class FindingFacts(TypedDict):
     explanation: str
     """What was seen, in one sentence."""
     waived_by: str | None
+    estimate: NotRequired[float | None]
+    """What was measured, where `observed` is only the end of its interval; None where the two are one."""
     file: NotRequired[str | None]
     """Where the policy sets the rule; None for a policy that came from no file."""
     line: NotRequired[int | None]

@@ -170,12 +170,13 @@ def outcome_words(finding: FindingFacts) -> str:
 
 
 def limits(finding: FindingFacts) -> tuple[str, str]:
-    """What a rule observed and what it allows: `8.2 %` and `at most 2.0 %`."""
-    return observed_and_limit(finding["metric"], finding["observed"], finding["bound"], finding["limit"])
+    """What a rule observed and what it allows: `11.2 % (up to 12.7 %)` and `at most 5.0 %`."""
+    seen = finding["metric"], finding["observed"], finding["bound"], finding["limit"]
+    return observed_and_limit(*seen, finding.get("estimate"))
 
 
 def finding_words(finding: FindingFacts) -> str:
-    """Observed against limit, as a rule is read: `8.2 %, at most 2.0 %`."""
+    """Observed against limit, as a rule is read: `11.2 % (up to 12.7 %), at most 5.0 %`."""
     return ", ".join(limits(finding))
 
 
