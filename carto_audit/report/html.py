@@ -290,6 +290,7 @@ def _template() -> Any:
     environment.globals.update(
         limits=narrative.limits,
         finding_words=narrative.finding_words,
+        at_least=narrative.at_least,
         interval_note=narrative.interval_note,
         height_of=height_of,
         chart=charts,

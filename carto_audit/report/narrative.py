@@ -227,7 +227,7 @@ def doubts(facts: ReportFacts) -> list[str]:
     if proved is None:
         said.append("No secret of this audit's own could be judged: nobody knows what it would have found.")
     elif proved["at_least"] < ENOUGH_PROVED:
-        said.append(f"Only {_at_least(proved)} of the secrets that the policy asks about are proved to be found.")
+        said.append(f"The line {_power_line(facts)}: more is not proved of what the policy asks about.")
     if ratio is not None and ratio > MOST_CAPACITY:
         said.append(
             f"The proxy is small for this batch (capacity ratio {number(ratio)}): it has room for little but copies."
@@ -282,18 +282,22 @@ def proof(facts: ReportFacts) -> FoundFacts | None:
     return next((one for one in detection.get("found", []) if one["dose"] == detection.get("demanded_dose")), None)
 
 
-def _at_least(proved: FoundFacts) -> str:
-    return f"{math.floor(100 * proved['at_least']):.0f} %"
+def found_words(one: FoundFacts) -> str:
+    """What was found of the secrets of one dose: `40 of 42 secrets planted 4 times`."""
+    return f"{one['found']:,} of {one['secrets']:,} secrets planted {times(one['dose'])}"
+
+
+def at_least(one: FoundFacts) -> str:
+    """What share of such secrets is found in truth, at least: never rounded up."""
+    return f"{math.floor(100 * one['at_least']):.0f} %"
 
 
 def _power_line(facts: ReportFacts, confidence: str = "") -> str:
     proved, alarms = proof(facts), facts["detection"].get("false_alarm_share")
     if proved is None:
         return "not measured: no planted secret could be judged by the score in use"
-    found = f"flags {proved['found']:,} of {proved['secrets']:,} secrets planted {times(proved['dose'])}"
-    sure = f"at least {_at_least(proved)}{confidence}"
     ordinary = f" and {percent(alarms)} of ordinary text" if alarms is not None else ""
-    return f"{found} ({sure}){ordinary}"
+    return f"flags {found_words(proved)} (at least {at_least(proved)}{confidence}){ordinary}"
 
 
 def _match_line(facts: ReportFacts) -> str:

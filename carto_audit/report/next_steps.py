@@ -11,7 +11,10 @@ from carto_audit.cartography.quadrants import QUADRANTS
 from carto_audit.policy.values import estimate_words, show_value
 from carto_audit.report.narrative import decisive, limits
 
-ONLY_AN_AUDIT = "A forecast adds up this audit without the rows that go. In what is left others may stand out: only the next audit decides."
+ONLY_AN_AUDIT = (
+    "A forecast adds up this audit without the rows that go. "
+    "In what is left others may stand out: only the next audit decides."
+)
 TO_FILL_IN = "Fill in what stands in capitals; files stand without their folders."
 
 MOST_RULES = 20

@@ -113,6 +113,16 @@ def test_an_estimate_is_told_from_the_end_on_which_it_is_judged(facts, format, t
     assert sentence in plain(render(facts, format, tmp_path))
 
 
+@pytest.mark.parametrize("format", ["github", "sarif", "junit", "gitlab"])
+def test_a_rule_on_detection_says_how_many_secrets_were_found(facts, format, tmp_path):
+    assert "Found: 34 of 36 secrets planted 4 times." in plain(render(facts, format, tmp_path))
+
+
+@pytest.mark.parametrize("format", ["text", "markdown", "page", "card"])
+def test_detection_is_told_as_so_many_of_so_many(facts, format, tmp_path):
+    assert "flags 34 of 36 secrets planted 4 times" in plain(shown(facts, format, tmp_path))
+
+
 def test_a_replay_says_what_the_report_says(tmp_path):
     content = report(**{"hotspot_memorized.token_share": 0.1122})
     content["metric_intervals"] = {"hotspot_memorized.token_share": [0.1, 0.1271]}
