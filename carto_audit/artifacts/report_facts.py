@@ -125,6 +125,16 @@ class SamplingFacts(TypedDict):
 
 
 @facts_part
+class CallFacts(TypedDict):
+    """How the audit was called: names without folders, so that no path of the auditor's is published."""
+
+    policy: str
+    benchmarks: list[str]
+    options: dict[str, str]
+    """Those that differ from their default."""
+
+
+@facts_part
 class RunFacts(TypedDict):
     """How the audit was done: enough for who holds the sampling key to repeat it."""
 
@@ -147,6 +157,7 @@ class RunFacts(TypedDict):
     kinship: KinshipFacts
     packages: dict[str, str]
     started_at: str
+    call: NotRequired[CallFacts]
     seconds: dict[str, float]
     """Wall time by stage."""
 
@@ -179,6 +190,8 @@ class FindingFacts(TypedDict):
     explanation: str
     """What was seen, in one sentence."""
     waived_by: str | None
+    estimate: NotRequired[float | None]
+    """What was measured, where `observed` is only the end of its interval; None where the two are one."""
     file: NotRequired[str | None]
     """Where the policy sets the rule; None for a policy that came from no file."""
     line: NotRequired[int | None]

@@ -13,8 +13,8 @@ UNMAPPED = -1
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Quadrant:
-    """One quadrant, as every page, picture and terminal shows it. `tint` fills its field of the map and `ink` its words, both
-    #rrggbb; `terminal` is the name of a terminal colour."""
+    """One quadrant, as every page, picture and terminal shows it. `tint` fills its field of the map, `ink` colours its words and
+    its samples, both #rrggbb: the inks are told apart without any one kind of cone. `terminal` names a terminal colour."""
 
     code: int
     name: QuadrantName
@@ -44,7 +44,7 @@ QUADRANTS: dict[QuadrantName, Quadrant] = {
             title="Stable, easy",
             meaning="easy and not memorized",
             tint="#f4f7f4",
-            ink="#3d6250",
+            ink="#117c69",
             terminal="green",
         ),
         Quadrant(
@@ -53,7 +53,7 @@ QUADRANTS: dict[QuadrantName, Quadrant] = {
             title="Ambiguous, hard",
             meaning="hard and not memorized",
             tint="#eef4fb",
-            ink="#2b5c92",
+            ink="#16427f",
             terminal="blue",
         ),
         Quadrant(
@@ -62,7 +62,7 @@ QUADRANTS: dict[QuadrantName, Quadrant] = {
             title="Memorized hotspot",
             meaning="easy and memorized: a risk of verbatim recall",
             tint="#fdf0ec",
-            ink="#a8341d",
+            ink="#bb2e0c",
             terminal="red",
         ),
         Quadrant(
@@ -71,7 +71,7 @@ QUADRANTS: dict[QuadrantName, Quadrant] = {
             title="Noisy outlier",
             meaning="hard and memorized: odd or corrupt",
             tint="#f7f1fa",
-            ink="#70408c",
+            ink="#8f35b5",
             terminal="magenta",
         ),
     )

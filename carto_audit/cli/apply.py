@@ -33,6 +33,8 @@ def apply(audit_dir: Path, batch: tuple[str, ...], remove: tuple[str, ...], out:
       carto-audit apply audits/may shards/ --out curated/may
       carto-audit apply vendor_batch-audit --remove hotspot_memorized
     """
+    from carto_audit.artifacts.audit_call import recorded_call
+    from carto_audit.artifacts.audit_folder import open_audit_folder
     from carto_audit.curation.curate import check_unchanged, curate, find_batch, read_audited, read_decisions
     from carto_audit.data.batch import read_batch
     from carto_audit.report.formats.terminal import RichProgress, open_console
@@ -53,6 +55,8 @@ def apply(audit_dir: Path, batch: tuple[str, ...], remove: tuple[str, ...], out:
     _check_free(folder, found.paths)
     summary = curate(found, read_decisions(audit_dir, found, remove), folder, progress)
     _show(summary, folder)
+    call = recorded_call(open_audit_folder(audit_dir).report, str(audit_dir))
+    click.echo(f"Next: {call.of_curated(str(folder)).ingest()}")
     return ExitCode.ACCEPTED
 
 
@@ -82,4 +86,3 @@ def _show(summary: dict[str, Any], folder: Path) -> None:
     if not kept:
         click.echo("  nothing is left to train on")
     click.echo(f"Curated batch: {where}/curated   quarantine: {where}/quarantine   weights: {where}/weights.parquet")
-    click.echo(f"Next: carto-audit ingest {where}/curated")

@@ -169,8 +169,10 @@ def ingest(
     from carto_audit.policy.model import load_policy
 
     chosen = load_policy(policy)
-    accepted = read_baseline(baseline) if baseline else None
-    attacked = read_redteam(redteam) if redteam else None
+    if baseline:
+        read_baseline(baseline)  # refused before anything is computed, like the rest
+    if redteam:
+        read_redteam(redteam)
     folder = out or Path(f"{batch_name(batch[0])}-audit")
     sources, _ = resolve_benchmarks(chosen, benchmark, registry)
     given = [
@@ -193,11 +195,11 @@ def ingest(
         targets,
         run,
         quiet=quiet,
-        policy=chosen,
+        policy=policy,
         benchmarks=benchmark,
         registry=registry,
-        baseline=accepted,
-        redteam=attacked,
+        baseline=baseline,
+        redteam=redteam,
         excerpts=excerpts,
     )
     return exit_code(verdict, fail_on)  # type: ignore[arg-type]
@@ -249,7 +251,8 @@ def _audit(
         stale.unlink(missing_ok=True)
     progress = SILENT if quiet else RichProgress(open_console(stderr=True))
     audit = api.audit(batch, out=folder, options=options, progress=progress, **asked)
-    show_audit(audit.report.facts, folder, targets, quiet=quiet)
+    call = api.audit_call(batch, out=folder, options=options, **asked)
+    show_audit(audit.report.facts, folder, targets, quiet=quiet, call=call)
     return audit.verdict
 
 

@@ -12,6 +12,7 @@ from carto_audit.runtime.errors import ExitCode, UsageError
 from carto_audit.text.untrusted import safe_inline
 
 if TYPE_CHECKING:
+    from carto_audit.artifacts.audit_call import AuditCall
     from carto_audit.artifacts.report_facts import ReportFacts
 
 EXCERPTS = ("none", "redacted", "full")
@@ -107,13 +108,20 @@ def check_formats(targets: Sequence[Target], folder: Path, inputs: Iterable[Path
     check_targets(targets, folder, inputs, (*OUTPUTS, ENVELOPE))
 
 
-def show_audit(facts: "ReportFacts", folder: Path, targets: Sequence[Target], *, quiet: bool = False) -> None:
+def show_audit(
+    facts: "ReportFacts",
+    folder: Path,
+    targets: Sequence[Target],
+    *,
+    quiet: bool = False,
+    call: "AuditCall | None" = None,
+) -> None:
     """What `ingest` says when it ends: the summary, unless a document claims the standard output, and every format."""
     from carto_audit.artifacts.audit_folder import open_audit_folder
     from carto_audit.report.formats.terminal import open_console, render_summary
 
     if not any(target.claims_stdout for target in targets):
-        render_summary(facts, folder, open_console(), quiet=quiet)
+        render_summary(facts, folder, open_console(), quiet=quiet, call=call)
     rest = [target for target in targets if target != Target(format="text")]
     if rest:
         write_formats(open_audit_folder(folder).report, folder, rest)

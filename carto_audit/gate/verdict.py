@@ -48,6 +48,8 @@ class Finding:
     explanation: str
     """What was seen, in one sentence of ours."""
     waived_by: str | None = None
+    estimate: float | None = None
+    """What was measured, where `observed` is only the end of its interval; None where the two are one."""
     file: str | None = None
     """Where the policy sets the rule, so that CI can point there; None for a policy that came from no file."""
     line: int | None = None
@@ -55,8 +57,8 @@ class Finding:
 
     @property
     def words(self) -> str:
-        """What was seen beside what is allowed: `8.2 %, at most 2.0 %`."""
-        return finding_words(self.metric, self.observed, self.bound, self.limit)
+        """What was seen beside what is allowed: `11.2 % (up to 12.7 %), at most 5.0 %`."""
+        return finding_words(self.metric, self.observed, self.bound, self.limit, self.estimate)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -151,6 +153,7 @@ def _judge(
         outcome=_outcome(rule, observed),
         reason=rule.reason,
         explanation=_explanation(rule, observed, measured, baseline, unseen),
+        estimate=_estimate(rule, observed, measured),
         file=place.file if place else None,
         line=place.line if place else None,
         column=place.column if place else None,
@@ -168,6 +171,14 @@ def _observed(rule: Rule, measured: Measurement | None, baseline: Comparison | N
             return None
         observed -= change.before
     return observed if math.isfinite(observed) else None
+
+
+def _estimate(rule: Rule, observed: float | None, measured: Measurement | None) -> float | None:
+    """The measured value on the scale of `observed`, which under `max_increase` is a distance; None where the two are one."""
+    if observed is None or measured is None:
+        return None
+    worst = measured.low if rule.bound == "min" else measured.high
+    return measured.value + (observed - worst) if worst != measured.value else None
 
 
 def _outcome(rule: Rule, observed: float | None) -> Outcome:
@@ -199,7 +210,7 @@ def _explanation(
     estimated = measured.low != measured.high
     seen = f"{rule.metric} is {measured.value:.4g}"
     worst = measured.low if rule.bound == "min" else measured.high
-    seen += f" and may be {worst:.4g} (estimated from a sample)" if estimated else ""
+    seen += f" ({'down' if rule.bound == 'min' else 'up'} to {worst:.4g})" if estimated else ""
     if rule.bound == "max_increase":
         seen += f", which exceeds the baseline's by {observed:.4g}" if observed > 0 else ", no more than the baseline's"
     return f"{seen}, {allowed}"

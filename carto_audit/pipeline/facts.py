@@ -24,6 +24,7 @@ from carto_audit.artifacts.evidence_facts import (
 )
 from carto_audit.artifacts.report_facts import (
     BatchFacts,
+    CallFacts,
     FindingFacts,
     ReportFacts,
     RunFacts,
@@ -66,9 +67,11 @@ def wanted_texts(audit: "AuditResult") -> list[int]:
     return audit.riskiest + quoted + ([] if matches is None else matches["sample"].to_pylist())
 
 
-def report_facts(audit: "AuditResult", texts: Texts, excerpts: Excerpts = "redacted") -> ReportFacts:
+def report_facts(
+    audit: "AuditResult", texts: Texts, excerpts: Excerpts = "redacted", call: CallFacts | None = None
+) -> ReportFacts:
     """The whole `report.json`. `texts` holds the samples that `wanted_texts` names; they are redacted here, unless
-    `excerpts` asks for none or for all of them."""
+    `excerpts` asks for none or for all of them. `call` is how the audit was called."""
     facts: ReportFacts = {
         "schema_version": 1,
         "tool": {"name": "carto-audit", "version": __version__},
@@ -94,6 +97,8 @@ def report_facts(audit: "AuditResult", texts: Texts, excerpts: Excerpts = "redac
         },
         "riskiest": [_sample(audit, i, texts[i], excerpts) for i in audit.riskiest],
     }
+    if call is not None:
+        facts["run"]["call"] = call
     return cast(ReportFacts, _finite(facts))
 
 

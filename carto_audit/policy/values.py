@@ -23,8 +23,19 @@ def show_value(metric: str, value: float | None, more: int = 0) -> str:
     return number(value, (0 if whole else _DIGITS.get(unit or "", 3)) + more)
 
 
-def observed_and_limit(metric: str, observed: float | None, bound: Bound, limit: float) -> tuple[str, str]:
-    """`8.2 %` and `at most 2.0 %`. Two numbers that differ never look alike: both get the digits that tell them apart."""
+def estimate_words(metric: str, estimate: float | None, observed: float, bound: Bound, more: int = 0) -> str:
+    """A measured value with the end of its interval that counts against the batch: `11.2 % (up to 12.7 %)`, or under `min`
+    `93.3 % (down to 80.1 %)`. `observed` is that end; alone where there is no estimate, or none that looks different."""
+    worst = show_value(metric, observed, more)
+    best = worst if estimate is None else show_value(metric, estimate, more)
+    return worst if best == worst else f"{best} ({'down' if bound == 'min' else 'up'} to {worst})"
+
+
+def observed_and_limit(
+    metric: str, observed: float | None, bound: Bound, limit: float, estimate: float | None = None
+) -> tuple[str, str]:
+    """`11.2 % (up to 12.7 %)` and `at most 5.0 %`. Two numbers that differ never look alike: both get the digits that tell
+    them apart."""
     words = BOUND_WORDS.get(bound, "at most")
     if observed is None:
         return "not measured", f"{words} {show_value(metric, limit)}"
@@ -32,12 +43,14 @@ def observed_and_limit(metric: str, observed: float | None, bound: Bound, limit:
         seen, allowed = show_value(metric, observed, more), show_value(metric, limit, more)
         if seen != allowed or observed == limit:
             break
-    return seen, f"{words} {allowed}"
+    return estimate_words(metric, estimate, observed, bound, more), f"{words} {allowed}"
 
 
-def finding_words(metric: str, observed: float | None, bound: Bound, limit: float) -> str:
-    """Observed against limit, as a rule is read: `8.2 %, at most 2.0 %`."""
-    return ", ".join(observed_and_limit(metric, observed, bound, limit))
+def finding_words(
+    metric: str, observed: float | None, bound: Bound, limit: float, estimate: float | None = None
+) -> str:
+    """Observed against limit, as a rule is read: `11.2 % (up to 12.7 %), at most 5.0 %`."""
+    return ", ".join(observed_and_limit(metric, observed, bound, limit, estimate))
 
 
 def interval_words(metric: str, measured: Measurement) -> str:
@@ -49,16 +62,14 @@ def interval_words(metric: str, measured: Measurement) -> str:
 
 
 def finding_sentence(metric: str, measured: Measurement, observed: float, bound: Bound, limit: float) -> str:
-    """`hotspot_memorized.token_share is 4.0 % and may be 4.5 % (estimated from a sample), at most 4.2 % allowed`.
+    """`hotspot_memorized.token_share is 4.0 % (up to 4.5 %), at most 4.2 % allowed`.
 
     `observed` is what the limit was held against: the unfavourable end, or under `max_increase` its distance from the
     value of the last accepted batch."""
-    seen, allowed = observed_and_limit(metric, observed, bound, limit)
-    worst = measured.low if bound == "min" else measured.high
-    said = show_value(metric, worst) if bound == "max_increase" else seen
-    estimated = measured.low != measured.high
-    words = f"{metric} is {show_value(metric, measured.value) if estimated else said}"
-    words += f" and may be {said} (estimated from a sample)" if estimated else ""
-    if bound == "max_increase":
-        words += f", which exceeds the baseline's by {seen}" if observed > 0 else ", no more than the baseline's"
+    if bound != "max_increase":
+        return f"{metric} is {finding_words(metric, observed, bound, limit, measured.value)} allowed"
+    words = f"{metric} is {estimate_words(metric, measured.value, measured.high, bound)}"
+    increase = observed + (measured.value - measured.high)
+    exceeds, allowed = observed_and_limit(metric, observed, bound, limit, increase)
+    words += f", which exceeds the baseline's by {exceeds}" if observed > 0 else ", no more than the baseline's"
     return f"{words}, {allowed} allowed"

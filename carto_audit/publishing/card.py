@@ -111,5 +111,5 @@ def _template() -> Any:
         quadrants=QUADRANTS, outcome=outcome, finding_words=narrative.finding_words, auc_words=narrative.auc_words
     )
     environment.globals.update(plural=plural, decisive_outcomes=DECISIVE)
-    environment.globals.update(limits=narrative.limits)
+    environment.globals.update(limits=narrative.limits, at_least=narrative.at_least)
     return environment.get_template("card.md.j2")

@@ -8,6 +8,7 @@ from typing import Any
 
 from jinja2 import UndefinedError
 
+from carto_audit.artifacts.audit_call import recorded_call
 from carto_audit.artifacts.audit_folder import open_audit_folder
 from carto_audit.artifacts.evidence_facts import (
     BenchmarkFacts,
@@ -34,6 +35,7 @@ from carto_audit.report.narrative import (
     score_words,
     words,
 )
+from carto_audit.report.next_steps import next_steps
 from carto_audit.report.page import asset, csp_hash, page_environment, printable
 from carto_audit.report.sample_details import match_pairs, point_labels, sample_details
 from carto_audit.report.sampling_words import sampling_words
@@ -157,6 +159,7 @@ def _view(facts: ReportFacts) -> dict[str, Any]:
         "decisive": narrative.decisive(facts),
         "doubts": narrative.doubts(facts),
         "overview": narrative.overview(facts),
+        "next": next_steps(facts, recorded_call(facts)),
         "name": safe_inline(Path(next(iter(facts["batch"]["paths"]), "batch")).name, 120) or "batch",
         "score": score_words(facts["map"]["score"]),
         "interventions": facts["policy"]["resolved"].get("interventions", {}),
@@ -287,6 +290,7 @@ def _template() -> Any:
     environment.globals.update(
         limits=narrative.limits,
         finding_words=narrative.finding_words,
+        at_least=narrative.at_least,
         interval_note=narrative.interval_note,
         height_of=height_of,
         chart=charts,

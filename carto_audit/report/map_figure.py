@@ -9,6 +9,7 @@ import matplotlib
 import numpy as np
 from matplotlib import font_manager
 from matplotlib.axes import Axes
+from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
 from matplotlib.patches import PathPatch, Rectangle
 from matplotlib.path import Path as MapPath
@@ -17,15 +18,15 @@ from numpy.typing import NDArray
 from carto_audit.artifacts.evidence_facts import Axis, MatchFacts, QuadrantFacts, SampleFacts, ThresholdFacts
 from carto_audit.artifacts.report_facts import ReportFacts
 from carto_audit.cartography.map_grid import level_edges, map_frame
-from carto_audit.cartography.quadrants import QUADRANTS, QuadrantName
+from carto_audit.cartography.quadrants import QUADRANTS, UNMAPPED, QuadrantName
 from carto_audit.report.narrative import SCORE_WORDS
 from carto_audit.text.numbers import percent, plural, times
 from carto_audit.text.untrusted import safe_inline
 
 _INK, _MUTED, _RULE, _MARK, _ITEM = "#1c2733", "#5b6874", "#8a96a1", "#8c1d0f", "#f0b429"
 _LEFT = 0.075
-# Light is few: the first colour still stands out on the tints, the last is nearly black.
-_DENSITY = ("#c9cdbd", "#9aa5a0", "#647a8c", "#34527a", "#122a52")
+_DENSITY = (0.42, 0.56, 0.7, 0.85, 1.0)
+"""Opacity by how many samples a cell holds, fewest first: the first still stands out on the tints."""
 # Hexagons across and, for regular ones in these axes, down.
 _CELLS = (76, 29)
 _NUMBERED = 8
@@ -56,7 +57,7 @@ def map_figure(
     axes = figure.add_axes((_LEFT, 0.125, 0.78, 0.725))
     axes.set(xlim=frame.difficulty, ylim=frame.memorization)
     _draw_quadrants(axes, thresholds, facts["map"]["quadrants"])
-    most = _draw_density(axes, xs, ys)
+    most = _draw_density(axes, xs, ys, thresholds)
     _draw_thresholds(axes, thresholds, facts["map"]["threshold_rules"])
     marked = _draw_items(
         axes, facts["contamination"]["matches"], facts["riskiest"], _located(xs, ys, confirmed, placed)
@@ -108,27 +109,52 @@ def _draw_quadrants(
         _note(axes, words.title, place, (dx, -42 if north else 11), system, fontsize=10, gid=f"title-{name}", **look)
 
 
-def _draw_density(axes: Axes, xs: NDArray[np.floating[Any]], ys: NDArray[np.floating[Any]]) -> int:
-    """Hexagons by how many samples they hold, a path per level; what lies outside the axes counts in the cells at their
-    edge. Returns the count of the fullest."""
+def _draw_density(
+    axes: Axes, xs: NDArray[np.floating[Any]], ys: NDArray[np.floating[Any]], thresholds: Mapping[Axis, float | None]
+) -> int:
+    """Hexagons in the colour of the quadrant in which most of their samples lie, the more opaque the more they hold: a path per
+    quadrant and level. What lies outside the axes counts in the cells at their edge. Returns the count of the fullest."""
     if not len(xs):
         look: dict[str, Any] = {"ha": "center", "color": _MUTED, "bbox": _backed("white"), "gid": "empty"}
         _note(axes, "no sample has a place on the map", (0.5, 0.65), (0, 0), "axes fraction", **look)
         return 0
     (left, right), (bottom, top) = axes.get_xlim(), axes.get_ylim()
     inside = np.clip(xs, left, right), np.clip(ys, bottom, top)
-    cells = axes.hexbin(*inside, gridsize=_CELLS, extent=(left, right, bottom, top), mincnt=1)
-    cells.remove()
+    grid: dict[str, Any] = {"gridsize": _CELLS, "extent": (left, right, bottom, top), "mincnt": 1}
+    cells = axes.hexbin(*inside, **grid)
+    owners = axes.hexbin(*inside, C=_codes(xs, ys, thresholds), reduce_C_function=_most_frequent, **grid)
+    for drawn in (cells, owners):
+        drawn.remove()
     counts, centres = np.asarray(cells.get_array()), np.asarray(cells.get_offsets())
-    hexagon = np.asarray(cells.get_paths()[0].vertices)
+    owner, hexagon = np.asarray(owners.get_array()), np.asarray(cells.get_paths()[0].vertices)
     edges = level_edges(int(counts.max()), len(_DENSITY))
-    for level, colour in enumerate(_DENSITY[: len(edges)]):
-        held = centres[np.searchsorted(edges, counts, side="right") == level + 1]
-        if len(held):
-            path = MapPath.make_compound_path(*(MapPath(hexagon + centre, closed=True) for centre in held))
-            look = {"facecolor": colour, "edgecolor": "white", "linewidth": 0.35, "gid": f"density-{level}"}
-            axes.add_patch(PathPatch(path, zorder=2, **look))
+    levels = np.searchsorted(edges, counts, side="right") - 1
+    colours = {quadrant.code: (f"{quadrant.name}-", quadrant.ink) for quadrant in QUADRANTS.values()} | {
+        UNMAPPED: ("", _MUTED)
+    }
+    for code, (name, ink) in colours.items():
+        for level, opacity in enumerate(_DENSITY[: len(edges)]):
+            held = centres[(levels == level) & (owner == code)]
+            if len(held):
+                path = MapPath.make_compound_path(*(MapPath(hexagon + centre, closed=True) for centre in held))
+                look = {"facecolor": to_rgba(ink, opacity), "edgecolor": "white", "linewidth": 0.35}
+                axes.add_patch(PathPatch(path, zorder=2, gid=f"density-{name}{level}", **look))
     return int(counts.max())
+
+
+def _codes(
+    xs: NDArray[np.floating[Any]], ys: NDArray[np.floating[Any]], thresholds: Mapping[Axis, float | None]
+) -> NDArray[np.int64]:
+    """The quadrant code of each sample, (N,); without both thresholds there are no quadrants."""
+    x, y = thresholds["difficulty"], thresholds["memorization"]
+    if x is None or y is None:
+        return np.full(len(xs), UNMAPPED)
+    return (xs > x) + 2 * (ys > y)
+
+
+def _most_frequent(codes: NDArray[Any] | list[float]) -> float:
+    known, counts = np.unique(codes, return_counts=True)
+    return float(known[counts.argmax()])
 
 
 def _draw_thresholds(axes: Axes, thresholds: Mapping[Axis, float | None], rules: Mapping[Axis, ThresholdFacts]) -> None:
@@ -189,7 +215,7 @@ def _draw_riskiest(axes: Axes, riskiest: Sequence[SampleFacts]) -> None:
             continue
         ((x, y),) = _inside(axes, np.array([(sample["difficulty"], sample["memorization"])], float))
         first = place < _NUMBERED
-        look: dict[str, Any] = {"markerfacecolor": "none", "markeredgecolor": _MARK, "zorder": 5 + first / 2}
+        look: dict[str, Any] = {"markerfacecolor": "none", "markeredgecolor": _INK, "zorder": 5 + first / 2}
         size: dict[str, Any] = (
             {"markersize": 8, "markeredgewidth": 1.3} if first else {"markersize": 5, "markeredgewidth": 0.8}
         )
@@ -201,7 +227,7 @@ def _draw_riskiest(axes: Axes, riskiest: Sequence[SampleFacts]) -> None:
         pixel = axes.transData.transform((x, y))
         if all(np.hypot(*(pixel - other)) > 26 for other in numbered):
             numbered.append(pixel)
-            look = {"fontsize": 8, "color": _MARK, "bbox": _backed("white"), "gid": f"rank-{place}"}
+            look = {"fontsize": 8, "color": _INK, "bbox": _backed("white"), "gid": f"rank-{place}"}
             _note(axes, str(place + 1), (x, y), (5, 4), "data", **look)
 
 
@@ -251,17 +277,17 @@ def _draw_legend(figure: Figure, facts: ReportFacts, counted: tuple[int, int], m
     panel.set(xlim=(0, 1), ylim=(0, 1))
     panel.set_axis_off()
     if most:
-        for place, (words, colour) in enumerate(zip(level_words(most), _DENSITY, strict=False)):
+        for place, (words, opacity) in enumerate(zip(level_words(most), _DENSITY, strict=False)):
             x = 0.575 + 0.058 * place
-            panel.plot(x, 0.936, "h", color=colour, markersize=10)
+            panel.plot(x, 0.936, "h", color=_MUTED, alpha=opacity, markersize=10, markeredgewidth=0)
             panel.text(x + 0.011, 0.936, words, fontsize=8.5, color=_MUTED, va="center", gid=f"level-{place}")
-        panel.text(0.5665, 0.962, "samples in a cell", fontsize=8.5, color=_MUTED, va="center")
+        panel.text(0.5665, 0.962, "samples in a cell, coloured by quadrant", fontsize=8.5, color=_MUTED, va="center")
     folds, parameters = facts["run"]["folds"], facts["run"]["proxy"]["parameters"]
     proxies = f"{folds} proxies of {parameters:,} parameters" if folds > 1 else f"a proxy of {parameters:,} parameters"
     samples, tokens = counted
     note = f"{plural(samples, 'sample')} · {tokens:,} tokens · {proxies}"
     panel.text(_LEFT, 0.027, note, fontsize=8.5, color=_MUTED, va="center")
-    panel.plot(0.606, 0.027, "o", markersize=7, markerfacecolor="none", markeredgecolor=_MARK, markeredgewidth=1.2)
+    panel.plot(0.606, 0.027, "o", markersize=7, markerfacecolor="none", markeredgecolor=_INK, markeredgewidth=1.2)
     panel.text(0.617, 0.027, "the riskiest samples", fontsize=8.5, color=_MUTED, va="center")
     if marked:
         panel.plot(0.776, 0.027, "D", markersize=5.2, color=_ITEM, markeredgecolor=_INK, markeredgewidth=0.7)

@@ -14,7 +14,7 @@ VIEW_BOX = "0 52 691.2 421"
 
 _DROPPED = re.compile(r"(patch_1|legend|heading)$")
 _OURS = re.compile(
-    r"(field|share|title)-[a-z_]+$|density-\d$|(border|rule)-[a-z]+$|(mark|dose|rank)-\d{1,9}$|ruler$|empty$|items$"
+    r"(field|share|title)-[a-z_]+$|density-(?:[a-z_]+-)?\d$|(border|rule)-[a-z]+$|(mark|dose|rank)-\d{1,9}$|ruler$|empty$|items$"
 )
 _POINT = re.compile(r"(sample|match)-\d{1,4}$")
 _AXES = {"axes_1": "axes", "matplotlib.axis_1": "across", "matplotlib.axis_2": "up"}
@@ -36,7 +36,7 @@ class PageMap:
 
 def page_map(svg: str, labels: Mapping[str, str]) -> PageMap:
     """The map of `svg` as markup for a page. `labels` names its points, which are called `sample-3` or `match-0`; a point
-    without a name is left out. Fields are called `field-<quadrant>`, levels of the density `density-<level>`."""
+    without a name is left out. Fields are called `field-<quadrant>`, levels of the density `density-<quadrant>-<level>`."""
     try:
         root = ElementTree.fromstring(svg)
     except ElementTree.ParseError:

@@ -170,12 +170,13 @@ def outcome_words(finding: FindingFacts) -> str:
 
 
 def limits(finding: FindingFacts) -> tuple[str, str]:
-    """What a rule observed and what it allows: `8.2 %` and `at most 2.0 %`."""
-    return observed_and_limit(finding["metric"], finding["observed"], finding["bound"], finding["limit"])
+    """What a rule observed and what it allows: `11.2 % (up to 12.7 %)` and `at most 5.0 %`."""
+    seen = finding["metric"], finding["observed"], finding["bound"], finding["limit"]
+    return observed_and_limit(*seen, finding.get("estimate"))
 
 
 def finding_words(finding: FindingFacts) -> str:
-    """Observed against limit, as a rule is read: `8.2 %, at most 2.0 %`."""
+    """Observed against limit, as a rule is read: `11.2 % (up to 12.7 %), at most 5.0 %`."""
     return ", ".join(limits(finding))
 
 
@@ -226,7 +227,7 @@ def doubts(facts: ReportFacts) -> list[str]:
     if proved is None:
         said.append("No secret of this audit's own could be judged: nobody knows what it would have found.")
     elif proved["at_least"] < ENOUGH_PROVED:
-        said.append(f"Only {_at_least(proved)} of the secrets that the policy asks about are proved to be found.")
+        said.append(f"The line {_power_line(facts)}: more is not proved of what the policy asks about.")
     if ratio is not None and ratio > MOST_CAPACITY:
         said.append(
             f"The proxy is small for this batch (capacity ratio {number(ratio)}): it has room for little but copies."
@@ -281,18 +282,22 @@ def proof(facts: ReportFacts) -> FoundFacts | None:
     return next((one for one in detection.get("found", []) if one["dose"] == detection.get("demanded_dose")), None)
 
 
-def _at_least(proved: FoundFacts) -> str:
-    return f"{math.floor(100 * proved['at_least']):.0f} %"
+def found_words(one: FoundFacts) -> str:
+    """What was found of the secrets of one dose: `40 of 42 secrets planted 4 times`."""
+    return f"{one['found']:,} of {one['secrets']:,} secrets planted {times(one['dose'])}"
+
+
+def at_least(one: FoundFacts) -> str:
+    """What share of such secrets is found in truth, at least: never rounded up."""
+    return f"{math.floor(100 * one['at_least']):.0f} %"
 
 
 def _power_line(facts: ReportFacts, confidence: str = "") -> str:
     proved, alarms = proof(facts), facts["detection"].get("false_alarm_share")
     if proved is None:
         return "not measured: no planted secret could be judged by the score in use"
-    found = f"flags {proved['found']:,} of {proved['secrets']:,} secrets planted {times(proved['dose'])}"
-    sure = f"at least {_at_least(proved)}{confidence}"
     ordinary = f" and {percent(alarms)} of ordinary text" if alarms is not None else ""
-    return f"{found} ({sure}){ordinary}"
+    return f"flags {found_words(proved)} (at least {at_least(proved)}{confidence}){ordinary}"
 
 
 def _match_line(facts: ReportFacts) -> str:

@@ -44,8 +44,7 @@ def test_a_tighter_limit_shows_what_it_would_have_stopped(audit, ours):
     done = replay(ours("rules: [{id: hotspot-mass, max: 0.042, reason: r}]\n"), audit())
     assert list(done.lines) == [
         "may: rejected; it was accepted",
-        "  hotspot-mass: passed -> failed: hotspot_memorized.token_share is 4.0 % and may be 4.5 % (estimated from a sample), "
-        "at most 4.2 % allowed",
+        "  hotspot-mass: passed -> failed: hotspot_memorized.token_share is 4.0 % (up to 4.5 %), at most 4.2 % allowed",
     ]
 
 

@@ -86,7 +86,9 @@ def test_an_estimated_mass_is_judged_on_its_unfavourable_end():
     estimate = {MASS: Measurement(value=0.04, low=0.03, high=0.06)}
     finding = evaluate(policy(mass_rule()), estimate, TODAY).findings[0]
     assert (finding.outcome, finding.observed) == ("failed", 0.06)
-    assert "0.04 and may be 0.06" in finding.explanation
+    assert "0.04 (up to 0.06)" in finding.explanation
+    assert finding.words == "4.0 % (up to 6.0 %), at most 5.0 %"
+    assert "4.0 % (up to 6.0 %)" in evaluate(policy(mass_rule()), estimate, TODAY)._repr_html_()
 
 
 def test_an_estimated_power_is_judged_on_its_unfavourable_end():

@@ -34,10 +34,27 @@ def test_two_numbers_that_differ_never_look_alike(observed, words):
 def test_a_sentence_names_the_estimate_and_the_end_on_which_the_rule_is_judged():
     measured = Measurement(value=0.1122, low=0.1, high=0.1271)
     assert finding_sentence(SHARE, measured, 0.1271, "max", 0.05) == (
-        f"{SHARE} is 11.2 % and may be 12.7 % (estimated from a sample), at most 5.0 % allowed"
+        f"{SHARE} is 11.2 % (up to 12.7 %), at most 5.0 % allowed"
     )
+    increase = finding_sentence(SHARE, measured, 0.0271, "max_increase", 0.02)
+    assert increase.startswith(f"{SHARE} is 11.2 % (up to 12.7 %), which exceeds the baseline's by 1.2 % (up to 2.7 %)")
     assert interval_words(SHARE, measured).startswith("Estimated as 11.2 %, between 10.0 % and 12.7 %")
     assert interval_words(SHARE, Measurement.exact(0.1)) == ""
+
+
+@pytest.mark.parametrize(
+    ("observed", "bound", "estimate", "words"),
+    [
+        (0.1271, "max", 0.1122, "11.2 % (up to 12.7 %), at most 5.0 %"),
+        (0.0271, "max_increase", 0.0122, "1.2 % (up to 2.7 %), an increase of at most 5.0 %"),
+        (0.85, "min", 0.95, "95.0 % (down to 85.0 %), at least 5.0 %"),
+        (0.1271, "max", 0.12709, "12.7 %, at most 5.0 %"),
+        (0.05004, "max", 0.04, "4.000 % (up to 5.004 %), at most 5.000 %"),
+        (0.1271, "max", None, "12.7 %, at most 5.0 %"),
+    ],
+)
+def test_an_estimate_stands_with_the_end_that_counts_against_the_batch(observed, bound, estimate, words):
+    assert finding_words(SHARE, observed, bound, 0.05, estimate) == words
 
 
 def test_a_sentence_on_an_increase_tells_the_value_from_the_increase():

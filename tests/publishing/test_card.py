@@ -57,7 +57,11 @@ def test_a_reader_finds_verdict_map_quadrants_contamination_power_method_limits_
     assert "| `orchard_math` | 40 | 95.0 % | **3** in 3 rows | 1 | 35 |" in text
     assert "| `orchard_reading` | 120 | 100.0 % | 0 | 0 | 120 |" in text
     assert "2 confirmed rows (0.2 % of the tokens) lie in the memorized hotspot as well" in said
-    assert "| 4 times | random secrets inside other text | 0.93 |" in text
+    found, rank = (
+        text.index("| 4 times, what the policy asks | **34** of 36 | 83 % |"),
+        text.index("An AUC of 1 is perfect"),
+    )
+    assert found < rank < text.index("| 4 times | random secrets inside other text | 0.93 |")
     assert "| ➖ waived by data-governance |" in text
     assert "carto-audit verify .carto-audit BATCH" in text
     for digest in ("3b" * 32, "9f" * 32, "ab" * 32):
@@ -83,7 +87,7 @@ def test_every_verdict_has_its_sign_and_word(status):
 def test_what_was_not_looked_for_is_not_called_clean():
     facts = public()
     facts["contamination"] |= {"benchmarks": [], "drop_first": None}
-    facts["detection"]["scores"] = {}
+    facts["detection"] |= {"scores": {}, "found": []}
     text = card_section(facts)
     assert "Not checked: no benchmark was given. Nothing is said about evaluation sets in this batch." in text
     assert "so the detection power of this audit is unknown" in text

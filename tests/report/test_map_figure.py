@@ -2,6 +2,7 @@ import xml.etree.ElementTree as ElementTree
 
 import numpy as np
 import pytest
+from matplotlib.colors import to_rgb
 
 from carto_audit.report.map_figure import QUADRANTS, figure_png, figure_svg, level_words, map_figure
 from tests.support.report_facts import control_scores, make_columns, make_facts
@@ -23,7 +24,34 @@ def test_the_map_names_quadrants_with_their_shares_and_the_doses_as_text():
     assert {words.title for words in QUADRANTS.values()} <= texts
     assert {"68.8 %", "20.6 %", "8.2 %", "2.4 %"} <= texts
     assert {"once  0.31", "4 times  0.55", "16 times  0.86"} <= texts
-    assert {"samples in a cell", "1", "the riskiest samples"} <= texts
+    assert {"samples in a cell, coloured by quadrant", "1", "the riskiest samples"} <= texts
+
+
+def _paths(figure):
+    """The colour, red, green, blue and opacity, of each path of the density by its name."""
+    return {p.get_gid(): p.get_facecolor() for p in figure.axes[0].patches if str(p.get_gid()).startswith("density-")}
+
+
+def test_samples_have_the_colour_of_their_quadrant_and_the_opacity_of_their_number():
+    made = _paths(_map())
+    for quadrant in QUADRANTS.values():
+        levels = [made[name] for name in sorted(made) if name.startswith(f"density-{quadrant.name}-")]
+        assert levels
+        assert {colour[:3] for colour in levels} == {to_rgb(quadrant.ink)}
+        assert [colour[3] for colour in levels] == sorted(colour[3] for colour in levels)
+    assert made["density-stable_easy-0"][3] < made["density-stable_easy-4"][3] == 1
+
+
+def test_a_cell_on_a_border_has_the_colour_of_most_of_its_samples():
+    columns = {"difficulty": np.full(9, 5.21), "memorization": np.full(9, 0.312), "n_tokens": np.full(9, 9)}
+    columns["memorization"][:5] += 1e-9
+    assert list(_paths(_map(**columns))) == ["density-hotspot_memorized-4"]
+
+
+def test_without_thresholds_no_sample_has_the_colour_of_a_quadrant():
+    facts = make_facts()
+    facts["map"]["thresholds"]["memorization"] = None
+    assert all(name.count("-") == 1 for name in _paths(_map(facts)))
 
 
 @pytest.mark.parametrize("count", [0, 1, 2, 300_000])

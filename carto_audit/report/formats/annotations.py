@@ -10,7 +10,7 @@ from typing import Any, Literal
 from carto_audit.artifacts.report_facts import FindingFacts, ReportFacts
 from carto_audit.policy.metrics import METRICS, Measurement
 from carto_audit.policy.values import finding_sentence
-from carto_audit.report.narrative import DECISIVE, OUTCOME_WORDS, decisive, finding_words, outcome_words
+from carto_audit.report.narrative import DECISIVE, OUTCOME_WORDS, decisive, finding_words, found_words, outcome_words
 from carto_audit.text.untrusted import safe_inline
 
 Level = Literal["error", "warning", "note"]
@@ -106,7 +106,8 @@ _NO_RULES: FindingFacts = {
 
 def _annotation(finding: FindingFacts, facts: ReportFacts) -> Annotation:
     rule = safe_inline(finding["rule"], 80)
-    sentences = (safe_inline(_explanation(finding, facts), 300), _benchmarks(finding, facts), finding["reason"])
+    subjects = _benchmarks(finding, facts) or _secrets(finding, facts)
+    sentences = (safe_inline(_explanation(finding, facts), 300), subjects, finding["reason"])
     message = " ".join(
         sentence if sentence.endswith((".", "…")) else f"{sentence}." for sentence in sentences if sentence
     )
@@ -159,6 +160,14 @@ def _benchmarks(finding: FindingFacts, facts: ReportFacts) -> str:
     ]
     more = f"; {len(hit) - MOST_BENCHMARKS:,} more" if len(hit) > MOST_BENCHMARKS else ""
     return "; ".join(words[:MOST_BENCHMARKS]) + more
+
+
+def _secrets(finding: FindingFacts, facts: ReportFacts) -> str:
+    """How many planted secrets a rule on detection is about, and how many were found; empty for other rules."""
+    asked = finding["metric"].removeprefix("detection.found_at_dose_")
+    return next(
+        (f"Found: {found_words(f)}" for f in facts["detection"].get("found", []) if str(f["dose"]) == asked), ""
+    )
 
 
 def _waiver(finding: FindingFacts, facts: ReportFacts) -> str:

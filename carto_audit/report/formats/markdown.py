@@ -2,10 +2,11 @@
 
 from collections.abc import Iterator, Sequence
 
+from carto_audit.artifacts.audit_call import recorded_call
 from carto_audit.artifacts.report_facts import FindingFacts, ReportFacts
 from carto_audit.cartography.quadrants import QUADRANTS
 from carto_audit.report.formats.annotations import batch_name, remarks
-from carto_audit.report.markdown_text import Markdown, inert
+from carto_audit.report.markdown_text import Markdown, code, inert
 from carto_audit.report.narrative import (
     STATUS_WORDS,
     decisive,
@@ -14,6 +15,7 @@ from carto_audit.report.narrative import (
     overview,
     verdict_sentence,
 )
+from carto_audit.report.next_steps import Step, next_steps
 from carto_audit.report.signs import status_sign
 from carto_audit.text.numbers import percent
 
@@ -25,7 +27,15 @@ MOST_REMARKS = 20
 
 def render_markdown(facts: ReportFacts) -> str:
     """Verdict, rules worst first, quadrants and warnings as GitHub-flavoured Markdown of at most about 200 KB."""
-    parts = [headline(facts), _rules(facts), _quadrants(facts), _overview(facts), _remarks(facts), _origin(facts)]
+    parts = [
+        headline(facts),
+        _rules(facts),
+        _next(facts),
+        _quadrants(facts),
+        _overview(facts),
+        _remarks(facts),
+        _origin(facts),
+    ]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
@@ -60,6 +70,26 @@ def _rule(finding: FindingFacts) -> tuple[str, ...]:
     cells = (finding["rule"], *limits(finding), finding["reason"])
     rule, observed, allowed, why = (inert(cell) for cell in cells)
     return rule, outcome, observed, allowed, why
+
+
+def _next(facts: ReportFacts) -> str:
+    ahead = next_steps(facts, recorded_call(facts))
+    lines = ["### What to do next", "", *(f"1. {_step(step)}" for step in ahead.steps)]
+    return "\n".join([*lines, "", *(f"- {inert(note, 600)}" for note in ahead.notes)]).rstrip()
+
+
+def _step(step: Step) -> str:
+    """One item of a list: words, the command, and what of the verdict it may change and cannot."""
+    said: list[str] = [inert(step.words, 400)]
+    if step.command:
+        said.append(code(step.command, 4096))
+    for change in step.may_change:
+        said.append(
+            f"{inert(change.rule)}: {f'forecast {inert(change.forecast)}' if change.forecast else 'may change'}"
+        )
+    if step.cannot_change:
+        said.append(f"Does not change {', '.join(map(inert, step.cannot_change))}")
+    return "<br>".join(said)
 
 
 def _quadrants(facts: ReportFacts) -> str:

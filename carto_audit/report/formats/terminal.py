@@ -2,7 +2,6 @@
 
 import io
 import os
-import shlex
 import sys
 import threading
 import time
@@ -19,10 +18,12 @@ from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
+from carto_audit.artifacts.audit_call import AuditCall, recorded_call
 from carto_audit.artifacts.report_facts import ReportFacts
 from carto_audit.cartography.quadrants import QUADRANTS
 from carto_audit.report.formats.text_map import plot_lines
 from carto_audit.report.narrative import STATUS_WORDS, decisive, doubts, finding_words, overview, verdict_sentence
+from carto_audit.report.next_steps import NextSteps, Step, next_steps
 from carto_audit.report.sampling_words import is_rehearsable, sampling_words
 from carto_audit.report.signs import WARNING, Sign, finding_sign, status_sign
 from carto_audit.runtime.progress import Advance, Progress
@@ -105,10 +106,13 @@ class RichProgress(Progress):
         self._console.print(Text(f"· {label}: {counted}{time.monotonic() - begun:.1f} s"), soft_wrap=True)
 
 
-def render_summary(facts: ReportFacts, out_folder: Path, console: Console, *, quiet: bool = False) -> None:
-    """The audit on one screen: verdict, what decided it, the map, what was found, where the files are, what to run next.
+def render_summary(
+    facts: ReportFacts, out_folder: Path, console: Console, *, quiet: bool = False, call: AuditCall | None = None
+) -> None:
+    """The audit on one screen: verdict, what decided it, the map, what was found, where the files are, what to do next.
 
-    `quiet` leaves the verdict and the report's path.
+    `quiet` leaves the verdict and the report's path. `call` is how the audit was called, without which the commands hold names
+    in place of paths.
     """
     if quiet:
         _print_line(console, _headline(facts, console))
@@ -124,24 +128,37 @@ def render_summary(facts: ReportFacts, out_folder: Path, console: Console, *, qu
     for warning in facts["warnings"][:_SHOWN_FINDINGS]:
         _print_line(console, Text(f"{_drawn(WARNING, console)} {tame(warning)}", style=WARNING.colour))
     _print_map(facts, console)
-    console.print(_overview_table(facts))
+    ahead = next_steps(facts, call or recorded_call(facts, str(out_folder)))
+    console.print(_overview_table(facts, ahead))
     _print_line(console, Text(f"> Report   {tame(str(out_folder / 'report.html'), 4096)}", style="bold"))
     _print_line(console, Text(f"> Rows     {tame(str(out_folder / 'scores.parquet'), 4096)}"))
     _print_line(console, Text(f"> Verdict  {tame(str(out_folder / 'verdict.json'), 4096)}"))
-    _print_line(console, Text(f"> Next     {tame(next_command(facts, out_folder), 4096)}", style="bold"))
+    _print_commands(ahead, console)
 
 
-def next_command(facts: ReportFacts, out_folder: Path) -> str:
-    """The command that brings the user on: the treatment of a rejected batch, the card of an accepted one, and a look at
-    the report where an audit could not decide."""
-    folder = shlex.quote(str(out_folder))
-    match facts["verdict"]["status"]:
-        case "rejected":
-            return f"carto-audit apply {folder}"
-        case "accepted" | "accepted_with_warnings":
-            return f"carto-audit card {folder} --readme README.md"
-        case _:
-            return f"carto-audit report {folder} --open"
+def _print_commands(ahead: NextSteps, console: Console) -> None:
+    """Each command on a line that can be copied whole."""
+    for place, command in enumerate(step.command for step in ahead.steps if step.command):
+        _print_line(console, Text(f"> {'Then' if place else 'Next'}     {tame(command, 4096)}", style="bold"))
+
+
+def _add_steps(table: Table, ahead: NextSteps) -> None:
+    """What to do next: what each step may change and cannot. A lone command says enough."""
+    if len(ahead.steps) > 1 or any(step.may_change for step in ahead.steps):
+        for place, step in enumerate(ahead.steps, 1):
+            table.add_row(Text(f"To do {place}", style="bold"), cell(" ".join(_said_of(step)), limit=800))
+        for note in ahead.notes:
+            table.add_row("", cell(note, "dim", limit=400))
+
+
+def _said_of(step: Step) -> Iterator[str]:
+    """A step in words, with what of the verdict it may change and what it cannot."""
+    yield step.words
+    if step.may_change:
+        changes = "; ".join(f"{one.rule} {one.forecast}".strip() for one in step.may_change)
+        yield f"{'Forecast' if any(one.forecast for one in step.may_change) else 'May change'}: {changes}."
+    if step.cannot_change and step.command:
+        yield f"Does not change: {', '.join(step.cannot_change)}."
 
 
 def _headline(facts: ReportFacts, console: Console) -> Text:
@@ -218,7 +235,7 @@ def _quadrant_table(facts: ReportFacts) -> Table:
     return table
 
 
-def _overview_table(facts: ReportFacts) -> Table:
+def _overview_table(facts: ReportFacts, ahead: NextSteps) -> Table:
     table = empty_table("", "", header=False)
     lines = overview(facts)
     skipped = facts["batch"]["skipped"]
@@ -227,10 +244,11 @@ def _overview_table(facts: ReportFacts) -> Table:
     drawn = [("sampling", sampling_words(facts))] if is_rehearsable(facts) else []
     for name, line in (*lines.items(), ("treatment", _treatment(facts)), ("skipped rows", lost), *drawn):
         table.add_row(Text(name.capitalize(), style="bold"), cell(line))
-    for place, remedy in enumerate(facts["detection"]["remedies"][:_SHOWN_REMEDIES]):
-        table.add_row(Text("More power" if place == 0 else "", style="bold magenta"), cell(remedy))
     if warnings:
         table.add_row(Text("Warnings", style="bold"), Text(f"{warnings:,}, in the report"))
+    for place, remedy in enumerate(facts["detection"]["remedies"][:_SHOWN_REMEDIES]):
+        table.add_row(Text("More power" if place == 0 else "", style="bold magenta"), cell(remedy))
+    _add_steps(table, ahead)
     return table
 
 

@@ -12,7 +12,7 @@ from carto_audit.report.markdown_text import inert
 from carto_audit.text.untrusted import safe_inline
 from tests.support.hostile_facts import FRAGMENTS, hostile_facts, hostile_text, slim_facts
 
-OURS = {"h2", "p", "table", "thead", "tbody", "tr", "th", "td", "strong", "code", "ul", "li", "br"}
+OURS = {"h2", "h3", "ol", "p", "table", "thead", "tbody", "tr", "th", "td", "strong", "code", "ul", "li", "br"}
 """Every element that a document of ours has."""
 
 
@@ -112,7 +112,7 @@ def check_inert(text):
     line = safe_inline(text, 240).replace("|", "¦")
     for frame, tags in (
         ("{}", {"p", "code"}),
-        ("| a | b |\n| --- | --- |\n| {} | c |", OURS - {"h2", "ul", "li", "p", "br"}),
+        ("| a | b |\n| --- | --- |\n| {} | c |", OURS - {"h2", "h3", "ol", "ul", "li", "p", "br"}),
     ):
         markdown = frame.format(inert(text))
         shown = Shown(markdown)

@@ -1,4 +1,5 @@
 import io
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -6,8 +7,9 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from carto_audit.artifacts.audit_call import AuditCall
 from carto_audit.report.formats import terminal as console_module
-from carto_audit.report.formats.terminal import RichProgress, next_command, open_console, planted_table, render_summary
+from carto_audit.report.formats.terminal import RichProgress, open_console, planted_table, render_summary
 from tests.report.test_html import HOSTILE, poisoned
 from tests.support.report_facts import REMEDIES, make_facts
 
@@ -37,7 +39,7 @@ def test_the_summary_is_one_screen_with_verdict_reasons_masses_and_files():
         assert words in text
     for words in ("3 confirmed and 1 suspected", "118 exact", "5 null, 7 empty", "vendor_batch-audit/report.html"):
         assert words in text
-    assert len(text.splitlines()) <= 40
+    assert len(text.splitlines()) <= 54
 
 
 def test_what_would_help_is_said_and_the_summary_stays_one_screen():
@@ -47,7 +49,7 @@ def test_what_would_help_is_said_and_the_summary_stays_one_screen():
     text = _summary(facts)
     for remedy in REMEDIES:
         assert remedy in text
-    assert len(text.splitlines()) <= 40
+    assert len(text.splitlines()) <= 54
 
 
 @pytest.mark.parametrize("status", ["accepted", "accepted_with_warnings", "rejected", "inconclusive"])
@@ -72,27 +74,35 @@ def test_the_summary_draws_the_map_and_says_what_to_run_next():
     text = _summary(make_facts())
     assert "8.2 % Memorized hotspot" in text
     assert "◂ secret ×4" in text
-    assert text.splitlines()[-1] == "> Next     carto-audit apply vendor_batch-audit"
+    assert _commands(text)[0].startswith("carto-audit apply vendor_batch-audit --remove hotspot_memorized")
+    assert "hotspot-mass from 8.2 % to 0.0 %" in " ".join(text.replace("│", " ").split())
     assert "downweight × 0.5: memorized hotspot and noisy outlier" in " ".join(text.replace("│", " ").split())
-    assert "412,345" not in _summary(make_facts())
     wide = _summary(make_facts(), 160)
     assert "33,415" in wide
-    assert len(wide.splitlines()) <= 40
+    assert len(wide.splitlines()) <= 54
 
 
-@pytest.mark.parametrize(
-    ("status", "begins"),
-    [
-        ("rejected", "carto-audit apply '/a b'"),
-        ("accepted", "carto-audit card '/a b' --readme README.md"),
-        ("accepted_with_warnings", "carto-audit card '/a b'"),
-        ("inconclusive", "carto-audit report '/a b' --open"),
-    ],
-)
-def test_the_next_command_fits_the_verdict(status, begins):
+def _commands(text):
+    return [line[len("> Next     ") :] for line in text.splitlines() if line.startswith(("> Next ", "> Then "))]
+
+
+def test_the_commands_stand_on_lines_that_can_be_copied_whole():
+    call = AuditCall(
+        batch=("in/a b.parquet",), policy="ours.yaml", benchmarks=("sets/" + "x" * 90 + ".jsonl",), out="/a b-audit"
+    )
+    console = _console(60)
+    render_summary(make_facts(), Path("/a b-audit"), console, call=call)
+    apply, ingest = _commands(console.file.getvalue())
+    assert shlex.split(apply)[:4] == ["carto-audit", "apply", "/a b-audit", "in/a b.parquet"]
+    given = ["--policy", "ours.yaml", "--benchmark", call.benchmarks[0], "--out", "/a b-curated-audit"]
+    assert shlex.split(ingest) == ["carto-audit", "ingest", "/a b-curated/curated", *given]
+
+
+@pytest.mark.parametrize("status", ["accepted", "accepted_with_warnings"])
+def test_what_passed_leads_to_the_card(status):
     facts = make_facts()
-    facts["verdict"]["status"] = status
-    assert next_command(facts, Path("/a b")).startswith(begins)
+    facts["verdict"]["status"], facts["findings"] = status, []
+    assert _commands(_summary(facts)) == ["carto-audit card vendor_batch-audit --readme README.md"]
 
 
 def test_quiet_leaves_the_verdict_and_the_report():

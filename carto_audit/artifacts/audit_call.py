@@ -1,0 +1,108 @@
+"""How an audit was called, so that the next command can be said in full. `report.json` holds names, never where files lie."""
+
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import PurePath
+
+from carto_audit.artifacts.report_facts import CallFacts, ReportFacts
+from carto_audit.text.untrusted import safe_inline
+
+AUDIT_DIR, BENCHMARK, SAMPLING_KEY = "AUDIT_DIR", "BENCHMARK", "SAMPLING_KEY"
+"""Stand in a command for what a reader has to fill in."""
+
+MOST_BENCHMARKS = 20
+"""Named in one command; `BENCHMARK` stands for the others."""
+
+_MOST_FILES = 3
+_ARGUMENT_LIMIT = 400
+_LOCATED = frozenset({"proxy", "reference", "registry", "baseline", "redteam"})
+"""Options whose value may be a path."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AuditCall:
+    """What was given to `carto-audit ingest`. `options` are those that differ from their default, by name as the library spells
+    them; `named` says that files stand without their folders."""
+
+    batch: tuple[str, ...]
+    policy: str
+    benchmarks: tuple[str, ...] = ()
+    out: str = AUDIT_DIR
+    options: Mapping[str, str] = field(default_factory=dict)
+    named: bool = False
+
+    def ingest(self, **changed: str) -> str:
+        """The command that audits again, with some options changed."""
+        words = ["carto-audit", "ingest", *map(_argument, self.batch), "--policy", quoted(self.policy)]
+        for benchmark in self.benchmarks:
+            words += ["--benchmark", quoted(benchmark)]
+        for name, value in {**self.options, **changed}.items():
+            words += [f"--{name.replace('_', '-')}", quoted(value)]
+        return " ".join([*words, "--out", quoted(self.out)])
+
+    def apply(self, removed: tuple[str, ...], out: str) -> str:
+        """The command that divides the batch as the audit decided, and removes these quadrants besides."""
+        given = () if self.named else self.batch
+        words = ["carto-audit", "apply", _argument(self.out), *map(_argument, given)]
+        return " ".join([*words, *(f"--remove {name}" for name in removed), "--out", quoted(out)])
+
+    def of_curated(self, folder: str) -> "AuditCall":
+        """The same audit of what `apply` left in a folder. What a red team measured was about another batch."""
+        options = {name: value for name, value in self.options.items() if name != "redteam"}
+        return replace(self, batch=(f"{folder}/curated",), out=f"{folder}-audit", options=options)
+
+    def facts(self) -> CallFacts:
+        """What of it `report.json` holds: names without folders, and not where anything lies."""
+        known = [_name(benchmark) for benchmark in self.benchmarks[:MOST_BENCHMARKS]]
+        return {
+            "policy": _name(self.policy),
+            "benchmarks": known + [BENCHMARK] * (len(self.benchmarks) > MOST_BENCHMARKS),
+            "options": {name: self._recorded(name, value) for name, value in self.options.items()},
+        }
+
+    @staticmethod
+    def _recorded(name: str, value: str) -> str:
+        """An option's value as it may be published: of a secret key not even the name."""
+        if name == "sampling_key":
+            return SAMPLING_KEY
+        return _name(value) if name in _LOCATED else _shown(value)
+
+
+def recorded_call(facts: ReportFacts, folder: str = AUDIT_DIR) -> AuditCall:
+    """How a finished audit was called, as far as its report says, with `folder` as its own; one of an earlier version says only
+    the names of its policy and its benchmarks."""
+    paths = facts["batch"]["paths"]
+    call = facts["run"].get("call") or {
+        "policy": facts["policy"]["name"],
+        "benchmarks": [benchmark["name"] for benchmark in facts["contamination"]["benchmarks"][:MOST_BENCHMARKS]],
+        "options": {},
+    }
+    return AuditCall(
+        batch=tuple(paths) if 0 < len(paths) <= _MOST_FILES else ("BATCH",),
+        policy=call["policy"],
+        benchmarks=tuple(call["benchmarks"]),
+        out=folder,
+        options=call["options"],
+        named=True,
+    )
+
+
+def quoted(text: str) -> str:
+    """One argument of a command in a POSIX shell: one printable line, whatever it was."""
+    return shlex.quote(_shown(text))
+
+
+def _argument(text: str) -> str:
+    """A path that no parser takes for an option."""
+    shown = _shown(text)
+    return shlex.quote(f"./{shown}" if shown.startswith("-") else shown)
+
+
+def _shown(text: str) -> str:
+    return safe_inline(text, _ARGUMENT_LIMIT)
+
+
+def _name(text: str) -> str:
+    """The last part of a path; a data set on the hub is no path."""
+    return _shown(text if text.startswith("hf:") else PurePath(text).name or "BATCH")
