@@ -3,8 +3,10 @@
 import argparse
 import ast
 import functools
+import gzip
 import itertools
 import os
+import re
 import sysconfig
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -140,6 +142,21 @@ def library_sources() -> Iterator[tuple[str, ast.Module]]:
                 yield str(path.relative_to(root)), ast.parse(path.read_text(encoding="utf-8"))
             except (OSError, ValueError, SyntaxError):
                 continue
+
+
+def manuals(language: str = "de") -> Iterator[str]:
+    """Paragraphs of this machine's manual pages in another language than English, without their markup."""
+    pages = sorted(Path("/usr/share/man", language).glob("man*/*.gz"))
+    if not pages:
+        raise SystemExit(f"/usr/share/man/{language}: no manual pages are installed; choose another --corpus")
+    for page in pages:
+        source = gzip.decompress(page.read_bytes()).decode("utf-8", "replace")
+        for part in re.split(r"\n[.'][^\n]*", f"\n{source}"):
+            yield " ".join(_ROFF.sub("", part.replace(r"\-", "-")).split())
+
+
+_ROFF = re.compile(r"\\(?:f.|\(..|\*\(..|\[[^]]*\]|s[-+]?\d|.)")
+"""Changes of font and size, and special characters, of manual pages."""
 
 
 def docstrings() -> Iterator[str]:

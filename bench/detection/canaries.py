@@ -3,14 +3,17 @@
 import base64
 import itertools
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
 
-from bench.corpora import Corpora, docstrings
+from bench.corpora import Corpora, docstrings, manuals
 
 NAMES = ("wikitext", "docstrings", "gsm8k", "shakespeare")
 TUNED_ON = ("wikitext", "docstrings")
+KEPT_BACK = ("manuals", "questions")
+"""Looked at once, when everything was settled: German manual pages of the machine, and the questions of MMLU."""
 
 KINDS = ("random", "rare_suffix", "natural", "hex", "base64", "foreign")
 FORMS = ("alone", "embedded", "edited")
@@ -54,9 +57,17 @@ class Row:
     secret: int = -1
 
 
+_OF_THE_MACHINE = {"docstrings": docstrings, "manuals": manuals}
+
+
 def distinct(corpora: Corpora, name: str) -> list[str]:
     """Distinct texts of one corpus, in file order. Docstrings are on every machine."""
-    texts = docstrings() if name == "docstrings" else corpora.texts(name)
+    if name == "questions":
+        texts: Iterable[str] = (" ".join([item["question"], *item["choices"]]) for item in corpora.items("mmlu"))
+    elif name in _OF_THE_MACHINE:
+        texts = _OF_THE_MACHINE[name]()
+    else:
+        texts = corpora.texts(name)
     return list(dict.fromkeys(text for text in texts if len(text) >= SHORTEST))
 
 

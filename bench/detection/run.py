@@ -26,7 +26,7 @@ from scipy.stats import spearmanr
 
 from bench.corpora import Corpora, open_corpora, parser_of, write_texts
 from bench.detection.attacks import ATTACKS, with_slots
-from bench.detection.canaries import KINDS, NAMES, Row, ordinary, plant
+from bench.detection.canaries import KEPT_BACK, KINDS, NAMES, Row, ordinary, plant
 from bench.detection.table import Results, table
 from bench.nano import thin_if
 from carto_audit.cartography.analysis import is_recurring
@@ -290,7 +290,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument(
         "--only", choices=[*EXPERIMENTS, "table"], action="append", help="one experiment; may be repeated"
     )
-    parser.add_argument("--corpus", choices=NAMES, action="append")
+    parser.add_argument("--corpus", choices=[*NAMES, *KEPT_BACK], action="append")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument(
         "--results", type=Path, help="default: results.jsonl beside this script; with --quick and --smoke none is kept"

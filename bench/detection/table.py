@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from bench.detection.canaries import FORMS, KINDS, NAMES, TUNED_ON
+from bench.detection.canaries import FORMS, KEPT_BACK, KINDS, NAMES, TUNED_ON
 from carto_audit.cartography.proof import lower_bound
 
 Results = dict[tuple[str, str, int], dict[str, Any]]
@@ -24,10 +24,13 @@ def table(results: Results) -> str:
     planted = runs.get("planted", [])
     if not planted:
         return "no results"
-    names = [name for name in NAMES if any(r["corpus"] == name for r in planted)]
+    names = [name for name in (*NAMES, *KEPT_BACK) if any(r["corpus"] == name for r in planted)]
     seeds = len({r["seed"] for r in planted})
     parts = [
-        [f"Seeds: {seeds}. Tuned on {' and '.join(TUNED_ON)}; the others were held out."],
+        [
+            f"Seeds: {seeds}. Tuned on {' and '.join(TUNED_ON)}; the others were held out, {' and '.join(KEPT_BACK)} until "
+            "everything was settled (one seed)."
+        ],
         [
             "**Secrets above the line, of all that were planted (at least, with 95 % confidence)**",
             *_found(planted, names),

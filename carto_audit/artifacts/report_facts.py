@@ -299,7 +299,7 @@ class ReportFacts(TypedDict):
     metrics: dict[str, float | None]
     """Every number that a rule may limit, by name; what was not measured is absent."""
     metric_intervals: dict[str, Interval]
-    """The 95 % intervals of those that were estimated from a part of the batch."""
+    """The intervals of those that are uncertain, each with the confidence of `run.confidence`."""
     findings: list[FindingFacts]
     warnings: list[str]
     waivers: NotRequired[list[WaiverFacts]]

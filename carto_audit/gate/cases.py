@@ -34,7 +34,7 @@ _MetricName = Annotated[str, AfterValidator(_known)]
 
 
 class Value(Strict):
-    """A metric's value; `low` and `high` are the ends of its interval, where it was estimated from a sample."""
+    """A metric's value; `low` and `high` are the ends of its interval, where it is uncertain."""
 
     value: float
     low: float | None = None

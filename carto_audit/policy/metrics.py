@@ -41,7 +41,7 @@ class Metric:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Measurement:
-    """A metric's value and its interval; `low == high == value` unless estimated from a sample."""
+    """A metric's value and its interval; `low == high == value` of what was counted and not estimated."""
 
     value: float
     low: float
