@@ -113,8 +113,9 @@ def burn_in_epochs(epochs: int, burn_in_share: float) -> int:
 def difficulty(trace: Trace, burn_in_share: float, measure: DifficultyMeasure) -> NDArray[np.float64]:
     """How hard each sample is to a beginner, (N,), nats per token.
 
-    `evaluation`: the loss at the end of the burn-in, to the proxy that never sees the sample, where there is one. `training`:
-    the mean over the burn-in's training steps (GenDataCarto, arXiv 2509.00083), which also says how early the sample was
+    `evaluation`: the loss at the end of the burn-in, the mean over the proxy that has seen the sample and the one that has not,
+    where there are two: seeds agree far better on it than on either alone (bench/detection). `training`: the mean over the
+    burn-in's training steps (GenDataCarto, arXiv 2509.00083), which also says how early the sample was
     read.
     """
     burn_in = burn_in_epochs(trace.epochs, burn_in_share)
@@ -124,4 +125,4 @@ def difficulty(trace: Trace, burn_in_share: float, measure: DifficultyMeasure) -
     at = next(k for k, epoch in enumerate(trace.logged) if epoch >= burn_in)
     unseen, seen = (losses[at].astype(np.float64) for losses in (trace.loss_out, trace.loss_in))
     trained = np.isfinite(trace.train).all(axis=0)
-    return np.where(trained, np.where(np.isfinite(unseen), unseen, seen), np.nan)
+    return np.where(trained, np.where(np.isfinite(unseen), (unseen + seen) / 2, seen), np.nan)

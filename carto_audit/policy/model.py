@@ -56,7 +56,7 @@ class Difficulty(Strict):
     burn_in_share: float = Field(default=0.2, gt=0, le=0.25)
     """The share of the epochs that counts as burn-in; the paper takes 0.1 to 0.2."""
     measure: DifficultyMeasure = "evaluation"
-    """evaluation: the loss at the end of the burn-in, to the proxy that does not train on the sample. training: the paper's mean
+    """evaluation: the loss at the end of the burn-in, the mean over the proxies. training: the paper's mean
     loss of the training steps of the burn-in, most of which is when a sample happened to be read."""
 
     @field_validator("threshold")

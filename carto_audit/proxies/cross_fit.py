@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.optim.swa_utils import AveragedModel
 
 from carto_audit.proxies.loaded_proxy import LoadedProxy
 from carto_audit.proxies.minibatches import Sequences, cut_sequences, minibatches
@@ -50,6 +51,12 @@ class TrainConfig:
         """The logged epochs that scores average over."""
         return tuple(range(max(1, self.epochs - LATE_EPOCHS + 1), self.epochs + 1))
 
+    @property
+    def averaged(self) -> int | None:
+        """The epoch after which the losses are those of averaged weights: the end of burn-in, where no score averages over it.
+        Early weights are noisy, and what is difficult to them is half an accident of the seed (bench/detection)."""
+        return self.burn_in if self.burn_in not in self.late else None
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FoldJob:
@@ -77,6 +84,7 @@ class FoldRun:
         self.scored = cut_sequences(job.store, job.scored, job.spec.context)
         self.n_tokens = job.store.n_tokens
         self.epoch = 0
+        self.average: AveragedModel | None = None
         self.train_loss = np.zeros((job.config.epochs, len(job.store)), np.float32)
         self.scored_loss = np.zeros((len(job.config.logged), len(job.store)), np.float32)
         self.token_offsets = scored_offsets(job.store, job.scored)
@@ -85,7 +93,8 @@ class FoldRun:
     def losses(self, sequences: Sequences, chosen: NDArray[np.int64]) -> tuple[Tensor, NDArray[np.int64]]:
         """Token losses (n_real,) of some sequences, and how many belong to each, (B,)."""
         job = self.job
-        losses = minibatch_losses(self.model, job.spec, job.config.device, self.ids, job.store.bos, sequences, chosen)
+        model = self.average.module if self.average and not self.model.training else self.model
+        losses = minibatch_losses(model, job.spec, job.config.device, self.ids, job.store.bos, sequences, chosen)
         return losses, sequences.stop[chosen] - sequences.start[chosen]
 
     def train_epoch(self) -> None:
@@ -97,12 +106,15 @@ class FoldRun:
         self.model.train()
         torch.manual_seed(int(rng.integers(2**62)))  # a checkpoint's dropout draws the same after a resumption
         steps = self.job.config.epochs * len(plan)
+        self.average = AveragedModel(self.model) if self.epoch + 1 == self.job.config.averaged else None
         for k, chosen in enumerate(plan):
             progress = self.epoch + k / len(plan)
             rate = learning_rate(round(progress * len(plan)), steps, 1.0) * self.job.spec.learning_rate
             losses, counts = self.losses(self.learned, chosen)
             where = f"proxy {self.job.index + 1}, epoch {self.epoch + 1}, step {k + 1}"
             training_step(self.model, self.optimizer, rate, losses.mean(), where)
+            if self.average and 2 * k >= len(plan) - 1:
+                self.average.update_parameters(self.model)
             self._add(sums, self.learned, chosen, losses, counts)
             self.tell(int(counts.sum()))
         learned = self.job.learned
@@ -111,9 +123,12 @@ class FoldRun:
 
     @torch.no_grad()
     def evaluate(self) -> None:
-        """Losses of every scored sample, in fold and out of it, after the current epoch."""
+        """Losses of every scored sample, in fold and out of it, after the current epoch; at the end of burn-in those of the mean
+        of the weights over the second half of the epoch."""
         sums = np.zeros(len(self.job.store), np.float64)
         self.model.eval()
+        if self.average:
+            self.average.eval()
         for chosen in minibatches(self.scored, 2 * self.job.spec.minibatch_tokens, None):
             losses, counts = self.losses(self.scored, chosen)
             self._add(sums, self.scored, chosen, losses, counts)
@@ -127,6 +142,7 @@ class FoldRun:
                 self.token_loss[begin : begin + len(part)] += part
         scored, row = self.job.scored, self.job.config.logged.index(self.epoch)
         self.scored_loss[row, scored] = sums[scored] / self.n_tokens[scored]
+        self.average = None
 
     def _add(
         self,

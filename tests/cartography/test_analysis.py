@@ -218,9 +218,9 @@ def test_without_controls_of_the_dose_there_is_no_map_and_no_mass():
 
 
 def test_the_policy_says_which_losses_are_difficulty():
-    """Training met 5 nats in its first epoch; evaluated after it, everything is at 4."""
-    for measure, expected in (("training", UNSEEN + 1), ("evaluation", UNSEEN)):
-        analysis = analyzed([run_of(ordinary())], samples(), replace(SETTINGS, measure=measure))
+    """Training met 5 nats in its first epoch; evaluated after it, everything is at 4 to one proxy and at 3 to the other."""
+    for measure, expected in (("training", UNSEEN + 1), ("evaluation", UNSEEN - 0.5)):
+        analysis = analyzed([run_of(np.ones(N))], samples(), replace(SETTINGS, measure=measure))
         assert set(analysis.scores.difficulty.tolist()) == {expected}
 
 
@@ -367,7 +367,8 @@ def test_runs_that_rank_samples_alike_agree_on_what_is_difficult():
     )
     assert analyzed([(one, easy[1]), (other, hard[1])], samples()).difficulty_agreement == pytest.approx(1.0)
     assert analyzed([(one, easy[1]), (against, hard[1])], samples()).difficulty_agreement == pytest.approx(-1.0)
-    assert analyzed([easy, hard], samples()).difficulty_agreement is None  # all alike: there is no rank
+    alike = run_of(np.ones(N))
+    assert analyzed([alike, alike], samples()).difficulty_agreement is None  # there is no rank
 
 
 def test_the_surer_an_interval_must_be_the_wider_it_is():

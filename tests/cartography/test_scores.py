@@ -50,10 +50,10 @@ def test_by_training_difficulty_is_the_mean_of_the_burn_in_epochs():
 @pytest.mark.parametrize(
     ("logged", "share", "read"), [((2, 4, 7, 8), 0.25, 2.0), ((1, 4, 7, 8), 0.25, 4.0), ((1, 2, 7, 8), 0.01, 1.0)]
 )
-def test_by_evaluation_difficulty_is_the_unseen_loss_at_the_end_of_the_burn_in(logged, share, read):
-    """The first logged epoch that is not before the end; here the loss is the number of the epoch."""
-    unseen = [[float(epoch), float(epoch)] for epoch in logged]
-    trace = logged_trace([[9.0, 9.0]] * 8, [[0.5, 0.5]] * 4, unseen, logged)
+def test_by_evaluation_difficulty_is_the_mean_loss_to_both_proxies_at_the_end_of_the_burn_in(logged, share, read):
+    """The first logged epoch that is not before the end; here the mean loss is the number of the epoch."""
+    unseen, seen = ([[epoch + by, epoch + by] for epoch in logged] for by in (0.5, -0.5))
+    trace = logged_trace([[9.0, 9.0]] * 8, seen, unseen, logged)
     assert difficulty(trace, share, "evaluation").tolist() == [read, read]
     found = score(trace, make_losses([([1.0], [1.0])] * 2), EPSILON, share, FOUR)
     assert found.difficulty.tolist() == [read, read]  # what is meant where nothing is said

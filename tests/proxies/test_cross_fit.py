@@ -2,11 +2,13 @@ import dataclasses
 import multiprocessing
 import os
 from contextlib import contextmanager
+from unittest.mock import patch
 
 import numpy as np
 import pytest
 import torch
 
+import carto_audit.proxies.cross_fit
 from carto_audit.proxies.cross_fit import (
     FoldJob,
     FoldRun,
@@ -17,7 +19,7 @@ from carto_audit.proxies.cross_fit import (
 )
 from carto_audit.proxies.minibatches import cut_sequences, minibatches, pad
 from carto_audit.proxies.model import PRESETS, build_proxy, capacity_ratio, choose_preset, parameters_of, token_losses
-from carto_audit.proxies.training_step import learning_rate
+from carto_audit.proxies.training_step import learning_rate, training_step
 from carto_audit.runtime.errors import AuditError
 from carto_audit.runtime.progress import Progress
 from tests.support.tiny import SPEC, make_store, random_samples
@@ -292,6 +294,36 @@ def test_early_evaluations_do_not_enter_the_token_losses(tmp_path):
         np.average(trace.loss_in[-3:].mean(axis=0), weights=weights), rel=1e-4
     )
     assert tokens.loss_in.mean() < np.average(trace.loss_in.mean(axis=0), weights=weights) - 1e-4
+
+
+def test_at_the_end_of_the_burn_in_losses_are_those_of_the_mean_weights_of_half_an_epoch(tmp_path):
+    run = FoldRun(job(tmp_path, config=dataclasses.replace(CONFIG, epochs=8, burn_in=2)), lambda n: None)
+    run.train_epoch()
+    assert run.average is None
+    weights, step = [], training_step
+
+    def recorded(model, *others):
+        step(model, *others)
+        weights.append({name: value.clone() for name, value in model.state_dict().items()})
+
+    with patch.object(carto_audit.proxies.cross_fit, "training_step", recorded):
+        run.train_epoch()
+    run.evaluate()
+    assert run.average is None  # later evaluations are of the weights as they are
+    late = weights[len(weights) // 2 :]
+    assert 2 <= len(late) < len(weights)
+    plain, mean = FoldRun(run.job, lambda n: None), FoldRun(run.job, lambda n: None)
+    plain.model.load_state_dict(weights[-1])
+    mean.model.load_state_dict({name: sum(w[name] for w in late) / len(late) for name in late[0]})
+    for other in (plain, mean):
+        other.epoch = 2
+        other.evaluate()
+    assert np.allclose(run.scored_loss[0], mean.scored_loss[0], atol=1e-5)
+    assert not np.allclose(run.scored_loss[0], plain.scored_loss[0], atol=1e-4)
+
+
+def test_what_scores_average_over_is_read_by_the_weights_as_they_are():
+    assert [dataclasses.replace(CONFIG, epochs=n, burn_in=1).averaged for n in (2, 3, 4, 8)] == [None, None, 1, 1]
 
 
 def test_the_work_told_is_the_work_foreseen(tmp_path):
