@@ -122,6 +122,9 @@ def account(audit: AuditResult) -> dict[str, Any]:
         "status": audit.verdict.status,
         "failed": [f"{f.rule}:{f.outcome}" for f in audit.verdict.findings if f.outcome not in ("passed", "waived")],
         "metrics": {name: round(value[name], 5) for name in sorted(value) if name.startswith(_KEPT)},
+        "at_most": {
+            name: round(audit.measurements[name].high, 5) for name in sorted(value) if name.startswith("memorized.")
+        },
         "bounds": {
             name: round(audit.measurements[name].low, 4) for name in sorted(value) if name.startswith("detection.found")
         },
@@ -252,14 +255,15 @@ def read_results(path: Path) -> Results:
 
 
 def wanted(given: argparse.Namespace) -> Iterator[tuple[str, str, int]]:
-    """The runs that the command line asks for: only planted canaries have more than one seed."""
+    """The runs that the command line asks for: planted canaries, attacks and their twins have several seeds."""
     chosen = ["planted"] if given.quick or given.smoke else given.only or list(EXPERIMENTS)
     if "table" in chosen:
         return
     for experiment in chosen:
         names = given.corpus or (NAMES[:1] if given.smoke or experiment in ONE_CORPUS else NAMES)
         for name in names:
-            for seed in range(given.seeds if experiment == "planted" and not (given.quick or given.smoke) else 1):
+            several = experiment.startswith(("planted", "attack", "twin")) and not (given.quick or given.smoke)
+            for seed in range(given.seeds if several else 1):
                 yield experiment, name, seed
 
 

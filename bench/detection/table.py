@@ -126,16 +126,15 @@ def _seeds(runs: Sequence[Run]) -> list[str]:
 
 def _verdicts(runs: Sequence[Run]) -> list[str]:
     lines = [
-        "| batch | corpus | verdict | rules that do not hold | memorized | in passages | proved |",
-        "|---|---|---|---|---|---|---|",
+        "| batch | corpus, seed | verdict | pairs | rules that do not hold | memorized | in passages | proved |",
+        "|---|---|---|---|---|---|---|---|",
     ]
     for run in runs:
-        metrics = run["metrics"]
         proved = max(((name, low) for name, low in run["bounds"].items()), default=("", 0.0), key=_bound)
         lines.append(
-            f"| {run['experiment']} | {run['corpus']} | {run['status'].replace('_', ' ')} | "
+            f"| {run['experiment']} | {run['corpus']} {run['seed']} | {run['status'].replace('_', ' ')} | {run['pairs']} | "
             f"{', '.join(run['failed']) or 'none'} | "
-            f"{_share(metrics, 'memorized.token_share')} | {_share(metrics, 'memorized.span_token_share')} | "
+            f"{_share(run, 'memorized.token_share')} | {_share(run, 'memorized.span_token_share')} | "
             f"{100 * proved[1]:.0f} % |"
         )
     return lines
@@ -145,5 +144,7 @@ def _bound(one: tuple[str, float]) -> float:
     return one[1]
 
 
-def _share(metrics: Mapping[str, float], name: str) -> str:
-    return f"{100 * metrics[name]:.1f} %" if name in metrics else "–"
+def _share(run: Run, name: str) -> str:
+    if name not in run["metrics"]:
+        return "–"
+    return f"{100 * run['metrics'][name]:.1f} % (up to {100 * run['at_most'][name]:.1f} %)"
