@@ -6,7 +6,7 @@ import tempfile
 import weakref
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cached_property
 from html import escape
 from pathlib import Path
@@ -15,7 +15,7 @@ from typing import Any
 import pyarrow as pa
 from pydantic import ValidationError
 
-from carto_audit.artifacts.audit_call import AuditCall
+from carto_audit.artifacts.audit_call import call_of
 from carto_audit.artifacts.audit_folder import AuditFolder, first_problem, open_audit_folder
 from carto_audit.artifacts.audit_record import Record, read_baseline
 from carto_audit.artifacts.file_list import ENVELOPE, OUTPUTS, VERDICT
@@ -193,10 +193,10 @@ def audit(
             redteam=attacked,
             progress=_shown(progress),
         )
-        call = audit_call(
-            batch,
+        call = call_of(
+            _listed(batch),
             policy=policy,
-            benchmarks=benchmarks,
+            benchmarks=_listed(benchmarks),
             registry=registry,
             out=folder,
             options=options,
@@ -211,35 +211,6 @@ def audit(
     if out is None:
         weakref.finalize(finished.folder, shutil.rmtree, folder, ignore_errors=True)
     return finished
-
-
-def audit_call(
-    batch: Inputs,
-    *,
-    out: Place,
-    policy: str | Path | Policy = "default",
-    benchmarks: Inputs = (),
-    registry: Place | None = None,
-    options: AuditOptions | None = None,
-    baseline: Place | Record | None = None,
-    redteam: Place | RedteamRecord | None = None,
-    excerpts: Excerpts = "redacted",
-) -> AuditCall:
-    """These arguments of `audit` as `carto-audit ingest` takes them. What was given as a value has no place to name: a policy is
-    called by its name, a record by a word to be filled in."""
-    places = {"registry": registry, "baseline": baseline, "redteam": redteam}
-    located = {
-        name: str(v) if isinstance(v, str | Path) else name.upper() for name, v in places.items() if v is not None
-    }
-    usual, given = asdict(AuditOptions()), asdict(options or AuditOptions())
-    changed = {name: str(value) for name, value in given.items() if value != usual[name]}
-    return AuditCall(
-        batch=tuple(str(path) for path in _listed(batch)),
-        policy=policy.name if isinstance(policy, Policy) else str(policy),
-        benchmarks=tuple(str(source) for source in _listed(benchmarks)),
-        out=str(out),
-        options=changed | located | ({"excerpts": excerpts} if excerpts != "redacted" else {}),
-    )
 
 
 def open_audit(folder: Place) -> Audit:

@@ -1,12 +1,17 @@
 """How an audit was called, so that the next command can be said in full. `report.json` holds names, never where files lie."""
 
 import shlex
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
-from pathlib import PurePath
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path, PurePath
+from typing import TYPE_CHECKING
 
 from carto_audit.artifacts.report_facts import CallFacts, ReportFacts
+from carto_audit.policy.model import Policy
 from carto_audit.text.untrusted import safe_inline
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 AUDIT_DIR, BENCHMARK, SAMPLING_KEY = "AUDIT_DIR", "BENCHMARK", "SAMPLING_KEY"
 """Stand in a command for what a reader has to fill in."""
@@ -67,6 +72,35 @@ class AuditCall:
         if name == "sampling_key":
             return SAMPLING_KEY
         return _name(value) if name in _LOCATED else _shown(value)
+
+
+def call_of(
+    batch: Sequence[str | Path],
+    *,
+    out: str | Path,
+    policy: str | Path | Policy = "default",
+    benchmarks: Sequence[str | Path] = (),
+    registry: str | Path | None = None,
+    options: "DataclassInstance | None" = None,
+    baseline: object = None,
+    redteam: object = None,
+    excerpts: str = "redacted",
+) -> AuditCall:
+    """These arguments of `carto_audit.audit` as `carto-audit ingest` takes them. What was given as a value has no place to name:
+    a policy is called by its name, a record by a word to be filled in."""
+    places = {"registry": registry, "baseline": baseline, "redteam": redteam}
+    located = {
+        name: str(v) if isinstance(v, str | Path) else name.upper() for name, v in places.items() if v is not None
+    }
+    given = [(one.name, getattr(options, one.name), one.default) for one in fields(options)] if options else []
+    changed = {name: str(value) for name, value, usual in given if value != usual}
+    return AuditCall(
+        batch=tuple(map(str, batch)),
+        policy=policy.name if isinstance(policy, Policy) else str(policy),
+        benchmarks=tuple(map(str, benchmarks)),
+        out=str(out),
+        options=changed | located | ({"excerpts": excerpts} if excerpts != "redacted" else {}),
+    )
 
 
 def recorded_call(facts: ReportFacts, folder: str = AUDIT_DIR) -> AuditCall:

@@ -241,6 +241,7 @@ def _audit(
 ) -> "Verdict":
     """Runs an audit into `folder` and shows the summary. What an earlier audit left in the formats' files is removed first."""
     from carto_audit import api
+    from carto_audit.artifacts.audit_call import call_of
     from carto_audit.pipeline.options import AuditOptions
     from carto_audit.pipeline.outputs import prepare_folder
     from carto_audit.report.formats.terminal import RichProgress, open_console
@@ -251,7 +252,7 @@ def _audit(
         stale.unlink(missing_ok=True)
     progress = SILENT if quiet else RichProgress(open_console(stderr=True))
     audit = api.audit(batch, out=folder, options=options, progress=progress, **asked)
-    call = api.audit_call(batch, out=folder, options=options, **asked)
+    call = call_of(batch, out=folder, options=options, **asked)
     show_audit(audit.report.facts, folder, targets, quiet=quiet, call=call)
     return audit.verdict
 

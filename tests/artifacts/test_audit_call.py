@@ -2,8 +2,7 @@ import shlex
 
 import pytest
 
-import carto_audit.api as api
-from carto_audit.artifacts.audit_call import MOST_BENCHMARKS, AuditCall, recorded_call
+from carto_audit.artifacts.audit_call import MOST_BENCHMARKS, AuditCall, call_of, recorded_call
 from carto_audit.pipeline.options import AuditOptions
 from carto_audit.policy.model import load_policy
 from tests.support.audits import FRAGMENTS
@@ -55,12 +54,12 @@ def test_an_audit_of_an_earlier_version_still_says_policy_and_benchmarks():
     assert again.endswith("--out may")
 
 
-def test_the_library_and_the_command_line_name_the_same_call():
+def test_a_call_of_the_library_is_named_as_the_command_line_takes_it():
     options = AuditOptions(epochs=16, text_column="body")
-    made = api.audit_call("in/b.parquet", out="o", policy="ours.yaml", options=options, baseline="may", excerpts="none")
+    made = call_of(["in/b.parquet"], out="o", policy="ours.yaml", options=options, baseline="may", excerpts="none")
     assert made.options == {"text_column": "body", "epochs": "16", "baseline": "may", "excerpts": "none"}
     assert shlex.split(made.ingest())[-2:] == ["--out", "o"]
-    assert api.audit_call("b", out="o", policy=load_policy("strict")).policy == "strict"
+    assert call_of(["b"], out="o", policy=load_policy("strict")).policy == "strict"
 
 
 def test_a_curated_batch_is_audited_without_the_red_team_of_another():
