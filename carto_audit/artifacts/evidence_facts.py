@@ -186,7 +186,7 @@ class DetectionFacts(TypedDict):
     repeats: int
     agreement: Share | None
     """How far repeats with other folds and seeds flag the same samples; None for a single one."""
-    difficulty_agreement: float | None
+    difficulty_agreement: NotRequired[float | None]
     """How far they find the same samples difficult, a rank correlation; None for a single one."""
     warnings: list[str]
     remedies: list[str]

@@ -146,7 +146,7 @@ class RunFacts(TypedDict):
     epochs: int
     repeats: int
     """Pairs of proxies that were trained."""
-    confidence: Share
+    confidence: NotRequired[Share]
     """Of each interval; together those of all looks that the audit may take hold with 95 %."""
     reference_samples: int
     reference_sha256: str | None

@@ -378,6 +378,7 @@ def make_facts() -> dict[str, Any]:
             "epochs": 12,
             "burn_in_epochs": 2,
             "repeats": 3,
+            "confidence": 0.975,
             "reference_samples": 250,
             "reference_sha256": "ab" * 32,
             "logged_epochs": LOGGED,
