@@ -71,7 +71,7 @@ def test_of_a_real_audit_of_hostile_text_no_word_is_public(audited):
     passages = [s["excerpt"]["span"].strip() for s in full["riskiest"]]
     passages += [m["excerpt_item"]["span"].strip() for m in full["contamination"]["matches"]]
     passages += [m["item_id"] for m in full["contamination"]["matches"]]
-    assert len(passages) > 10
+    assert len(passages) > 2
     assert not [passage for passage in passages if passage and passage in said]
     assert FRAGMENTS[0] not in made.files["report.html"].decode()
 

@@ -79,7 +79,9 @@ def test_hostile_text_leaves_json_valid_and_the_terminal_in_peace(tmp_path_facto
     document.encode()
     if format == "json":
         assert document.isascii()
-        assert json.loads(document) == facts
+        assert json.loads(document) == json.loads(
+            json.dumps(facts)
+        )  # where two lone surrogates meet, JSON makes one letter
     else:
         assert not any(line.lstrip().startswith("::") for line in document.splitlines())
         assert document.replace("\n", "").isprintable()
