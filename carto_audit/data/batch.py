@@ -12,14 +12,15 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from carto_audit.data import shards
-from carto_audit.data.readers import column_types, name_of
+from carto_audit.data.layouts import Layout, find_layout, of_columns, plain
+from carto_audit.data.readers import column_types, first_rows, holds_text, name_of
 from carto_audit.runtime.errors import AuditError, UsageError, option
 from carto_audit.runtime.files import file_sha256
 from carto_audit.runtime.progress import SILENT, Progress
 from carto_audit.text.untrusted import safe_inline
 
-TEXT_COLUMNS = ("text", "content", "body", "document", "raw_content", "passage", "sentence", "completion")
-"""Names under which vendors deliver text, in the order in which they are tried."""
+PEEKED_ROWS = 256
+"""Rows that tell where the text lies."""
 
 LONGEST_SAMPLE = 1_000_000
 """Bytes. A longer row would be hundreds of contexts of one voice; it is compared with everything, but not trained on."""
@@ -59,7 +60,7 @@ class Batch:
     file_rows: tuple[int, ...]
     sha256: str
     """Of the whole batch: see `batch_sha256`."""
-    text_column: str
+    layout: Layout
     id_column: str | None
     rows: int
     sample_id: pa.LargeStringArray
@@ -70,6 +71,11 @@ class Batch:
 
     def __len__(self) -> int:
         return len(self.row)
+
+    @property
+    def text_column(self) -> str:
+        """What is read of each row: a column, or several as `prompt + completion`."""
+        return self.layout.title
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,6 +101,7 @@ def read_batch(
     inputs: Sequence[str | Path],
     *,
     text_column: str | None = None,
+    layout: str | None = None,
     id_column: str | None = None,
     progress: Progress = SILENT,
 ) -> Batch:
@@ -104,13 +111,13 @@ def read_batch(
     batches without a single usable text.
     """
     paths = shards.expand_paths(inputs)
-    text_column, id_column = _find_columns(paths, text_column, id_column)
+    found, id_column = _find_columns(paths, text_column, layout, id_column)
     parts: list[_Rows] = []
     counts: list[int] = []
     with progress.task("Reading the batch", unit="rows") as advance:
         for path in paths:
             counts.append(0)
-            for rows in shards.read_rows(path, text_column, id_column):
+            for rows in shards.read_rows(path, found, id_column):
                 parts.append(_examine(rows))
                 counts[-1] += len(rows.text)
                 advance(len(rows.text))
@@ -132,7 +139,7 @@ def read_batch(
         sha256=batch_sha256(digests),
         file_names=names,
         file_rows=tuple(counts),
-        text_column=text_column,
+        layout=found,
         id_column=id_column,
         rows=len(reason),
         sample_id=ids.take(pa.array(row)),
@@ -153,7 +160,7 @@ def iter_texts(batch: Batch, progress: Progress = SILENT, label: str = "Reading 
     n_bytes = 0
     with progress.task(label, len(batch), "samples") as advance:
         for path in batch.paths:
-            for rows in shards.read_rows(path, batch.text_column, None):
+            for rows in shards.read_rows(path, batch.layout, None):
                 for value in rows.text:
                     if sample < len(batch) and batch.row[sample] == row:
                         pending.append(_decode(value, path))
@@ -192,47 +199,40 @@ def _describe(paths: tuple[Path, ...]) -> str:
     return name_of(paths[0]) if len(paths) == 1 else f"{name_of(paths[0])} and {len(paths) - 1} more"
 
 
-def _find_columns(paths: tuple[Path, ...], text: str | None, ids: str | None) -> tuple[str, str | None]:
-    """The text and id column, the same in every shard."""
+def _find_columns(
+    paths: tuple[Path, ...], text: str | None, layout: str | None, ids: str | None
+) -> tuple[Layout, str | None]:
+    """The layout and the id column, the same in every shard."""
     first = column_types(paths[0])
     if not first:
         raise AuditError(f"{name_of(paths[0])}: zero rows or no columns: nothing to audit")
-    text = text or _guess_text_column(paths[0], first)
+    if text is not None and layout is not None:
+        raise UsageError(f"give {option('layout')} or {option('text_column')}, not both")
+    found = (
+        _given_columns(text, first)
+        if text
+        else find_layout(name_of(paths[0]), first_rows(paths[0], PEEKED_ROWS), layout)
+    )
     for path in paths:
         columns = first if path == paths[0] else column_types(path)
-        for name in filter(None, (text, ids)):
+        for name in (*found.sources, *([ids] if ids else [])):
             if name not in columns:
                 known = ", ".join(safe_inline(c, 40) for c in list(columns)[:12])
                 raise UsageError(f'{name_of(path)}: no column "{safe_inline(name, 40)}"; it has: {known}')
-        if not _holds_text(columns[text]):
-            raise UsageError(f'{name_of(path)}: column "{safe_inline(text, 40)}" is {columns[text]}, not text')
-    return text, ids
+        if found.is_plain and not holds_text(columns[found.columns[0]]):
+            shown = safe_inline(found.columns[0], 40)
+            raise UsageError(f'{name_of(path)}: column "{shown}" is {columns[found.columns[0]]}, not text')
+    return found, ids
 
 
-def _guess_text_column(path: Path, columns: dict[str, pa.DataType]) -> str:
-    textual = [name for name, kind in columns.items() if _holds_text(kind)]
-    for name in TEXT_COLUMNS:
-        if name in textual:
-            return name
-    if len(textual) == 1:
-        return textual[0]
-    known = ", ".join(safe_inline(c, 40) for c in list(columns)[:12])
-    raise UsageError(f"{name_of(path)}: no text column found; name one with {option('text_column')}; it has: {known}")
-
-
-def _holds_text(kind: pa.DataType) -> bool:
-    if pa.types.is_dictionary(kind):
-        kind = kind.value_type
-    tests = (
-        pa.types.is_string,
-        pa.types.is_large_string,
-        pa.types.is_string_view,
-        pa.types.is_binary,
-        pa.types.is_large_binary,
-        pa.types.is_binary_view,
-        pa.types.is_null,
-    )
-    return any(test(kind) for test in tests)
+def _given_columns(text: str, columns: dict[str, pa.DataType]) -> Layout:
+    """What a user names: a column of text, one that holds more than strings, or several with commas between them."""
+    names = [text] if text in columns else [name.strip() for name in text.split(",") if name.strip()]
+    if len(names) == 1 and (
+        (names[0] not in columns and "." not in names[0]) or holds_text(columns.get(names[0], pa.int8()))
+    ):
+        return plain(names[0])
+    return of_columns(names)
 
 
 def _examine(rows: shards.ShardRows) -> _Rows:

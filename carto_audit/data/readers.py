@@ -109,6 +109,55 @@ def read_records(path: Path, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
     return _read(path, schema, None)
 
 
+def read_values(path: Path, columns: list[str] | None) -> Iterator[list[dict[str, Any]]]:
+    """All rows as Python values, at most ROWS_PER_READ at once: of some columns, or of all that may hold text. Bytes are text, with
+    surrogates where they are not UTF-8. AuditError when unreadable."""
+    if _named(path) == "jsonl":
+        with one_line(path):
+            for rows in _json_chunks(path, None):
+                yield rows if columns is None else [{name: row.get(name) for name in columns} for row in rows]
+        return
+    kept = [name for name, kind in column_types(path).items() if may_hold_text(kind)] if columns is None else columns
+    for batch in read_columns(path, kept):
+        with one_line(path):
+            yield [{name: _as_text(value) for name, value in row.items()} for row in batch.select(kept).to_pylist()]
+
+
+def first_rows(path: Path, count: int) -> list[dict[str, Any]]:
+    """The first rows of a file, of every column that may hold text. AuditError when unreadable."""
+    found: list[dict[str, Any]] = []
+    for rows in read_values(path, None):
+        found += rows
+        if len(found) >= count:
+            break
+    return found[:count]
+
+
+def holds_text(kind: pa.DataType) -> bool:
+    """Whether a column of this type holds strings or bytes, or nothing."""
+    if pa.types.is_dictionary(kind):
+        kind = kind.value_type
+    tests = (
+        pa.types.is_string,
+        pa.types.is_large_string,
+        pa.types.is_string_view,
+        pa.types.is_binary,
+        pa.types.is_large_binary,
+        pa.types.is_binary_view,
+        pa.types.is_null,
+    )
+    return any(test(kind) for test in tests)
+
+
+def may_hold_text(kind: pa.DataType) -> bool:
+    """Whether a column of this type holds strings, or lists or objects in which there may be some."""
+    return holds_text(kind) or pa.types.is_nested(kind)
+
+
+def _as_text(value: Any) -> Any:
+    return value.decode("utf-8", "surrogateescape") if isinstance(value, bytes) else value
+
+
 def json_rows(path: Path, *, strict: bool = False) -> Iterator[dict[str, Any]]:
     """One mapping per line. Raises AuditError, which names the line that is none.
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
+from carto_audit.data.layouts import Layout
 from carto_audit.data.readers import (
     KNOWN_FORMATS,
     KNOWN_SUFFIXES,
@@ -15,6 +16,7 @@ from carto_audit.data.readers import (
     name_of,
     one_line,
     read_columns,
+    read_values,
 )
 from carto_audit.runtime.errors import AuditError, UsageError, option
 from carto_audit.runtime.files import reason
@@ -75,13 +77,26 @@ def _expand(given: Path) -> list[Path]:
     return paths
 
 
-def read_rows(path: Path, text_column: str, id_column: str | None) -> Iterator[ShardRows]:
-    """Streams one shard's two columns. Raises AuditError in one line when the file is truncated or not what it claims."""
+def read_rows(path: Path, layout: Layout, id_column: str | None) -> Iterator[ShardRows]:
+    """Streams one shard's texts and ids. Raises AuditError in one line when the file is truncated or not what it claims."""
+    if not layout.is_plain:
+        yield from _written_rows(path, layout, id_column)
+        return
+    (text_column,) = layout.columns
     columns = [text_column] if id_column is None else list(dict.fromkeys([text_column, id_column]))
     with one_line(path):
         for rows in read_columns(path, columns):
             ids = None if id_column is None else _as_ids(path, id_column, rows.column(id_column))
             yield ShardRows(text=_as_binary(rows.column(text_column)), ids=ids)
+
+
+def _written_rows(path: Path, layout: Layout, id_column: str | None) -> Iterator[ShardRows]:
+    """Rows whose text is spread over columns, written as one text each."""
+    columns = list(dict.fromkeys([*layout.sources, *([id_column] if id_column else [])]))
+    for rows in read_values(path, columns):
+        texts = [layout.segments(row)[0].encode("utf-8", "surrogatepass") or None for row in rows]
+        ids = _as_ids(path, id_column, pa.array([row[id_column] for row in rows])) if id_column else None
+        yield ShardRows(text=pa.array(texts, pa.large_binary()), ids=ids)
 
 
 def _as_binary(column: pa.Array) -> pa.LargeBinaryArray:
