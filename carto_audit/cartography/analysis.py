@@ -26,8 +26,9 @@ from carto_audit.traces.trace import TokenLosses, Trace, add_losses, add_trace, 
 LEAST_REPEATED = 4
 """Dose from which exact and edited copies are compared."""
 
-SEED_SPREAD = 0.15
-"""Standard deviation of a memorized mass from seed to seed, of the mass itself (bench/detection, two corpora)."""
+SEED_SPREAD = 0.03
+"""Standard deviation of a memorized share m from seed to seed, of the root of m (1 - m): it was 0.001 to 0.055, in the root mean
+square 0.028, in four pairs of audits (bench/detection, two corpora, clean and with secrets)."""
 
 Floats = NDArray[np.float64]
 
@@ -88,9 +89,9 @@ class LossAnalysis:
     kind, form and dose; `by_copy` compares exact with edited copies of controls. The map is None when a threshold could not
     be set. `found` says how many secrets of each dose lie above the line, `false_alarms` which share of the ordinary tokens
     does; `stretches` are the memorized ones of the batch, above the line and above either end of its interval, None where the
-    score is not of windows, `boilerplate` what is too frequent. With other seeds a memorized mass would differ by `spread` of
-    it. `agreement` is the mean Jaccard similarity of the sets that the runs flag, and `difficulty_agreement` the mean rank
-    correlation of what they find difficult; None for a single run."""
+    score is not of windows, `boilerplate` what is too frequent. With other seeds a memorized share m may differ by
+    `spread` times the root of m (1 - m). `agreement` is the mean Jaccard similarity of the sets that the runs flag, and
+    `difficulty_agreement` the mean rank correlation of what they find difficult; None for a single run."""
 
     scores: Scores
     control_scores: Scores
@@ -174,7 +175,7 @@ def analyze_losses(runs: AveragedRuns, samples: TracedSamples, settings: Analysi
     )
     batch, _, planted = samples.parts(scores)
     datamap = _draw(scores, samples, settings, seed)
-    spread = _spread([float(samples.n_tokens[some].sum()) for some in runs.flagged], settings.confidence)
+    spread = _spread([_share(some, samples) for some in runs.flagged], settings.confidence)
     quadrant = _quadrant(datamap, len(samples.n_tokens))
     mappable = int(samples.n_tokens[samples.usable].sum())
     ruler = control_ruler(planted.memorization(settings.score), samples.controls)
@@ -234,12 +235,17 @@ def _draw(scores: Scores, samples: TracedSamples, settings: AnalysisSettings, se
     )
 
 
-def _spread(masses_of_runs: Sequence[float], confidence: float) -> float:
-    """By which share of it a memorized mass that is the mean of these runs may differ from the mean of all seeds: from
-    SEED_SPREAD, or from the runs themselves where they differ by more."""
-    mean = float(np.mean(masses_of_runs))
-    seen = float(np.std(masses_of_runs, ddof=1)) / mean if len(masses_of_runs) > 1 and mean > 0 else 0.0
-    return deviations(confidence) * max(SEED_SPREAD, seen) / math.sqrt(len(masses_of_runs))
+def _share(flagged: NDArray[np.bool_], samples: TracedSamples) -> float:
+    return float(samples.n_tokens[flagged].sum() / max(1, samples.n_tokens[samples.usable].sum()))
+
+
+def _spread(shares_of_runs: Sequence[float], confidence: float) -> float:
+    """How far a memorized share m that is the mean of these runs may be from the mean of all seeds, of the root of m (1 - m):
+    from SEED_SPREAD, or from the runs themselves where they differ by more."""
+    mean = float(np.mean(shares_of_runs))
+    seen = float(np.std(shares_of_runs, ddof=1)) if len(shares_of_runs) > 1 else 0.0
+    unit = math.sqrt(mean * (1 - mean))
+    return deviations(confidence) * max(SEED_SPREAD, seen / unit if unit else 0.0) / math.sqrt(len(shares_of_runs))
 
 
 def is_recurring(batch: Scores, duplicates: Duplicates, dose: int) -> NDArray[np.bool_]:

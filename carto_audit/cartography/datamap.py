@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from carto_audit.cartography.intervals import CONFIDENCE, combined, sampled_share
+from carto_audit.cartography.intervals import CONFIDENCE, around, combined, sampled_share
 from carto_audit.cartography.proof import LineControls
 from carto_audit.cartography.quadrants import MEMORIZED, QUADRANT_NAMES, UNMAPPED
 from carto_audit.cartography.scores import Scores
@@ -180,8 +180,8 @@ def masses(
 
     Shares are of the mapped samples, each of which stands for `weight` (N,) like it. An interval has three reasons: where these
     hold fewer tokens than the `mappable` ones of the batch, kinship groups are resampled, narrowed as the sample nears the
-    whole (finite population correction); the line might lie elsewhere; and with another seed the mass may differ by this
-    share of it, `spread`.
+    whole (finite population correction); the line might lie elsewhere; and with another seed a share m may differ by
+    `spread` times the root of m (1 - m).
     """
     codes = {name: (code,) for code, name in enumerate(QUADRANT_NAMES)} | {"memorized": MEMORIZED}
     mapped = datamap.quadrant != UNMAPPED
@@ -196,7 +196,7 @@ def masses(
             found, low, high = (float((of * inside).sum() / max(1.0, of.sum())) for inside in (at_line, *at_ends))
             rows = sampled_share(found, at_line, of, kin, unseen, seed, confidence)
             line = (min(low, high), max(low, high))
-            return found, combined(found, rows, line, (found * (1 - spread), found * (1 + spread)))
+            return found, combined(found, rows, line, around(found, spread))
 
         (row_share, row_interval), (token_share, token_interval) = share(stands), share(stands * tokens)
         return Mass(

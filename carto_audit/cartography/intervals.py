@@ -58,6 +58,12 @@ def percentiles(values: Floats, confidence: float) -> tuple[float, float]:
     return low, high
 
 
+def around(share: float, spread: float) -> tuple[float, float]:
+    """What lies `spread` times the root of share (1 - share) below and above a share."""
+    half = spread * math.sqrt(share * (1 - share))
+    return share - half, share + half
+
+
 def combined(value: float, *intervals: tuple[float, float]) -> tuple[float, float]:
     """The interval of a share that is uncertain for several independent reasons, from one interval for each: what they add
     below and above the value, as the root of the sum of squares."""

@@ -28,6 +28,10 @@ DOUBT = 5.0
 """How much less a text weighs that recurs less often than the policy asks about: see `evidence`. Chosen on two corpora of four
 (bench/detection)."""
 
+AGAIN = 1 / 3
+"""What a further copy in the same sample counts for: a reader has the first before its eyes, and documents repeat idioms of
+their own. Chosen on the same two corpora."""
+
 EASE = 2.0
 """How much more completely a text must be known by heart that an unseen reader half predicts: see `evidence`."""
 
@@ -118,6 +122,11 @@ class _Texts:
         """How often a text occurs that stands at such a place, -1 where it occurs once, (M,)."""
         return np.where(at >= 0, self.copies[at], 1) if len(self.copies) else np.ones(len(at), np.int64)
 
+    def frequency_at(self, at: NDArray[np.int64]) -> NDArray[np.float64]:
+        """How often a text occurs that stands at such a place, where further copies in one sample count for AGAIN each, (M,)."""
+        samples = self.samples_at(at)
+        return samples + AGAIN * (self.copies_at(at) - samples)
+
     def samples_at(self, at: NDArray[np.int64]) -> NDArray[np.int64]:
         """In how many samples it occurs, (M,)."""
         return np.where(at >= 0, self.samples[at], 1) if len(self.samples) else np.ones(len(at), np.int64)
@@ -141,16 +150,16 @@ def find_spans(tokens: TokenLosses, occurrences: Occurrences) -> Spans:
 
 
 def evidence(
-    share: NDArray[np.float64], surprise: NDArray[np.float64], copies: NDArray[np.int64], dose: int
+    share: NDArray[np.float64], surprise: NDArray[np.float64], frequency: NDArray[np.float64], dose: int
 ) -> NDArray[np.float64]:
     """How sure it is that a text is memorized like a secret that occurs `dose` times, 0..1, from its memorized share, what it
     says to an unseen reader (nats per token), and how often it occurs, (M,) each.
 
-    `share ** (1 + (dose / copies) ** DOUBT + EASE * max(0, 1 / surprise - 1))`: what recurs as often as the dose counts by
+    `share ** (1 + (dose / frequency) ** DOUBT + EASE * max(0, 1 / surprise - 1))`: what recurs as often as the dose counts by
     the square of its share; what recurs less is a noisy measurement, and what is easy to guess is half known to everybody:
     both must have lost nearly all of their loss. A share of 1 is beyond doubt.
     """
-    rare = (dose / np.maximum(copies, 1)) ** DOUBT
+    rare = (dose / np.maximum(frequency, 1)) ** DOUBT
     easy = EASE * np.maximum(0.0, 1 / np.maximum(surprise, _LEAST_LOSS) - 1)
     sure: NDArray[np.float64] = np.clip(share, 0.0, 1.0) ** (1 + rare + easy)
     return sure
@@ -280,7 +289,8 @@ def _evidence(
     pooled = at >= 0
     gain[pooled], weight[pooled] = texts.gain[at[pooled]], texts.weight[at[pooled]]
     copies, boilerplate = texts.copies_at(at), texts.samples_at(at) > occurrences.frequent
-    sure = evidence(_shares(gain, weight, windows.width), weight / windows.width, copies, occurrences.dose)
+    often, surprise = texts.frequency_at(at), weight / windows.width
+    sure = evidence(_shares(gain, weight, windows.width), surprise, often, occurrences.dose)
     return np.where(boilerplate, 0.0 * sure, sure), copies, boilerplate
 
 

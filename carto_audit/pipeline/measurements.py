@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from carto_audit.cartography.analysis import LossAnalysis, TracedSamples
 from carto_audit.cartography.detection_power import Power
-from carto_audit.cartography.intervals import combined, sampled_share, wilson
+from carto_audit.cartography.intervals import around, combined, sampled_share, wilson
 from carto_audit.cartography.quadrants import UNMAPPED
 from carto_audit.cartography.scores import Scores
 from carto_audit.contamination.check import Contamination
@@ -111,9 +111,7 @@ def _passage_metrics(
     at_line, *at_ends = passages.memorized
     value, rows = share(at_line.tokens, unseen)
     ends = sorted(share(memorized.tokens, 0.0)[0] for memorized in at_ends)
-    low, high = combined(
-        value, rows, (ends[0], ends[1]), (value * (1 - analysis.spread), value * (1 + analysis.spread))
-    )
+    low, high = combined(value, rows, (ends[0], ends[1]), around(value, analysis.spread))
     found["memorized.span_token_share"] = Measurement(value=value, low=low, high=high)
     groups = len(np.unique(group))
     for name in ("spans", "sensitive_spans"):

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from carto_audit.cartography import spans
 from carto_audit.cartography.spans import (
+    AGAIN,
     DOUBT,
     EASE,
     FLOOR,
@@ -73,7 +74,7 @@ def oracle(samples, ids, occurrences):
         copies = sum(apart([w[3] for w in by_text[text] if w[0] == holder], len(text)) for holder in holders)
         pooled = sure(
             gain / max(weight, LEAST_WEIGHT if len(text) < WINDOW else WINDOW * LEAST_SURPRISE),
-            copies,
+            len(holders) + AGAIN * (copies - len(holders)),
             weight / len(text),
             occurrences,
         )
@@ -154,11 +155,11 @@ def test_the_evidence_of_a_text_is_another_where_another_dose_is_asked_about():
     assert by_dose[0] > by_dose[1] > 5 * by_dose[2]
 
 
-def test_copies_of_a_text_in_one_sample_count_like_copies_in_several():
+def test_further_copies_of_a_text_in_one_sample_count_for_a_third_each():
     """Else a vendor writes the secret 24 times into one document, and it counts as a text that does not recur."""
-    within = find_spans(make_losses([passage(inside=24 * WINDOW)], ids=[*range(WINDOW)] * 24), FOUR)
-    assert within.copies.tolist() == within.shared.tolist() == [24]
-    assert within.evidence[0] == pytest.approx(copies_of(*passage(), 24).evidence[0])
+    within = find_spans(make_losses([passage(inside=25 * WINDOW)], ids=[*range(WINDOW)] * 25), FOUR)
+    assert within.copies.tolist() == within.shared.tolist() == [25]
+    assert within.evidence[0] == pytest.approx(copies_of(*passage(), 9).evidence[0])
 
 
 def test_copies_that_overlap_count_for_those_that_fit_in():
@@ -169,9 +170,8 @@ def test_copies_that_overlap_count_for_those_that_fit_in():
 
 def test_what_one_sample_repeats_is_no_boilerplate():
     """Only one of the proxies reads it, however often it stands there."""
-    found = find_spans(
-        make_losses([passage(inside=9 * WINDOW)], ids=[*range(WINDOW)] * 9), Occurrences(dose=4, frequent=4)
-    )
+    losses = make_losses([passage(inside=13 * WINDOW)], ids=[*range(WINDOW)] * 13)
+    found = find_spans(losses, Occurrences(dose=4, frequent=4))
     assert found.evidence[0] > SHARE**2
 
 
