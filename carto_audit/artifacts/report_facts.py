@@ -60,6 +60,25 @@ class SkippedFacts(TypedDict):
 
 
 @facts_part
+class UnreadColumnFacts(TypedDict):
+    """A column whose text no stage reads: its bytes, and those in values longer than a label."""
+
+    column: str
+    bytes: int
+    long_bytes: int
+
+
+@facts_part
+class LayoutFacts(TypedDict):
+    """Where a sample's text lies: the columns in their order, those that trainers take a loss on, and those that went unread."""
+
+    name: str
+    columns: list[str]
+    learned: list[str]
+    unread: list[UnreadColumnFacts]
+
+
+@facts_part
 class BatchFacts(TypedDict):
     """The vendor's delivery."""
 
@@ -67,6 +86,9 @@ class BatchFacts(TypedDict):
     """The names of its files."""
     sha256: str
     text_column: str
+    """What is read of each row: a column, or several as `prompt + completion`."""
+    layout: NotRequired[LayoutFacts]
+    """Absent in reports of earlier versions, which read one column."""
     id_column: str | None
     rows: int
     samples: int

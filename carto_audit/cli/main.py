@@ -18,6 +18,7 @@ from carto_audit.cli.policy import policy
 from carto_audit.cli.proof import attest, verify
 from carto_audit.cli.redteam import redteam
 from carto_audit.cli.report import EXCERPTS, check_formats, format_option, report, show_audit
+from carto_audit.data.layouts import LAYOUT_NAMES
 from carto_audit.report.formats.targets import Target, stale_files
 from carto_audit.runtime.errors import CartoError, ExitCode
 from carto_audit.runtime.files import reason
@@ -76,7 +77,8 @@ cli.add_command(completion)
     help="List of benchmarks; if given without --benchmark, all in it.  [default: benchmarks.yaml]",
 )
 @click.option("--out", type=click.Path(path_type=Path), help="Where the audit goes.  [default: ./<batch>-audit]")
-@click.option("--text-column", metavar="NAME", help="Column with the text.  [default: text, content, …]")
+@click.option("--text-column", metavar="NAME", help="Column with the text, or several: A,B.  [default: by layout]")
+@click.option("--layout", type=click.Choice(LAYOUT_NAMES), help="Where the text lies, where it is not found by itself.")
 @click.option("--id-column", metavar="NAME", help="Column with unique ids.  [default: file and row number]")
 @click.option(
     "--proxy", metavar="NAME|FOLDER", help="nano, small, base, or a transformers checkpoint.  [default: by size]"

@@ -15,10 +15,12 @@ from numpy.typing import NDArray
 
 from carto_audit.artifacts.audit_folder import AuditFolder, open_audit_folder
 from carto_audit.artifacts.file_list import REPORT
+from carto_audit.artifacts.report_facts import BatchFacts
 from carto_audit.attestation.statement import read_statement
 from carto_audit.cartography.quadrants import QUADRANT_NAMES
 from carto_audit.curation.sample_weights import WEIGHT, WEIGHT_SCHEMA
 from carto_audit.data.batch import SKIP_REASONS, Batch
+from carto_audit.data.layouts import Layout, plain
 from carto_audit.data.readers import JSON_TEXT, bare_name, name_of, read_records, read_schema
 from carto_audit.runtime.errors import AuditError, UsageError
 from carto_audit.runtime.files import atomic_folder, atomic_path, file_sha256, write_json
@@ -272,7 +274,7 @@ class Audited:
 
     paths: tuple[str, ...]
     sha256: str
-    text_column: str
+    layout: Layout
     id_column: str | None
     never_drop: bool
 
@@ -284,10 +286,17 @@ def read_audited(folder: Path) -> Audited:
     return Audited(
         paths=tuple(batch["paths"]),
         sha256=batch["sha256"],
-        text_column=batch["text_column"],
+        layout=_layout(batch),
         id_column=batch["id_column"],
         never_drop=bool(facts["policy"]["resolved"].get("never_drop", True)),
     )
+
+
+def _layout(batch: BatchFacts) -> Layout:
+    found = batch.get("layout")
+    if found is None:
+        return plain(batch["text_column"])
+    return Layout(name=found["name"], columns=tuple(found["columns"]), learned=frozenset(found["learned"]))
 
 
 def check_unchanged(folder: Path) -> None:

@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from carto_audit.data import shards
+from carto_audit.data.columns import Census, Column, unread_columns
 from carto_audit.data.layouts import Layout, find_layout, of_columns, plain
 from carto_audit.data.readers import column_types, first_rows, holds_text, name_of
 from carto_audit.runtime.errors import AuditError, UsageError, option
@@ -61,6 +62,8 @@ class Batch:
     sha256: str
     """Of the whole batch: see `batch_sha256`."""
     layout: Layout
+    unread: tuple[Column, ...]
+    """Columns with text that no stage reads."""
     id_column: str | None
     rows: int
     sample_id: pa.LargeStringArray
@@ -101,7 +104,7 @@ def read_batch(
     inputs: Sequence[str | Path],
     *,
     text_column: str | None = None,
-    layout: str | None = None,
+    layout: str | Layout | None = None,
     id_column: str | None = None,
     progress: Progress = SILENT,
 ) -> Batch:
@@ -113,11 +116,12 @@ def read_batch(
     paths = shards.expand_paths(inputs)
     found, id_column = _find_columns(paths, text_column, layout, id_column)
     parts: list[_Rows] = []
+    census = Census()
     counts: list[int] = []
     with progress.task("Reading the batch", unit="rows") as advance:
         for path in paths:
             counts.append(0)
-            for rows in shards.read_rows(path, found, id_column):
+            for rows in shards.read_rows(path, found, id_column, census):
                 parts.append(_examine(rows))
                 counts[-1] += len(rows.text)
                 advance(len(rows.text))
@@ -140,6 +144,7 @@ def read_batch(
         file_names=names,
         file_rows=tuple(counts),
         layout=found,
+        unread=unread_columns(census),
         id_column=id_column,
         rows=len(reason),
         sample_id=ids.take(pa.array(row)),
@@ -200,7 +205,7 @@ def _describe(paths: tuple[Path, ...]) -> str:
 
 
 def _find_columns(
-    paths: tuple[Path, ...], text: str | None, layout: str | None, ids: str | None
+    paths: tuple[Path, ...], text: str | None, layout: str | Layout | None, ids: str | None
 ) -> tuple[Layout, str | None]:
     """The layout and the id column, the same in every shard."""
     first = column_types(paths[0])
@@ -208,11 +213,12 @@ def _find_columns(
         raise AuditError(f"{name_of(paths[0])}: zero rows or no columns: nothing to audit")
     if text is not None and layout is not None:
         raise UsageError(f"give {option('layout')} or {option('text_column')}, not both")
-    found = (
-        _given_columns(text, first)
-        if text
-        else find_layout(name_of(paths[0]), first_rows(paths[0], PEEKED_ROWS), layout)
-    )
+    if isinstance(layout, Layout):
+        found = layout
+    elif text:
+        found = _given_columns(text, first)
+    else:
+        found = find_layout(name_of(paths[0]), first_rows(paths[0], PEEKED_ROWS), layout)
     for path in paths:
         columns = first if path == paths[0] else column_types(path)
         for name in (*found.sources, *([ids] if ids else [])):

@@ -154,6 +154,11 @@ def may_hold_text(kind: pa.DataType) -> bool:
     return holds_text(kind) or pa.types.is_nested(kind)
 
 
+def decoded(batch: pa.RecordBatch) -> list[dict[str, Any]]:
+    """Rows as Python values, bytes as text."""
+    return [{name: _as_text(value) for name, value in row.items()} for row in batch.to_pylist()]
+
+
 def _as_text(value: Any) -> Any:
     return value.decode("utf-8", "surrogateescape") if isinstance(value, bytes) else value
 
@@ -340,7 +345,7 @@ def _json_chunks(path: Path, columns: list[str] | None) -> Iterator[list[dict[st
     rows: list[dict[str, Any]] = []
     n_bytes = 0
     for row in json_rows(path):
-        rows.append(row if columns is None else {name: _json_bytes(row.get(name)) for name in columns})
+        rows.append(row if columns is None else {name: json_bytes(row.get(name)) for name in columns})
         n_bytes += 0 if columns is None else sum(len(value or b"") for value in rows[-1].values())
         if len(rows) == ROWS_PER_READ or n_bytes > CSV_BLOCK:
             yield rows
@@ -349,7 +354,7 @@ def _json_chunks(path: Path, columns: list[str] | None) -> Iterator[list[dict[st
         yield rows
 
 
-def _json_bytes(value: Any) -> bytes | None:
+def json_bytes(value: Any) -> bytes | None:
     """A string's bytes, lone surrogates included (they are then undecodable); other scalars as JSON writes them."""
     if value is None:
         return None

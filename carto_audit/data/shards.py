@@ -7,17 +7,23 @@ from pathlib import Path
 
 import pyarrow as pa
 
+from carto_audit.data.columns import Census
 from carto_audit.data.layouts import Layout
 from carto_audit.data.readers import (
     KNOWN_FORMATS,
     KNOWN_SUFFIXES,
     bare_name,
+    column_types,
+    decoded,
     format_of,
+    json_bytes,
+    may_hold_text,
     name_of,
     one_line,
     read_columns,
     read_values,
 )
+from carto_audit.data.turns import Row
 from carto_audit.runtime.errors import AuditError, UsageError, option
 from carto_audit.runtime.files import reason
 from carto_audit.text.untrusted import safe_inline
@@ -77,26 +83,50 @@ def _expand(given: Path) -> list[Path]:
     return paths
 
 
-def read_rows(path: Path, layout: Layout, id_column: str | None) -> Iterator[ShardRows]:
-    """Streams one shard's texts and ids. Raises AuditError in one line when the file is truncated or not what it claims."""
-    if not layout.is_plain:
-        yield from _written_rows(path, layout, id_column)
-        return
-    (text_column,) = layout.columns
-    columns = [text_column] if id_column is None else list(dict.fromkeys([text_column, id_column]))
-    with one_line(path):
-        for rows in read_columns(path, columns):
-            ids = None if id_column is None else _as_ids(path, id_column, rows.column(id_column))
-            yield ShardRows(text=_as_binary(rows.column(text_column)), ids=ids)
-
-
-def _written_rows(path: Path, layout: Layout, id_column: str | None) -> Iterator[ShardRows]:
-    """Rows whose text is spread over columns, written as one text each."""
+def read_rows(path: Path, layout: Layout, id_column: str | None, census: Census | None = None) -> Iterator[ShardRows]:
+    """Streams one shard's texts and ids, and counts what lies in all other columns where a `census` is given. Raises AuditError
+    in one line when the file is truncated or not what it claims."""
     columns = list(dict.fromkeys([*layout.sources, *([id_column] if id_column else [])]))
-    for rows in read_values(path, columns):
-        texts = [layout.segments(row)[0].encode("utf-8", "surrogatepass") or None for row in rows]
-        ids = _as_ids(path, id_column, pa.array([row[id_column] for row in rows])) if id_column else None
-        yield ShardRows(text=pa.array(texts, pa.large_binary()), ids=ids)
+    if format_of(path) == "jsonl" and (census is not None or not layout.is_plain):
+        yield from _json_rows(path, layout, id_column, columns, census)
+        return
+    others = _others(path, columns) if census is not None else []
+    for rows in read_columns(path, [*columns, *others]):
+        with one_line(path):
+            for name in others:
+                assert census is not None
+                census.add_column(name, rows.column(name))
+            if layout.is_plain:
+                text = _as_binary(rows.column(layout.columns[0]))
+            else:
+                text = _written(layout, decoded(rows.select(columns)))
+        ids = None if id_column is None else _as_ids(path, id_column, rows.column(id_column))
+        yield ShardRows(text=text, ids=ids)
+
+
+def _others(path: Path, columns: Sequence[str]) -> list[str]:
+    return [name for name, kind in column_types(path).items() if name not in columns and may_hold_text(kind)]
+
+
+def _json_rows(
+    path: Path, layout: Layout, id_column: str | None, columns: Sequence[str], census: Census | None
+) -> Iterator[ShardRows]:
+    for rows in read_values(path, None):
+        if census is not None:
+            for name in dict.fromkeys(name for row in rows for name in row if name not in columns):
+                census.add_values(name, (row.get(name) for row in rows))
+        if layout.is_plain:
+            text = pa.array([json_bytes(row.get(layout.columns[0])) for row in rows], pa.large_binary())
+        else:
+            text = _written(layout, rows)
+        ids = pa.array([json_bytes(row.get(id_column)) for row in rows], pa.large_binary()) if id_column else None
+        yield ShardRows(text=text, ids=_as_ids(path, id_column, ids) if id_column else None)
+
+
+def _written(layout: Layout, rows: Sequence[Row]) -> pa.LargeBinaryArray:
+    """Rows whose text is spread over columns, as one text each."""
+    texts = [layout.segments(row)[0].encode("utf-8", "surrogatepass") or None for row in rows]
+    return pa.array(texts, pa.large_binary())
 
 
 def _as_binary(column: pa.Array) -> pa.LargeBinaryArray:

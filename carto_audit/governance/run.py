@@ -135,7 +135,13 @@ def run_redteam(
     most = options.max_tokens or _most_tokens(settings.mode, device)
     options = replace(options, max_tokens=most, seed=options.training_seed)
     settings = replace(settings, options=options)
-    batch = read_batch(inputs, text_column=options.text_column, id_column=options.id_column, progress=progress)
+    batch = read_batch(
+        inputs,
+        text_column=options.text_column,
+        layout=options.layout,
+        id_column=options.id_column,
+        progress=progress,
+    )
     folder = work_folder(work, batch, None, options, policy.treatment_sha256, settings.epochs)
     stock = prepare_batch(batch, options, device, folder, progress)
     results: list[SeedResult] = []
@@ -145,7 +151,7 @@ def run_redteam(
         seed = options.training_seed + number
         place = folder / f"seed-{seed}"
         place.mkdir(exist_ok=True)
-        ours = replace(options, seed=seed, text_column=None, id_column=None)
+        ours = replace(options, seed=seed, text_column=None, layout=None, id_column=None)
         experiment = prepare(stock, policy, ours, settings.epochs, device, place, progress)
         results.append(_try_all(experiment, policy, replace(settings, options=ours), progress))
     assert experiment is not None  # there is always a seed

@@ -47,6 +47,7 @@ HEAT_LEVELS = 5
 """Shades of a heat strip."""
 
 MOST_EXAMPLES = 10
+MOST_COLUMNS = 50
 Texts = Mapping[int, str]
 
 
@@ -119,6 +120,15 @@ def _batch(audit: "AuditResult") -> BatchFacts:
         "paths": [path.name for path in batch.paths],
         "sha256": batch.sha256,
         "text_column": batch.text_column,
+        "layout": {
+            "name": batch.layout.name,
+            "columns": list(batch.layout.columns),
+            "learned": sorted(batch.layout.learned),
+            "unread": [
+                {"column": column.name, "bytes": column.n_bytes, "long_bytes": column.unread_bytes}
+                for column in batch.unread[:MOST_COLUMNS]
+            ],
+        },
         "id_column": batch.id_column,
         "rows": batch.rows,
         "samples": len(batch),
