@@ -5,6 +5,7 @@ import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -216,12 +217,12 @@ def _find_columns(
     if isinstance(layout, Layout):
         found = layout
     elif text:
-        found = _given_columns(text, first)
+        found = _given_columns(text, first, paths[0])
     else:
-        found = find_layout(name_of(paths[0]), first_rows(paths[0], PEEKED_ROWS), layout)
+        found = find_layout(name_of(paths[0]), _peeked(paths), layout)
     for path in paths:
         columns = first if path == paths[0] else column_types(path)
-        for name in (*found.sources, *([ids] if ids else [])):
+        for name in (*found.sources(columns), *([ids] if ids else [])):
             if name not in columns:
                 known = ", ".join(safe_inline(c, 40) for c in list(columns)[:12])
                 raise UsageError(f'{name_of(path)}: no column "{safe_inline(name, 40)}"; it has: {known}')
@@ -231,14 +232,21 @@ def _find_columns(
     return found, ids
 
 
-def _given_columns(text: str, columns: dict[str, pa.DataType]) -> Layout:
+def _peeked(paths: tuple[Path, ...]) -> list[dict[str, Any]]:
+    """The first rows of the first shard that has any."""
+    for path in paths:
+        if rows := first_rows(path, PEEKED_ROWS):
+            return rows
+    raise AuditError(f"{_describe(paths)}: zero rows: nothing to audit")
+
+
+def _given_columns(text: str, columns: dict[str, pa.DataType], path: Path) -> Layout:
     """What a user names: a column of text, one that holds more than strings, or several with commas between them."""
     names = [text] if text in columns else [name.strip() for name in text.split(",") if name.strip()]
-    if len(names) == 1 and (
-        (names[0] not in columns and "." not in names[0]) or holds_text(columns.get(names[0], pa.int8()))
-    ):
-        return plain(names[0])
-    return of_columns(names)
+    if len(names) > 1 or (names[0] not in columns and "." in names[0]):
+        return of_columns(names)
+    values = [row.get(names[0]) for row in first_rows(path, PEEKED_ROWS)]
+    return of_columns(names) if any(isinstance(value, list | dict) for value in values) else plain(names[0])
 
 
 def _examine(rows: shards.ShardRows) -> _Rows:

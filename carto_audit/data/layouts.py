@@ -1,6 +1,6 @@
 """Layouts: in which columns of a delivery a sample's text lies, and how it is written as one text."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from statistics import median
 
@@ -52,10 +52,9 @@ class Layout:
         """What is read: `prompt + completion`."""
         return " + ".join(self.columns)
 
-    @property
-    def sources(self) -> tuple[str, ...]:
-        """The columns of a file that have to be read."""
-        return tuple(dict.fromkeys(column.split(".")[0] for column in self.columns))
+    def sources(self, names: Collection[str]) -> tuple[str, ...]:
+        """The columns that have to be read of a file that has these."""
+        return tuple(dict.fromkeys(column if column in names else column.split(".")[0] for column in self.columns))
 
     def segments(self, row: Row) -> tuple[str, tuple[Segment, ...]]:
         """A row as one text, and its parts."""
@@ -193,7 +192,7 @@ def _only_text(where: str, columns: Mapping[str, str]) -> str:
 
 
 def _list(columns: Mapping[str, str]) -> str:
-    return safe_inline(", ".join(list(columns)[:12]), 200)
+    return ", ".join(safe_inline(column, 40) for column in list(columns)[:12])
 
 
 def _columns(rows: Sequence[Row]) -> dict[str, str]:

@@ -28,6 +28,9 @@ LONGEST_LINE = 64 << 20
 JSON_TEXT = b"carto_audit.json"
 """Field metadata of a column of JSON text: values of several kinds that no single Arrow type holds."""
 
+UNDECODABLE = "\udcff"
+"""Stands for a value that cannot be read: no valid text, so that its row is skipped and counted."""
+
 _COMPRESSED = (".gz", ".zst", ".bz2")
 _READ_ERRORS = (OSError, EOFError, ValueError, KeyError, RecursionError, pa.ArrowException)
 """KeyError is Arrow's word for a column name that occurs twice."""
@@ -110,8 +113,8 @@ def read_records(path: Path, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
 
 
 def read_values(path: Path, columns: list[str] | None) -> Iterator[list[dict[str, Any]]]:
-    """All rows as Python values, at most ROWS_PER_READ at once: of some columns, or of all that may hold text. Bytes are text, with
-    surrogates where they are not UTF-8. AuditError when unreadable."""
+    """All rows as Python values, at most ROWS_PER_READ at once: of some columns, or of all that may hold text (`decoded`).
+    AuditError when unreadable."""
     if _named(path) == "jsonl":
         with one_line(path):
             for rows in _json_chunks(path, None):
@@ -120,7 +123,7 @@ def read_values(path: Path, columns: list[str] | None) -> Iterator[list[dict[str
     kept = [name for name, kind in column_types(path).items() if may_hold_text(kind)] if columns is None else columns
     for batch in read_columns(path, kept):
         with one_line(path):
-            yield [{name: _as_text(value) for name, value in row.items()} for row in batch.select(kept).to_pylist()]
+            yield decoded(batch.select(kept))
 
 
 def first_rows(path: Path, count: int) -> list[dict[str, Any]]:
@@ -155,12 +158,28 @@ def may_hold_text(kind: pa.DataType) -> bool:
 
 
 def decoded(batch: pa.RecordBatch) -> list[dict[str, Any]]:
-    """Rows as Python values, bytes as text."""
-    return [{name: _as_text(value) for name, value in row.items()} for row in batch.to_pylist()]
+    """Rows as Python values: bytes are text, with surrogates where they are not UTF-8."""
+    columns = [_values(column) for column in batch.columns]
+    return [dict(zip(batch.schema.names, row, strict=True)) for row in zip(*columns, strict=True)]
 
 
-def _as_text(value: Any) -> Any:
-    return value.decode("utf-8", "surrogateescape") if isinstance(value, bytes) else value
+def _values(column: pa.Array) -> list[Any]:
+    if pa.types.is_dictionary(column.type):
+        column = column.dictionary_decode()
+    if holds_text(column.type) and not pa.types.is_null(column.type):
+        found = column.cast(pa.large_binary()).to_pylist()
+        return [value if value is None else value.decode("utf-8", "surrogateescape") for value in found]
+    try:
+        return list(column.to_pylist())
+    except ValueError:  # somewhere inside, text is not UTF-8 or a time is beyond Python's
+        return [_value(scalar) for scalar in column]
+
+
+def _value(scalar: pa.Scalar) -> Any:
+    try:
+        return scalar.as_py()
+    except ValueError:
+        return UNDECODABLE
 
 
 def json_rows(path: Path, *, strict: bool = False) -> Iterator[dict[str, Any]]:

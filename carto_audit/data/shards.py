@@ -86,7 +86,8 @@ def _expand(given: Path) -> list[Path]:
 def read_rows(path: Path, layout: Layout, id_column: str | None, census: Census | None = None) -> Iterator[ShardRows]:
     """Streams one shard's texts and ids, and counts what lies in all other columns where a `census` is given. Raises AuditError
     in one line when the file is truncated or not what it claims."""
-    columns = list(dict.fromkeys([*layout.sources, *([id_column] if id_column else [])]))
+    read = layout.columns if layout.is_plain else layout.sources(column_types(path))
+    columns = list(dict.fromkeys([*read, *([id_column] if id_column else [])]))
     if format_of(path) == "jsonl" and (census is not None or not layout.is_plain):
         yield from _json_rows(path, layout, id_column, columns, census)
         return

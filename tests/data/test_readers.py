@@ -8,6 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from carto_audit.benchmarks.items import read_benchmark
+from carto_audit.data.layouts import plain
 from carto_audit.data.readers import column_types, format_of, json_list, read_records, read_schema
 from carto_audit.data.shards import expand_paths, read_rows
 from carto_audit.runtime.errors import AuditError, UsageError
@@ -33,7 +34,7 @@ NAMES = ["a.parquet", "a.pq", "a.jsonl", "a.ndjson", "a.json", "a.jsonl.gz", "a.
 def test_a_batch_whole_records_and_a_benchmark_are_read_by_one_set_of_readers(tmp_path, name):
     path = tmp_path / name
     WRITERS[format_of(path)](pa.table({"question": QUESTIONS}), path)
-    streamed = [value.decode() for rows in read_rows(path, "question", None) for value in rows.text.to_pylist()]
+    streamed = [value.decode() for rows in read_rows(path, plain("question"), None) for value in rows.text.to_pylist()]
     records = [text for batch in read_records(path, read_schema(path)) for text in batch["question"].to_pylist()]
     assert streamed == records == read_benchmark(path).items["question"].to_pylist() == QUESTIONS
 
@@ -44,7 +45,7 @@ def test_a_broken_file_is_the_same_one_line_to_all_who_read_it(tmp_path, name):
     path.write_bytes(b'a,b\n"\x00\x1b[31m broken\n,\n')
     said = []
     for read in (
-        lambda: [*column_types(path), *read_rows(path, "a", None)],
+        lambda: [*column_types(path), *read_rows(path, plain("a"), None)],
         lambda: read_schema(path),
         lambda: read_benchmark(path),
     ):

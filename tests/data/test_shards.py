@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from carto_audit.data.layouts import plain
 from carto_audit.data.readers import ROWS_PER_READ, column_types
 from carto_audit.data.shards import expand_paths, read_rows
 from carto_audit.runtime.errors import AuditError, UsageError
@@ -20,7 +21,7 @@ ROWS = [json.dumps({"text": text, "id": str(k)}) for k, text in enumerate(TEXTS)
 
 def read(path, text="text", ids=None):
     """All texts and ids of a shard."""
-    parts = list(read_rows(path, text, ids))
+    parts = list(read_rows(path, plain(text), ids))
     texts = [value.decode("utf-8") if value is not None else None for part in parts for value in part.text.to_pylist()]
     return texts, [i for part in parts for i in part.ids.to_pylist()] if ids else None
 
@@ -65,7 +66,7 @@ def test_parquet_with_several_row_groups_and_any_compression_is_read_in_order(tm
         pa.table({"other": range(len(texts)), "text": texts}), path, row_group_size=700, compression=compression
     )
     assert read(path)[0] == texts
-    assert max(len(part.text) for part in read_rows(path, "text", None)) <= ROWS_PER_READ
+    assert max(len(part.text) for part in read_rows(path, plain("text"), None)) <= ROWS_PER_READ
 
 
 @pytest.mark.parametrize("name", ["a.jsonl", "a.ndjson", "a.json", "a.jsonl.gz", "a.jsonl.zst", "a.jsonl.bz2"])
@@ -91,7 +92,7 @@ def test_json_scalars_count_as_text_and_a_missing_key_as_null(tmp_path):
 def test_a_lone_surrogate_or_a_stray_byte_in_json_spoils_its_own_row_only(tmp_path):
     path = tmp_path / "a.jsonl"
     path.write_bytes(b'{"text": "a \\ud800 b"}\n{"text": "c \xff d"}\n{"text": "\\ud83d\\ude00"}\n')
-    rows = [value for part in read_rows(path, "text", None) for value in part.text.to_pylist()]
+    rows = [value for part in read_rows(path, plain("text"), None) for value in part.text.to_pylist()]
     assert rows[2] == "😀".encode()
     for row in rows[:2]:
         with pytest.raises(UnicodeDecodeError):
@@ -134,7 +135,7 @@ def test_junk_is_refused_in_one_line_or_read_and_nothing_else(tmp_path_factory, 
     complaint = ""
     try:
         for name in list(column_types(path))[:1]:
-            list(read_rows(path, name, None))
+            list(read_rows(path, plain(name), None))
     except AuditError as error:
         complaint = str(error)
     assert "\n" not in complaint
@@ -162,7 +163,7 @@ def test_a_file_cut_short_is_one_clear_line(tmp_path, name, share):
     path.write_bytes(whole[:cut])
     with pytest.raises(AuditError, match=rf"{name}(:\d+)?: (cannot read|not JSON)") as caught:
         assert column_types(path)
-        list(read_rows(path, "text", None))
+        list(read_rows(path, plain("text"), None))
     assert "\n" not in str(caught.value)
 
 
@@ -176,7 +177,7 @@ def test_a_column_name_that_occurs_twice_is_one_clear_line(tmp_path, name):
         with pa_ipc.new_file(path, table.schema) as writer:
             writer.write_table(table)
     with pytest.raises(AuditError, match=r'"text" exists 2 times'):
-        list(read_rows(path, "text", None))
+        list(read_rows(path, plain("text"), None))
 
 
 @pytest.mark.parametrize(
@@ -193,7 +194,7 @@ def test_a_line_that_is_no_json_object_is_named_by_its_number(tmp_path, line, co
     path = tmp_path / "a.jsonl"
     path.write_text(f'{{"text": "fine"}}\n\n{line}\n')
     with pytest.raises(AuditError, match=rf"a\.jsonl:3: {complaint}"):
-        list(read_rows(path, "text", None))
+        list(read_rows(path, plain("text"), None))
 
 
 @pytest.mark.parametrize("ids", [pa.array([b"\xff", b"a"]), pa.array([[1], [2]])], ids=["bytes", "lists"])
@@ -201,7 +202,7 @@ def test_a_column_that_cannot_hold_ids_is_named(tmp_path, ids):
     path = tmp_path / "a.parquet"
     pq.write_table(pa.table({"text": ["a", "b"], "key": ids}), path)
     with pytest.raises(AuditError, match=r'a\.parquet: column "key": cannot serve as ids'):
-        list(read_rows(path, "text", "key"))
+        list(read_rows(path, plain("text"), "key"))
 
 
 def test_ids_of_any_simple_type_become_text(tmp_path):
