@@ -25,7 +25,10 @@ from carto_audit.artifacts.evidence_facts import (
 from carto_audit.policy.model import Bound, Severity
 
 Status = Literal["accepted", "accepted_with_warnings", "rejected", "inconclusive"]
-Outcome = Literal["passed", "failed", "not_measured", "underpowered", "waived"]
+Outcome = Literal["passed", "failed", "not_measured", "underpowered", "unread", "waived"]
+BLIND: tuple[Outcome, ...] = ("not_measured", "unread", "underpowered")
+"""Outcomes that make an audit inconclusive: it could not see. Worst first."""
+
 WaiverState = Literal["used", "unused", "exceeded", "expired", "powerless", "other_batch"]
 
 Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]

@@ -77,6 +77,7 @@ cli.add_command(completion)
 )
 @click.option("--out", type=click.Path(path_type=Path), help="Where the audit goes.  [default: ./<batch>-audit]")
 @click.option("--text-column", metavar="NAME", help="Column with the text.  [default: text, content, …]")
+@click.option("--strict-input", is_flag=True, help="Refuse a batch with a data file that is not read.")
 @click.option("--id-column", metavar="NAME", help="Column with unique ids.  [default: file and row number]")
 @click.option(
     "--proxy", metavar="NAME|FOLDER", help="nano, small, base, or a transformers checkpoint.  [default: by size]"

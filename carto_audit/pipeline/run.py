@@ -117,7 +117,13 @@ class _Auditor:
             sources = [str(source) for source in benchmarks]
             opened = open_index(sources, find_matches, registry=registry, progress=progress) if sources else None
         with self.timed("batch"):
-            batch = read_batch(inputs, text_column=options.text_column, id_column=options.id_column, progress=progress)
+            batch = read_batch(
+                inputs,
+                text_column=options.text_column,
+                id_column=options.id_column,
+                apart=self.work,
+                progress=progress,
+            )
             reference = read_batch([options.reference], progress=progress) if options.reference else None
         check_measured(self.redteam, self.policy, batch.sha256)
         folder = audit_work(self.work, batch, reference, options, self.policy, given)

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from carto_audit.artifacts.evidence_facts import Doses, FoundFacts, ItemRecallFacts, Kinds, PowerFacts, SweepFacts
-from carto_audit.artifacts.report_facts import FindingFacts, ReportFacts
+from carto_audit.artifacts.report_facts import BLIND, FindingFacts, ReportFacts
 from carto_audit.policy.metrics import Measurement
 from carto_audit.policy.values import interval_words, observed_and_limit
 from carto_audit.text.numbers import number, percent, plural, times
@@ -16,12 +16,13 @@ STATUS_WORDS: Mapping[str, str] = {
     "rejected": "Rejected",
     "inconclusive": "Inconclusive",
 }
-DECISIVE = ("failed", "not_measured", "underpowered")
+DECISIVE = ("failed", *BLIND)
 OUTCOME_WORDS: Mapping[str, str] = {
     "passed": "passed",
     "failed": "failed",
     "not_measured": "not measured",
     "underpowered": "too little power",
+    "unread": "not everything was read",
     "waived": "waived",
 }
 
@@ -190,7 +191,7 @@ def interval_note(finding: FindingFacts, facts: ReportFacts) -> str:
 
 def decisive(facts: ReportFacts) -> list[FindingFacts]:
     """The findings that made the verdict, worst first; empty when every rule holds."""
-    order = {name: rank for rank, name in enumerate(("not_measured", "underpowered", "failed"))}
+    order = {name: rank for rank, name in enumerate((*BLIND, "failed"))}
     chosen = [f for f in facts["findings"] if f["outcome"] in DECISIVE]
     return sorted(chosen, key=lambda f: (f["severity"] != "reject", order[f["outcome"]]))
 
