@@ -44,7 +44,7 @@ LARGEST_DOCUMENT = 16 << 20
 UNFINISHED = "_temporary"
 """The folder in which writers keep what they did not finish, and readers look no more than in a hidden one."""
 
-WORDS = {
+EXPLANATIONS = {
     "dangling_link": "a link to nothing",
     "link_out": "a link out of the delivery",
     "same_file": "a link to a file that is counted itself",
@@ -116,8 +116,8 @@ def find_delivery(inputs: Sequence[str | Path], *, apart: Path | None = None) ->
         _check(given, found)
         folders += [match.resolve() for match in matches if _is_walked(match, given)]
         for entry in found:
-            known = entries.get(entry.place)
-            entries[entry.place] = entry if known is None or (entry.is_named and not known.is_named) else known
+            known = entries.get(entry.place, entry)
+            entries[entry.place] = max(known, entry, key=lambda one: (one.is_named, not one.is_hidden))
     named = {entry.name for entry in entries.values() if entry.is_named}
     once = [entry for entry in entries.values() if entry.is_named or entry.name not in named]
     return _sorted_out(once, _Whole(folders=tuple(folders), places=frozenset(entries)))
@@ -324,5 +324,5 @@ def _shown(path: Path) -> str:
 
 def _unread_words(unread: Sequence[OtherFile]) -> str:
     """`part-1.jsonl.xz (unknown format) and 4 more data files are not read`."""
-    first = f"{unread[0].name} ({WORDS[unread[0].reason]})"
+    first = f"{unread[0].name} ({EXPLANATIONS[unread[0].reason]})"
     return f"{first} and {len(unread) - 1:,} more data files are not read" if unread[1:] else f"{first} is not read"

@@ -12,6 +12,10 @@ from carto_audit.runtime.strict_model import nearest
 from carto_audit.text.untrusted import safe_inline
 
 _LIMITED = {"lower": "lower is better", "higher": "higher is better", "neither": "neither way is better"}
+_FAILING = {
+    "power": "; a failing value means that the audit could not see, and is inconclusive",
+    "coverage": "; a failing value means that the audit did not read everything, and is inconclusive",
+}
 _WIDTH = 44
 
 

@@ -36,7 +36,7 @@ class Metric:
 
     @property
     def of_audit(self) -> bool:
-        """Whether a failing value says something of the audit, not of the batch: it is then inconclusive, whatever the severity."""
+        """Whether a failing value says something of the audit, not of the batch: whatever the severity, it is inconclusive."""
         return self.kind in ("power", "coverage")
 
     @property

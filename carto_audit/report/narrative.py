@@ -8,6 +8,7 @@ from carto_audit.artifacts.evidence_facts import Doses, FoundFacts, ItemRecallFa
 from carto_audit.artifacts.report_facts import BLIND, FindingFacts, ReportFacts
 from carto_audit.policy.metrics import Measurement
 from carto_audit.policy.values import interval_words, observed_and_limit
+from carto_audit.report.batch_words import unread_sentence
 from carto_audit.text.numbers import number, percent, plural, times
 
 STATUS_WORDS: Mapping[str, str] = {
@@ -218,13 +219,15 @@ def verdict_sentence(facts: ReportFacts) -> str:
                 if outright
                 else ""
             )
-            return f"Too little could be measured to decide. This is not a pass.{also}"
+            blind = {f["outcome"] for f in findings} & set(BLIND)
+            why = "Not everything was read" if blind == {"unread"} else "Too little could be measured to decide"
+            return f"{why}. This is not a pass.{also}"
 
 
 def doubts(facts: ReportFacts) -> list[str]:
     """What speaks against taking the verdict at its word, whatever it is: each in one sentence with its figure."""
     metrics, ratio, proved = facts["metrics"], facts["detection"]["capacity_ratio"], proof(facts)
-    said = []
+    said = [unread] if (unread := unread_sentence(facts)) else []
     if proved is None:
         said.append("No secret of this audit's own could be judged: nobody knows what it would have found.")
     elif proved["at_least"] < ENOUGH_PROVED:
