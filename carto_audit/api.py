@@ -172,7 +172,8 @@ def audit(
 
     _check_excerpts(excerpts)
     chosen = policy if isinstance(policy, Policy) else load_policy(str(policy))
-    inputs, options = _delivered(batch), options or AuditOptions()
+    options = options or AuditOptions()
+    inputs = _delivered(batch, options.strict_input)
     check_sampling(chosen, options)
     accepted = read_baseline(Path(baseline)) if isinstance(baseline, str | Path) else baseline
     attacked = read_redteam(Path(redteam)) if isinstance(redteam, str | Path) else redteam
@@ -245,7 +246,8 @@ def redteam(
 
     _check_redteam(seeds, levels, max_perplexity_increase, epochs)
     chosen = policy if isinstance(policy, Policy) else load_policy(str(policy))
-    usual, inputs = QUICK if quick else FULL, _delivered(batch)
+    usual, options = QUICK if quick else FULL, options or AuditOptions()
+    inputs = _delivered(batch, options.strict_input)
     settings = Settings(
         plan=Plan(
             levels=tuple(sorted(set(levels))) or usual.levels,
@@ -257,7 +259,7 @@ def redteam(
         again=not quick,
         max_perplexity_increase=max_perplexity_increase,
         mode="quick" if quick else "full",
-        options=options or AuditOptions(),
+        options=options,
     )
     with tempfile.TemporaryDirectory(prefix="carto-audit-") as temporary:
         folder = Path(out) if out else Path(temporary)
@@ -286,11 +288,16 @@ def _listed(given: Inputs) -> list[Place]:
     return [given] if isinstance(given, str | Path) else list(given)
 
 
-def _delivered(batch: Inputs) -> list[Place]:
-    """The files, folders and globs of a batch. Raises UsageError where none is named: an empty name is this folder to Python."""
+def _delivered(batch: Inputs, strict: bool) -> list[Place]:
+    """The files, folders and globs of a batch. Raises UsageError where none is named: an empty name is this folder to Python;
+    AuditError where it is `strict` that all of them are read and one is not."""
     inputs = _listed(batch)
     if not inputs or not all(map(str, inputs)):
         raise UsageError("no batch was named; give a file, a folder or a glob")
+    if strict:
+        from carto_audit.data.delivery import find_delivery
+
+        find_delivery(inputs).check_read()
     return inputs
 
 

@@ -24,6 +24,9 @@ _ARGUMENT_LIMIT = 400
 _LOCATED = frozenset({"proxy", "reference", "registry", "baseline", "redteam"})
 """Options whose value may be a path."""
 
+_FLAGS = frozenset({"strict_input"})
+"""Options that stand without a value."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AuditCall:
@@ -43,7 +46,7 @@ class AuditCall:
         for benchmark in self.benchmarks:
             words += ["--benchmark", quoted(benchmark)]
         for name, value in {**self.options, **changed}.items():
-            words += [f"--{name.replace('_', '-')}", quoted(value)]
+            words += [f"--{name.replace('_', '-')}", *([] if name in _FLAGS else [quoted(value)])]
         return " ".join([*words, "--out", quoted(self.out)])
 
     def apply(self, removed: tuple[str, ...], out: str) -> str:

@@ -25,7 +25,10 @@ from carto_audit.artifacts.evidence_facts import (
 from carto_audit.policy.model import Bound, Severity
 
 Status = Literal["accepted", "accepted_with_warnings", "rejected", "inconclusive"]
-Outcome = Literal["passed", "failed", "not_measured", "underpowered", "waived"]
+Outcome = Literal["passed", "failed", "not_measured", "underpowered", "unread", "waived"]
+BLIND: tuple[Outcome, ...] = ("not_measured", "unread", "underpowered")
+"""Outcomes that make an audit inconclusive: it could not see. Worst first."""
+
 WaiverState = Literal["used", "unused", "exceeded", "expired", "powerless", "other_batch"]
 
 Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
@@ -79,6 +82,33 @@ class LayoutFacts(TypedDict):
 
 
 @facts_part
+class OtherFileFacts(TypedDict):
+    """A file of the delivery that was not read, and why."""
+
+    name: str
+    """Below what was given."""
+    bytes: int
+    reason: str
+    explanation: str
+    is_data: bool
+    """Whether it counts as data that went unread, not as a file beside the data."""
+
+
+@facts_part
+class DeliveryFacts(TypedDict):
+    """All files behind what was given: data that was read, data that went unread, and files beside the data."""
+
+    read_files: int
+    read_bytes: int
+    unread_files: int
+    unread_bytes: int
+    side_files: int
+    side_bytes: int
+    not_read: list[OtherFileFacts]
+    """Unread data first, then the others; at most 200 of them."""
+
+
+@facts_part
 class BatchFacts(TypedDict):
     """The vendor's delivery."""
 
@@ -100,6 +130,7 @@ class BatchFacts(TypedDict):
     """Those that lent their text to the planted controls."""
     held_out_tokens: int
     skipped: list[SkippedFacts]
+    delivery: NotRequired[DeliveryFacts]
 
 
 @facts_part

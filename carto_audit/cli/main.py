@@ -79,6 +79,7 @@ cli.add_command(completion)
 @click.option("--out", type=click.Path(path_type=Path), help="Where the audit goes.  [default: ./<batch>-audit]")
 @click.option("--text-column", metavar="NAME", help="Column with the text, or several: A,B.  [default: by layout]")
 @click.option("--layout", type=click.Choice(LAYOUT_NAMES), help="Where the text lies, where it is not found by itself.")
+@click.option("--strict-input", is_flag=True, help="Refuse a batch with a data file that is not read.")
 @click.option("--id-column", metavar="NAME", help="Column with unique ids.  [default: file and row number]")
 @click.option(
     "--proxy", metavar="NAME|FOLDER", help="nano, small, base, or a transformers checkpoint.  [default: by size]"

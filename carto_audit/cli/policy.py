@@ -157,8 +157,8 @@ def metrics() -> int:
     width = max(map(len, METRICS))
     for metric in METRICS.values():
         limits = {"lower": "max", "higher": "min", "neither": "max, min"}[metric.better]
-        power = "power: " if metric.kind == "power" else ""
-        _echo([f"{metric.name:<{width}}  {metric.unit:<7}  {limits:<8}  {power}{metric.meaning}"])
+        about = f"{metric.kind}: " if metric.of_audit else ""
+        _echo([f"{metric.name:<{width}}  {metric.unit:<7}  {limits:<8}  {about}{metric.meaning}"])
     return ExitCode.ACCEPTED
 
 

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from carto_audit.data import shards
 from carto_audit.data.columns import Census, Column, unread_columns
+from carto_audit.data.delivery import Delivery, find_delivery
 from carto_audit.data.layouts import Layout, find_layout, of_columns, plain
 from carto_audit.data.readers import column_types, first_rows, holds_text, name_of
 from carto_audit.runtime.errors import AuditError, UsageError, option
@@ -55,7 +56,9 @@ class Batch:
     the folder that all files share, `file_rows` how many rows each has.
     """
 
+    delivery: Delivery
     paths: tuple[Path, ...]
+    """The files of the delivery that are read."""
     digests: tuple[str, ...]
     """Hex sha256 of each file, aligned with `paths`."""
     file_names: tuple[str, ...]
@@ -107,14 +110,17 @@ def read_batch(
     text_column: str | None = None,
     layout: str | Layout | None = None,
     id_column: str | None = None,
+    apart: Path | None = None,
     progress: Progress = SILENT,
 ) -> Batch:
-    """Reads files, folders and globs of shards once, and says of every row whether its text can be used.
+    """Reads files, folders and globs of shards once, and says of every row whether its text can be used. What lies below
+    `apart` is not of the delivery.
 
     Raises UsageError for a path or column that does not exist, AuditError for unreadable files, repeated ids and
     batches without a single usable text.
     """
-    paths = shards.expand_paths(inputs)
+    delivery = find_delivery(inputs, apart=apart)
+    paths = delivery.paths
     found, id_column = _find_columns(paths, text_column, layout, id_column)
     parts: list[_Rows] = []
     census = Census()
@@ -139,6 +145,7 @@ def read_batch(
     if id_column:
         _check_ids(ids, id_column)
     return Batch(
+        delivery=delivery,
         paths=paths,
         digests=digests,
         sha256=batch_sha256(digests),

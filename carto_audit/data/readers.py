@@ -2,9 +2,12 @@
 
 import io
 import json
+import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +34,7 @@ JSON_TEXT = b"carto_audit.json"
 UNDECODABLE = "\udcff"
 """Stands for a value that cannot be read: no valid text, so that its row is skipped and counted."""
 
-_COMPRESSED = (".gz", ".zst", ".bz2")
+_COMPRESSED = {".gz": "gzip", ".zst": "zstd", ".bz2": "bz2"}
 _READ_ERRORS = (OSError, EOFError, ValueError, KeyError, RecursionError, pa.ArrowException)
 """KeyError is Arrow's word for a column name that occurs twice."""
 
@@ -47,6 +50,8 @@ class _Format:
     """The columns, in types that hold every value of the file."""
     batches: Callable[[Path, pa.Schema, list[str] | None], Iterator[pa.RecordBatch]]
     """All rows: of some columns, or of all. A format that has no types of its own takes those of the schema."""
+    has_rows: Callable[[Path], bool]
+    """Whether there is a row, told from the beginning of the file."""
     compressible: bool = False
     """Whether a suffix of _COMPRESSED may follow."""
 
@@ -63,6 +68,11 @@ def format_of(path: Path) -> str | None:
         inner = _BY_SUFFIX.get(suffixes[0]) if len(suffixes) == 2 else None
         return inner if inner and _FORMATS[inner].compressible else None
     return _BY_SUFFIX.get(suffixes[-1]) if suffixes else None
+
+
+def mentions_format(path: Path) -> bool:
+    """Whether any suffix is that of a format, also in a name that no reader takes: `.rows.jsonl.xz`."""
+    return any(suffix.lower() in _BY_SUFFIX for suffix in Path(f"_{path.name}").suffixes)
 
 
 def bare_name(path: Path) -> str:
@@ -88,6 +98,12 @@ def column_types(path: Path) -> dict[str, pa.DataType]:
     with one_line(path):
         head = _FORMATS[_named(path)].head(path)
         return dict(zip(head.names, head.types, strict=True))  # Arrow decodes the names when they are asked for
+
+
+def has_rows(path: Path) -> bool:
+    """Whether the file has a row. AuditError when unreadable."""
+    with one_line(path):
+        return _FORMATS[_named(path)].has_rows(path)
 
 
 def read_schema(path: Path) -> pa.Schema:
@@ -203,7 +219,7 @@ def json_rows(path: Path, *, strict: bool = False) -> Iterator[dict[str, Any]]:
 
 def json_list(path: Path) -> list[dict[str, Any]] | None:
     """The mappings of a `.json` file that is one list of them, held whole; None for any other file. Raises AuditError."""
-    if path.suffix != ".json":
+    if path.suffix.lower() != ".json":
         return None
     with one_line(path), _open_json(path) as stream:
         text = stream.read().decode("utf-8-sig")
@@ -232,14 +248,29 @@ def _read(path: Path, schema: pa.Schema, columns: list[str] | None) -> Iterator[
                 yield batch.slice(start, ROWS_PER_READ)
 
 
+def _bytes_of(path: Path) -> pa.NativeFile:
+    """The file opened for Arrow, which takes no name that is not UTF-8 but as bytes."""
+    return pa.OSFile(os.fsencode(path))
+
+
+def _parquet_schema(path: Path) -> pa.Schema:
+    with _bytes_of(path) as source:
+        return pq.read_schema(source)
+
+
+def _parquet_has_rows(path: Path) -> bool:
+    with _bytes_of(path) as source:
+        return bool(pq.read_metadata(source).num_rows)
+
+
 def _parquet_batches(path: Path, _: pa.Schema, columns: list[str] | None) -> Iterator[pa.RecordBatch]:
-    with pq.ParquetFile(path, buffer_size=1 << 20, pre_buffer=False) as shard:
+    with _bytes_of(path) as source, pq.ParquetFile(source, buffer_size=1 << 20, pre_buffer=False) as shard:
         yield from shard.iter_batches(batch_size=ROWS_PER_READ, columns=columns, use_threads=False)
 
 
 def _open_arrow(path: Path) -> Any:
     """A reader of the file or stream format, whichever it is."""
-    source = pa.memory_map(str(path))
+    source = pa.memory_map(os.fsencode(path))
     try:
         return pa_ipc.open_file(source)
     except pa.ArrowInvalid:
@@ -260,10 +291,27 @@ def _arrow_batches(path: Path, _: pa.Schema, columns: list[str] | None) -> Itera
     yield from batches if columns is None else (batch.select(columns) for batch in batches)
 
 
+def _arrow_has_rows(path: Path) -> bool:
+    return any(batch.num_rows for batch in _arrow_batches(path, _arrow_schema(path), None))
+
+
+def _decompressed(path: Path) -> pa.NativeFile:
+    """The bytes of a file that may be compressed, as its suffix says in any case."""
+    codec, source = _COMPRESSED.get(path.suffix.lower()), _bytes_of(path)
+    return pa.CompressedInputStream(source, codec) if codec else source
+
+
+def _has_lines(path: Path, least: int) -> bool:
+    """Whether so many lines hold something."""
+    with _open_json(path) as stream:
+        lines = (line for line in iter(lambda: stream.readline(LONGEST_LINE), b"") if line.strip())
+        return len(list(islice(lines, least))) == least
+
+
 def _open_csv(path: Path, schema: pa.Schema | None = None, columns: list[str] | None = None) -> Any:
     """Without a schema, columns are of the types that their first values look like."""
     return pa_csv.open_csv(
-        path,
+        _decompressed(path),
         read_options=pa_csv.ReadOptions(block_size=CSV_BLOCK, use_threads=False),
         parse_options=pa_csv.ParseOptions(newlines_in_values=True),
         convert_options=pa_csv.ConvertOptions(column_types=schema, include_columns=columns, strings_can_be_null=False),
@@ -299,7 +347,7 @@ def _is_text(column: pa.LargeBinaryArray) -> bool:
 
 @contextmanager
 def _open_json(path: Path) -> Iterator[io.BufferedReader]:
-    with pa.input_stream(str(path), compression="detect") as raw, io.BufferedReader(raw, 1 << 20) as stream:
+    with _decompressed(path) as raw, io.BufferedReader(raw, 1 << 20) as stream:
         yield stream
 
 
@@ -388,10 +436,12 @@ def _json_column(rows: list[dict[str, Any]], field: pa.Field) -> pa.Array:
 
 
 _FORMATS = {
-    "parquet": _Format((".parquet", ".pq"), pq.read_schema, pq.read_schema, _parquet_batches),
-    "jsonl": _Format((".jsonl", ".ndjson", ".json"), _json_head, _json_schema, _json_batches, compressible=True),
-    "csv": _Format((".csv",), _csv_head, _csv_schema, _csv_batches, compressible=True),
-    "arrow": _Format((".arrow", ".feather", ".ipc"), _arrow_schema, _arrow_schema, _arrow_batches),
+    "parquet": _Format((".parquet", ".pq"), _parquet_schema, _parquet_schema, _parquet_batches, _parquet_has_rows),
+    "jsonl": _Format(
+        (".jsonl", ".ndjson", ".json"), _json_head, _json_schema, _json_batches, partial(_has_lines, least=1), True
+    ),
+    "csv": _Format((".csv",), _csv_head, _csv_schema, _csv_batches, partial(_has_lines, least=2), True),
+    "arrow": _Format((".arrow", ".feather", ".ipc"), _arrow_schema, _arrow_schema, _arrow_batches, _arrow_has_rows),
 }
 """One row a format, by the name that errors call it: whoever reads a file looks here."""
 

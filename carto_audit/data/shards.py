@@ -1,17 +1,15 @@
-"""Shards: the files of a batch, found behind paths and read as (text, id) columns. Never a whole shard in memory."""
+"""Shards: the files of a batch, read as (text, id) columns. Never a whole shard in memory."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from glob import glob
 from pathlib import Path
 
 import pyarrow as pa
 
 from carto_audit.data.columns import Census
+from carto_audit.data.delivery import find_delivery
 from carto_audit.data.layouts import Layout
 from carto_audit.data.readers import (
-    KNOWN_FORMATS,
-    KNOWN_SUFFIXES,
     bare_name,
     column_types,
     decoded,
@@ -24,8 +22,7 @@ from carto_audit.data.readers import (
     read_values,
 )
 from carto_audit.data.turns import Row
-from carto_audit.runtime.errors import AuditError, UsageError, option
-from carto_audit.runtime.files import reason
+from carto_audit.runtime.errors import AuditError, option
 from carto_audit.text.untrusted import safe_inline
 
 
@@ -47,40 +44,8 @@ def batch_name(first: str) -> str:
 
 
 def expand_paths(inputs: Sequence[str | Path]) -> tuple[Path, ...]:
-    """Files behind files, directories and globs: sorted inside each input, each file once.
-
-    Raises UsageError for a path that does not exist or has no known format, AuditError for a folder with nothing to read.
-    """
-    found: dict[Path, Path] = {}
-    for given in inputs:
-        for path in _found(Path(given)):
-            found.setdefault(path.resolve(), path)
-    return tuple(found.values())
-
-
-def _found(given: Path) -> list[Path]:
-    try:
-        return _expand(given)
-    except OSError as error:  # a name that the system does not take, or a folder that it does not open
-        raise UsageError(f"{name_of(given)}: {reason(error)}") from error
-
-
-def _expand(given: Path) -> list[Path]:
-    if given.is_dir():
-        visible = (p for p in given.rglob("*") if not any(part.startswith(".") for part in p.relative_to(given).parts))
-        paths = sorted(p for p in visible if p.is_file() and format_of(p))
-        if not paths:
-            raise AuditError(f"{name_of(given)}: no {KNOWN_FORMATS} file in this folder: nothing to audit")
-        return paths
-    if given.exists():
-        if format_of(given) is None:
-            raise UsageError(f"{name_of(given)}: unknown format; give {KNOWN_SUFFIXES}")
-        return [given]
-    matches = sorted(Path(p) for p in glob(str(given), recursive=True))
-    paths = [p for p in matches if p.is_file() and format_of(p)]
-    if not paths:
-        raise UsageError(f"{name_of(given)}: no such file or folder")
-    return paths
+    """The data files behind files, folders and globs, as `find_delivery` finds them and with its errors."""
+    return find_delivery(inputs).paths
 
 
 def read_rows(path: Path, layout: Layout, id_column: str | None, census: Census | None = None) -> Iterator[ShardRows]:

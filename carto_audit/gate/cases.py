@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, Field, ValidationError, field_validator, model_validator
 
 from carto_audit.artifacts.audit_record import Change, Comparison, Record, Setting
-from carto_audit.artifacts.report_facts import Status
+from carto_audit.artifacts.report_facts import BLIND, Status
 from carto_audit.gate.verdict import Verdict, evaluate, explained
 from carto_audit.gate.waivers import BatchName
 from carto_audit.policy.inheritance import builtin_policies
@@ -20,8 +20,6 @@ from carto_audit.runtime.located_yaml import Items, Place, Problem, Table, read_
 from carto_audit.runtime.strict_model import NonBlank, NotBoolean, Strict, nearest
 from carto_audit.runtime.validation_errors import problem_lines, refused
 from carto_audit.text.untrusted import safe_inline
-
-_BLIND = ("not_measured", "underpowered")
 
 
 def _known(name: str) -> str:
@@ -223,8 +221,8 @@ def _mismatches(expect: Expected, verdict: Verdict, measured: Mapping[str, Measu
     if verdict.status != expect.status:
         yield f"status: expected {expect.status}, got {verdict.status}"
     said = {finding.rule: explained(finding, measured) for finding in verdict.findings}
-    blind = {finding.rule for finding in verdict.findings if finding.outcome in _BLIND}
-    failing = [finding.rule for finding in verdict.findings if finding.outcome in ("failed", *_BLIND)]
+    blind = {finding.rule for finding in verdict.findings if finding.outcome in BLIND}
+    failing = [finding.rule for finding in verdict.findings if finding.outcome in ("failed", *BLIND)]
     waived = [finding.rule for finding in verdict.findings if finding.outcome == "waived"]
     for what, wanted, got in (("fail", expect.failing, failing), ("be waived", expect.waived, waived)):
         if wanted is not None:

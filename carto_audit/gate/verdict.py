@@ -11,10 +11,10 @@ from pydantic import TypeAdapter
 
 from carto_audit import __version__
 from carto_audit.artifacts.audit_record import Comparison
-from carto_audit.artifacts.report_facts import BaselineFacts, Outcome, Status
+from carto_audit.artifacts.report_facts import BLIND, BaselineFacts, Outcome, Status
 from carto_audit.gate.verdict_html import verdict_html
 from carto_audit.gate.waivers import NAMELESS, BatchName, WaiverUse, use_waiver
-from carto_audit.policy.metrics import METRICS, Measurement
+from carto_audit.policy.metrics import METRICS, UNREAD, Measurement
 from carto_audit.policy.model import Bound, Policy, Rule, Severity
 from carto_audit.policy.values import BOUND_WORDS, finding_sentence, finding_words
 from carto_audit.runtime.errors import ExitCode
@@ -187,10 +187,14 @@ def _outcome(rule: Rule, observed: float | None) -> Outcome:
     within = observed >= rule.limit if rule.bound == "min" else observed <= rule.limit
     if within:
         return "passed"
-    return "underpowered" if METRICS[rule.metric].kind == "power" else "failed"
+    return _FAILING.get(METRICS[rule.metric].kind, "failed")
 
+
+_FAILING: dict[str, Outcome] = {"power": "underpowered", "coverage": "unread"}
+"""What a value beyond its limit means, by the kind of its metric, where it says something of the audit and not of the batch."""
 
 _HINTS = {
+    UNREAD: "; audit the batch again to know it",
     "contamination.": "; name a benchmark with --benchmark",
     "repeats.": "; train more than one pair of proxies with --repeats",
     "sampling.": "; audit the batch again to know it",
@@ -236,7 +240,7 @@ def _uncompared(rule: Rule, baseline: Comparison | None) -> str:
 def status_of(findings: Sequence[Finding]) -> Status:
     """What findings amount to. An audit that could not see comes first: it is neither a pass nor a mere reject."""
     outcomes = {finding.outcome for finding in findings}
-    if not findings or outcomes & {"not_measured", "underpowered"}:
+    if not findings or outcomes & set(BLIND):
         return "inconclusive"  # first: an audit that could not see is neither a pass nor a mere reject
     if any(finding.outcome == "failed" and finding.severity == "reject" for finding in findings):
         return "rejected"

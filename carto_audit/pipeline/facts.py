@@ -25,6 +25,7 @@ from carto_audit.artifacts.evidence_facts import (
 from carto_audit.artifacts.report_facts import (
     BatchFacts,
     CallFacts,
+    DeliveryFacts,
     FindingFacts,
     ReportFacts,
     RunFacts,
@@ -33,6 +34,7 @@ from carto_audit.artifacts.report_facts import (
 from carto_audit.cartography.quadrants import QUADRANT_NAMES, UNMAPPED
 from carto_audit.cartography.reasons import NO_RECALL, RECALLS
 from carto_audit.cartography.scores import burn_in_epochs
+from carto_audit.data.delivery import EXPLANATIONS, Delivery
 from carto_audit.pipeline.item_recall_table import figures_by_item, sum_up
 from carto_audit.pipeline.map_facts import counted, detection_facts, map_facts
 from carto_audit.text.redaction import Excerpts, excerpt, heat_strip
@@ -48,6 +50,9 @@ HEAT_LEVELS = 5
 
 MOST_EXAMPLES = 10
 MOST_COLUMNS = 50
+MOST_FILES = 200
+"""Files named that were not read; all are counted."""
+
 Texts = Mapping[int, str]
 
 
@@ -145,6 +150,30 @@ def _batch(audit: "AuditResult") -> BatchFacts:
                 "examples": [{"row": int(row)} for row in s.rows[:MOST_EXAMPLES]],
             }
             for s in batch.skipped
+        ],
+        "delivery": delivery_facts(batch.delivery),
+    }
+
+
+def delivery_facts(delivery: Delivery) -> DeliveryFacts:
+    """What of a delivery was read, and what was not, unread data first."""
+    side = [other for other in delivery.others if not other.is_data]
+    return {
+        "read_files": len(delivery.paths),
+        "read_bytes": sum(delivery.sizes),
+        "unread_files": len(delivery.unread),
+        "unread_bytes": sum(other.n_bytes for other in delivery.unread),
+        "side_files": len(side),
+        "side_bytes": sum(other.n_bytes for other in side),
+        "not_read": [
+            {
+                "name": other.name,
+                "bytes": other.n_bytes,
+                "reason": other.reason,
+                "explanation": EXPLANATIONS[other.reason],
+                "is_data": other.is_data,
+            }
+            for other in [*delivery.unread, *side][:MOST_FILES]
         ],
     }
 

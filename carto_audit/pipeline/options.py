@@ -20,7 +20,7 @@ class AuditOptions:
     without them the text is found. `proxy` is a preset, a transformers checkpoint folder, or None for one by the size of the
     batch; `max_tokens` None trains on as much as the device reads in a quarter of an hour; `repeats` are pairs of proxies whose
     scores are averaged, None one and, where that may change the verdict, a second; `reference` is a file of trusted text that a
-    policy may measure the batch against.
+    policy may measure the batch against; `strict_input` refuses a batch with a data file that is not read.
 
     What is drawn from the batch depends on the `sampling_key`, a file of secret bytes; without one on a random key, or, where a
     `seed` is given, on that alone, so that a vendor can rehearse it. The seed of the training is 0 where none is given."""
@@ -37,6 +37,7 @@ class AuditOptions:
     sampling_key: str | None = None
     repeats: int | None = None
     reference: str | None = None
+    strict_input: bool = False
 
     def __post_init__(self) -> None:
         if self.device not in DEVICES:

@@ -112,9 +112,9 @@ def _changed_rule(old: Rule, new: Rule) -> Iterator[Difference]:
         before, after = f"{old.bound} {old.limit:g}", f"{new.bound} {new.limit:g}"
         yield Difference(what=what, direction="stricter" if tighter else "looser", before=before, after=after)
     if old.severity != new.severity:
-        # A metric of power ends the audit inconclusive whatever its severity.
+        # What says something of the audit ends it inconclusive, whatever the severity.
         harder = "stricter" if _SEVERITY[new.severity] > _SEVERITY[old.severity] else "looser"
-        direction: Any = "changed" if METRICS[old.metric].kind == "power" else harder
+        direction: Any = "changed" if METRICS[old.metric].of_audit else harder
         yield Difference(what=what, direction=direction, before=old.severity, after=new.severity)
     if old.locked != new.locked:
         direction = "stricter" if new.locked else "looser"

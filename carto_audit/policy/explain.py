@@ -12,6 +12,10 @@ from carto_audit.runtime.strict_model import nearest
 from carto_audit.text.untrusted import safe_inline
 
 _LIMITED = {"lower": "lower is better", "higher": "higher is better", "neither": "neither way is better"}
+_FAILING = {
+    "power": "; a failing value means that the audit could not see, and is inconclusive",
+    "coverage": "; a failing value means that the audit did not read everything, and is inconclusive",
+}
 _WIDTH = 44
 
 
@@ -45,7 +49,7 @@ def explain_rule(loaded: LoadedPolicy, name: str) -> list[str]:
         if key in history[-1]:
             lines.append(_line(f"  {key} {_shown(history[-1][key])}", history[-1].places[key], _replaced(history, key)))
     lines.append(f"  means: {metric.meaning}")
-    lines.append(f"  unit: {metric.unit}; {_LIMITED[metric.better]}{_power(metric.kind)}")
+    lines.append(f"  unit: {metric.unit}; {_LIMITED[metric.better]}{_FAILING.get(metric.kind, '')}")
     lines.append(f"  because: {safe_inline(rule.reason, 600)}")
     lines += [
         f"  waived {waiver_words(waiver)}: {safe_inline(waiver.reason, 600)}"
@@ -53,10 +57,6 @@ def explain_rule(loaded: LoadedPolicy, name: str) -> list[str]:
         if waiver.rule == name
     ]
     return lines
-
-
-def _power(kind: str) -> str:
-    return "; a failing value means that the audit could not see, and is inconclusive" if kind == "power" else ""
 
 
 def _rule_table(level: Table, name: str) -> Table | None:

@@ -10,6 +10,7 @@ Unit = Literal["rows", "samples", "tokens", "items", "passages", "share", "AUC",
 """`change` is relative and may be negative: 0.005 is half a percent more. A `flag` is 1 or 0."""
 
 REHEARSABLE = "sampling.rehearsable"
+UNREAD = "batch.unread_file_share"
 
 _SCORE = ("memorization.score", "memorization.epsilon")
 _MEMORIZED = (*_SCORE, "memorization.threshold")
@@ -25,13 +26,18 @@ class Metric:
     meaning: str
     better: Literal["lower", "higher", "neither"]
     """A rule limits the bad direction only: `max` where lower is better, `min` where higher is."""
-    kind: Literal["mass", "count", "power"]
-    """A failing `power` metric says that the audit could not see, not that the batch is bad."""
+    kind: Literal["mass", "count", "power", "coverage"]
+    """A failing `power` metric says that the audit could not see, one of `coverage` that it did not read everything."""
     map_keys: tuple[str, ...] = ()
     """The keys of the policy's `map` that decide this number: a locked rule locks them too."""
     of_treatment: bool = False
     """It was measured on what the policy's map and interventions leave: under others it is not known. A locked rule does not
     lock these, for the number follows them."""
+
+    @property
+    def of_audit(self) -> bool:
+        """Whether a failing value says something of the audit, not of the batch: whatever the severity, it is inconclusive."""
+        return self.kind in ("power", "coverage")
 
     @property
     def upper_bound(self) -> float | None:
@@ -61,6 +67,13 @@ def _batch() -> list[Metric]:
         ),
         Metric(
             name="batch.tokens", unit="tokens", better="higher", kind="count", meaning="tokens in all usable samples"
+        ),
+        Metric(
+            name=UNREAD,
+            unit="share",
+            better="lower",
+            kind="coverage",
+            meaning="data files of the delivery that were not read: hidden, links out of it, or of a format that is not known",
         ),
         Metric(
             name="batch.skipped_row_share",

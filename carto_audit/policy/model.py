@@ -390,6 +390,7 @@ def _unwaivable(rule: Mapping[str, Any]) -> str:
     metric = METRICS.get(str(rule.get("metric")))
     if rule.get("disabled") is True:
         return f'"{rule["id"]}" is disabled, there is nothing to waive'
-    if metric is not None and metric.kind == "power":
-        return f'"{rule["id"]}" asks whether the audit can see at all; that cannot be waived'
+    if metric is not None and metric.of_audit:
+        asked = "saw everything" if metric.kind == "coverage" else "can see at all"
+        return f'"{rule["id"]}" asks whether the audit {asked}; that cannot be waived'
     return ""

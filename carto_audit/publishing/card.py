@@ -12,9 +12,9 @@ from carto_audit.artifacts.report_facts import FindingFacts, ReportFacts
 from carto_audit.cartography.quadrants import QUADRANTS, QuadrantName
 from carto_audit.publishing.public_report import FOLDER
 from carto_audit.report import narrative
+from carto_audit.report.batch_words import sampling_words
 from carto_audit.report.markdown_text import Markdown, code, inert
 from carto_audit.report.narrative import DECISIVE, outcome_words, score_words, words
-from carto_audit.report.sampling_words import sampling_words
 from carto_audit.report.signs import finding_sign, status_sign
 from carto_audit.runtime.resources import resource_folder
 from carto_audit.text.numbers import number, percent, plural, times

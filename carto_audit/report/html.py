@@ -23,6 +23,7 @@ from carto_audit.cartography.quadrants import QUADRANTS
 from carto_audit.policy.metrics import METRICS
 from carto_audit.policy.values import show_value
 from carto_audit.report import charts, narrative
+from carto_audit.report.batch_words import sampling_words
 from carto_audit.report.charts import dose_panels, height_of
 from carto_audit.report.glossary import AUDIT_TERMS
 from carto_audit.report.map_svg import VIEW_BOX, page_map
@@ -38,7 +39,6 @@ from carto_audit.report.narrative import (
 from carto_audit.report.next_steps import next_steps
 from carto_audit.report.page import asset, csp_hash, page_environment, printable
 from carto_audit.report.sample_details import match_pairs, point_labels, sample_details
-from carto_audit.report.sampling_words import sampling_words
 from carto_audit.runtime import files
 from carto_audit.runtime.errors import UsageError, option
 from carto_audit.text.numbers import plural, times

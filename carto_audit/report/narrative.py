@@ -5,9 +5,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from carto_audit.artifacts.evidence_facts import Doses, FoundFacts, ItemRecallFacts, Kinds, PowerFacts, SweepFacts
-from carto_audit.artifacts.report_facts import FindingFacts, ReportFacts
+from carto_audit.artifacts.report_facts import BLIND, FindingFacts, ReportFacts
 from carto_audit.policy.metrics import Measurement
 from carto_audit.policy.values import interval_words, observed_and_limit
+from carto_audit.report.batch_words import unread_sentence
 from carto_audit.text.numbers import number, percent, plural, times
 
 STATUS_WORDS: Mapping[str, str] = {
@@ -16,12 +17,13 @@ STATUS_WORDS: Mapping[str, str] = {
     "rejected": "Rejected",
     "inconclusive": "Inconclusive",
 }
-DECISIVE = ("failed", "not_measured", "underpowered")
+DECISIVE = ("failed", *BLIND)
 OUTCOME_WORDS: Mapping[str, str] = {
     "passed": "passed",
     "failed": "failed",
     "not_measured": "not measured",
     "underpowered": "too little power",
+    "unread": "not everything was read",
     "waived": "waived",
 }
 
@@ -190,7 +192,7 @@ def interval_note(finding: FindingFacts, facts: ReportFacts) -> str:
 
 def decisive(facts: ReportFacts) -> list[FindingFacts]:
     """The findings that made the verdict, worst first; empty when every rule holds."""
-    order = {name: rank for rank, name in enumerate(("not_measured", "underpowered", "failed"))}
+    order = {name: rank for rank, name in enumerate((*BLIND, "failed"))}
     chosen = [f for f in facts["findings"] if f["outcome"] in DECISIVE]
     return sorted(chosen, key=lambda f: (f["severity"] != "reject", order[f["outcome"]]))
 
@@ -217,13 +219,15 @@ def verdict_sentence(facts: ReportFacts) -> str:
                 if outright
                 else ""
             )
-            return f"Too little could be measured to decide. This is not a pass.{also}"
+            blind = {f["outcome"] for f in findings} & set(BLIND)
+            why = "Not everything was read" if blind == {"unread"} else "Too little could be measured to decide"
+            return f"{why}. This is not a pass.{also}"
 
 
 def doubts(facts: ReportFacts) -> list[str]:
     """What speaks against taking the verdict at its word, whatever it is: each in one sentence with its figure."""
     metrics, ratio, proved = facts["metrics"], facts["detection"]["capacity_ratio"], proof(facts)
-    said = []
+    said = [unread] if (unread := unread_sentence(facts)) else []
     if proved is None:
         said.append("No secret of this audit's own could be judged: nobody knows what it would have found.")
     elif proved["at_least"] < ENOUGH_PROVED:

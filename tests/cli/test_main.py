@@ -19,8 +19,8 @@ from tests.support.quizzes import BELL, ITEMS, write_quiz
 FLAGS = {
     "benchmarks build": "--out --registry --name --map --config --split",
     "benchmarks list": "--index --registry --items",
-    "ingest": "--policy --benchmark --registry --out --text-column --id-column --proxy --device --epochs --folds --max-tokens "
-    "--repeats --reference --baseline --redteam --sampling-key --seed --fail-on --format --excerpts --quiet",
+    "ingest": "--policy --benchmark --registry --out --text-column --strict-input --id-column --proxy --device --epochs --folds "
+    "--max-tokens --repeats --reference --baseline --redteam --sampling-key --seed --fail-on --format --excerpts --quiet",
     "demo": "--out --seed",
     "redteam": "--policy --quick --seeds --level --score --max-perplexity-increase --out --text-column --id-column --proxy "
     "--device --epochs --max-tokens --seed --quiet",

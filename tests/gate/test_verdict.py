@@ -303,7 +303,7 @@ def test_what_was_not_measured_or_not_seen_never_passes(audit):
     blind = any(
         rule.metric not in values
         or (
-            METRICS[rule.metric].kind == "power"
+            METRICS[rule.metric].of_audit
             and not (
                 values[rule.metric].high <= rule.limit
                 if rule.max is not None

@@ -310,7 +310,7 @@ def test_every_metric_is_documented_as_declared():
     documented = re.findall(r"^\| `[a-z_]+\.[a-z0-9_]+` \| (?!required)\w+ \| `m.*$", text, re.MULTILINE)
     assert documented == [
         f"| `{metric.name}` | {metric.unit} | {limits[metric.better]} | "
-        f"{'◆ ' if metric.kind == 'power' else ''}{metric.meaning} |"
+        f"{'◆ ' if metric.of_audit else ''}{metric.meaning} |"
         for metric in METRICS.values()
     ]
 

@@ -71,7 +71,7 @@ hostile_text = st.one_of(
 """Fragments that some sink takes for an instruction, alone and inside any text, lone surrogates included."""
 
 WAIVER = {"rule": "noise", "owner": "data-governance", "reason": "logs are wanted here", "expires": "2026-06-30"}
-OUTCOMES = ("passed", "failed", "not_measured", "underpowered", "waived")
+OUTCOMES = ("passed", "failed", "not_measured", "underpowered", "unread", "waived")
 
 
 def slim_facts():

@@ -11,6 +11,7 @@ METRICS = {
     "contamination.confirmed_items": 0.0,
     "contamination.suspected_items": 0.0,
     "duplicates.token_share": 0.1,
+    "batch.unread_file_share": 0.0,
     "batch.skipped_row_share": 0.0,
     "batch.unmapped_token_share": 0.0,
     "detection.found_at_dose_4": 0.95,

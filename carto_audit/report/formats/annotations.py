@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any, Literal
 
-from carto_audit.artifacts.report_facts import FindingFacts, ReportFacts
+from carto_audit.artifacts.report_facts import BLIND, FindingFacts, ReportFacts
 from carto_audit.policy.metrics import METRICS, Measurement
 from carto_audit.policy.values import finding_sentence
 from carto_audit.report.narrative import DECISIVE, OUTCOME_WORDS, decisive, finding_words, found_words, outcome_words
@@ -43,7 +43,7 @@ class Annotation:
     @property
     def blind(self) -> bool:
         """Whether the rule could not be judged, which is not the batch's fault."""
-        return self.finding["outcome"] in ("not_measured", "underpowered")
+        return self.finding["outcome"] in BLIND
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

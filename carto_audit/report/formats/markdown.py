@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from carto_audit.artifacts.audit_call import recorded_call
 from carto_audit.artifacts.report_facts import FindingFacts, ReportFacts
 from carto_audit.cartography.quadrants import QUADRANTS
+from carto_audit.report.batch_words import unread_sentence
 from carto_audit.report.formats.annotations import batch_name, remarks
 from carto_audit.report.markdown_text import Markdown, code, inert
 from carto_audit.report.narrative import (
@@ -29,6 +30,7 @@ def render_markdown(facts: ReportFacts) -> str:
     """Verdict, rules worst first, quadrants and warnings as GitHub-flavoured Markdown of at most about 200 KB."""
     parts = [
         headline(facts),
+        _unread(facts),
         _rules(facts),
         _next(facts),
         _quadrants(facts),
@@ -44,6 +46,12 @@ def headline(facts: ReportFacts) -> str:
     status = facts["verdict"]["status"]
     sign, words = status_sign(status).emoji, STATUS_WORDS.get(status, STATUS_WORDS["inconclusive"])
     return f"## {sign} {words}: {inert(batch_name(facts))}\n\n{inert(verdict_sentence(facts))}"
+
+
+def _unread(facts: ReportFacts) -> str:
+    """Which data files were not read; empty where all were."""
+    said = unread_sentence(facts)
+    return f"**{inert(said, 800)}**" if said else ""
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -21,10 +21,10 @@ from rich.text import Text
 from carto_audit.artifacts.audit_call import AuditCall, recorded_call
 from carto_audit.artifacts.report_facts import ReportFacts
 from carto_audit.cartography.quadrants import QUADRANTS
+from carto_audit.report.batch_words import is_rehearsable, sampling_words
 from carto_audit.report.formats.text_map import plot_lines
 from carto_audit.report.narrative import STATUS_WORDS, decisive, doubts, finding_words, overview, verdict_sentence
 from carto_audit.report.next_steps import NextSteps, Step, next_steps
-from carto_audit.report.sampling_words import is_rehearsable, sampling_words
 from carto_audit.report.signs import WARNING, Sign, finding_sign, status_sign
 from carto_audit.runtime.progress import Advance, Progress
 from carto_audit.text.numbers import percent

@@ -7,10 +7,10 @@ import pytest
 from rich.console import Console
 
 from carto_audit.publishing.card import card_section
+from carto_audit.report.batch_words import is_rehearsable, sampling_words
 from carto_audit.report.formats.terminal import render_summary
 from carto_audit.report.html import render_html
 from carto_audit.report.markdown_text import inert
-from carto_audit.report.sampling_words import is_rehearsable, sampling_words
 from tests.support.report_facts import make_facts
 
 KEYED = f"drawn by a sampling key, commitment {'5f' * 32}"

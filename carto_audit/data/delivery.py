@@ -1,0 +1,328 @@
+"""A delivery: every file behind the inputs is read, or named with a reason. Costs the first bytes of each file, no more."""
+
+import json
+import os
+import stat
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from glob import glob
+from pathlib import Path
+from typing import Literal
+
+from carto_audit.data.readers import (
+    KNOWN_FORMATS,
+    KNOWN_SUFFIXES,
+    format_of,
+    has_rows,
+    mentions_format,
+    name_of,
+)
+from carto_audit.runtime.errors import AuditError, UsageError, option
+from carto_audit.runtime.files import read_regular, reason
+from carto_audit.text.untrusted import safe_inline
+
+SIDE_FILES = (
+    *("_success", "_metadata", "_common_metadata", "_committed_*", "_started_*"),
+    *("readme", "readme.md", "readme.rst", "readme.txt", "changelog.md", "contributing.md", "citation.cff"),
+    *("license*", "licence*", "notice", "notice.txt", "notice.md", "copying"),
+    *(".gitattributes", ".gitignore", ".gitkeep", ".ds_store", "thumbs.db", "desktop.ini"),
+    *("*.crc", "*.md5", "*.sha1", "*.sha256", "*.sha512", "md5sums", "sha1sums", "sha256sums", "sha512sums"),
+    *("*.metadata", "*.lock"),
+)
+"""Names, in lower case, of what writers leave beside their data. None of them with a suffix that readers know."""
+
+SIDE_DOCUMENTS = (
+    *("dataset_info.json", "dataset_infos.json", "dataset_dict.json", "state.json"),
+    *("manifest.json", "croissant.json", "datapackage.json"),
+)
+"""Names of JSON documents about the data. Only where the file is one JSON object: lines of objects are data under any name."""
+
+LARGEST_DOCUMENT = 16 << 20
+"""Bytes. A larger file about the data is taken for data."""
+
+UNFINISHED = "_temporary"
+"""The folder in which writers keep what they did not finish, and readers look no more than in a hidden one."""
+
+EXPLANATIONS = {
+    "dangling_link": "a link to nothing",
+    "link_out": "a link out of the delivery",
+    "same_file": "a link to a file that is counted itself",
+    "not_regular": "a pipe, socket or device",
+    "side_file": "about the data, not data",
+    "hidden": "hidden",
+    "unknown_format": "unknown format",
+    "empty": "no rows",
+}
+"""Why a file was not read."""
+
+Reason = Literal[
+    "dangling_link", "link_out", "same_file", "not_regular", "side_file", "hidden", "unknown_format", "empty"
+]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OtherFile:
+    """A file of the delivery that is not read."""
+
+    name: str
+    """Below what was given, safe to print."""
+    n_bytes: int
+    """0 for a link: its target is counted where it lies."""
+    reason: Reason
+    is_data: bool
+    """Whether it counts as data that went unread, not as a file beside the data."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delivery:
+    """What lies behind the inputs, each file once: in `paths` the data files to read, in order, and all `others` by name."""
+
+    paths: tuple[Path, ...]
+    sizes: tuple[int, ...]
+    """Bytes of each, aligned with `paths`."""
+    others: tuple[OtherFile, ...]
+
+    @property
+    def unread(self) -> tuple[OtherFile, ...]:
+        """The data files among the others."""
+        return tuple(other for other in self.others if other.is_data)
+
+    @property
+    def unread_share(self) -> float:
+        """Of all data files, those that are not read."""
+        return len(self.unread) / max(1, len(self.unread) + len(self.paths))
+
+    def check_read(self) -> None:
+        """Raises AuditError where a data file is not read."""
+        if self.unread:
+            raise AuditError(
+                f"{_unread_words(self.unread)}; deliver all data as plain files in a known format, "
+                f"or leave out {option('strict_input')}"
+            )
+
+
+def find_delivery(inputs: Sequence[str | Path], *, apart: Path | None = None) -> Delivery:
+    """The files behind files, folders and globs, sorted inside each input. Nothing below `apart` is of the delivery.
+
+    A link that was given itself is followed, no other. Raises UsageError for a path that does not exist or has no known format,
+    AuditError for a folder with nothing to read.
+    """
+    entries: dict[Path, _Entry] = {}
+    folders: list[Path] = []
+    for given in map(Path, inputs):
+        matches = _matches(given)
+        found = _found(given, matches, apart.resolve() if apart else None)
+        _check(given, found)
+        folders += [match.resolve() for match in matches if _is_walked(match, given)]
+        for entry in found:
+            known = entries.get(entry.place, entry)
+            entries[entry.place] = max(known, entry, key=lambda one: (one.is_named, not one.is_hidden))
+    named = {entry.name for entry in entries.values() if entry.is_named}
+    once = [entry for entry in entries.values() if entry.is_named or entry.name not in named]
+    return _sorted_out(once, _Whole(folders=tuple(folders), places=frozenset(entries)))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Entry:
+    """One name in the file system."""
+
+    path: Path
+    below: Path
+    """Below what was given."""
+    is_named: bool
+    """Whether it was given itself, not found in a folder or by a glob."""
+    name: Path
+    """Its own full name, links in the folders above followed."""
+    place: Path
+    """Where it lies: the same, or its target where it is a link that was named."""
+    is_link: bool
+    mode: int | None
+    """None where there is nothing."""
+    n_bytes: int
+
+    @property
+    def is_hidden(self) -> bool:
+        """Whether readers that are told a folder would pass it over. What was named is not hidden."""
+        parts = self.below.parts
+        return not self.is_named and any(part.startswith(".") or part == UNFINISHED for part in parts)
+
+    @property
+    def may_be_read(self) -> bool:
+        """Whether it is a data file to read, though it may have no rows. What was named is one by its format alone."""
+        regular = self.mode is not None and stat.S_ISREG(self.mode) and not self.is_link
+        beside = not self.is_named and (self.is_hidden or self.is_side_file)
+        return regular and format_of(self.path) is not None and not beside
+
+    @property
+    def above(self) -> Path:
+        """The full name of the folder that was given, or of the folder of a file that was given."""
+        return self.name.parents[len(self.below.parts) - 1]
+
+    @property
+    def is_side_file(self) -> bool:
+        """Whether it is about the data, by its name and, where the name is one of data too, by its content."""
+        name = self.path.name.lower()
+        if name in SIDE_DOCUMENTS:
+            return _is_document(self.path)
+        return format_of(self.path) is None and any(fnmatchcase(name, known) for known in SIDE_FILES)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Whole:
+    """All that was given: a link that leads into it leads to what is counted itself."""
+
+    folders: tuple[Path, ...]
+    places: frozenset[Path]
+
+    def holds(self, entry: _Entry) -> bool:
+        target = Path(os.path.realpath(entry.path))
+        return target in self.places or any(target.is_relative_to(folder) for folder in self.folders)
+
+
+@dataclass(frozen=True, slots=True)
+class _Kind:
+    """One reason not to read a file, whether such a file counts as data, and how it is told."""
+
+    reason: Reason
+    is_data: bool
+    fits: Callable[[_Entry, _Whole], bool]
+
+
+_KINDS = (
+    _Kind("dangling_link", True, lambda entry, _: entry.mode is None),
+    _Kind("link_out", True, lambda entry, whole: entry.is_link and not whole.holds(entry)),
+    _Kind("same_file", False, lambda entry, _: entry.is_link),
+    _Kind("not_regular", True, lambda entry, _: not stat.S_ISREG(entry.mode or 0)),
+    _Kind("side_file", False, lambda entry, _: entry.is_side_file),
+    _Kind("hidden", False, lambda entry, _: entry.is_hidden and entry.n_bytes == 0),
+    _Kind("hidden", True, lambda entry, _: entry.is_hidden and mentions_format(entry.path)),
+    _Kind("hidden", False, lambda entry, _: entry.is_hidden),
+    _Kind("unknown_format", False, lambda entry, _: format_of(entry.path) is None and entry.n_bytes == 0),
+    _Kind("unknown_format", True, lambda entry, _: format_of(entry.path) is None),
+    _Kind("empty", False, lambda entry, _: _is_empty(entry)),
+)
+"""In order: the first that fits. What none fits is read."""
+
+
+def _sorted_out(entries: list[_Entry], whole: _Whole) -> Delivery:
+    """The entries that are read, and the others with their reasons. Where nothing is left to read, empty files are read after
+    all, which says so, and documents that were named."""
+    kinds = [next((kind for kind in _KINDS if kind.fits(entry, whole)), None) for entry in entries]
+    if None not in kinds:
+        kinds = [None if entry.may_be_read else kind for entry, kind in zip(entries, kinds, strict=True)]
+    read = [entry for entry, kind in zip(entries, kinds, strict=True) if kind is None]
+    root = Path(os.path.commonpath([entry.above for entry in entries])) if entries else Path()
+    return Delivery(
+        paths=tuple(entry.path for entry in read),
+        sizes=tuple(entry.n_bytes for entry in read),
+        others=tuple(
+            OtherFile(
+                name=_shown(entry.name.relative_to(root)),
+                n_bytes=0 if entry.is_link else entry.n_bytes,
+                reason=kind.reason,
+                is_data=kind.is_data,
+            )
+            for entry, kind in zip(entries, kinds, strict=True)
+            if kind is not None
+        ),
+    )
+
+
+def _matches(given: Path) -> list[Path]:
+    """The files and folders that an input names, sorted. Raises UsageError for a name that the system does not take."""
+    try:
+        return [given] if given.exists() else sorted(Path(match) for match in glob(str(given), recursive=True))
+    except OSError as error:
+        raise UsageError(f"{name_of(given)}: {reason(error)}") from error
+
+
+def _is_walked(match: Path, given: Path) -> bool:
+    return match.is_dir() and (match == given or not match.is_symlink())
+
+
+def _found(given: Path, matches: list[Path], apart: Path | None) -> list[_Entry]:
+    """All files behind an input, sorted. Raises UsageError for a folder that the system does not open."""
+    found: list[_Entry] = []
+    try:
+        for match in matches:
+            found += _walk(match, apart) if _is_walked(match, given) else [_entry(match, is_named=match == given)]
+    except OSError as error:
+        raise UsageError(f"{name_of(given)}: {reason(error)}") from error
+    return sorted(found, key=lambda entry: entry.path)
+
+
+def _walk(folder: Path, apart: Path | None) -> list[_Entry]:
+    """Everything in a folder that is no folder itself; no link is followed."""
+    folders, files = [folder], []
+    while folders:
+        with os.scandir(folders.pop()) as listed:
+            for entry in listed:
+                if not entry.is_dir(follow_symlinks=False):
+                    files.append(Path(entry.path))
+                elif Path(entry.path).resolve() != apart:
+                    folders.append(Path(entry.path))
+    where = folder.resolve()
+    return [_entry(path, where, path.relative_to(folder)) for path in files]
+
+
+def _entry(path: Path, above: Path | None = None, below: Path | None = None, *, is_named: bool = False) -> _Entry:
+    """The file at `below` in the folder `above`, by default in its own. A link to nothing has no mode. Raises OSError."""
+    is_link, mode, n_bytes = path.is_symlink(), None, 0
+    try:
+        status = path.stat()
+        mode, n_bytes = status.st_mode, status.st_size
+    except OSError:
+        if not is_link:
+            raise
+    above, below = above or path.parent.resolve(), below or Path(path.name)
+    return _Entry(
+        path=path,
+        below=below,
+        is_named=is_named,
+        name=above / below,
+        place=Path(os.path.realpath(path)) if is_named else above / below,
+        is_link=is_link and not is_named,
+        mode=mode,
+        n_bytes=n_bytes if mode is not None and stat.S_ISREG(mode) else 0,
+    )
+
+
+def _check(given: Path, found: list[_Entry]) -> None:
+    """Raises where an input has nothing that could be read."""
+    if any(entry.may_be_read for entry in found):
+        return
+    if given.is_dir():
+        others = [_shown(entry.below) for entry in found]
+        instead = f"; it holds {others[0]}" + (f" and {len(others) - 1:,} more" if others[1:] else "") if others else ""
+        raise AuditError(f"{name_of(given)}: no {KNOWN_FORMATS} file in this folder: nothing to audit{instead}")
+    if given.exists():
+        what = "unknown format" if stat.S_ISREG(given.stat().st_mode) else "not a file"
+        raise UsageError(f"{name_of(given)}: {what}; give {KNOWN_SUFFIXES}")
+    raise UsageError(f"{name_of(given)}: no such file or folder" + (" that can be read" if found else ""))
+
+
+def _is_empty(entry: _Entry) -> bool:
+    """Whether a data file has no rows. What cannot be read is not empty, and reading it says what is wrong."""
+    try:
+        return entry.n_bytes == 0 or not has_rows(entry.path)
+    except AuditError:
+        return False
+
+
+def _is_document(path: Path) -> bool:
+    try:
+        return isinstance(json.loads(read_regular(path, LARGEST_DOCUMENT, follow=True)), dict)
+    except (OSError, ValueError, RecursionError):
+        return False
+
+
+def _shown(path: Path) -> str:
+    """A name that is safe to print; bytes that are no text stand as they are written in a program."""
+    return safe_inline(os.fsencode(path.as_posix()).decode("utf-8", "backslashreplace"), 160)
+
+
+def _unread_words(unread: Sequence[OtherFile]) -> str:
+    """`part-1.jsonl.xz (unknown format) and 4 more data files are not read`."""
+    first = f"{unread[0].name} ({EXPLANATIONS[unread[0].reason]})"
+    return f"{first} and {len(unread) - 1:,} more data files are not read" if unread[1:] else f"{first} is not read"

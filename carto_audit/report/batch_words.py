@@ -1,0 +1,41 @@
+"""Batch words: by what its rows were drawn, and which of its files were not read. A commitment is shown, a key is nowhere."""
+
+from carto_audit.artifacts.report_facts import DeliveryFacts, ReportFacts
+from carto_audit.text.numbers import plural
+
+_MOST_FILES = 3
+"""Named in one sentence."""
+
+
+def sampling_words(facts: ReportFacts) -> str:
+    """`drawn by a sampling key, commitment 5f2c…`, or that a vendor could rehearse the draw."""
+    if is_rehearsable(facts):
+        return f"rehearsable: drawn by the public seed {facts['run']['seed']}"
+    return f"drawn by a sampling key, commitment {_commitment(facts)}"
+
+
+def is_rehearsable(facts: ReportFacts) -> bool:
+    """Whether a seed alone decided, as in every audit from before there were keys."""
+    return _commitment(facts) is None
+
+
+def _commitment(facts: ReportFacts) -> str | None:
+    sampling = facts["run"].get("sampling")
+    return sampling["key_commitment"] if sampling else None
+
+
+def unread_sentence(facts: ReportFacts) -> str:
+    """`2 of 6 data files were not read: part-1.jsonl.xz (unknown format), .part-2.csv (hidden).` Empty where all were."""
+    delivery = facts["batch"].get("delivery")
+    if delivery is None or not delivery["unread_files"]:
+        return ""
+    unread, read = delivery["unread_files"], delivery["read_files"]
+    return f"{unread:,} of {plural(unread + read, 'data file')} {'was' if unread == 1 else 'were'} not read: {_named(delivery)}."
+
+
+def _named(delivery: DeliveryFacts) -> str:
+    """The first files, each with its reason, and how many more."""
+    first = [file for file in delivery["not_read"] if file["is_data"]][:_MOST_FILES]
+    more = delivery["unread_files"] - len(first)
+    said = [*(f"{file['name']} ({file['explanation']})" for file in first), *([f"{more:,} more"] if more else [])]
+    return ", ".join(said)

@@ -1,0 +1,162 @@
+"""Deliveries of which not every file can be read, as a user meets them: through the commands."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from carto_audit.artifacts.report_facts import report_type
+from carto_audit.report.html import render_html
+from tests.report.test_html import section
+from tests.support.audits import GATE, sentences, write_parquet
+from tests.support.report_facts import make_facts
+
+READ_ALL = "  - {id: read-all, metric: batch.unread_file_share, max: 0, severity: warn, reason: all of it counts}\n"
+SHORT = ("--folds", 1, "--epochs", 2, "--seed", 1)
+HOSTILE = "<img src=x onerror=alert(1)>::error::\x1b[31m.tsv"
+
+
+@pytest.fixture
+def policy(tmp_path):
+    path = tmp_path / "policy.yaml"
+    path.write_text(GATE + READ_ALL)
+    return path
+
+
+@pytest.fixture
+def shards(tmp_path):
+    """A folder of two shards, one of which has a name that is not UTF-8, with files beside the data and a link to a shard."""
+    folder = tmp_path / "shards"
+    write_parquet(folder / "a.PARQUET", sentences(30))
+    odd = folder / os.fsdecode(b"b\xff.jsonl")
+    odd.write_text("".join(json.dumps({"text": text}) + "\n" for text in sentences(30, 1)))
+    (folder / "README.md").write_text("words")
+    (folder / "state.json").write_text("{}")
+    (folder / "c.csv").write_text("text\n")
+    (folder / "again.parquet").symlink_to("a.PARQUET")
+    return folder
+
+
+def add_unread(folder):
+    (folder / HOSTILE).write_text("text\nwhat nobody read\n")
+    (folder / ".hidden.jsonl").write_text('{"text": "hidden"}\n')
+    (folder / "out.parquet").symlink_to("/etc/hostname")
+    os.mkfifo(folder / "pipe.jsonl")
+
+
+def test_an_audit_that_did_not_read_everything_is_inconclusive_and_says_so_everywhere(
+    carto, thin, tmp_path, shards, policy
+):
+    add_unread(shards)
+    out = tmp_path / "audit"
+    ended = carto(
+        "ingest", shards, "--policy", policy, "--out", out, *SHORT, "--format", f"markdown={out / 'audit.md'}"
+    )
+    assert ended.code == 3, ended.err
+    assert "Not everything was read. This is not a pass." in ended.out
+    assert "4 of 6 data files were not read: .hidden.jsonl (hidden)" in ended.out
+    facts = json.loads((out / "report.json").read_text())
+    delivery = facts["batch"]["delivery"]
+    assert (delivery["read_files"], delivery["unread_files"], delivery["side_files"]) == (2, 4, 4)
+    assert delivery["read_bytes"] == sum(
+        f.stat().st_size for f in shards.iterdir() if f.name[0] in "ab" and not f.is_symlink()
+    )
+    assert delivery["unread_bytes"] == len("text\nwhat nobody read\n") + len('{"text": "hidden"}\n')
+    assert [(f["reason"], f["is_data"]) for f in delivery["not_read"]] == [
+        ("hidden", True),
+        ("unknown_format", True),
+        ("link_out", True),
+        ("not_regular", True),
+        ("side_file", False),
+        ("same_file", False),
+        ("empty", False),
+        ("side_file", False),
+    ]
+    (finding,) = (f for f in facts["findings"] if f["rule"] == "read-all")
+    assert (finding["outcome"], finding["observed"], facts["verdict"]["status"]) == ("unread", 4 / 6, "inconclusive")
+    page = (out / "report.html").read_text()
+    assert "4 of 6 data files were not read" in page
+    assert "&lt;img src=x onerror=alert(1)&gt;" in page
+    assert "<img src=x" not in page
+    said = (out / "audit.md").read_text()
+    assert "\n**`4 of 6 data files were not read" in said  # a hostile name stands in code, where nothing is markup
+    for line in ended.out.splitlines():
+        assert "\x1b" not in line
+        assert "::error::" not in line
+
+
+def test_a_delivery_that_is_read_whole_passes_is_verified_and_applied(carto, thin, tmp_path, shards, policy):
+    out = tmp_path / "audit"
+    ended = carto("ingest", shards, "--policy", policy, "--out", out, "--strict-input", *SHORT)
+    assert ended.code == 0, ended.err
+    facts = json.loads((out / "report.json").read_text())
+    assert facts["metrics"]["batch.unread_file_share"] == 0
+    assert facts["run"]["call"]["options"]["strict_input"] == "True"
+    assert carto("verify", out, shards).code == 0
+    (shards / "more.md").write_text("words")  # no part of the bytes that the verdict is about
+    assert carto("verify", out, shards).code == 0
+    applied = carto("apply", out, shards, "--out", tmp_path / "curated")
+    assert applied.code == 0, applied.err
+    assert "60 rows: " in applied.out
+    assert " --strict-input --out " in applied.out.splitlines()[-1]
+    assert len(list((tmp_path / "curated" / "curated").iterdir())) == 2
+
+
+def test_strict_input_refuses_at_once_in_one_line(carto, tmp_path, shards, policy):
+    add_unread(shards)
+    ended = carto("ingest", shards, "--policy", policy, "--out", tmp_path / "audit", "--strict-input")
+    assert ended.code == 3
+    assert ended.err.splitlines() == [
+        "Error: .hidden.jsonl (hidden) and 3 more data files are not read; deliver all data as plain files in a known format, "
+        "or leave out --strict-input"
+    ]
+    assert list((tmp_path / "audit").iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "command", ["ingest {} --strict-input --out audit", "verify nowhere {}", "ingest {}/pipe.jsonl"]
+)
+def test_no_command_waits_for_a_pipe(tmp_path, shards, command):
+    add_unread(shards)
+    (tmp_path / "nowhere").mkdir()
+    arguments = command.format(shards).split()
+    run = [sys.executable, "-c", "from carto_audit.cli.main import main; main()", *arguments]
+    ended = subprocess.run(run, cwd=tmp_path, capture_output=True, timeout=120)
+    assert ended.returncode in (2, 3), ended.stderr
+
+
+# The page from facts alone
+
+
+def unread(count, **changes):
+    file = {"name": HOSTILE, "bytes": 1, "reason": "unknown_format", "explanation": "unknown format", "is_data": True}
+    counts = {"read_files": 1, "read_bytes": 1000, "side_files": 0, "side_bytes": 0}
+    return counts | {"unread_files": count, "unread_bytes": count, "not_read": [file | changes] * min(count, 200)}
+
+
+def page_with(delivery):
+    facts = make_facts()
+    facts["batch"]["delivery"] = delivery
+    report_type().validate_python(facts)
+    return section(render_html(facts, ""), "skipped")
+
+
+def test_the_page_counts_files_and_bytes_and_all_that_it_does_not_name():
+    text = page_with(unread(5000))
+    assert "1 file of 1,000 bytes was read; 5,000 data files of 5,000 bytes were not" in text
+    assert "and 4,950 other files" in text
+
+
+def test_a_page_where_all_was_read_has_no_table_of_files():
+    text = page_with(unread(0))
+    assert "1 file of 1,000 bytes was read." in text
+    assert "Counts as" not in text
+
+
+def test_a_report_from_before_deliveries_were_counted_is_still_a_report():
+    facts = make_facts()
+    facts["batch"].pop("delivery", None)
+    report_type().validate_python(facts)
+    assert "data files" not in render_html(facts, "")
