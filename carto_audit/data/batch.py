@@ -80,6 +80,12 @@ class Batch:
         return len(self.row)
 
     @property
+    def unread_text_share(self) -> float:
+        """Of all bytes of text, those in columns that no stage reads, labels left out."""
+        unread = sum(column.unread_bytes for column in self.unread)
+        return unread / max(1, unread + int(self.n_bytes.sum()))
+
+    @property
     def text_column(self) -> str:
         """What is read of each row: a column, or several as `prompt + completion`."""
         return self.layout.title

@@ -14,7 +14,7 @@ from carto_audit.artifacts.audit_record import Comparison
 from carto_audit.artifacts.report_facts import BLIND, BaselineFacts, Outcome, Status
 from carto_audit.gate.verdict_html import verdict_html
 from carto_audit.gate.waivers import NAMELESS, BatchName, WaiverUse, use_waiver
-from carto_audit.policy.metrics import METRICS, UNREAD, Measurement
+from carto_audit.policy.metrics import METRICS, UNREAD, UNREAD_TEXT, Measurement
 from carto_audit.policy.model import Bound, Policy, Rule, Severity
 from carto_audit.policy.values import BOUND_WORDS, finding_sentence, finding_words
 from carto_audit.runtime.errors import ExitCode
@@ -195,6 +195,7 @@ _FAILING: dict[str, Outcome] = {"power": "underpowered", "coverage": "unread"}
 
 _HINTS = {
     UNREAD: "; audit the batch again to know it",
+    UNREAD_TEXT: "; audit the batch again to know it",
     "contamination.": "; name a benchmark with --benchmark",
     "repeats.": "; train more than one pair of proxies with --repeats",
     "sampling.": "; audit the batch again to know it",

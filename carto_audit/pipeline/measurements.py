@@ -15,7 +15,7 @@ from carto_audit.contamination.check import Contamination
 from carto_audit.controls.controls import cells_of
 from carto_audit.data.batch import Batch
 from carto_audit.pipeline.passages import Passages
-from carto_audit.policy.metrics import REHEARSABLE, UNREAD, Measurement
+from carto_audit.policy.metrics import REHEARSABLE, UNREAD, UNREAD_TEXT, Measurement
 from carto_audit.proxies.model import ProxySpec, bits, capacity_ratio, count_parameters
 
 
@@ -42,6 +42,7 @@ def measure(
         "batch.samples": rows,
         "batch.tokens": int(n_tokens.sum()),
         UNREAD: batch.delivery.unread_share,
+        UNREAD_TEXT: batch.unread_text_share,
         "batch.skipped_row_share": sum(len(s.rows) for s in batch.skipped) / batch.rows,
         "batch.unmapped_token_share": n_tokens[~batch.trainable].sum() / total,
         "batch.undrawn_token_share": undrawn,

@@ -10,7 +10,7 @@ Unit = Literal["rows", "samples", "tokens", "items", "passages", "share", "AUC",
 """`change` is relative and may be negative: 0.005 is half a percent more. A `flag` is 1 or 0."""
 
 REHEARSABLE = "sampling.rehearsable"
-UNREAD = "batch.unread_file_share"
+UNREAD, UNREAD_TEXT = "batch.unread_file_share", "batch.unread_text_share"
 
 _SCORE = ("memorization.score", "memorization.epsilon")
 _MEMORIZED = (*_SCORE, "memorization.threshold")
@@ -74,6 +74,13 @@ def _batch() -> list[Metric]:
             better="lower",
             kind="coverage",
             meaning="data files of the delivery that were not read: hidden, links out of it, or of a format that is not known",
+        ),
+        Metric(
+            name=UNREAD_TEXT,
+            unit="share",
+            better="lower",
+            kind="coverage",
+            meaning="bytes of text in columns that no stage reads, labels of up to 120 bytes left out",
         ),
         Metric(
             name="batch.skipped_row_share",
