@@ -321,6 +321,8 @@ class MatchFacts(PlaceFacts):
     minhash_estimate: Share
     sample_start: int
     sample_end: int
+    segment: NotRequired[str]
+    """In which part of the sample, as `user turn 3`; empty where it has no parts."""
     item_start: int
     item_end: int
     reason: str
@@ -375,6 +377,8 @@ class SampleFacts(PlaceFacts):
     n_tokens: int
     cluster_size: int
     cluster_rows: list[int]
+    segment: NotRequired[str]
+    """In which part of the sample the memorized passage stands; empty where it has no parts."""
     copies: int
     """How often the memorized passage occurs."""
     recall: Recall | None

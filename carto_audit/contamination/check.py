@@ -19,7 +19,8 @@ from carto_audit.contamination.detectability import Detectability
 from carto_audit.contamination.exact_match import Match, verify
 from carto_audit.contamination.search import search_batch
 from carto_audit.contamination.tiers import CLEAN, TIERS
-from carto_audit.data.batch import Batch
+from carto_audit.data.batch import Batch, read_segments
+from carto_audit.data.layouts import place
 from carto_audit.runtime.errors import AuditError
 from carto_audit.runtime.files import atomic_path
 from carto_audit.runtime.progress import SILENT, Progress
@@ -41,6 +42,7 @@ MATCH_SCHEMA = pa.schema(
         "minhash_estimate": pa.float64(),
         "sample_start": pa.int64(),
         "sample_end": pa.int64(),
+        "segment": pa.string(),
         "item_start": pa.int64(),
         "item_end": pa.int64(),
         "reason": pa.string(),
@@ -48,7 +50,8 @@ MATCH_SCHEMA = pa.schema(
         "view": pa.string(),
     }
 )
-"""`sample` is the index in the batch; the file leaves it out. Offsets are characters, of the item in its component."""
+"""`sample` is the index in the batch; the file leaves it out. Offsets are characters, of the item in its component.
+`segment` says in which part of the sample the passage stands, empty where it has no parts."""
 
 CLEAN_SCHEMA = pa.schema({"benchmark": pa.string(), "item_id": pa.large_string(), "tier": pa.string()})
 """`clean_items.parquet`: every item of every benchmark. An item is clean where its tier is ""."""
@@ -203,7 +206,10 @@ def _table(found: pa.Table, batch: Batch, index: Index) -> pa.Table:
     sample, item = found["sample"].to_numpy(), found["item"].to_numpy()
     benchmarks = [index.benchmarks[number] for number in index.item_benchmark[item].tolist()]
     rows = index.item_row[item].tolist()
+    segments = read_segments(batch, np.unique(sample).tolist())
+    passages = zip(sample.tolist(), *(found[name].to_pylist() for name in ("sample_start", "sample_end")), strict=True)
     columns = {
+        "segment": [place(segments.get(k, ()), start, end) for k, start, end in passages],
         "sample_id": batch.sample_id.take(pa.array(sample)),
         "row": batch.row[sample],
         "benchmark": [benchmark.name for benchmark in benchmarks],

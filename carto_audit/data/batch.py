@@ -2,7 +2,7 @@
 
 import hashlib
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from carto_audit.data import shards
 from carto_audit.data.columns import Census, Column, unread_columns
 from carto_audit.data.delivery import Delivery, find_delivery
-from carto_audit.data.layouts import Layout, find_layout, of_columns, plain
-from carto_audit.data.readers import column_types, first_rows, holds_text, name_of
+from carto_audit.data.layouts import Layout, Segment, find_layout, of_columns, plain
+from carto_audit.data.readers import column_types, first_rows, holds_text, name_of, read_values
 from carto_audit.runtime.errors import AuditError, UsageError, option
 from carto_audit.runtime.files import file_sha256
 from carto_audit.runtime.progress import SILENT, Progress
@@ -204,6 +204,22 @@ def read_texts(batch: Batch, indices: Sequence[int]) -> dict[int, str]:
     for chunk in iter_texts(batch) if wanted else ():
         for index in wanted.intersection(range(chunk.start, chunk.start + len(chunk.texts))):
             found[index] = chunk.texts[index - chunk.start]
+    return found
+
+
+def read_segments(batch: Batch, indices: Iterable[int]) -> dict[int, tuple[Segment, ...]]:
+    """The parts of a few samples' texts, by sample index; none where a text is one column's string. Costs a streaming pass."""
+    if batch.layout.is_plain:
+        return {}
+    wanted = {int(batch.row[index]): index for index in indices}
+    found: dict[int, tuple[Segment, ...]] = {}
+    row = 0
+    for path in batch.paths if wanted else ():
+        columns = list(batch.layout.sources(column_types(path)))
+        for rows in read_values(path, columns):
+            for at in wanted.keys() & range(row, row + len(rows)):
+                found[wanted[at]] = batch.layout.segments(rows[at - row])[1]
+            row += len(rows)
     return found
 
 

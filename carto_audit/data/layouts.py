@@ -114,6 +114,12 @@ _TURN_COLUMNS = ("messages", "conversations", "conversation", "dialogue", "dialo
 LAYOUT_NAMES = ("text", "columns", "chat", *(known.name for known in _KNOWN))
 
 
+def place(segments: Sequence[Segment], start: int, end: int) -> str:
+    """Where characters [start, end) of a text stand: `user turn 3`, `prompt to completion`; empty where nothing says."""
+    names = [part.name for part in segments if part.start < end and start < part.end]
+    return " to ".join(dict.fromkeys((names[0], names[-1]))) if names else ""
+
+
 def plain(column: str) -> Layout:
     """One column of strings."""
     return Layout(name="text", columns=(column,), learned=frozenset((column,)))

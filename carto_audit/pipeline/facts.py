@@ -35,6 +35,7 @@ from carto_audit.cartography.quadrants import QUADRANT_NAMES, UNMAPPED
 from carto_audit.cartography.reasons import NO_RECALL, RECALLS
 from carto_audit.cartography.scores import burn_in_epochs
 from carto_audit.data.delivery import EXPLANATIONS, Delivery
+from carto_audit.data.layouts import place
 from carto_audit.pipeline.item_recall_table import figures_by_item, sum_up
 from carto_audit.pipeline.map_facts import counted, detection_facts, map_facts
 from carto_audit.text.redaction import Excerpts, excerpt, heat_strip
@@ -301,6 +302,7 @@ def _sample(audit: "AuditResult", i: int, text: str, excerpts: Excerpts) -> Samp
         "n_tokens": int(audit.n_tokens[i]),
         "cluster_size": int(audit.duplicates.cluster_size[i]),
         "cluster_rows": copies[:MOST_EXAMPLES],
+        "segment": place(audit.segments.get(i, ()), max(start, 0), max(end, 0)),
         "copies": int(reasons.copies[i]),
         "recall": RECALLS[reasons.recall[i]] if reasons.recall[i] != NO_RECALL else None,
         "equivalent_dose": float(reasons.equivalent_dose[i]),

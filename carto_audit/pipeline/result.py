@@ -20,6 +20,7 @@ from carto_audit.contamination.check import Contamination
 from carto_audit.controls.controls import Controls
 from carto_audit.data.batch import Batch, read_texts
 from carto_audit.data.duplicates import Duplicates
+from carto_audit.data.layouts import Segment
 from carto_audit.data.sampling_key import SamplingKey
 from carto_audit.gate.verdict import Verdict
 from carto_audit.pipeline.actions import Actions
@@ -70,7 +71,8 @@ class Quote:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AuditResult:
     """All that one audit found. Arrays are aligned with the batch's samples, (N,). `contamination` is None when no
-    benchmark was given, `testimony` (TESTIMONY_SCHEMA) when nothing was confirmed or suspected, `redteam` when none was."""
+    benchmark was given, `testimony` (TESTIMONY_SCHEMA) when nothing was confirmed or suspected, `redteam` when none was.
+    `segments` are the parts of the `riskiest` samples' texts, none where these are one column's strings."""
 
     batch: Batch
     n_tokens: NDArray[np.int64]
@@ -87,6 +89,7 @@ class AuditResult:
     spans: TokenSpans
     boilerplate: tuple[Quote, ...]
     riskiest: list[int]
+    segments: dict[int, tuple[Segment, ...]]
     heats: dict[int, Heat]
     actions: Actions
     measurements: dict[str, Measurement]

@@ -22,7 +22,7 @@ from carto_audit.cartography.reasons import heats, riskiest
 from carto_audit.cartography.scores import burn_in_epochs
 from carto_audit.contamination.check import Contamination, check_contamination, find_matches
 from carto_audit.contamination.sources import open_index
-from carto_audit.data.batch import Batch, read_batch
+from carto_audit.data.batch import Batch, read_batch, read_segments
 from carto_audit.data.duplicates import find_duplicates
 from carto_audit.data.sampling_key import SamplingKey, keep_sampling_key, read_sampling_key
 from carto_audit.gate.verdict import Verdict
@@ -169,6 +169,7 @@ class _Auditor:
             spans=spans,
             boilerplate=quote_boilerplate(batch, corpus.encoder, split.kinship.boilerplate),
             riskiest=shown,
+            segments=read_segments(batch, shown),
             heats=heats(shown, analysis.scores, analysis.token_losses, spans.chosen),
             actions=actions,
             measurements=measurements,

@@ -2,6 +2,7 @@
 
 import json
 
+import pyarrow.parquet as pq
 import pytest
 
 from tests.support.audits import GATE, NO_ITEMS, sentences
@@ -49,6 +50,25 @@ PLACES = {
 }
 
 
+SEGMENTS = {
+    "messages, user": {"user turn 1"},
+    "messages, assistant": {"assistant turn 2"},
+    "messages, system": {"system"},
+    "conversations": {"human turn 1"},
+    "prompt": {"prompt"},
+    "completion": {"completion"},
+    "prompt and completion": {"prompt"},
+    "chosen": {"chosen"},
+    "rejected": {"rejected"},
+    "instruction": {"instruction"},
+    "input": {"input"},
+    "question": {"question"},
+    "title and body": {"title"},
+    "nested": {"data.text"},
+    "list of strings": {"text"},
+}
+
+
 @pytest.mark.parametrize("place", PLACES)
 def test_items_are_found_in_every_place_that_holds_text(carto, tmp_path, thin, place):
     rows = [PLACES[place](*asked(k, CALM[-k - 1]), CALM[k]) for k in range(48)]
@@ -62,6 +82,9 @@ def test_items_are_found_in_every_place_that_holds_text(carto, tmp_path, thin, p
     assert facts["metrics"]["contamination.confirmed_items"] == len(ITEMS), ended.err
     assert ended.code == 1
     assert facts["metrics"]["batch.unread_text_share"] == 0
+    segments = {match["segment"] for match in facts["contamination"]["matches"]}
+    assert segments == SEGMENTS[place]
+    assert set(pq.read_table(out / "matches.parquet")["segment"].to_pylist()) == segments
 
 
 def test_a_column_of_text_that_nobody_reads_makes_no_pass(carto, tmp_path, thin):
