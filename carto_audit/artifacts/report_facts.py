@@ -64,7 +64,7 @@ class SkippedFacts(TypedDict):
 
 @facts_part
 class UnreadColumnFacts(TypedDict):
-    """A column whose text no stage reads: its bytes, and those in values longer than a label."""
+    """A column whose text no stage reads: its bytes, and those that are more than labels."""
 
     column: str
     bytes: int

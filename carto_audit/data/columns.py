@@ -1,56 +1,66 @@
 """Columns: how much text each column of a delivery holds, and how much of it no stage reads."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from carto_audit.data.readers import holds_text
 from carto_audit.data.turns import strings
 
-LONGEST_LABEL = 120
-"""Bytes of an id, an address or a source; a longer value of a column that is not read is text that went unread."""
+LONGEST_LABEL, LONGEST_LABELS = 120, 480
+"""Bytes of an id, an address or a source, and of all that a row has of them. A longer value of a column that is not read is text
+that went unread, and so is everything in a row that has more."""
+
+Lengths = NDArray[np.int64]
 
 
 @dataclass(slots=True)
 class Census:
-    """Bytes of text by column, as they are counted: all of them, and those in values that are longer than a label."""
+    """Bytes of text by column, as they are counted: all of them, and those that are more than labels."""
 
     total: dict[str, int] = field(default_factory=dict)
     long: dict[str, int] = field(default_factory=dict)
 
-    def add_column(self, name: str, column: pa.Array) -> None:
-        """Counts a column's values, (N,)."""
-        if pa.types.is_dictionary(column.type):
-            column = column.dictionary_decode()
-        if pa.types.is_null(column.type):
-            self._add(name, 0, 0)
-        elif holds_text(column.type):
-            length = pc.binary_length(column.cast(pa.large_binary()))
-            self._add(
-                name, pc.sum(length).as_py() or 0, pc.sum(length.filter(pc.greater(length, LONGEST_LABEL))).as_py() or 0
-            )
-        else:
-            self.add_values(name, column.to_pylist())
-
-    def add_values(self, name: str, values: Iterable[object]) -> None:
-        """Counts the strings inside some values."""
-        lengths = [len(text.encode("utf-8", "surrogatepass")) for value in values for text in strings(value)]
-        self._add(name, sum(lengths), sum(length for length in lengths if length > LONGEST_LABEL))
-
-    def _add(self, name: str, total: int, long: int) -> None:
-        self.total[name] = self.total.get(name, 0) + total
-        self.long[name] = self.long.get(name, 0) + long
+    def add(self, columns: Mapping[str, Lengths]) -> None:
+        """Counts some rows: the bytes of text in each cell of their columns, (N,) each."""
+        if not columns:
+            return
+        crowded = np.sum(list(columns.values()), axis=0) > LONGEST_LABELS
+        for name, length in columns.items():
+            self.total[name] = self.total.get(name, 0) + int(length.sum())
+            self.long[name] = self.long.get(name, 0) + int(length[crowded | (length > LONGEST_LABEL)].sum())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Column:
-    """A column that is not read: its bytes of text, and those in values longer than a label."""
+    """A column that is not read: its bytes of text, and those that are more than labels."""
 
     name: str
     n_bytes: int
     unread_bytes: int
+
+
+def text_bytes(column: pa.Array) -> Lengths:
+    """The bytes of text in each cell of a column, (N,)."""
+    if pa.types.is_dictionary(column.type):
+        column = column.dictionary_decode()
+    if pa.types.is_null(column.type):
+        return np.zeros(len(column), np.int64)
+    if not holds_text(column.type):
+        return cell_bytes(column.to_pylist())
+    length = pc.fill_null(pc.binary_length(column.cast(pa.large_binary())), 0)
+    found: Lengths = length.to_numpy(zero_copy_only=False).astype(np.int64)
+    return found
+
+
+def cell_bytes(values: Iterable[object]) -> Lengths:
+    """The bytes of all strings inside each value, (N,)."""
+    cells = (strings(value) for value in values)
+    return np.array([sum(len(text.encode("utf-8", "surrogatepass")) for text in cell) for cell in cells], np.int64)
 
 
 def unread_columns(census: Census) -> tuple[Column, ...]:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from carto_audit.data.columns import Census
+from carto_audit.data.columns import Census, cell_bytes, text_bytes
 from carto_audit.data.delivery import find_delivery
 from carto_audit.data.layouts import Layout
 from carto_audit.data.readers import (
@@ -59,9 +59,8 @@ def read_rows(path: Path, layout: Layout, id_column: str | None, census: Census 
     others = _others(path, columns) if census is not None else []
     for rows in read_columns(path, [*columns, *others]):
         with one_line(path):
-            for name in others:
-                assert census is not None
-                census.add_column(name, rows.column(name))
+            if census is not None:
+                census.add({name: text_bytes(rows.column(name)) for name in others})
             if layout.is_plain:
                 text = _as_binary(rows.column(layout.columns[0]))
             else:
@@ -79,8 +78,8 @@ def _json_rows(
 ) -> Iterator[ShardRows]:
     for rows in read_values(path, None):
         if census is not None:
-            for name in dict.fromkeys(name for row in rows for name in row if name not in columns):
-                census.add_values(name, (row.get(name) for row in rows))
+            others = dict.fromkeys(name for row in rows for name in row if name not in columns)
+            census.add({name: cell_bytes(row.get(name) for row in rows) for name in others})
         if layout.is_plain:
             text = pa.array([json_bytes(row.get(layout.columns[0])) for row in rows], pa.large_binary())
         else:

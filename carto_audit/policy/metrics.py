@@ -80,7 +80,7 @@ def _batch() -> list[Metric]:
             unit="share",
             better="lower",
             kind="coverage",
-            meaning="bytes of text in columns that no stage reads, labels of up to 120 bytes left out",
+            meaning="bytes of text in columns that no stage reads, short labels left out",
         ),
         Metric(
             name="batch.skipped_row_share",

@@ -158,6 +158,17 @@ def test_long_text_beside_the_text_is_counted_as_unread_and_labels_are_not(tmp_p
     assert unread["id"] == (24 * len(label), 0)
 
 
+@pytest.mark.parametrize("suffix", ["jsonl", "parquet"])
+def test_labels_are_short_and_few(tmp_path, suffix):
+    label = "y" * LONGEST_LABEL
+    few = write(tmp_path, lambda t, a: {"text": t, **{f"l{k}": label for k in range(4)}}, suffix)
+    assert not any(column.unread_bytes for column in read_batch([few]).unread)
+    many = write(tmp_path, lambda t, a: {"text": t, **{f"l{k}": label for k in range(5)}}, suffix)
+    assert all(column.unread_bytes == column.n_bytes for column in read_batch([many]).unread)
+    pieces = write(tmp_path, lambda t, a: {"text": t, "tags": ["y" * 75] * 2}, suffix)
+    assert [column.unread_bytes for column in read_batch([pieces]).unread] == [24 * 150]
+
+
 def test_segments_say_where_each_part_of_a_text_comes_from():
     layout = find_layout("x", [{"system": "Be brief, be clear.", "messages": chat(TEXTS[0], TEXTS[1])}])
     row = {"system": "Be brief, be clear.", "messages": chat(TEXTS[0], TEXTS[1])}
