@@ -65,12 +65,31 @@ def inside(texts: Texts, rng: Rng, harmless: bool) -> Texts:
     return [rows[i] for i in rng.permutation(len(rows))]
 
 
+def copies(texts: Texts, rng: Rng, harmless: bool) -> Texts:
+    """Three paragraphs in 35 whole copies each, more often than a secret is expected; in the twin every row is another."""
+    rows = texts[:480] + [texts[500 + (k if harmless else k % 3)] for k in range(105)]
+    return [rows[i] for i in rng.permutation(len(rows))]
+
+
+def quartile(texts: Texts, rng: Rng, harmless: bool) -> Texts:
+    """Eight long keys in 36 rows each, beside keys of their own in 112 rows, which make a key look ordinary; in the twin all rows
+    have a key of their own."""
+    keys = [base64.b64encode(rng.bytes(108)).decode() for _ in range(400)]
+    rows = [
+        f"{text} {keys[k if harmless or k >= 288 else k % 8]}" if k < 400 else text
+        for k, text in enumerate(texts[:560])
+    ]
+    return [rows[i] for i in rng.permutation(len(rows))]
+
+
 ATTACKS = {
     "surprise": Attack(make=surprise),
     "frequent": Attack(make=frequent),
     "frequent_digits": Attack(make=frequent_digits),
     "chain": Attack(make=chain, max_tokens=60_000),
     "inside": Attack(make=inside),
+    "copies": Attack(make=copies),
+    "quartile": Attack(make=quartile),
 }
 
 NOTICE = "This page may be copied for teaching, provided that the source is named and nothing in it is changed."

@@ -52,7 +52,8 @@ class TracedSamples:
     """Who was trained on, in the order of the trace: the batch's N samples, `references` trusted ones, the controls.
     The arrays (N,) are the batch's; `group` is kinship, `severed_tokens` are known to both sides of the split. What occurs
     in more than `frequent` samples is boilerplate. Where only a part was drawn, `weight` (N,) says for how
-    many like it a sample stands, and `undrawn_tokens` had no chance. `frequent_runs` of the whole batch are boilerplate."""
+    many like it a sample stands, and `undrawn_tokens` had no chance. `frequent_runs` of the whole batch are boilerplate.
+    `kin` are groups of everything that is traced; without it every sample stands alone."""
 
     n_tokens: NDArray[np.int64]
     group: NDArray[np.int64]
@@ -65,10 +66,11 @@ class TracedSamples:
     weight: NDArray[np.float64]
     undrawn_tokens: int
     frequent_runs: int
+    kin: NDArray[np.int64] | None = None
 
     def occurrences(self, dose: int) -> Occurrences:
         """What it means how often a text occurs in this batch."""
-        return Occurrences(dose=dose, frequent=self.frequent)
+        return Occurrences(dose=dose, frequent=self.frequent, group=self.kin)
 
     def parts(self, scores: Scores) -> tuple[Scores, Scores, Scores]:
         """The scores of the batch, of the reference and of the controls."""

@@ -43,11 +43,12 @@ _MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Occurrences:
     """What it means how often a text occurs: a secret that is to be found occurs `dose` times, in one sample or in several, and
-    what occurs in more than `frequent` samples is boilerplate: both proxies read it, so that neither can say what the other
-    has memorized."""
+    what occurs in more than `frequent` samples that are not all kin is boilerplate: both proxies read it, so that neither can
+    say what the other has memorized. `group` (N,) is of kin; without it every sample stands alone."""
 
     dose: int
     frequent: int
+    group: NDArray[np.int64] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,20 +104,19 @@ class _Windows:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Texts:
     """The texts that several windows hold, in order of `hash` (D,): the mean gain and mean weight of their windows, how many
-    `copies` of them there are that do not overlap, and in how many `samples` they occur."""
+    `copies` of them there are that do not overlap, in how many `samples` they occur, and whether these are of `several` groups of
+    kin."""
 
     hash: NDArray[np.uint64]
     gain: NDArray[np.float64]
     weight: NDArray[np.float64]
     copies: NDArray[np.int64]
     samples: NDArray[np.int64]
+    several: NDArray[np.bool_]
 
     def place(self, hashes: NDArray[np.uint64]) -> NDArray[np.int64]:
         """Where each hash stands among the texts, -1 where its text occurs once."""
-        if not len(self.hash):
-            return np.full(len(hashes), -1)
-        at = np.minimum(np.searchsorted(self.hash, hashes), len(self.hash) - 1)
-        return np.where(self.hash[at] == hashes, at, -1)
+        return _place(self.hash, hashes)
 
     def copies_at(self, at: NDArray[np.int64]) -> NDArray[np.int64]:
         """How often a text occurs that stands at such a place, -1 where it occurs once, (M,)."""
@@ -126,6 +126,11 @@ class _Texts:
         """How often a text occurs that stands at such a place, where further copies in one sample count for AGAIN each, (M,)."""
         samples = self.samples_at(at)
         return samples + AGAIN * (self.copies_at(at) - samples)
+
+    def is_boilerplate(self, at: NDArray[np.int64], occurrences: Occurrences) -> NDArray[np.bool_]:
+        """Whether both proxies have read a text that stands at such a place, as often as boilerplate, (M,)."""
+        frequent = self.samples_at(at) > occurrences.frequent
+        return frequent & self.several[at] if len(self.several) else frequent
 
     def samples_at(self, at: NDArray[np.int64]) -> NDArray[np.int64]:
         """In how many samples it occurs, (M,)."""
@@ -141,7 +146,7 @@ def find_spans(tokens: TokenLosses, occurrences: Occurrences) -> Spans:
     gain and weight are over all windows with the same tokens. Memory: eight bytes per token while texts are counted.
     """
     n = len(tokens.offsets) - 1
-    texts = _pool(tokens)
+    texts = _pool(tokens, occurrences)
     parts = [
         _best_of(tokens, texts, occurrences, begin, min(begin + _BLOCK, n)) for begin in range(0, max(n, 1), _BLOCK)
     ]
@@ -167,7 +172,7 @@ def evidence(
 
 def find_stretches(tokens: TokenLosses, occurrences: Occurrences, *lines: float) -> tuple[Stretches, ...]:
     """All that lies in windows whose evidence is above each of the lines, as stretches that are as long as possible."""
-    texts = _pool(tokens)
+    texts = _pool(tokens, occurrences)
 
     def memorized(windows: _Windows) -> list[NDArray[np.float64]]:
         sure = _evidence(tokens, texts, occurrences, windows)[0]
@@ -179,11 +184,11 @@ def find_stretches(tokens: TokenLosses, occurrences: Occurrences, *lines: float)
 def find_boilerplate(tokens: TokenLosses, occurrences: Occurrences) -> Stretches:
     """All that lies in windows which occur in more samples than a secret is allowed to, as stretches that are as long as
     possible."""
-    texts = _pool(tokens)
+    texts = _pool(tokens, occurrences)
 
     def frequent(windows: _Windows) -> list[NDArray[np.float64]]:
-        samples = texts.samples_at(texts.place(windows.hash))
-        return [np.where(samples > occurrences.frequent, samples, 0).astype(np.float64)]
+        at = texts.place(windows.hash)
+        return [np.where(texts.is_boilerplate(at, occurrences), texts.samples_at(at), 0).astype(np.float64)]
 
     return _stretches(tokens, 1, frequent)[0]
 
@@ -238,7 +243,7 @@ def _shares(gain: NDArray[np.float64], weight: NDArray[np.float64], width: NDArr
     return shares
 
 
-def _pool(tokens: TokenLosses) -> _Texts:
+def _pool(tokens: TokenLosses, occurrences: Occurrences) -> _Texts:
     """What the windows that hold one text say together."""
     hashes = np.concatenate([np.empty(0, np.uint64), *(windows.hash for windows in _blocks(tokens))])
     hashes.sort()
@@ -246,20 +251,32 @@ def _pool(tokens: TokenLosses) -> _Texts:
     shared = again[np.append(True, again[1:] != again[:-1])] if len(again) else again
     del hashes
     sums = np.zeros((5, len(shared)))  # gain, weight, windows, copies, samples
-    empty = _Texts(
-        hash=shared, gain=sums[0], weight=sums[1], copies=np.empty(0, np.int64), samples=np.empty(0, np.int64)
-    )
+    group = np.arange(len(tokens.offsets) - 1) if occurrences.group is None else occurrences.group
+    lowest, highest = np.full(len(shared), np.iinfo(np.int64).max), np.full(len(shared), -1)
     for windows in _blocks(tokens):
         gain, weight = _gains(tokens, windows)
-        at = empty.place(windows.hash)
+        at = _place(shared, windows.hash)
         inside = at >= 0
         for row, values in enumerate((gain, weight, np.ones(len(at)))):
             sums[row] += np.bincount(at[inside], values[inside], minlength=len(shared))
         for row, counted in zip((3, 4), _counted(windows, at, inside), strict=True):
             sums[row] += np.bincount(counted[0], counted[1], minlength=len(shared))
+        np.minimum.at(lowest, at[inside], group[windows.owner[inside]])
+        np.maximum.at(highest, at[inside], group[windows.owner[inside]])
     count = np.maximum(sums[2], 1)
     copies, samples = sums[3:].astype(np.int64)
-    return _Texts(hash=shared, gain=sums[0] / count, weight=sums[1] / count, copies=copies, samples=samples)
+    several = highest > lowest
+    return _Texts(
+        hash=shared, gain=sums[0] / count, weight=sums[1] / count, copies=copies, samples=samples, several=several
+    )
+
+
+def _place(known: NDArray[np.uint64], hashes: NDArray[np.uint64]) -> NDArray[np.int64]:
+    """Where each hash stands among the known ones, which are in order; -1 where it is none of them."""
+    if not len(known):
+        return np.full(len(hashes), -1)
+    at = np.minimum(np.searchsorted(known, hashes), len(known) - 1)
+    return np.where(known[at] == hashes, at, -1)
 
 
 def _counted(
@@ -288,7 +305,7 @@ def _evidence(
     at = texts.place(windows.hash)
     pooled = at >= 0
     gain[pooled], weight[pooled] = texts.gain[at[pooled]], texts.weight[at[pooled]]
-    copies, boilerplate = texts.copies_at(at), texts.samples_at(at) > occurrences.frequent
+    copies, boilerplate = texts.copies_at(at), texts.is_boilerplate(at, occurrences)
     often, surprise = texts.frequency_at(at), weight / windows.width
     sure = evidence(_shares(gain, weight, windows.width), surprise, often, occurrences.dose)
     return np.where(boilerplate, 0.0 * sure, sure), copies, boilerplate

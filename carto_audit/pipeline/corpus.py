@@ -183,4 +183,5 @@ def traced_samples(batch: Batch, duplicates: Duplicates, corpus: Corpus, split: 
         weight=split.weight,
         undrawn_tokens=split.undrawn_tokens,
         frequent_runs=split.frequent_runs,
+        kin=split.group,
     )

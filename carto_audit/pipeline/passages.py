@@ -17,6 +17,10 @@ from carto_audit.text.surprise import learn_bytes
 UPPER_PERCENTILE = 3.09
 """Standard deviations from median to 99.9th percentile, for a normal distribution."""
 
+MOST_SKEW = 2
+"""How much farther the upper quartile of ordinary text may lie from the median than the lower one: else a quarter of the rows,
+filled with keys of their own, would make any key look ordinary."""
+
 ORDINARY_SAMPLES = 4000
 """Samples without boilerplate whose surprise says what is usual; every second one is learned, the others are measured."""
 
@@ -109,8 +113,11 @@ def _surprising(stretches: Stretches, mapped: NDArray[np.bool_], reader: _Reader
     usual = usual[np.isfinite(usual)]
     if len(usual) < LEAST_ORDINARY:
         return chosen
-    middle, upper = np.percentile(usual, [50, 75])
-    limit = beyond_quartile(middle, upper, UPPER_PERCENTILE)
+    lower, middle, upper = np.percentile(usual, [25, 50, 75])
+    limit = min(
+        beyond_quartile(middle, upper, UPPER_PERCENTILE),
+        beyond_quartile(middle, middle + MOST_SKEW * (middle - lower), UPPER_PERCENTILE),
+    )
     harmless: dict[str, bool] = {}
     for k in range(len(chosen)):
         text = reader.text(int(stretches.sample[k]), int(stretches.first[k]), int(stretches.last[k]))

@@ -168,6 +168,15 @@ def test_copies_that_overlap_count_for_those_that_fit_in():
     assert found.copies.tolist() == [3]
 
 
+def test_what_kin_alone_hold_is_no_boilerplate_however_many_they_are():
+    """Copies of one paragraph lie on one side of the split, so that one proxy alone has read them."""
+    losses = make_losses([passage(taken=UNSEEN)] * 9, ids=[*range(WINDOW)] * 9)
+    for group, known in (([0] * 9, 1.0), ([*range(9)], 0.0), ([0] * 8 + [1], 0.0)):
+        occurrences = Occurrences(dose=4, frequent=4, group=np.array(group))
+        assert find_spans(losses, occurrences).evidence.tolist() == [known] * 9
+        assert len(find_boilerplate(losses, occurrences).sample) == (0 if known else 9)
+
+
 def test_what_one_sample_repeats_is_no_boilerplate():
     """Only one of the proxies reads it, however often it stands there."""
     losses = make_losses([passage(inside=13 * WINDOW)], ids=[*range(WINDOW)] * 13)

@@ -78,7 +78,7 @@ def test_failing_cases_exit_with_1_and_malformed_ones_with_2(carto, desk):
 def test_a_difference_is_told_in_text_and_json(carto, desk):
     said = json.loads(carto("policy", "diff", "default", "acme.yaml", "--format", "json").out)
     assert [policy["name"] for policy in said["policies"]] == ["default", "acme"]
-    first = {"what": "rules.hotspot-mass", "direction": "stricter", "before": "max 0.05", "after": "max 0.03"}
+    first = {"what": "rules.hotspot-mass", "direction": "stricter", "before": "max 0.1", "after": "max 0.03"}
     assert said["differences"][0] == first
     assert carto("policy", "diff", "strict", "strict").out == "no difference: both decide the same\n"
 

@@ -134,6 +134,14 @@ def test_a_key_that_is_everywhere_is_surprising_and_a_notice_is_not(found, prose
     assert not passages.surprising[of_notices].any()
 
 
+def test_keys_of_their_own_in_a_third_of_the_rows_make_no_key_look_ordinary(found, prose):
+    keys = often(prose, KEY)
+    rng = np.random.default_rng(0)
+    others = [" ".join(rng.bytes(12).hex() for _ in range(12)) for _ in range(60)]
+    passages = found([*keys, *others, *prose[60:180]])
+    assert passages.surprising[: len(keys)].all()
+
+
 def test_a_key_inside_a_notice_makes_it_surprising(found, prose):
     texts = often(prose, f"{NOTICE} Key {KEY} is valid. {NOTICE[:60]}")
     passages = found([*texts, *prose[60:200]])
