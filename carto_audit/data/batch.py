@@ -16,7 +16,8 @@ from carto_audit.data import shards
 from carto_audit.data.columns import Census, Column, unread_columns
 from carto_audit.data.delivery import Delivery, find_delivery
 from carto_audit.data.layouts import Layout, Segment, find_layout, of_columns, plain
-from carto_audit.data.readers import column_types, first_rows, holds_text, name_of, read_values
+from carto_audit.data.readers import column_types, name_of
+from carto_audit.data.values import first_rows, holds_text, read_values
 from carto_audit.runtime.errors import AuditError, UsageError, option
 from carto_audit.runtime.files import file_sha256
 from carto_audit.runtime.progress import SILENT, Progress

@@ -8,8 +8,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from carto_audit.data.readers import holds_text
 from carto_audit.data.turns import strings
+from carto_audit.data.values import holds_text
 
 LONGEST_LABEL, LONGEST_LABELS = 120, 480
 """Bytes of an id, an address or a source, and of all that a row has of them. A longer value of a column that is not read is text

@@ -31,9 +31,6 @@ LONGEST_LINE = 64 << 20
 JSON_TEXT = b"carto_audit.json"
 """Field metadata of a column of JSON text: values of several kinds that no single Arrow type holds."""
 
-UNDECODABLE = "\udcff"
-"""Stands for a value that cannot be read: no valid text, so that its row is skipped and counted."""
-
 _COMPRESSED = {".gz": "gzip", ".zst": "zstd", ".bz2": "bz2"}
 _READ_ERRORS = (OSError, EOFError, ValueError, KeyError, RecursionError, pa.ArrowException)
 """KeyError is Arrow's word for a column name that occurs twice."""
@@ -128,76 +125,6 @@ def read_records(path: Path, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
     return _read(path, schema, None)
 
 
-def read_values(path: Path, columns: list[str] | None) -> Iterator[list[dict[str, Any]]]:
-    """All rows as Python values, at most ROWS_PER_READ at once: of some columns, or of all that may hold text (`decoded`).
-    AuditError when unreadable."""
-    if _named(path) == "jsonl":
-        with one_line(path):
-            for rows in _json_chunks(path, None):
-                yield rows if columns is None else [{name: row.get(name) for name in columns} for row in rows]
-        return
-    kept = [name for name, kind in column_types(path).items() if may_hold_text(kind)] if columns is None else columns
-    for batch in read_columns(path, kept):
-        with one_line(path):
-            yield decoded(batch.select(kept))
-
-
-def first_rows(path: Path, count: int) -> list[dict[str, Any]]:
-    """The first rows of a file, of every column that may hold text. AuditError when unreadable."""
-    found: list[dict[str, Any]] = []
-    for rows in read_values(path, None):
-        found += rows
-        if len(found) >= count:
-            break
-    return found[:count]
-
-
-def holds_text(kind: pa.DataType) -> bool:
-    """Whether a column of this type holds strings or bytes, or nothing."""
-    if pa.types.is_dictionary(kind):
-        kind = kind.value_type
-    tests = (
-        pa.types.is_string,
-        pa.types.is_large_string,
-        pa.types.is_string_view,
-        pa.types.is_binary,
-        pa.types.is_large_binary,
-        pa.types.is_binary_view,
-        pa.types.is_null,
-    )
-    return any(test(kind) for test in tests)
-
-
-def may_hold_text(kind: pa.DataType) -> bool:
-    """Whether a column of this type holds strings, or lists or objects in which there may be some."""
-    return holds_text(kind) or pa.types.is_nested(kind)
-
-
-def decoded(batch: pa.RecordBatch) -> list[dict[str, Any]]:
-    """Rows as Python values: bytes are text, with surrogates where they are not UTF-8."""
-    columns = [_values(column) for column in batch.columns]
-    return [dict(zip(batch.schema.names, row, strict=True)) for row in zip(*columns, strict=True)]
-
-
-def _values(column: pa.Array) -> list[Any]:
-    if pa.types.is_dictionary(column.type):
-        column = column.dictionary_decode()
-    if holds_text(column.type) and not pa.types.is_null(column.type):
-        found = column.cast(pa.large_binary()).to_pylist()
-        return [value if value is None else value.decode("utf-8", "surrogateescape") for value in found]
-    try:
-        return list(column.to_pylist())
-    except ValueError:  # somewhere inside, text is not UTF-8 or a time is beyond Python's
-        return [_value(scalar) for scalar in column]
-
-
-def _value(scalar: pa.Scalar) -> Any:
-    try:
-        return scalar.as_py()
-    except ValueError:
-        return UNDECODABLE
-
-
 def json_rows(path: Path, *, strict: bool = False) -> Iterator[dict[str, Any]]:
     """One mapping per line. Raises AuditError, which names the line that is none.
 
@@ -229,6 +156,11 @@ def json_list(path: Path) -> list[dict[str, Any]] | None:
         if not all(isinstance(row, dict) for row in rows):
             raise ValueError("each entry of the list must be a JSON object")
     return rows
+
+
+def reads_json(path: Path) -> bool:
+    """Whether a file is read as JSON lines."""
+    return _named(path) == "jsonl"
 
 
 def _named(path: Path) -> str:
@@ -365,7 +297,7 @@ def _json_head(path: Path) -> pa.Schema:
 def _json_schema(path: Path) -> pa.Schema:
     """One Arrow type per key where there is one; keys in the order in which they first occur."""
     kinds: dict[str, pa.DataType | None] = {}
-    for rows in _json_chunks(path, None):
+    for rows in json_chunks(path, None):
         for name in dict.fromkeys(name for row in rows for name in row):
             kinds[name] = _common(kinds.get(name, pa.null()), _kind([row.get(name) for row in rows]))
     return pa.schema([_json_field(name, kind) for name, kind in kinds.items()])
@@ -403,11 +335,11 @@ def _is_hollow(kind: pa.DataType) -> bool:
 
 
 def _json_batches(path: Path, schema: pa.Schema, columns: list[str] | None) -> Iterator[pa.RecordBatch]:
-    for rows in _json_chunks(path, columns):
+    for rows in json_chunks(path, columns):
         yield pa.record_batch([_json_column(rows, field) for field in schema], schema=schema)
 
 
-def _json_chunks(path: Path, columns: list[str] | None) -> Iterator[list[dict[str, Any]]]:
+def json_chunks(path: Path, columns: list[str] | None) -> Iterator[list[dict[str, Any]]]:
     """At most ROWS_PER_READ rows at once. Of chosen columns only the bytes are kept, and no more than about CSV_BLOCK."""
     rows: list[dict[str, Any]] = []
     n_bytes = 0

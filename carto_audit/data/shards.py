@@ -12,16 +12,14 @@ from carto_audit.data.layouts import Layout
 from carto_audit.data.readers import (
     bare_name,
     column_types,
-    decoded,
     format_of,
     json_bytes,
-    may_hold_text,
     name_of,
     one_line,
     read_columns,
-    read_values,
 )
 from carto_audit.data.turns import Row
+from carto_audit.data.values import decoded, may_hold_text, read_values
 from carto_audit.runtime.errors import AuditError, option
 from carto_audit.text.untrusted import safe_inline
 

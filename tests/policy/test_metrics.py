@@ -8,6 +8,7 @@ EXPECTED = {
     "batch.samples",
     "batch.tokens",
     "batch.unread_file_share",
+    "batch.unread_text_share",
     "batch.skipped_row_share",
     "batch.unmapped_token_share",
     "batch.undrawn_token_share",
@@ -74,7 +75,7 @@ def test_all_measures_of_how_well_an_audit_sees_are_about_power():
 
 def test_what_says_something_of_the_audit_is_power_and_coverage():
     coverage = {name for name, metric in METRICS.items() if metric.kind == "coverage"}
-    assert coverage == {"batch.unread_file_share"}
+    assert coverage == {"batch.unread_file_share", "batch.unread_text_share"}
     assert {name for name, metric in METRICS.items() if metric.of_audit} == coverage | {
         name for name, metric in METRICS.items() if metric.kind == "power"
     }

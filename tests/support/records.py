@@ -12,6 +12,7 @@ METRICS = {
     "contamination.suspected_items": 0.0,
     "duplicates.token_share": 0.1,
     "batch.unread_file_share": 0.0,
+    "batch.unread_text_share": 0.0,
     "batch.skipped_row_share": 0.0,
     "batch.unmapped_token_share": 0.0,
     "detection.found_at_dose_4": 0.95,
