@@ -27,13 +27,16 @@ def read_values(path: Path, columns: list[str] | None) -> Iterator[list[dict[str
 
 
 def first_rows(path: Path, count: int) -> list[dict[str, Any]]:
-    """The first rows of a file, of every column that may hold text. AuditError when unreadable."""
+    """The first rows of a file, every column; 0 stands for what can be no text. AuditError when unreadable."""
     found: list[dict[str, Any]] = []
     for rows in read_values(path, None):
         found += rows
         if len(found) >= count:
             break
-    return found[:count]
+    if reads_json(path):
+        return found[:count]
+    names = column_types(path)
+    return [{name: row.get(name, 0) for name in names} for row in found[:count]]
 
 
 def holds_text(kind: pa.DataType) -> bool:
@@ -59,6 +62,8 @@ def may_hold_text(kind: pa.DataType) -> bool:
 
 def decoded(batch: pa.RecordBatch) -> list[dict[str, Any]]:
     """Rows as Python values: bytes are text, with surrogates where they are not UTF-8."""
+    if not batch.num_columns:
+        return [{} for _ in range(batch.num_rows)]
     columns = [_values(column) for column in batch.columns]
     return [dict(zip(batch.schema.names, row, strict=True)) for row in zip(*columns, strict=True)]
 

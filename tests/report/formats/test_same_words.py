@@ -127,7 +127,7 @@ def test_a_replay_says_what_the_report_says(tmp_path):
     content = report(**{"hotspot_memorized.token_share": 0.1122})
     content["metric_intervals"] = {"hotspot_memorized.token_share": [0.1, 0.1271]}
     done = replay(load_policy("default"), read_record(write_audit(tmp_path / "may", content)))
-    sentence = "hotspot_memorized.token_share is 11.2 % (up to 12.7 %), at most 5.0 % allowed"
+    sentence = "hotspot_memorized.token_share is 11.2 % (up to 12.7 %), at most 10.0 % allowed"
     assert sentence in "\n".join(done.lines)
     said = json.dumps(done.facts())
     assert "is 0.1122 (up to 0.1271)" in said  # as verdict.json has it
