@@ -25,11 +25,12 @@ def table(results: Results) -> str:
     if not planted:
         return "no results"
     names = [name for name in (*NAMES, *KEPT_BACK) if any(r["corpus"] == name for r in planted)]
+    kept = [name for name in names if name in KEPT_BACK]
     seeds = len({r["seed"] for r in planted})
     parts = [
         [
-            f"Seeds: {seeds}. Tuned on {' and '.join(TUNED_ON)}; the others were held out, {' and '.join(KEPT_BACK)} until "
-            "everything was settled (one seed)."
+            f"Seeds: {seeds}. Tuned on {' and '.join(TUNED_ON)}; the others were held out"
+            + (f", {' and '.join(kept)} until everything was settled." if kept else ".")
         ],
         [
             "**Secrets above the line, of all that were planted (at least, with 95 % confidence)**",
