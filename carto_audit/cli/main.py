@@ -126,7 +126,7 @@ cli.add_command(completion)
     show_default=True,
     help="How much text the report quotes.",
 )
-@click.option("--quiet", is_flag=True, help="Show only the verdict and the report's path.")
+@click.option("--quiet", is_flag=True, help="Show only the verdict, what was not read, and the report's path.")
 def ingest(
     batch: tuple[str, ...],
     policy: str,

@@ -8,6 +8,7 @@ import sys
 import pytest
 
 from carto_audit.artifacts.report_facts import report_type
+from carto_audit.cli.report import show_audit
 from carto_audit.report.html import render_html
 from tests.report.test_html import section
 from tests.support.audits import GATE, sentences, write_parquet
@@ -160,3 +161,12 @@ def test_a_report_from_before_deliveries_were_counted_is_still_a_report():
     facts["batch"].pop("delivery", None)
     report_type().validate_python(facts)
     assert "data files" not in render_html(facts, "")
+
+
+def test_a_quiet_summary_names_what_was_not_read(capsys, tmp_path):
+    facts = make_facts()
+    facts["batch"]["delivery"] = unread(2)
+    show_audit(facts, tmp_path, (), quiet=True)
+    said = capsys.readouterr().out.splitlines()
+    assert len(said) == 3
+    assert "2 of 3 data files were not read: <img src=x onerror=alert(1)>: :error: :" in said[1]

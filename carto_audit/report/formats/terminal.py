@@ -21,7 +21,7 @@ from rich.text import Text
 from carto_audit.artifacts.audit_call import AuditCall, recorded_call
 from carto_audit.artifacts.report_facts import ReportFacts
 from carto_audit.cartography.quadrants import QUADRANTS
-from carto_audit.report.batch_words import is_rehearsable, sampling_words
+from carto_audit.report.batch_words import is_rehearsable, sampling_words, unread_sentence
 from carto_audit.report.formats.text_map import plot_lines
 from carto_audit.report.narrative import STATUS_WORDS, decisive, doubts, finding_words, overview, verdict_sentence
 from carto_audit.report.next_steps import NextSteps, Step, next_steps
@@ -111,11 +111,13 @@ def render_summary(
 ) -> None:
     """The audit on one screen: verdict, what decided it, the map, what was found, where the files are, what to do next.
 
-    `quiet` leaves the verdict and the report's path. `call` is how the audit was called, without which the commands hold names
-    in place of paths.
+    `quiet` leaves the verdict, what was not read, and the report's path. `call` is how the audit was called, without which the
+    commands hold names in place of paths.
     """
     if quiet:
         _print_line(console, _headline(facts, console))
+        if unread := unread_sentence(facts):
+            _print_line(console, Text(f"{_drawn(WARNING, console)} {tame(unread)}", style=WARNING.colour))
         _print_line(console, Text(f"> Report   {tame(str(out_folder / 'report.html'), 4096)}"))
         return
     console.print()
