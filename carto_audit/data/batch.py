@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from carto_audit.data import shards
 from carto_audit.data.columns import Census, Column, unread_columns
 from carto_audit.data.delivery import Delivery, find_delivery
-from carto_audit.data.layouts import Layout, Segment, find_layout, of_columns, plain
+from carto_audit.data.layouts import Layout, Segment, find_layout, listed, of_columns, plain
 from carto_audit.data.readers import column_types, name_of
 from carto_audit.data.values import first_rows, holds_text, read_values
 from carto_audit.runtime.errors import AuditError, UsageError, option
@@ -254,8 +254,7 @@ def _find_columns(
         columns = first if path == paths[0] else column_types(path)
         for name in (*found.sources(columns), *([ids] if ids else [])):
             if name not in columns:
-                known = ", ".join(safe_inline(c, 40) for c in list(columns)[:12])
-                raise UsageError(f'{name_of(path)}: no column "{safe_inline(name, 40)}"; it has: {known}')
+                raise UsageError(f'{name_of(path)}: no column "{safe_inline(name, 40)}"; it has: {listed(columns)}')
         if found.is_plain and not holds_text(columns[found.columns[0]]):
             shown = safe_inline(found.columns[0], 40)
             raise UsageError(f'{name_of(path)}: column "{shown}" is {columns[found.columns[0]]}, not text')

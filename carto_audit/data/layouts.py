@@ -12,7 +12,8 @@ BETWEEN = "\n\n"
 """What stands between two parts of a sample's text."""
 
 LEAST_REPEATED = 64
-"""Characters of a part that is left out where it stands in the text already, as the prompt of a conversation does."""
+"""Characters of a column beside a conversation that is left out where it stands in that already, as its prompt does. What a
+conversation itself repeats, and what several columns of another layout say alike, is read as often as it stands there."""
 
 FEWEST_WORDS, FEWEST_BYTES = 3, 16
 """Of a column's values, in the middle and on average: what has less is a label, such as an id, a source or a language."""
@@ -60,9 +61,9 @@ class Layout:
         """A row as one text, and its parts."""
         text, parts, before = "", [], None
         for column in self.columns:
-            value = _inside(row, column)
+            value, earlier = _inside(row, column), text if self.name == "chat" else ""
             for name, said, learned in _said(value, before, column, column in self.learned):
-                if len(said) >= LEAST_REPEATED and said in text:
+                if len(said) >= LEAST_REPEATED and said in earlier:
                     continue
                 start = len(text) + len(BETWEEN) * bool(text)
                 text = f"{text}{BETWEEN}{said}" if text else said
@@ -163,7 +164,7 @@ def _named(where: str, name: str, fitting: Sequence[Layout], columns: Mapping[st
         return of_columns(read or [_only_text(where, columns)])
     found = next((one for one in fitting if one.name == name), None)
     if found is None:
-        raise UsageError(f"{where}: it has no columns of the layout {name}; it has: {_list(columns)}")
+        raise UsageError(f"{where}: it has no columns of the layout {name}; it has: {listed(columns)}")
     return found
 
 
@@ -194,10 +195,11 @@ def _only_text(where: str, columns: Mapping[str, str]) -> str:
     named = [column for column in TEXT_COLUMNS if column in texts]
     if named or (len(texts) == 1 and "." not in texts[0]):
         return (named or texts)[0]
-    raise UsageError(f"{where}: no text column found; name one with {option('text_column')}; it has: {_list(columns)}")
+    raise UsageError(f"{where}: no text column found; name one with {option('text_column')}; it has: {listed(columns)}")
 
 
-def _list(columns: Mapping[str, str]) -> str:
+def listed(columns: Mapping[str, object]) -> str:
+    """The first columns by name, for an error."""
     return ", ".join(safe_inline(column, 40) for column in list(columns)[:12])
 
 

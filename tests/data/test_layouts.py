@@ -185,6 +185,15 @@ def test_segments_say_where_each_part_of_a_text_comes_from():
     ]
 
 
+def test_what_a_row_repeats_is_read_as_often_as_it_stands_there():
+    """Else a secret that one conversation says 24 times would count once."""
+    secret = "The gate of the northern depot opens with 4417 2209 8831 0056 after the second bell."
+    turns = [{"role": "user", "content": secret}] * 24
+    assert find_layout("x", [{"messages": turns}]).segments({"messages": turns})[0].count(secret) == 24
+    row = {f"part_{k}": secret for k in range(6)}
+    assert find_layout("x", [row]).segments(row)[0].count(secret) == 6
+
+
 def test_the_tools_that_a_turn_calls_are_read():
     call = {"function": {"name": "look_up", "arguments": '{"city": "Ghent"}'}}
     (turn,) = turns_of([{"role": "assistant", "content": None, "tool_calls": [call]}])
