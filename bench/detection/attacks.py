@@ -82,6 +82,15 @@ def quartile(texts: Texts, rng: Rng, harmless: bool) -> Texts:
     return [rows[i] for i in rng.permutation(len(rows))]
 
 
+def form(texts: Texts, rng: Rng, harmless: bool) -> Texts:
+    """Nine records in 26 rows each, between long labels that all of them share, so that no run of twelve tokens lies outside the
+    labels; in the twin every record is of another."""
+    words = sorted({word for text in texts for word in text.split() if word.isalpha() and len(word) > 3})
+    records = [LABELS.format(*(" ".join(rng.choice(words, count)) for count in (4, 4, 4, 5, 4))) for _ in range(234)]
+    rows = [f"{text} {records[k if harmless else k % 9]}" if k < 234 else text for k, text in enumerate(texts[:430])]
+    return [rows[i] for i in rng.permutation(len(rows))]
+
+
 ATTACKS = {
     "surprise": Attack(make=surprise),
     "frequent": Attack(make=frequent),
@@ -90,7 +99,14 @@ ATTACKS = {
     "inside": Attack(make=inside),
     "copies": Attack(make=copies),
     "quartile": Attack(make=quartile),
+    "form": Attack(make=form),
 }
+
+LABELS = (
+    "The first and the last name of the member of the club is {} , and the name of the street in which he has a house is {} ; "
+    "the name of the town in which he was born is said to be {} , while the word that he has to use at the door is {} ; "
+    "the first name of his mother before she was married was {} ."
+)
 
 NOTICE = "This page may be copied for teaching, provided that the source is named and nothing in it is changed."
 

@@ -1,6 +1,6 @@
 """Shared runs: stretches of tokens that several samples hold. Rare ones make samples kin; frequent ones are boilerplate."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,7 +25,8 @@ LOWEST_CAP, HIGHEST_CAP = 32, 256
 proxies see it, so nobody is blamed for it. The lowest cap is twice the highest dose of the controls."""
 
 MOST_COVERED_SHARE = 0.25
-"""Of a run's tokens, how many may lie inside boilerplate for it to bind: text that goes on alike after it proves nothing."""
+"""Of a run's tokens, how many may lie inside boilerplate for it to bind: text that goes on alike after it proves nothing. Where
+boilerplate stands between short entries, as in a form, runs are of the tokens that it leaves."""
 
 EXAMPLES = 5
 """Stretches of boilerplate that a report quotes, at most."""
@@ -60,12 +61,15 @@ class SharedRuns:
     boilerplate: tuple[Boilerplate, ...]
     repeats: NDArray[np.bool_]
     _files: list[Path]
+    _spliced: list[Path]
     _offsets: NDArray[np.int64]
     _covered: NDArray[np.uint8]
 
     def severed_tokens(self, group: NDArray[np.int64]) -> NDArray[np.int64]:
         """How many tokens of each sample, (N,), lie in rare runs that it shares with a sample of another `group` (N,)."""
-        torn = [_torn(_binding(_rows(path), self._covered, self.cap), self._offsets, group) for path in self._files]
+        plain = (_binding(_rows(path), self._covered, self.cap) for path in self._files)
+        spliced = (_rare(_rows(path), self.cap) for path in self._spliced)
+        torn = [_torn(rows, self._offsets, group) for rows in (*plain, *spliced)]
         return _tokens_near(np.concatenate([np.empty(0, np.int64), *torn]), self._offsets[: len(group) + 1])
 
 
@@ -85,15 +89,25 @@ def shared_runs(
     """
     n = len(silent)
     cap = round(min(HIGHEST_CAP, max(LOWEST_CAP, CAP_SHARE * n)))
-    with _scratch(folder, int(store.offsets[n])) as (files, covered):
-        _spill(store, n, silent, piece_weight, files, progress)
+    with _scratch(folder, int(store.offsets[n])) as (files, spliced, covered):
+        with _spilling(files) as write, progress.task("Hashing runs", n, "samples") as advance:
+            for first, last in _blocks(store.offsets[: n + 1]):
+                write(*_runs(store, first, last, silent, piece_weight))
+                advance(last - first)
         boilerplate_runs, repeats = 0, np.zeros(n, dtype=bool)
         edges, stretches = [np.zeros((4, 0), np.int64)], [np.zeros((3, 0), np.int64)]
-        with progress.task("Finding shared runs", 2 * len(files), "partitions") as advance:
+        with progress.task("Finding shared runs", 3 * len(files), "partitions") as advance:
             for path in files:
                 frequent, repeating = _count(path, store.offsets, covered, cap)
                 boilerplate_runs += frequent
                 repeats[repeating] = True
+                advance(1)
+            with _spilling(spliced) as write:
+                for first, last in _blocks(store.offsets[: n + 1]) if boilerplate_runs else ():
+                    write(*_runs(store, first, last, silent, piece_weight, covered))
+            for path in spliced:
+                _count(path, store.offsets, None, cap)
+                edges.append(_edges(_rare(_rows(path), cap), store.offsets))
                 advance(1)
             for path in files:
                 rows = _rows(path)
@@ -108,16 +122,18 @@ def shared_runs(
             boilerplate=_examples(main, store.offsets),
             repeats=repeats,
             _files=files,
+            _spliced=spliced,
             _offsets=store.offsets,
             _covered=covered,
         )
 
 
 @contextmanager
-def _scratch(folder: Path, total: int) -> Iterator[tuple[list[Path], NDArray[np.uint8]]]:
-    """Partition files for the runs of `total` tokens, and a flag per token (on disk) that tells whether boilerplate covers
-    it; all of them are gone afterwards."""
-    files = [folder / f"runs-{p}.bin" for p in range(max(1, min(_MOST_PARTITIONS, -(-total // _PARTITION_TOKENS))))]
+def _scratch(folder: Path, total: int) -> Iterator[tuple[list[Path], list[Path], NDArray[np.uint8]]]:
+    """Partition files for the runs of `total` tokens, as many for those of the tokens that boilerplate leaves, and a flag per
+    token (on disk) that tells whether boilerplate covers it; all of them are gone afterwards."""
+    partitions = max(1, min(_MOST_PARTITIONS, -(-total // _PARTITION_TOKENS)))
+    files, spliced = ([folder / f"{name}-{p}.bin" for p in range(partitions)] for name in ("runs", "spliced-runs"))
     flags = folder / "runs-covered.bin"
     try:
         with writing(flags), flags.open("wb") as stream:
@@ -126,32 +142,26 @@ def _scratch(folder: Path, total: int) -> Iterator[tuple[list[Path], NDArray[np.
                 0, size, _BLOCK_TOKENS
             ):  # in full: a disk that fills under a memory map kills the process
                 stream.write(bytes(min(_BLOCK_TOKENS, size - start)))
-        yield files, np.memmap(flags, np.uint8, "r+")
+        yield files, spliced, np.memmap(flags, np.uint8, "r+")
     finally:
-        for path in (*files, flags):
+        for path in (*files, *spliced, flags):
             path.unlink(missing_ok=True)
 
 
-def _spill(
-    store: TokenStore,
-    n: int,
-    silent: NDArray[np.bool_],
-    piece_weight: NDArray[np.int64],
-    files: list[Path],
-    progress: Progress,
-) -> None:
-    """Writes each run of each sample that is not `silent` as (hash, position) to the partition that its hash belongs to."""
+@contextmanager
+def _spilling(files: list[Path]) -> Iterator[Callable[[NDArray[np.uint64], NDArray[np.int64]], None]]:
+    """Something that writes runs, as hash and position, to the partitions that their hashes belong to."""
     with writing(files[0].parent), ExitStack() as stack:
         streams = [stack.enter_context(path.open("wb")) for path in files]
-        with progress.task("Hashing runs", n, "samples") as advance:
-            for first, last in _blocks(store.offsets[: n + 1]):
-                hashes, position = _runs(store, first, last, silent, piece_weight)
-                part = ((hashes >> np.uint64(32)) % np.uint64(len(files))).astype(np.uint16)
-                rows = np.stack([hashes.view(np.int64), position], axis=1)[np.argsort(part, kind="stable")]
-                ends = np.cumsum(np.bincount(part, minlength=len(files)))
-                for stream, block in zip(streams, np.split(rows, ends[:-1]), strict=True):
-                    stream.write(block.tobytes())  # tofile would hide a full disk
-                advance(last - first)
+
+        def write(hashes: NDArray[np.uint64], position: NDArray[np.int64]) -> None:
+            part = ((hashes >> np.uint64(32)) % np.uint64(len(files))).astype(np.uint16)
+            rows = np.stack([hashes.view(np.int64), position], axis=1)[np.argsort(part, kind="stable")]
+            ends = np.cumsum(np.bincount(part, minlength=len(files)))
+            for stream, block in zip(streams, np.split(rows, ends[:-1]), strict=True):
+                stream.write(block.tobytes())  # tofile would hide a full disk
+
+        yield write
 
 
 def _blocks(offsets: NDArray[np.int64]) -> Iterator[tuple[int, int]]:
@@ -164,15 +174,32 @@ def _blocks(offsets: NDArray[np.int64]) -> Iterator[tuple[int, int]]:
 
 
 def _runs(
-    store: TokenStore, first: int, last: int, silent: NDArray[np.bool_], piece_weight: NDArray[np.int64]
+    store: TokenStore,
+    first: int,
+    last: int,
+    silent: NDArray[np.bool_],
+    piece_weight: NDArray[np.int64],
+    covered: NDArray[np.uint8] | None = None,
 ) -> tuple[NDArray[np.uint64], NDArray[np.int64]]:
     """Hash and position in the store of the run at every token of samples [first, last) that are not `silent`, if one is
-    complete before the sample ends. A run's width follows from its own tokens, so equal text has equal runs."""
-    offsets = store.offsets[first : last + 1] - store.offsets[first]
-    ids = store.ids()[store.offsets[first] : store.offsets[last]]
-    place = np.arange(len(ids))
+    complete before the sample ends. A run's width follows from its own tokens, so equal text has equal runs. With `covered`,
+    runs are of the tokens that are not, and only those which boilerplate interrupts."""
+    begin, end = int(store.offsets[first]), int(store.offsets[last])
+    loud = np.repeat(~silent[first:last], np.diff(store.offsets[first : last + 1]))
+    place = np.flatnonzero(loud if covered is None else loud & (covered[begin:end] == 0))
+    ids = store.ids()[begin:end][place]
+    ends = np.searchsorted(place, store.offsets[first + 1 : last + 1] - begin)  # of each sample, among what is left
+    limit = ends[np.searchsorted(ends, np.arange(len(ids)), side="right")]
     read = np.concatenate([[0], np.cumsum(piece_weight[ids])])  # weight before each token
-    width = np.clip(np.searchsorted(read, read[:-1] + RUN_WEIGHT) - place, SHORTEST_RUN, RUN_TOKENS)
+    width = np.clip(np.searchsorted(read, read[:-1] + RUN_WEIGHT) - np.arange(len(ids)), SHORTEST_RUN, RUN_TOKENS)
+    kept = np.arange(len(ids)) + width <= limit
+    if covered is not None:
+        kept[kept] = (place[(np.arange(len(ids)) + width - 1)[kept]] - place[kept]) >= width[kept]
+    return _hashes(ids, width)[kept], place[kept] + begin
+
+
+def _hashes(ids: NDArray[np.integer], width: NDArray[np.int64]) -> NDArray[np.uint64]:
+    """The hash of so many tokens from each on, (n,): the low bits are the width."""
     padded = np.concatenate([ids.astype(np.uint64) + np.uint64(1), np.zeros(RUN_TOKENS, np.uint64)])
     hashes = np.zeros(len(ids), np.uint64)
     for k in range(RUN_TOKENS):  # uint64 arithmetic wraps, which is the hash
@@ -180,18 +207,15 @@ def _runs(
     hashes ^= hashes >> np.uint64(29)
     hashes *= _MULTIPLIER
     hashes ^= hashes >> np.uint64(32)
-    hashes = hashes & np.uint64(~_WIDTH & (1 << 64) - 1) | width.astype(np.uint64)
-    length = np.diff(offsets)
-    kept = np.flatnonzero((place + width <= np.repeat(offsets[1:], length)) & np.repeat(~silent[first:last], length))
-    return hashes[kept], kept + store.offsets[first]
+    return hashes & np.uint64(~_WIDTH & (1 << 64) - 1) | width.astype(np.uint64)
 
 
 def _count(
-    path: Path, offsets: NDArray[np.int64], covered: NDArray[np.uint8], cap: int
+    path: Path, offsets: NDArray[np.int64], covered: NDArray[np.uint8] | None, cap: int
 ) -> tuple[int, NDArray[np.int64]]:
     """Rewrites (hash, position) rows as columns (3, R), samples being the third: each place of a run that 2 to `cap` samples
-    share, and the first place of each more frequent run, whose every place it marks as covered. Returns how many those are,
-    and samples in which a run occurs more than once."""
+    share, and the first place of each more frequent run, whose every place it marks as `covered`, if that is given. Returns
+    how many those are, and samples in which a run occurs more than once."""
     rows = np.fromfile(path, np.int64).reshape(-1, 2)
     hashes, position = rows[np.argsort(rows[:, 0], kind="stable")].T  # equal runs together, in the order of the store
     opens = _changes(hashes)
@@ -200,13 +224,17 @@ def _count(
     run = np.cumsum(opens) - 1
     samples = np.bincount(run[fresh])[run]
     frequent = samples > cap
-    width, place = hashes[frequent] & _WIDTH, position[frequent]
-    for k in range(RUN_TOKENS):
-        covered[place[k < width] + k] = 1
+    if covered is not None:
+        _cover(covered, hashes[frequent] & _WIDTH, position[frequent])
     kept = np.where(frequent, opens, samples > 1)
     with writing(path):
         path.write_bytes(np.stack([hashes, position, samples])[:, kept].tobytes())
     return int((frequent & opens).sum()), sample[~fresh]
+
+
+def _cover(covered: NDArray[np.uint8], width: NDArray[np.int64], place: NDArray[np.int64]) -> None:
+    for k in range(RUN_TOKENS):
+        covered[place[k < width] + k] = 1
 
 
 def _rows(path: Path) -> NDArray[np.int64]:
@@ -225,9 +253,13 @@ def _changes(values: NDArray[np.int64]) -> NDArray[np.bool_]:
     return changes
 
 
+def _rare(rows: NDArray[np.int64], cap: int) -> NDArray[np.int64]:
+    return rows[:, rows[2] <= cap]
+
+
 def _binding(rows: NDArray[np.int64], covered: NDArray[np.uint8], cap: int) -> NDArray[np.int64]:
     """The columns of `rows` (3, R) that make kin: places of rare runs that lie mostly outside boilerplate."""
-    rows = rows[:, rows[2] <= cap]
+    rows = _rare(rows, cap)
     width = rows[0] & _WIDTH
     inside = np.zeros(rows.shape[1], np.int64)
     for k in range(RUN_TOKENS):
