@@ -91,6 +91,21 @@ def form(texts: Texts, rng: Rng, harmless: bool) -> Texts:
     return [rows[i] for i in rng.permutation(len(rows))]
 
 
+def gaps(texts: Texts, rng: Rng, harmless: bool) -> Texts:
+    """Passages of forty words in eight rows each, 36 of them, with another gap between the words every time; in the twin every
+    passage is another."""
+
+    def spaced(passage: str) -> str:
+        return "".join(word + str(rng.choice([" ", "  ", "\n", "\t", " \n", "\n\n", "\u00a0"])) for word in passage.split())
+
+    passages = [" ".join(text.split()[:40]) for text in texts[600:] if len(text.split()) >= 40][:288]
+    rows = [
+        f"{text} {spaced(passages[k if harmless else k % 36])}" if k < 288 else text
+        for k, text in enumerate(texts[:470])
+    ]
+    return [rows[i] for i in rng.permutation(len(rows))]
+
+
 ATTACKS = {
     "surprise": Attack(make=surprise),
     "frequent": Attack(make=frequent),
@@ -100,6 +115,7 @@ ATTACKS = {
     "copies": Attack(make=copies),
     "quartile": Attack(make=quartile),
     "form": Attack(make=form),
+    "gaps": Attack(make=gaps),
 }
 
 LABELS = (

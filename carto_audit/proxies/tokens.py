@@ -7,13 +7,13 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
+from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 
 from carto_audit.data.batch import Batch, iter_texts
 from carto_audit.runtime.errors import UsageError
 from carto_audit.runtime.files import writing
 from carto_audit.runtime.progress import SILENT, Progress
-from carto_audit.text.untrusted import safe_inline
+from carto_audit.text.untrusted import INVISIBLE, safe_inline
 
 VOCABULARY_BYTES = 16 << 20
 """Text that a vocabulary of some thousand pieces is trained on; more changes no merge that matters."""
@@ -70,11 +70,19 @@ class TokenStore:
 def train_encoder(
     batch: Batch, copies: NDArray[np.bool_], vocab_size: int, seed: int, progress: Progress = SILENT
 ) -> Encoder:
-    """A byte-level BPE of `vocab_size` pieces from the batch's distinct texts; digits stay single tokens.
+    """A byte-level BPE of `vocab_size` pieces from the batch's distinct texts; digits stay single tokens. Neither how words are
+    spaced nor invisible characters nor Unicode's compatible forms tell texts apart, so that they hide no copies.
 
     `copies` marks texts to leave out, so that repetition does not buy a place in the vocabulary.
     """
     tokenizer = Tokenizer(models.BPE())
+    tokenizer.normalizer = normalizers.Sequence(
+        [
+            normalizers.Replace(Regex(INVISIBLE.pattern), ""),
+            normalizers.NFKC(),
+            normalizers.Replace(Regex(r"\s+"), " "),
+        ]
+    )
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [
             pre_tokenizers.Split(Regex(rf"\S{{{LONGEST_WORD}}}"), "isolated"),

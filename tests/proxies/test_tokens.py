@@ -17,7 +17,7 @@ from carto_audit.proxies.tokens import (
 from carto_audit.runtime.errors import AuditError, UsageError
 from tests.support.tiny import make_batch, write_texts
 
-TEXTS = ["the cat sat on the mat", "naïve café 漢字 🙂 déjà vu", "call 0123 456 789 now", "tab\tand\nnewline  twice"]
+TEXTS = ["the cat sat on the mat", "naïve café 漢字 🙂 déjà vu", "call 0123 456 789 now", "one space between words"]
 
 
 @pytest.fixture(scope="module")
@@ -35,6 +35,25 @@ def test_every_sample_decodes_to_its_own_text(encoded):
     for i, text in enumerate([*TEXTS * 5, "an extra text"]):
         assert encoder.tokenizer.decode(ids[store.offsets[i] : store.offsets[i + 1]].tolist()) == text
     assert len(store) == len(batch) + 1
+
+
+@pytest.mark.parametrize(
+    "gap", ["  ", "\t", "\n", " \r\n ", "\u00a0", "\u3000", "\u2003\u2028", "\u200b ", " \ufeff\u00ad", "\x0b\x0c\x85"]
+)
+def test_gaps_and_invisible_characters_tell_no_texts_apart(encoded, gap):
+    _, encoder, _ = encoded
+    plain = encoder.tokenizer.encode("the cat sat on the mat")
+    assert encoder.tokenizer.encode(f"the cat{gap}sat on{gap}the mat").ids == plain.ids
+    assert encoder.tokenizer.encode("the \uff43\uff41\uff54 sat on the mat").ids == plain.ids
+    assert encoder.tokenizer.encode("th\u200be c\u2060at s\u00adat on the\u200f mat\ufeff").ids == plain.ids
+
+
+def test_tokens_lie_where_the_text_as_delivered_has_them(encoded):
+    _, encoder, _ = encoded
+    text = "the \n\n cat\t4\u200b8 \u2003 21"
+    tokens = encoder.tokenizer.encode(text)
+    digits = [(text[begin], end - begin) for begin, end in tokens.offsets if text[begin:end].isdigit()]
+    assert digits == [(digit, 1) for digit in "4821"]
 
 
 def texts_of(store, encoder):
