@@ -96,7 +96,9 @@ def gaps(texts: Texts, rng: Rng, harmless: bool) -> Texts:
     passage is another."""
 
     def spaced(passage: str) -> str:
-        return "".join(word + str(rng.choice([" ", "  ", "\n", "\t", " \n", "\n\n", "\u00a0"])) for word in passage.split())
+        return "".join(
+            word + str(rng.choice([" ", "  ", "\n", "\t", " \n", "\n\n", "\u00a0"])) for word in passage.split()
+        )
 
     passages = [" ".join(text.split()[:40]) for text in texts[600:] if len(text.split()) >= 40][:288]
     rows = [
