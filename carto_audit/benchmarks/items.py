@@ -13,7 +13,7 @@ from carto_audit.benchmarks.column_mappings import ColumnMapping, Item, Row, fol
 from carto_audit.benchmarks.dataset_folder import split_files
 from carto_audit.data.readers import column_types, format_of, json_list, json_rows, one_line, read_records
 from carto_audit.runtime.errors import AuditError, UsageError, option
-from carto_audit.runtime.files import file_sha256
+from carto_audit.runtime.sealed_path import SealedPath, check_unchanged, seal_all
 from carto_audit.text.untrusted import safe_inline
 
 ITEM_SCHEMA = pa.schema(
@@ -63,13 +63,15 @@ def read_benchmark(
     path = Path(path)
     shown = safe_inline(str(path), 160)
     part, files = _files(path, config, split, shown)
+    sealed = seal_all(files)
     rows: list[dict[str, Any]] = []
-    for file in files:
+    for file in sealed:
         rows += _read_rows(file)
+    check_unchanged(sealed)
     return make_benchmark(
         rows,
         name=name or _bare_name(path),
-        sha256=_digest(path, files, shown),
+        sha256=_digest(path, sealed),
         source=f"{path}#{part}" if part else str(path),
         revision=None,
         mapping=mapping,
@@ -80,7 +82,7 @@ def read_benchmark(
 def source_sha256(path: Path, *, config: str | None = None, split: str | None = None) -> str:
     """The digest that `read_benchmark` would give it, without reading it: has the file changed since?"""
     shown = safe_inline(str(path), 160)
-    return _digest(path, _files(path, config, split, shown)[1], shown)
+    return _digest(path, seal_all(_files(path, config, split, shown)[1]))
 
 
 def _files(path: Path, config: str | None, split: str | None, shown: str) -> tuple[str, list[Path]]:
@@ -173,15 +175,13 @@ def _bare_name(path: Path) -> str:
     return (path.resolve() if path.is_dir() else path).name.split(".")[0]
 
 
-def _digest(path: Path, files: Sequence[Path], shown: str) -> str:
+def _digest(path: Path, files: Sequence[SealedPath]) -> str:
     """The file's sha256; of a folder, the sha256 over the names and digests of the files that were read."""
-    try:
-        if files == [path]:
-            return file_sha256(path)
-        lines = "".join(f"{file_sha256(file)}  {file.relative_to(path).as_posix()}\n" for file in files)
-    except OSError as error:
-        raise AuditError(f"{shown}: cannot read this benchmark: {error.strerror}") from error
-    return hashlib.sha256(lines.encode("utf-8", "surrogateescape")).hexdigest()
+    digests = [file.seal.sha256 for file in files if file.seal]
+    if list(files) == [path]:
+        return digests[0]
+    lines = (f"{digest}  {file.relative_to(path).as_posix()}\n" for digest, file in zip(digests, files, strict=True))
+    return hashlib.sha256("".join(lines).encode("utf-8", "surrogateescape")).hexdigest()
 
 
 def _read_rows(path: Path) -> list[dict[str, Any]]:

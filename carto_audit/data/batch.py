@@ -19,8 +19,8 @@ from carto_audit.data.layouts import Layout, Segment, find_layout, listed, of_co
 from carto_audit.data.readers import column_types, name_of
 from carto_audit.data.values import first_rows, holds_text, read_values
 from carto_audit.runtime.errors import AuditError, UsageError, option
-from carto_audit.runtime.files import file_sha256
 from carto_audit.runtime.progress import SILENT, Progress
+from carto_audit.runtime.sealed_path import SealedPath, check_unchanged, seal_all
 from carto_audit.text.untrusted import safe_inline
 
 PEEKED_ROWS = 256
@@ -58,8 +58,8 @@ class Batch:
     """
 
     delivery: Delivery
-    paths: tuple[Path, ...]
-    """The files of the delivery that are read."""
+    paths: tuple[SealedPath, ...]
+    """The files of the delivery that are read: in every pass the bytes of `digests`, or AuditError."""
     digests: tuple[str, ...]
     """Hex sha256 of each file, aligned with `paths`."""
     file_names: tuple[str, ...]
@@ -127,18 +127,19 @@ def read_batch(
     batches without a single usable text.
     """
     delivery = find_delivery(inputs, apart=apart)
-    paths = delivery.paths
-    found, id_column = _find_columns(paths, text_column, layout, id_column)
     parts: list[_Rows] = []
     census = Census()
     counts: list[int] = []
     with progress.task("Reading the batch", unit="rows") as advance:
+        paths = seal_all(delivery.paths)
+        found, id_column = _find_columns(paths, text_column, layout, id_column)
         for path in paths:
             counts.append(0)
             for rows in shards.read_rows(path, found, id_column, census):
                 parts.append(_examine(rows))
                 counts[-1] += len(rows.text)
                 advance(len(rows.text))
+        check_unchanged(paths)
     if sum(counts) == 0:
         raise AuditError(f"{_describe(paths)}: zero rows: nothing to audit")
     reason = np.concatenate([part.reason for part in parts])
@@ -146,7 +147,7 @@ def read_batch(
     if not (reason == 0).any():
         raise AuditError(f"{_describe(paths)}: no usable text in {len(reason)} rows: {_count_reasons(reason)}")
     row = np.flatnonzero(usable).astype(np.int64)
-    digests = tuple(file_sha256(path) for path in paths)
+    digests = tuple(path.seal.sha256 for path in paths if path.seal)
     names = _names(paths)
     ids = _given_ids(parts) if id_column else _made_ids(names, counts)
     if id_column:
@@ -178,6 +179,7 @@ def iter_texts(batch: Batch, progress: Progress = SILENT, label: str = "Reading 
     row, sample = 0, 0
     pending: list[str] = []
     n_bytes = 0
+    check_unchanged(batch.paths)
     with progress.task(label, len(batch), "samples") as advance:
         for path in batch.paths:
             for rows in shards.read_rows(path, batch.layout, None):
@@ -194,6 +196,7 @@ def iter_texts(batch: Batch, progress: Progress = SILENT, label: str = "Reading 
         if pending:
             yield TextChunk(start=sample - len(pending), texts=pending)
             advance(len(pending))
+    check_unchanged(batch.paths)
     if row != batch.rows or sample != len(batch):
         raise AuditError(f"{_describe(batch.paths)}: the files changed while they were audited; run again")
 
@@ -221,6 +224,7 @@ def read_segments(batch: Batch, indices: Iterable[int]) -> dict[int, tuple[Segme
             for at in wanted.keys() & range(row, row + len(rows)):
                 found[wanted[at]] = batch.layout.segments(rows[at - row])[1]
             row += len(rows)
+    check_unchanged(batch.paths)
     return found
 
 
@@ -231,12 +235,12 @@ def _decode(value: pa.Scalar, path: Path) -> str:
         raise AuditError(f"{name_of(path)}: the file changed while it was audited; run again") from error
 
 
-def _describe(paths: tuple[Path, ...]) -> str:
+def _describe(paths: Sequence[Path]) -> str:
     return name_of(paths[0]) if len(paths) == 1 else f"{name_of(paths[0])} and {len(paths) - 1} more"
 
 
 def _find_columns(
-    paths: tuple[Path, ...], text: str | None, layout: str | Layout | None, ids: str | None
+    paths: Sequence[Path], text: str | None, layout: str | Layout | None, ids: str | None
 ) -> tuple[Layout, str | None]:
     """The layout and the id column, the same in every shard."""
     first = column_types(paths[0])
@@ -261,7 +265,7 @@ def _find_columns(
     return found, ids
 
 
-def _peeked(paths: tuple[Path, ...]) -> list[dict[str, Any]]:
+def _peeked(paths: Sequence[Path]) -> list[dict[str, Any]]:
     """The first rows of the first shard that has any."""
     for path in paths:
         if rows := first_rows(path, PEEKED_ROWS):
@@ -338,7 +342,7 @@ def _check_ids(ids: pa.LargeStringArray, column: str) -> None:
         )
 
 
-def _names(paths: tuple[Path, ...]) -> tuple[str, ...]:
+def _names(paths: Sequence[Path]) -> tuple[str, ...]:
     """Each file's name relative to the folder that all files share."""
     folder = Path(os.path.commonpath([p.absolute().parent for p in paths]))
     return tuple(str(path.absolute().relative_to(folder)).encode("utf-8", "replace").decode() for path in paths)

@@ -2,7 +2,6 @@
 
 import io
 import json
-import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ import pyarrow.ipc as pa_ipc
 import pyarrow.parquet as pq
 
 from carto_audit.runtime.errors import AuditError
+from carto_audit.runtime.sealed_path import open_bytes
 from carto_audit.text.untrusted import safe_inline
 
 ROWS_PER_READ = 1024
@@ -181,8 +181,8 @@ def _read(path: Path, schema: pa.Schema, columns: list[str] | None) -> Iterator[
 
 
 def _bytes_of(path: Path) -> pa.NativeFile:
-    """The file opened for Arrow, which takes no name that is not UTF-8 but as bytes."""
-    return pa.OSFile(os.fsencode(path))
+    """The file opened for Arrow: no pipe, and of a sealed file no bytes but those that were sealed."""
+    return pa.PythonFile(open_bytes(path), "r")
 
 
 def _parquet_schema(path: Path) -> pa.Schema:
@@ -200,27 +200,40 @@ def _parquet_batches(path: Path, _: pa.Schema, columns: list[str] | None) -> Ite
         yield from shard.iter_batches(batch_size=ROWS_PER_READ, columns=columns, use_threads=False)
 
 
-def _open_arrow(path: Path) -> Any:
-    """A reader of the file or stream format, whichever it is."""
-    source = pa.memory_map(os.fsencode(path))
-    try:
-        return pa_ipc.open_file(source)
-    except pa.ArrowInvalid:
-        source.seek(0)
-        return pa_ipc.open_stream(source)
+@contextmanager
+def _open_arrow(path: Path, columns: list[str] | None = None) -> Iterator[Any]:
+    """A reader of the file or stream format, whichever it is, of some columns or of all."""
+    places = None if columns is None else [_place(_arrow_schema(path), name) for name in columns]
+    wanted = pa_ipc.IpcReadOptions(included_fields=places)
+    with _bytes_of(path) as source:
+        try:
+            reader = pa_ipc.open_file(source, options=wanted)
+        except pa.ArrowInvalid:
+            source.seek(0)
+            reader = pa_ipc.open_stream(source, options=wanted)
+        yield reader
+
+
+def _place(schema: pa.Schema, name: str) -> int:
+    """The number of a column. Raises KeyError unless there is one of that name."""
+    places: list[int] = schema.get_all_field_indices(name)
+    if len(places) != 1:
+        raise KeyError(f'Field "{name}" exists {len(places)} times in schema')
+    return places[0]
 
 
 def _arrow_schema(path: Path) -> pa.Schema:
-    return _open_arrow(path).schema
+    with _open_arrow(path) as reader:
+        return reader.schema
 
 
 def _arrow_batches(path: Path, _: pa.Schema, columns: list[str] | None) -> Iterator[pa.RecordBatch]:
-    reader = _open_arrow(path)
-    if isinstance(reader, pa_ipc.RecordBatchFileReader):
-        batches = (reader.get_batch(i) for i in range(reader.num_record_batches))
-    else:
-        batches = iter(reader)
-    yield from batches if columns is None else (batch.select(columns) for batch in batches)
+    with _open_arrow(path, columns) as reader:
+        if isinstance(reader, pa_ipc.RecordBatchFileReader):
+            batches = (reader.get_batch(i) for i in range(reader.num_record_batches))
+        else:
+            batches = iter(reader)
+        yield from batches if columns is None else (batch.select(columns) for batch in batches)
 
 
 def _arrow_has_rows(path: Path) -> bool:
