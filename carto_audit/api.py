@@ -28,6 +28,7 @@ from carto_audit.pipeline.options import MOST_EPOCHS, AuditOptions
 from carto_audit.policy.model import Policy, load_policy
 from carto_audit.runtime.errors import UsageError, option
 from carto_audit.runtime.files import atomic_path, write_bytes, write_json, write_text, writing
+from carto_audit.runtime.lock import LOCK, locked
 from carto_audit.runtime.progress import SILENT, Progress
 from carto_audit.runtime.resume import remove_runs
 from carto_audit.text.redaction import EXCERPTS, Excerpts
@@ -182,33 +183,34 @@ def audit(
     with _folder(out) as folder:
         _check_apart(options.sampling_key, folder)
         prepare_folder(folder, [*inputs, *([options.reference] if options.reference else [])])
-        open_folder(folder)
-        result = run_audit(
-            inputs,
-            policy=chosen,
-            work=folder / WORK_FOLDER,
-            benchmarks=sources,
-            registry=listed,
-            options=options,
-            baseline=accepted,
-            redteam=attacked,
-            progress=_shown(progress),
-        )
-        call = call_of(
-            _listed(batch),
-            policy=policy,
-            benchmarks=_listed(benchmarks),
-            registry=registry,
-            out=folder,
-            options=options,
-            baseline=baseline,
-            redteam=redteam,
-            excerpts=excerpts,
-        )
-        texts = read_texts(result.batch, wanted_texts(result))
-        write_outputs(result, report_facts(result, texts, excerpts, call.facts()), folder)
-        remove_runs(folder / WORK_FOLDER)
-        finished = _opened(open_audit_folder(folder))
+        with locked(folder / LOCK):
+            open_folder(folder)
+            result = run_audit(
+                inputs,
+                policy=chosen,
+                work=folder / WORK_FOLDER,
+                benchmarks=sources,
+                registry=listed,
+                options=options,
+                baseline=accepted,
+                redteam=attacked,
+                progress=_shown(progress),
+            )
+            call = call_of(
+                _listed(batch),
+                policy=policy,
+                benchmarks=_listed(benchmarks),
+                registry=registry,
+                out=folder,
+                options=options,
+                baseline=baseline,
+                redteam=redteam,
+                excerpts=excerpts,
+            )
+            texts = read_texts(result.batch, wanted_texts(result))
+            write_outputs(result, report_facts(result, texts, excerpts, call.facts()), folder)
+            remove_runs(folder / WORK_FOLDER)
+            finished = _opened(open_audit_folder(folder))
     if out is None:
         weakref.finalize(finished.folder, shutil.rmtree, folder, ignore_errors=True)
     return finished
@@ -264,12 +266,13 @@ def redteam(
     with tempfile.TemporaryDirectory(prefix="carto-audit-") as temporary:
         folder = Path(out) if out else Path(temporary)
         prepare_folder(folder, inputs, REDTEAM_FILES, nested=False)
-        work = folder / REDTEAM_WORK_FOLDER
-        found = run_redteam(inputs, policy=chosen, work=work, settings=settings, progress=_shown(progress))
-        result = Redteam(facts=redteam_facts(found))
-        if out:
-            result.save(folder)
-        remove_runs(work)
+        with locked(folder / LOCK):
+            work = folder / REDTEAM_WORK_FOLDER
+            found = run_redteam(inputs, policy=chosen, work=work, settings=settings, progress=_shown(progress))
+            result = Redteam(facts=redteam_facts(found))
+            if out:
+                result.save(folder)
+            remove_runs(work)
     return result
 
 

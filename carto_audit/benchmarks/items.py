@@ -13,7 +13,7 @@ from carto_audit.benchmarks.column_mappings import ColumnMapping, Item, Row, fol
 from carto_audit.benchmarks.dataset_folder import split_files
 from carto_audit.data.readers import column_types, format_of, json_list, json_rows, one_line, read_records
 from carto_audit.runtime.errors import AuditError, UsageError, option
-from carto_audit.runtime.sealed_path import SealedPath, check_unchanged, seal_all
+from carto_audit.runtime.sealed_path import SealedPath, check_seals, seal_all
 from carto_audit.text.untrusted import safe_inline
 
 ITEM_SCHEMA = pa.schema(
@@ -67,7 +67,7 @@ def read_benchmark(
     rows: list[dict[str, Any]] = []
     for file in sealed:
         rows += _read_rows(file)
-    check_unchanged(sealed)
+    check_seals(sealed)
     return make_benchmark(
         rows,
         name=name or _bare_name(path),

@@ -83,6 +83,10 @@ def _show(summary: dict[str, Any], folder: Path) -> None:
         if file["json_columns"]:
             named = ", ".join(safe_inline(name, 40) for name in file["json_columns"][:6])
             click.echo(f"  note: {file['file']}: kept as JSON text, as no single type holds them: {named}")
+    if summary["unseen_columns"]:
+        named, others = summary["unseen_columns"][:6], summary["unseen_column_count"] - 6
+        words = ", ".join(named) + (f" and {others:,} more" if others > 0 else "")
+        click.echo(f"  note: columns that no stage read went through unseen: {words}")
     if not kept:
         click.echo("  nothing is left to train on")
     click.echo(f"Curated batch: {where}/curated   quarantine: {where}/quarantine   weights: {where}/weights.parquet")

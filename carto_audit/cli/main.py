@@ -1,11 +1,12 @@
 """The commands. Each parses, calls the library, shows, and returns an exit code; one boundary turns errors into codes."""
 
 import os
+import signal
 import sys
 import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
@@ -22,6 +23,7 @@ from carto_audit.data.layouts import LAYOUT_NAMES
 from carto_audit.report.formats.targets import Target, stale_files
 from carto_audit.runtime.errors import CartoError, ExitCode
 from carto_audit.runtime.files import reason
+from carto_audit.runtime.lock import LOCK, locked
 from carto_audit.runtime.progress import SILENT
 from carto_audit.text.untrusted import safe_inline
 
@@ -251,8 +253,9 @@ def _audit(
 
     options = AuditOptions(**{name: value for name, value in run.items() if value is not None})
     prepare_folder(folder, [*batch, *([options.reference] if options.reference else [])])
-    for stale in stale_files(targets, folder):
-        stale.unlink(missing_ok=True)
+    with locked(folder / LOCK):
+        for stale in stale_files(targets, folder):
+            stale.unlink(missing_ok=True)
     progress = SILENT if quiet else RichProgress(open_console(stderr=True))
     audit = api.audit(batch, out=folder, options=options, progress=progress, **asked)
     call = call_of(batch, out=folder, options=options, **asked)
@@ -311,6 +314,11 @@ def _internal(error: Exception) -> int:
     return ExitCode.INTERNAL
 
 
+def _interrupt(number: int, frame: object) -> NoReturn:
+    raise KeyboardInterrupt
+
+
 def main() -> None:
-    """The console script."""
+    """The console script. SIGTERM, which a scheduler sends, ends it as Ctrl-C does."""
+    signal.signal(signal.SIGTERM, _interrupt)
     sys.exit(run(lambda: cli.main(standalone_mode=False)))

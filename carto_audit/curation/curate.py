@@ -1,9 +1,7 @@
 """Curate: a batch divided as its audit decided. Every row lands in the curated part or in the quarantine, in one of them."""
 
-import hashlib
 import json
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import ExitStack
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,19 +16,21 @@ from carto_audit.artifacts.file_list import REPORT
 from carto_audit.artifacts.report_facts import BatchFacts
 from carto_audit.attestation.statement import read_statement
 from carto_audit.cartography.quadrants import QUADRANT_NAMES
-from carto_audit.curation.sample_weights import WEIGHT, WEIGHT_SCHEMA
+from carto_audit.curation.division import Choice, Division, check_columns, divide, divided_suffix
+from carto_audit.curation.sample_weights import CURATED, WEIGHT, WEIGHT_SCHEMA, WEIGHTS
 from carto_audit.data.batch import SKIP_REASONS, Batch
 from carto_audit.data.layouts import Layout, plain
-from carto_audit.data.readers import JSON_TEXT, bare_name, name_of, read_records, read_schema
+from carto_audit.data.readers import bare_name, column_types, name_of
 from carto_audit.runtime.errors import AuditError, UsageError
 from carto_audit.runtime.files import atomic_folder, atomic_path, file_sha256, write_json
 from carto_audit.runtime.progress import SILENT, Progress
+from carto_audit.runtime.sealed_path import check_seals
 from carto_audit.text.untrusted import safe_inline
 
-CURATED, QUARANTINE, WEIGHTS, SUMMARY = "curated", "quarantine", "weights.parquet", "curation.json"
-REASON = "carto_audit_reason"
+QUARANTINE, SUMMARY = "quarantine", "curation.json"
+MOST_NAMES = 200
+"""Columns that `curation.json` names of those that no stage read."""
 
-_MODULUS = 1 << 128
 _ACTIONS = {"keep", "downweight", "upsample", "remove"}
 _DECISION_SCHEMA = pa.schema(
     {
@@ -59,40 +59,6 @@ class Decisions:
     def is_removed(self) -> NDArray[np.bool_]:
         removed: NDArray[np.bool_] = self.weight == 0
         return removed
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Part:
-    """Some rows as they were read or written: how many, and the sum of their digests, which no order changes."""
-
-    rows: int
-    digest: int
-
-    @classmethod
-    def of(cls, batches: Iterable[pa.RecordBatch]) -> "Part":
-        rows = digest = 0
-        for batch in batches:
-            rows += batch.num_rows
-            digest += sum(_digest(row) for row in _as_bytes(batch).to_pylist())
-        return cls(rows=rows, digest=digest % _MODULUS)
-
-    def __add__(self, other: "Part") -> "Part":
-        return Part(rows=self.rows + other.rows, digest=(self.digest + other.digest) % _MODULUS)
-
-
-def _as_bytes(records: pa.RecordBatch) -> pa.RecordBatch:
-    """With strings as bytes, since Arrow takes it on trust that a string column holds UTF-8."""
-    columns = [c.cast(pa.large_binary()) if _is_string(c.type) else c for c in records.columns]
-    return pa.record_batch(columns, names=records.schema.names)
-
-
-def _is_string(kind: pa.DataType) -> bool:
-    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind))
-
-
-def _digest(row: dict[str, Any]) -> int:
-    data = repr(list(row.items())).encode("utf-8", "surrogatepass")
-    return int.from_bytes(hashlib.blake2b(data, digest_size=16).digest())
 
 
 def read_decisions(folder: Path, batch: Batch, removed: Sequence[str] = ()) -> Decisions:
@@ -140,26 +106,30 @@ def _check_decisions(path: Path, table: pa.Table) -> None:
 def curate(batch: Batch, decisions: Decisions, out: Path, progress: Progress = SILENT) -> dict[str, Any]:
     """Makes the folder `out` of `curated/`, `quarantine/`, `weights.parquet` and `curation.json`, whose content is returned.
 
-    One Parquet file per file of the batch and part, with its rows in order and its columns as they were; the curated
-    one has `sample_weight` besides, the quarantined one the reason. What was written is read again and compared with what
-    was read, by count and digest. A folder that is there already is replaced as a whole, or stays as it is. Raises UsageError
-    for a column of ours that the batch has already, AuditError when a file cannot be read or written.
+    One file per file of the batch and part, of its format, with its rows in order and as they were; a curated table has
+    `sample_weight` besides, what is quarantined the reason. What was written is read again and compared with what was read.
+    A folder that is there already is replaced as a whole, or stays as it is. Raises UsageError for a column of ours that the
+    batch has already, AuditError when a file cannot be read or written.
     """
     with atomic_folder(out.resolve()) as folder:
-        return _curate(batch, decisions, folder, progress)
+        summary = _curate(batch, decisions, folder, progress)
+        check_seals(batch.paths)
+    return summary
 
 
 def _curate(batch: Batch, decisions: Decisions, out: Path, progress: Progress) -> dict[str, Any]:
     names = _names(batch.paths)
-    schemas = [_checked_schema(path) for path in batch.paths]
+    for path in batch.paths:
+        check_columns(path, column_types(path))
+    check_columns(batch.paths[0], batch.unseen)
     start, files = 0, []
     with progress.task("Dividing the batch", batch.rows, "rows") as advance:
-        for path, schema, name in zip(batch.paths, schemas, names, strict=True):
-            divided = _divide(path, schema, decisions, start, (out / CURATED / name, out / QUARANTINE / name), advance)
-            start += divided["rows"]
-            files.append({"file": name_of(path), **divided})
-    if start != batch.rows:
-        raise AuditError(f"{name_of(batch.paths[0])}: the files changed while they were read; run again")
+        for path, name, rows in zip(batch.paths, names, batch.file_rows, strict=True):
+            span = slice(start, start + rows)
+            places = out / CURATED / name, out / QUARANTINE / name
+            choice = Choice(weight=decisions.weight[span], reason=decisions.reason[span])
+            files.append(_file_facts(path, name, divide(path, choice, places, advance)))
+            start += rows
     _write_weights(out / WEIGHTS, batch, decisions)
     summary = _summary(batch, decisions, files)
     write_json(out / SUMMARY, summary)
@@ -168,75 +138,23 @@ def _curate(batch: Batch, decisions: Decisions, out: Path, progress: Progress) -
 
 def _names(paths: Sequence[Path]) -> list[str]:
     """A file name for the parts of each file: its own, numbered in front where there are several."""
-    safe = [safe_inline(bare_name(path), 120).replace("/", "_") for path in paths]
-    if len(paths) == 1:
-        return [f"{safe[0]}.parquet"]
-    return [f"{number:05d}-{name}.parquet" for number, name in enumerate(safe)]
+    safe = [safe_inline(bare_name(path), 120).replace("/", "_") + divided_suffix(path) for path in paths]
+    return safe if len(paths) == 1 else [f"{number:05d}-{name}" for number, name in enumerate(safe)]
 
 
-def _checked_schema(path: Path) -> pa.Schema:
-    schema = read_schema(path)
-    for name in (WEIGHT, REASON):
-        if name in schema.names:
-            raise UsageError(f'{name_of(path)}: has a column "{name}" already; rename it, then audit the batch again')
-    return schema
-
-
-def _divide(
-    path: Path, schema: pa.Schema, decisions: Decisions, start: int, targets: tuple[Path, Path], advance: Any
-) -> dict[str, Any]:
-    """Divides one file between two, which appear together when both are whole and account for every row."""
-    kept_schema = schema.append(pa.field(WEIGHT, pa.float64()))
-    removed_schema = schema.append(pa.field(REASON, pa.string()))
-    removed, read = decisions.is_removed(), Part(rows=0, digest=0)
-    with ExitStack() as stack:
-        kept_path, removed_path = (stack.enter_context(atomic_path(target)) for target in targets)
-        with (
-            pq.ParquetWriter(kept_path, kept_schema, compression="zstd") as kept_file,
-            pq.ParquetWriter(removed_path, removed_schema, compression="zstd") as removed_file,
-        ):
-            for records in read_records(path, schema):
-                rows = slice(start + read.rows, start + read.rows + records.num_rows)
-                out = removed[rows]
-                if len(out) < records.num_rows:
-                    break  # more rows than were audited: told by the count
-                _append(kept_file, records, ~out, decisions.weight[rows], kept_schema)
-                _append(removed_file, records, out, decisions.reason[rows], removed_schema)
-                read += Part.of([records])
-                advance(records.num_rows)
-        parts = Part.of(_written(kept_path, WEIGHT)), Part.of(_written(removed_path, REASON))
-        if parts[0] + parts[1] != read:
-            raise AuditError(f"{name_of(path)}: the two parts do not add up to what was read; nothing was written")
+def _file_facts(path: Path, name: str, division: Division) -> dict[str, Any]:
+    parts = {CURATED: division.kept, QUARANTINE: division.removed}
     return {
-        "rows": read.rows,
-        "digest": f"{read.digest:032x}",
+        "file": name_of(path),
+        "rows": division.rows,
+        "digest": f"{division.digest:032x}",
         **{
-            name: {
-                "file": str(target.relative_to(target.parents[1])),
-                "rows": part.rows,
-                "digest": f"{part.digest:032x}",
-            }
-            for name, target, part in zip((CURATED, QUARANTINE), targets, parts, strict=True)
+            part: {"file": f"{part}/{name}", "rows": found.rows, "digest": f"{found.digest:032x}"}
+            for part, found in parts.items()
         },
-        "json_columns": [field.name for field in schema if field.metadata and JSON_TEXT in field.metadata],
+        "byte_for_byte": division.copied,
+        "json_columns": list(division.json_columns),
     }
-
-
-def _append(
-    file: pq.ParquetWriter, records: pa.RecordBatch, chosen: NDArray[np.bool_], extra: NDArray[Any], schema: pa.Schema
-) -> None:
-    if not chosen.any():
-        return
-    rows = records.filter(pa.array(chosen))
-    added = pa.array(extra[chosen].tolist(), schema.field(-1).type)
-    file.write_batch(pa.record_batch([*rows.columns, added], schema=schema))
-
-
-def _written(path: Path, extra: str) -> Iterator[pa.RecordBatch]:
-    """What a part holds, less the column that was added."""
-    with pq.ParquetFile(path) as file:
-        for batch in file.iter_batches():
-            yield batch.drop_columns([extra])
 
 
 def _write_weights(path: Path, batch: Batch, decisions: Decisions) -> None:
@@ -264,6 +182,8 @@ def _summary(batch: Batch, decisions: Decisions, files: list[dict[str, Any]]) ->
         "weight_sum": float(decisions.weight.sum()),
         "actions": dict(zip(actions.tolist(), counts.tolist(), strict=True)),
         "quarantine_reasons": dict(zip(reasons.tolist(), times.tolist(), strict=True)),
+        "unseen_columns": [safe_inline(name, 120) for name in batch.unseen[:MOST_NAMES]],
+        "unseen_column_count": len(batch.unseen),
         "files": files,
     }
 

@@ -15,17 +15,22 @@ from carto_audit.text.untrusted import safe_inline
 if TYPE_CHECKING:
     from torch.utils.data import WeightedRandomSampler
 
+CURATED, WEIGHTS = "curated", "weights.parquet"
 WEIGHT = "sample_weight"
 WEIGHT_SCHEMA = pa.schema({"sample_id": pa.large_string(), "row": pa.int64(), WEIGHT: pa.float64()})
 """`weights.parquet`: every row of the batch in order; weight 0 where it is quarantined, no id where it is unusable."""
 
 
 def read_weights(path: str | Path) -> NDArray[np.float64]:
-    """The weights in `weights.parquet`, in a curated file, or in a folder of those in the order of their names: (rows,).
+    """The weights in `weights.parquet`, in a curated table, or of all rows in the folder `curated`, in order: (rows,).
 
-    Raises AuditError when there are none, or when one is negative or not a number.
+    Lines of JSON are copied without a weight: theirs are in the `weights.parquet` beside the folder. Raises
+    AuditError when there are none, or when one is negative or not a number.
     """
-    where = safe_inline(str(path), 160)
+    where, whole = safe_inline(str(path), 160), Path(path).resolve()
+    if whole.name == CURATED and (whole.parent / WEIGHTS).is_file():
+        weights = read_weights(whole.parent / WEIGHTS)
+        return weights[weights > 0]
     try:
         parts = [pads.dataset(file, format="parquet").to_table(columns=[WEIGHT])[WEIGHT] for file in _files(Path(path))]
         weights = np.concatenate([part.to_numpy() for part in parts]).astype(np.float64)

@@ -19,8 +19,9 @@ from carto_audit.data.layouts import Layout, Segment, find_layout, listed, of_co
 from carto_audit.data.readers import column_types, name_of
 from carto_audit.data.values import first_rows, holds_text, read_values
 from carto_audit.runtime.errors import AuditError, UsageError, option
+from carto_audit.runtime.limits import WAY_OUT, Limits
 from carto_audit.runtime.progress import SILENT, Progress
-from carto_audit.runtime.sealed_path import SealedPath, check_unchanged, seal_all
+from carto_audit.runtime.sealed_path import LIMITS, SealedPath, check_seals, seal_all
 from carto_audit.text.untrusted import safe_inline
 
 PEEKED_ROWS = 256
@@ -69,6 +70,8 @@ class Batch:
     layout: Layout
     unread: tuple[Column, ...]
     """Columns with text that no stage reads."""
+    unseen: tuple[str, ...]
+    """All columns that no stage reads, numbers included."""
     id_column: str | None
     rows: int
     sample_id: pa.LargeStringArray
@@ -118,6 +121,7 @@ def read_batch(
     layout: str | Layout | None = None,
     id_column: str | None = None,
     apart: Path | None = None,
+    limits: Limits = LIMITS,
     progress: Progress = SILENT,
 ) -> Batch:
     """Reads files, folders and globs of shards once, and says of every row whether its text can be used. What lies below
@@ -130,16 +134,19 @@ def read_batch(
     parts: list[_Rows] = []
     census = Census()
     counts: list[int] = []
+    n_bytes = 0
     with progress.task("Reading the batch", unit="rows") as advance:
-        paths = seal_all(delivery.paths)
+        paths = seal_all(delivery.paths, limits)
         found, id_column = _find_columns(paths, text_column, layout, id_column)
         for path in paths:
             counts.append(0)
             for rows in shards.read_rows(path, found, id_column, census):
                 parts.append(_examine(rows))
                 counts[-1] += len(rows.text)
+                n_bytes += rows.text.nbytes
+                _check_limits(paths, limits, sum(counts), n_bytes)
                 advance(len(rows.text))
-        check_unchanged(paths)
+        check_seals(paths)
     if sum(counts) == 0:
         raise AuditError(f"{_describe(paths)}: zero rows: nothing to audit")
     reason = np.concatenate([part.reason for part in parts])
@@ -161,6 +168,7 @@ def read_batch(
         file_rows=tuple(counts),
         layout=found,
         unread=unread_columns(census),
+        unseen=census.names,
         id_column=id_column,
         rows=len(reason),
         sample_id=ids.take(pa.array(row)),
@@ -179,7 +187,7 @@ def iter_texts(batch: Batch, progress: Progress = SILENT, label: str = "Reading 
     row, sample = 0, 0
     pending: list[str] = []
     n_bytes = 0
-    check_unchanged(batch.paths)
+    check_seals(batch.paths)
     with progress.task(label, len(batch), "samples") as advance:
         for path in batch.paths:
             for rows in shards.read_rows(path, batch.layout, None):
@@ -196,7 +204,7 @@ def iter_texts(batch: Batch, progress: Progress = SILENT, label: str = "Reading 
         if pending:
             yield TextChunk(start=sample - len(pending), texts=pending)
             advance(len(pending))
-    check_unchanged(batch.paths)
+    check_seals(batch.paths)
     if row != batch.rows or sample != len(batch):
         raise AuditError(f"{_describe(batch.paths)}: the files changed while they were audited; run again")
 
@@ -224,7 +232,7 @@ def read_segments(batch: Batch, indices: Iterable[int]) -> dict[int, tuple[Segme
             for at in wanted.keys() & range(row, row + len(rows)):
                 found[wanted[at]] = batch.layout.segments(rows[at - row])[1]
             row += len(rows)
-    check_unchanged(batch.paths)
+    check_seals(batch.paths)
     return found
 
 
@@ -233,6 +241,13 @@ def _decode(value: pa.Scalar, path: Path) -> str:
         return bytes(value.as_buffer()).decode("utf-8")
     except (UnicodeDecodeError, TypeError) as error:
         raise AuditError(f"{name_of(path)}: the file changed while it was audited; run again") from error
+
+
+def _check_limits(paths: Sequence[Path], limits: Limits, rows: int, n_bytes: int) -> None:
+    for name, found, most in (("rows", rows, limits.rows), ("text_bytes", n_bytes, limits.text_bytes)):
+        if found > most:
+            words = f"more than {most:,} {name.replace('_', ' ')}, which is limits.{name}"
+            raise AuditError(f"{_describe(paths)}: {words}; {WAY_OUT}")
 
 
 def _describe(paths: Sequence[Path]) -> str:

@@ -24,6 +24,13 @@ class Census:
 
     total: dict[str, int] = field(default_factory=dict)
     long: dict[str, int] = field(default_factory=dict)
+    silent: set[str] = field(default_factory=set)
+    """Columns in which no text can be."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """All columns that no stage reads, whatever they hold."""
+        return tuple(dict.fromkeys([*self.total, *sorted(self.silent)]))
 
     def add(self, columns: Mapping[str, Lengths]) -> None:
         """Counts some rows: the bytes of text in each cell of their columns, (N,) each."""

@@ -15,8 +15,9 @@ import pyarrow.csv as pa_csv
 import pyarrow.ipc as pa_ipc
 import pyarrow.parquet as pq
 
+from carto_audit.data.streams import COMPRESSED, array_bytes, bytes_of, decompressed, open_arrow
 from carto_audit.runtime.errors import AuditError
-from carto_audit.runtime.sealed_path import open_bytes
+from carto_audit.runtime.sealed_path import meter
 from carto_audit.text.untrusted import safe_inline
 
 ROWS_PER_READ = 1024
@@ -25,13 +26,15 @@ ROWS_PER_READ = 1024
 CSV_BLOCK = 64 << 20
 """A CSV row must fit in one block, so the block is larger than any sample that is trained on."""
 
+LARGEST_READ = 8 << 30
+"""Bytes that rows decoded at once may have where each is as long as can be: Parquet says a value once for many rows."""
+
 LONGEST_LINE = 64 << 20
 """A JSONL line beyond this is no sample but a broken file."""
 
 JSON_TEXT = b"carto_audit.json"
 """Field metadata of a column of JSON text: values of several kinds that no single Arrow type holds."""
 
-_COMPRESSED = {".gz": "gzip", ".zst": "zstd", ".bz2": "bz2"}
 _READ_ERRORS = (OSError, EOFError, ValueError, KeyError, RecursionError, pa.ArrowException)
 """KeyError is Arrow's word for a column name that occurs twice."""
 
@@ -50,7 +53,7 @@ class _Format:
     has_rows: Callable[[Path], bool]
     """Whether there is a row, told from the beginning of the file."""
     compressible: bool = False
-    """Whether a suffix of _COMPRESSED may follow."""
+    """Whether a suffix of COMPRESSED may follow."""
 
 
 def name_of(path: Path) -> str:
@@ -61,7 +64,7 @@ def name_of(path: Path) -> str:
 def format_of(path: Path) -> str | None:
     """`parquet`, `jsonl`, `csv` or `arrow` by suffix (a compression suffix may follow jsonl and csv), else None."""
     suffixes = [s.lower() for s in path.suffixes[-2:]]
-    if suffixes and suffixes[-1] in _COMPRESSED:
+    if suffixes and suffixes[-1] in COMPRESSED:
         inner = _BY_SUFFIX.get(suffixes[0]) if len(suffixes) == 2 else None
         return inner if inner and _FORMATS[inner].compressible else None
     return _BY_SUFFIX.get(suffixes[-1]) if suffixes else None
@@ -76,7 +79,7 @@ def bare_name(path: Path) -> str:
     """The file's name without the suffixes that say its format."""
     name = path.name
     for suffix in reversed(path.suffixes[-2:]):
-        if suffix.lower() in _BY_SUFFIX or suffix.lower() in _COMPRESSED:
+        if suffix.lower() in _BY_SUFFIX or suffix.lower() in COMPRESSED:
             name = name.removesuffix(suffix)
     return name
 
@@ -144,6 +147,13 @@ def json_rows(path: Path, *, strict: bool = False) -> Iterator[dict[str, Any]]:
             yield value
 
 
+def raw_lines(path: Path, *, blank: bool = False) -> Iterator[bytes]:
+    """The lines behind the rows of `json_rows`, byte for byte; of any file of text all lines, where `blank` ones are wanted too.
+    Lines are cut after LONGEST_LINE bytes. Raises AuditError where the file cannot be read."""
+    with one_line(path), _open_json(path) as stream:
+        yield from (line for line in iter(lambda: stream.readline(LONGEST_LINE), b"") if blank or line.strip())
+
+
 def json_list(path: Path) -> list[dict[str, Any]] | None:
     """The mappings of a `.json` file that is one list of them, held whole; None for any other file. Raises AuditError."""
     if path.suffix.lower() != ".json":
@@ -175,60 +185,41 @@ def _no_object(path: Path, number: int, what: str) -> AuditError:
 
 def _read(path: Path, schema: pa.Schema, columns: list[str] | None) -> Iterator[pa.RecordBatch]:
     with one_line(path):
+        read = meter(path)
         for batch in _FORMATS[_named(path)].batches(path, schema, columns):
+            read.add(sum(array_bytes(column) for column in batch.columns))
             for start in range(0, batch.num_rows, ROWS_PER_READ):
                 yield batch.slice(start, ROWS_PER_READ)
 
 
-def _bytes_of(path: Path) -> pa.NativeFile:
-    """The file opened for Arrow: no pipe, and of a sealed file no bytes but those that were sealed."""
-    return pa.PythonFile(open_bytes(path), "r")
-
-
 def _parquet_schema(path: Path) -> pa.Schema:
-    with _bytes_of(path) as source:
+    with bytes_of(path) as source:
         return pq.read_schema(source)
 
 
 def _parquet_has_rows(path: Path) -> bool:
-    with _bytes_of(path) as source:
+    with bytes_of(path) as source:
         return bool(pq.read_metadata(source).num_rows)
 
 
 def _parquet_batches(path: Path, _: pa.Schema, columns: list[str] | None) -> Iterator[pa.RecordBatch]:
-    with _bytes_of(path) as source, pq.ParquetFile(source, buffer_size=1 << 20, pre_buffer=False) as shard:
-        yield from shard.iter_batches(batch_size=ROWS_PER_READ, columns=columns, use_threads=False)
-
-
-@contextmanager
-def _open_arrow(path: Path, columns: list[str] | None = None) -> Iterator[Any]:
-    """A reader of the file or stream format, whichever it is, of some columns or of all."""
-    places = None if columns is None else [_place(_arrow_schema(path), name) for name in columns]
-    wanted = pa_ipc.IpcReadOptions(included_fields=places)
-    with _bytes_of(path) as source:
-        try:
-            reader = pa_ipc.open_file(source, options=wanted)
-        except pa.ArrowInvalid:
-            source.seek(0)
-            reader = pa_ipc.open_stream(source, options=wanted)
-        yield reader
-
-
-def _place(schema: pa.Schema, name: str) -> int:
-    """The number of a column. Raises KeyError unless there is one of that name."""
-    places: list[int] = schema.get_all_field_indices(name)
-    if len(places) != 1:
-        raise KeyError(f'Field "{name}" exists {len(places)} times in schema')
-    return places[0]
+    with bytes_of(path) as source, pq.ParquetFile(source, buffer_size=1 << 20, pre_buffer=False) as shard:
+        groups = [shard.metadata.row_group(number) for number in range(shard.num_row_groups)]
+        chunks = [group.column(place).total_uncompressed_size for group in groups for place in range(group.num_columns)]
+        read = meter(path)
+        read.add(sum(chunks))
+        rows = min(read.most, LARGEST_READ) // max(1, *chunks, 1)  # as each could be the longest that a chunk holds
+        rows = max(1, min(ROWS_PER_READ, rows))
+        yield from shard.iter_batches(batch_size=rows, columns=columns, use_threads=False)
 
 
 def _arrow_schema(path: Path) -> pa.Schema:
-    with _open_arrow(path) as reader:
+    with open_arrow(path) as reader:
         return reader.schema
 
 
 def _arrow_batches(path: Path, _: pa.Schema, columns: list[str] | None) -> Iterator[pa.RecordBatch]:
-    with _open_arrow(path, columns) as reader:
+    with open_arrow(path, columns) as reader:
         if isinstance(reader, pa_ipc.RecordBatchFileReader):
             batches = (reader.get_batch(i) for i in range(reader.num_record_batches))
         else:
@@ -238,12 +229,6 @@ def _arrow_batches(path: Path, _: pa.Schema, columns: list[str] | None) -> Itera
 
 def _arrow_has_rows(path: Path) -> bool:
     return any(batch.num_rows for batch in _arrow_batches(path, _arrow_schema(path), None))
-
-
-def _decompressed(path: Path) -> pa.NativeFile:
-    """The bytes of a file that may be compressed, as its suffix says in any case."""
-    codec, source = _COMPRESSED.get(path.suffix.lower()), _bytes_of(path)
-    return pa.CompressedInputStream(source, codec) if codec else source
 
 
 def _has_lines(path: Path, least: int) -> bool:
@@ -256,7 +241,7 @@ def _has_lines(path: Path, least: int) -> bool:
 def _open_csv(path: Path, schema: pa.Schema | None = None, columns: list[str] | None = None) -> Any:
     """Without a schema, columns are of the types that their first values look like."""
     return pa_csv.open_csv(
-        _decompressed(path),
+        decompressed(path),
         read_options=pa_csv.ReadOptions(block_size=CSV_BLOCK, use_threads=False),
         parse_options=pa_csv.ParseOptions(newlines_in_values=True),
         convert_options=pa_csv.ConvertOptions(column_types=schema, include_columns=columns, strings_can_be_null=False),
@@ -292,7 +277,7 @@ def _is_text(column: pa.LargeBinaryArray) -> bool:
 
 @contextmanager
 def _open_json(path: Path) -> Iterator[io.BufferedReader]:
-    with _decompressed(path) as raw, io.BufferedReader(raw, 1 << 20) as stream:
+    with decompressed(path) as raw, io.BufferedReader(raw, 1 << 20) as stream:
         yield stream
 
 

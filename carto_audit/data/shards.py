@@ -55,6 +55,8 @@ def read_rows(path: Path, layout: Layout, id_column: str | None, census: Census 
         yield from _json_rows(path, layout, id_column, columns, census)
         return
     others = _others(path, columns) if census is not None else []
+    if census is not None:
+        census.silent.update(column_types(path).keys() - {*columns, *others})
     for rows in read_columns(path, [*columns, *others]):
         with one_line(path):
             if census is not None:

@@ -30,6 +30,7 @@ from carto_audit.runtime.engine import map_shards
 from carto_audit.runtime.errors import AuditError, UsageError, option
 from carto_audit.runtime.files import write_json
 from carto_audit.runtime.progress import SILENT, Progress
+from carto_audit.runtime.sealed_path import LIMITS
 from carto_audit.text.untrusted import safe_inline
 
 PAUSES = (0.5, 0.6, 0.7, 0.8, 0.9)
@@ -140,6 +141,7 @@ def run_redteam(
         text_column=options.text_column,
         layout=options.layout,
         id_column=options.id_column,
+        limits=policy.limits or LIMITS,
         progress=progress,
     )
     folder = work_folder(work, batch, None, options, policy.treatment_sha256, settings.epochs)

@@ -42,7 +42,9 @@ from carto_audit.proxies.model import count_parameters, resolve_device
 from carto_audit.proxies.tokens import (
     locate_spans,
 )
+from carto_audit.runtime.limits import Watch
 from carto_audit.runtime.progress import SILENT, Progress
+from carto_audit.runtime.sealed_path import LIMITS, check_seals
 from carto_audit.text.perturbation import count_words
 from carto_audit.traces.trace import TokenLosses, Trace
 
@@ -71,9 +73,8 @@ def run_audit(
     accepted batch left, `redteam` what a red team measured on this one under this policy's map and interventions. Raises
     UsageError and AuditError, each with one line that says the way out.
     """
-    return _Auditor(policy, options or AuditOptions(), work, progress, baseline, redteam).run(
-        inputs, benchmarks, registry
-    )
+    watch = Watch(progress, (policy.limits or LIMITS).stage_seconds)
+    return _Auditor(policy, options or AuditOptions(), work, watch, baseline, redteam).run(inputs, benchmarks, registry)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,7 +94,7 @@ class _Auditor:
     policy: Policy
     options: AuditOptions
     work: Path
-    progress: Progress
+    progress: Watch
     baseline: Record | None
     redteam: RedteamRecord | None
     seconds: dict[str, float] = field(default_factory=dict)
@@ -101,6 +102,7 @@ class _Auditor:
 
     @contextmanager
     def timed(self, stage: str) -> Iterator[None]:
+        self.progress.begin(stage)
         began = time.perf_counter()
         yield
         self.seconds[stage] = round(self.seconds.get(stage, 0.0) + time.perf_counter() - began, 3)
@@ -123,6 +125,7 @@ class _Auditor:
                 layout=options.layout,
                 id_column=options.id_column,
                 apart=self.work,
+                limits=self.policy.limits or LIMITS,
                 progress=progress,
             )
             reference = read_batch([options.reference], progress=progress) if options.reference else None
@@ -153,6 +156,7 @@ class _Auditor:
             first, last = analysis.scores.span_first, analysis.scores.span_last
             spans = locate_spans(batch, corpus.encoder, first, last, set(shown), progress)
             actions = self.act(batch, analysis, split, contamination)
+        check_seals([*batch.paths, *(reference.paths if reference else ())])
         return AuditResult(
             batch=batch,
             n_tokens=samples.n_tokens,

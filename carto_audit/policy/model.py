@@ -30,6 +30,7 @@ from carto_audit.policy.inheritance import read_chain
 from carto_audit.policy.interventions import KEEP, Intervention
 from carto_audit.policy.metrics import METRICS, Metric
 from carto_audit.runtime.errors import UsageError
+from carto_audit.runtime.limits import Limits
 from carto_audit.runtime.located_yaml import Items, Place, Problem, Table, anchored
 from carto_audit.runtime.strict_model import BenchmarkName, NonBlank, NotBoolean, Strict, nearest
 from carto_audit.runtime.validation_errors import problem_lines, refused
@@ -235,6 +236,8 @@ class Policy(Strict):
     """The limits."""
     waivers: tuple[Waiver, ...] = Field(default=(), strict=False)
     """Dated exceptions."""
+    limits: Limits | None = None
+    """The most that a delivery may ask of the machine; left out, what any real one stays below."""
     _places: dict[tuple[str, str], Place] = PrivateAttr(default_factory=dict)
 
     def __eq__(self, other: object) -> bool:

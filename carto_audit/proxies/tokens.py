@@ -22,7 +22,7 @@ LONGEST_PIECE = 16
 """Characters per token at most, so that a secret which a vendor repeats cannot become one single token."""
 
 LONGEST_WORD = 128
-"""Characters. Longer runs without a space are cut: the merges of one endless word would take hours."""
+"""Characters. Longer runs without a space, or of nothing else, are cut: the merges of one endless word would take hours."""
 
 BITS_PER_BYTE = 0.6
 """What rarity is worth: 100 bits, in a vocabulary of some thousand pieces 11 tokens of usual rarity, weigh 60 bytes."""
@@ -85,7 +85,7 @@ def train_encoder(
     )
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [
-            pre_tokenizers.Split(Regex(rf"\S{{{LONGEST_WORD}}}"), "isolated"),
+            pre_tokenizers.Split(Regex(rf"\S{{{LONGEST_WORD}}}|\s{{{LONGEST_WORD}}}"), "isolated"),
             pre_tokenizers.Digits(individual_digits=True),
             pre_tokenizers.ByteLevel(add_prefix_space=False),
         ]

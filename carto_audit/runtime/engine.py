@@ -83,7 +83,7 @@ def _map_in_processes(
     context = multiprocessing.get_context("spawn")
     lifeline, ours = context.Pipe(duplex=False)
     told = context.SimpleQueue()
-    pool = ProcessPoolExecutor(workers, context, _begin, (function, path, lifeline, told))
+    pool = ProcessPoolExecutor(workers, context, _begin, (lifeline, told, pickle.dumps(function), path))
     waiting: deque[Future[Result]] = deque()
 
     def next_result() -> Result:
@@ -94,7 +94,7 @@ def _map_in_processes(
 
     try:
         for shard in shards:
-            with ignore_sigint(), _hidden_script():  # a worker may start here
+            with defer_signals(), _hidden_script():  # a worker may start here
                 waiting.append(pool.submit(_work, shard))
             if len(waiting) == AHEAD * workers:
                 yield next_result()
@@ -141,34 +141,38 @@ def _hidden_script() -> Iterator[None]:
 
 
 @contextmanager
-def ignore_sigint() -> Iterator[None]:
-    """Processes started here never hear Ctrl-C, not even while they load: the parent answers it, after this block."""
+def defer_signals() -> Iterator[None]:
+    """Processes started here never hear Ctrl-C, nor does SIGTERM end the block: the parent answers both after this block."""
     if threading.current_thread() is not threading.main_thread():  # no other is interrupted, and none may arrange this
         yield
         return
     resource_tracker.ensure_running()  # which every process needs, and whose start would lift the mask
     heard: list[int] = []
-    before = signal.signal(signal.SIGINT, lambda number, frame: heard.append(number))
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before = [signal.signal(number, lambda number, frame: heard.append(number)) for number in numbers]
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # which children inherit
     try:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
-        signal.signal(signal.SIGINT, before)
+        for number, handler in zip(numbers, before, strict=True):
+            signal.signal(number, handler)
     if heard:
-        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(heard[0])
 
 
 _task: list[Any] = []
 _teller: list[Callable[[float], None]] = [lambda amount: None]
 
 
-def _begin(function: Callable[[Any, Any], Any], path: Path, lifeline: Connection, told: "SimpleQueue[float]") -> None:
-    """A worker's first act. Ctrl-C is the parent's business; when the parent is gone, or done, its pipe closes."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+def _begin(lifeline: Connection, told: "SimpleQueue[float]", function: bytes, path: Path) -> None:
+    """A worker's first act. Signals are the parent's business; when the parent is gone, or done, its pipe closes, also while
+    the worker still loads what `function` needs."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
     threading.Thread(target=_end_with, args=(lifeline,), daemon=True).start()
     _teller.append(told.put)
-    _task[:] = function, read_setting(path)
+    _task[:] = pickle.loads(function), read_setting(path)
 
 
 def _end_with(lifeline: Connection) -> None:

@@ -1,5 +1,6 @@
 """Files: whole or absent. Everything is written under a temporary name and renamed, so a file that exists is complete."""
 
+import ctypes
 import errno
 import hashlib
 import json
@@ -13,7 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from carto_audit.runtime.errors import AuditError
+from carto_audit.runtime.lock import locked
 from carto_audit.text.untrusted import safe_inline
+
+_HERE, _EXCHANGE = -100, 2
+"""AT_FDCWD and RENAME_EXCHANGE of Linux."""
 
 
 @contextmanager
@@ -45,19 +50,33 @@ def atomic_path(path: Path) -> Iterator[Path]:
 @contextmanager
 def atomic_folder(path: Path) -> Iterator[Path]:
     """Yields an empty temporary folder beside `path`; it takes the place of `path` when the block ends well, and is gone
-    when it does not. Raises AuditError in one line when the disk is full or the folder cannot be written.
+    when it does not. Where the system can swap two names, one of the two folders stands at any moment; what a killed run left
+    is removed. Raises AuditError in one line when the disk is full, the folder cannot be written, or another run writes it.
     """
-    temporary, former = (path.with_name(f".{path.name}.{os.getpid()}.{kind}") for kind in ("tmp", "old"))
+    temporary, former = (path.with_name(f".{path.name}.{kind}") for kind in ("tmp", "old"))
     with writing(path):
-        temporary.mkdir(parents=True)
-        try:
-            yield temporary
-            if path.exists():
-                path.rename(former)
-            temporary.rename(path)
-        finally:
-            for leftover in (temporary, former):
-                shutil.rmtree(leftover, ignore_errors=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with locked(path.with_name(f".{path.name}.lock")):
+            if former.exists() and not path.exists():
+                former.rename(path)
+            try:
+                for leftover in (temporary, former):
+                    shutil.rmtree(leftover, ignore_errors=True)
+                temporary.mkdir()
+                yield temporary
+                if path.exists() and not _swapped(temporary, path):
+                    path.rename(former)
+                if not path.exists():
+                    temporary.rename(path)
+            finally:
+                for leftover in (temporary, former):
+                    shutil.rmtree(leftover, ignore_errors=True)
+
+
+def _swapped(one: Path, other: Path) -> bool:
+    """Swaps two names in one step. False where the system or the file system cannot."""
+    rename = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
+    return rename is not None and not rename(_HERE, os.fsencode(one), _HERE, os.fsencode(other), _EXCHANGE)
 
 
 def reason(error: OSError) -> str:

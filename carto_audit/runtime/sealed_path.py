@@ -8,10 +8,11 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path, PosixPath
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from carto_audit.runtime.errors import AuditError
 from carto_audit.runtime.files import open_regular, reason
+from carto_audit.runtime.limits import WAY_OUT, Limits
 from carto_audit.text.untrusted import safe_inline
 
 BLOCK = 1 << 18
@@ -21,6 +22,9 @@ _KEPT = 32
 """Blocks that a reader keeps: columns that lie side by side are read in turns."""
 
 _DIGEST_BYTES = 32
+
+LIMITS = Limits()
+"""Those of who gives none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,11 +45,12 @@ class SealedPath(PosixPath):
     """The path of a file that was sealed. A path that is made of it is not sealed."""
 
     seal: Seal | None = None
+    limits: Limits = LIMITS
     status: tuple[int, ...] = ()
     """What the system said of the file when its bytes were last known to be those of the seal."""
 
-    def __reduce__(self) -> tuple[Callable[..., "SealedPath"], tuple[bytes, Seal | None, tuple[int, ...]]]:
-        return _sealed, (os.fsencode(self), self.seal, self.status)
+    def __reduce__(self) -> tuple[Callable[..., "SealedPath"], tuple[Any, ...]]:
+        return _sealed, (os.fsencode(self), self.seal, self.status, self.limits)
 
     def with_segments(self, *segments: str | os.PathLike[str]) -> Path:
         return Path(*segments)
@@ -63,14 +68,14 @@ class SealedPath(PosixPath):
         self.status = again.status
 
 
-def _sealed(name: bytes, found: Seal | None, status: tuple[int, ...]) -> SealedPath:
+def _sealed(name: bytes, found: Seal | None, status: tuple[int, ...], limits: Limits) -> SealedPath:
     path = SealedPath(os.fsdecode(name))
-    path.seal, path.status = found, status
+    path.seal, path.status, path.limits = found, status, limits
     return path
 
 
-def seal(path: Path) -> SealedPath:
-    """Hashes a file, which costs one pass over its bytes. Raises OSError, also for what is no regular file."""
+def seal(path: Path, limits: Limits = LIMITS) -> SealedPath:
+    """Hashes a file in one pass; what is made of it stays within the limits. Raises OSError, also for what is no regular file."""
     status, whole, n_bytes, blocks = _status(path), hashlib.sha256(), 0, bytearray()
     with open_regular(path, follow=True) as stream:
         for block in iter(partial(stream.read, BLOCK), b""):
@@ -78,25 +83,49 @@ def seal(path: Path) -> SealedPath:
             blocks += hashlib.sha256(block).digest()
             n_bytes += len(block)
     found = Seal(sha256=whole.hexdigest(), n_bytes=n_bytes, blocks=bytes(blocks))
-    return _sealed(os.fsencode(path), found, status)
+    return _sealed(os.fsencode(path), found, status, limits)
 
 
-def seal_all(paths: Iterable[Path]) -> tuple[SealedPath, ...]:
+def seal_all(paths: Iterable[Path], limits: Limits = LIMITS) -> tuple[SealedPath, ...]:
     """Hashes the files of a batch. Raises AuditError in one line for one that cannot be read."""
     found = []
     for path in paths:
         try:
-            found.append(seal(path))
+            found.append(seal(path, limits))
         except OSError as error:
             raise AuditError(f"{safe_inline(str(path), 160)}: cannot be read: {reason(error)}") from error
     return tuple(found)
 
 
-def check_unchanged(paths: Iterable[Path]) -> None:
+def check_seals(paths: Iterable[Path]) -> None:
     """Raises AuditError where a sealed file is not what it was."""
     for path in paths:
         if isinstance(path, SealedPath):
             path.check()
+
+
+@dataclass(slots=True)
+class Meter:
+    """What was made of a file so far, in bytes, held against what may be made of it."""
+
+    path: Path
+    most: int
+    n_bytes: int = 0
+
+    def add(self, n_bytes: int) -> None:
+        """Raises AuditError where it is more than may be."""
+        self.n_bytes += n_bytes
+        if self.n_bytes > self.most:
+            where = safe_inline(str(self.path), 160)
+            times = f"more than {self.most:,} bytes, which is more than its size times limits.expansion"
+            raise AuditError(f"{where}: expands to {times}; {WAY_OUT}")
+
+
+def meter(path: Path) -> Meter:
+    """A meter of what is read of a file. Raises OSError."""
+    n_bytes = path.seal.n_bytes if isinstance(path, SealedPath) and path.seal else path.stat().st_size
+    limits = path.limits if isinstance(path, SealedPath) else LIMITS
+    return Meter(path, limits.most_expanded(n_bytes))
 
 
 def open_bytes(path: Path) -> BinaryIO:

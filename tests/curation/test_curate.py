@@ -1,6 +1,8 @@
-"""The batch divided: real files of every format, and the command on a finished audit."""
+"""The batch divided: real files of every format, and the command on a finished audit. CARTO_AUDIT_EXAMPLES=2000 tries more."""
 
+import csv
 import json
+import os
 import re
 import shutil
 from pathlib import Path
@@ -21,6 +23,7 @@ from carto_audit.runtime.errors import AuditError, UsageError
 from tests.support.audits import run_process, snapshot, strings_of_bytes, write_parquet
 from tests.support.repository import ROOT
 
+EXAMPLES = int(os.environ.get("CARTO_AUDIT_EXAMPLES", "50"))
 DOCUMENT = ROOT / "docs" / "curation.md"
 
 
@@ -115,47 +118,168 @@ def test_every_format_keeps_its_values_and_every_row_ends_in_one_part(tmp_path):
     assert snapshot(folder) == before
     assert [f["rows"] for f in summary["files"]] == [2, 3, 2, 1]
     assert (summary["curated_rows"], summary["quarantined_rows"]) == (5, 3)
-    assert summary["files"][1]["json_columns"] == ["text", "mixed", "deep", "none", "late"]
-    json_rows = pq.read_table(tmp_path / "out" / "curated" / "00001-b.parquet").to_pylist()
-    assert [json.loads(row["mixed"]) for row in json_rows] == [1, "1"]
-    assert json.loads(json_rows[1]["late"]) == 12345678901234567890123
-    assert json.loads(json_rows[0]["deep"]) == {"k": [1, {"v": None}]}
-    assert json_rows[0]["flat"] == {"k": [1]}
-    csv_rows = pq.read_table(tmp_path / "out" / "curated" / "00002-c.parquet").to_pylist()
-    assert csv_rows == [{"text": "csv\ntwo", "zip": "", "odd": b"x", "sample_weight": 1.0}]
+    curated, quarantine = tmp_path / "out" / CURATED, tmp_path / "out" / QUARANTINE
+    assert sorted(file.name for file in curated.iterdir()) == [
+        "00000-a.parquet",
+        "00001-b.jsonl",
+        "00002-c.csv",
+        "00003-d.arrow",
+    ]
+    lines = (folder / "b.jsonl").read_bytes().splitlines(keepends=True)
+    assert (curated / "00001-b.jsonl").read_bytes() == b"".join(lines[:2])
+    lost = (quarantine / "00001-b.jsonl").read_bytes()
+    assert lost == lines[2].replace(b"]}", b'], "carto_audit_reason": "because"}')
+    assert (curated / "00002-c.csv").read_bytes() == b'text,zip,odd,sample_weight\n"csv\ntwo",,x,1.0\n'
+    with pa_ipc.open_file(curated / "00003-d.arrow") as file:
+        assert file.read_all().drop_columns("sample_weight").equals(pa_ipc.open_file(folder / "d.arrow").read_all())
+    assert summary["unseen_columns"] == ["mixed", "deep", "flat", "none", "late", "zip", "odd", "blob", "n"]
+    assert read_weights(curated).tolist() == [1] * 5
 
 
-CELLS = st.none() | st.integers(-(2**63), 2**63 - 1) | st.text(max_size=20)
-
-
-@settings(max_examples=60)
-@given(
-    rows=st.lists(st.tuples(st.text(max_size=8), CELLS, st.lists(CELLS, max_size=3)), min_size=1, max_size=30),
-    weights=st.lists(st.sampled_from([0.0, 0.5, 1.0]), min_size=30, max_size=30),
-)
-def test_whatever_the_rows_hold_the_parts_together_are_the_batch(tmp_path_factory, rows, weights):
-    folder = tmp_path_factory.mktemp("any")
-    lines = [json.dumps({"text": f"a{text}", "cell": cell, "cells": cells}) for text, cell, cells in rows]
-    path = folder / "a.jsonl"
-    path.write_text("\n".join(lines))
+@pytest.mark.parametrize("name", ["a.jsonl.gz", "a.csv.zst", "a.jsonl.bz2"])
+def test_what_is_compressed_stays_compressed(tmp_path, name):
+    rows = b"text,n\none,1\ntwo,2\n" if "csv" in name else b'{"text": "one"}\r\n{"text": "two"}'
+    path = tmp_path / name
+    with pa.output_stream(
+        path, compression={"gz": "gzip", "zst": "zstd", "bz2": "bz2"}[name.rpartition(".")[2]]
+    ) as file:
+        file.write(rows)
     batch = read_batch([path])
+    curate(batch, decide(batch, [0, 1]), tmp_path / "out")
+    with pa.input_stream(tmp_path / "out" / CURATED / name, compression="detect") as file:
+        kept = file.read()
+    assert kept == (b"text,n,sample_weight\ntwo,2,1.0\n" if "csv" in name else b'{"text": "two"}')
+
+
+@pytest.mark.parametrize("codec", [None, "lz4", "zstd"])
+@pytest.mark.parametrize("make", [pa_ipc.new_file, pa_ipc.new_stream], ids=["file", "stream"])
+def test_arrow_stays_a_file_or_a_stream_and_as_compressed_as_it_was(tmp_path, make, codec):
+    table = pa.table(
+        {"text": ["a long sentence " * 200] * 50, "kind": pa.array(["x"] * 50).dictionary_encode()}
+    ).replace_schema_metadata({"made": "by us"})
+    with make(tmp_path / "a.arrow", table.schema, options=pa_ipc.IpcWriteOptions(compression=codec)) as file:
+        file.write_table(table, max_chunksize=20)
+    batch = read_batch([tmp_path / "a.arrow"])
+    curate(batch, decide(batch, [0] + [1] * 49), tmp_path / "out")
+    written = tmp_path / "out" / CURATED / "a.arrow"
+    assert written.read_bytes().startswith(b"ARROW1") == (make is pa_ipc.new_file)
+    assert (written.stat().st_size < 50_000) == (codec is not None)
+    with pa.OSFile(str(written)) as source:
+        found = (pa_ipc.open_file if make is pa_ipc.new_file else pa_ipc.open_stream)(source).read_all()
+    assert found.drop_columns("sample_weight").equals(table.slice(1), check_metadata=True)
+
+
+def test_a_csv_file_whose_rows_cannot_be_told_for_certain_keeps_its_values(tmp_path):
+    (tmp_path / "a.csv").write_bytes(b'text,note\none,"a\rb"\n"two ""x""","c,d"\n')
+    batch = read_batch([tmp_path / "a.csv"])
+    summary = curate(batch, decide(batch, [1, 1]), tmp_path / "out")
+    assert not summary["files"][0]["byte_for_byte"]
+    written = tmp_path / "out" / CURATED / "a.csv"
+    (records,) = read_records(written, read_schema(written))
+    assert records.drop_columns("sample_weight").to_pylist() == [
+        {"text": "one", "note": "a\rb"},
+        {"text": 'two "x"', "note": "c,d"},
+    ]
+
+
+def test_one_odd_row_leaves_the_others_as_they_are(tmp_path):
+    rows = [b'{"text": "row %d", "n": %d}\n' % (k, k) for k in range(60)]
+    rows[7] = b'{"text": 7, "n": {"deep": [1, "x"]}, "text": 7}\n'
+    rows[8] = b'{"n": [], "text": "lone \\ud800"}\n'
+    (tmp_path / "a.jsonl").write_bytes(b"".join(rows))
+    batch = read_batch([tmp_path / "a.jsonl"])
+    curate(batch, decide(batch, [1] * 60), tmp_path / "out")
+    kept = [row for k, row in enumerate(rows) if k in batch.row]
+    assert 58 <= len(kept) < 60
+    assert (tmp_path / "out" / CURATED / "a.jsonl").read_bytes() == b"".join(kept)
+
+
+CELLS = st.none() | st.integers(-(2**63), 2**63 - 1) | st.text(max_size=20) | st.floats(allow_nan=False)
+BROKEN = st.sampled_from(["a\nb", "a\r\nb", 'a"b', '"', '""', ",", "a,b", " a ", "", "\ufeff", "007"])
+WEIGHTS = st.lists(st.sampled_from([0.0, 0.5, 1.0]), min_size=30, max_size=30)
+
+
+def divided(folder, path, weights):
+    """A batch of one file, divided: for each part the rows that it should have, and the file itself."""
+    batch = read_batch([path], text_column="text")
     chosen = decide(batch, weights[: batch.rows])
     curate(batch, chosen, folder / "out")
-    curated, quarantine = parts_of(folder / "out")
-    merged = [None] * batch.rows
-    for part, places in (
-        (curated, np.flatnonzero(chosen.weight > 0)),
-        (quarantine, np.flatnonzero(chosen.weight == 0)),
-    ):
-        for place, row in zip(places, part.to_pylist(), strict=True):
-            row.popitem()
-            merged[place] = row
-    schema = read_schema(path)
-    assert merged == [row for records in read_records(path, schema) for row in records.to_pylist()]
-    assert [row["text"] for row in merged if not schema.field("text").metadata] in (
-        [],
-        [f"a{text}" for text, *_ in rows],
-    )
+    parts = (np.flatnonzero(chosen.weight > 0), CURATED), (np.flatnonzero(chosen.weight == 0), QUARANTINE)
+    return [(rows.tolist(), folder / "out" / name / path.name) for rows, name in parts]
+
+
+@settings(max_examples=EXAMPLES)
+@given(
+    rows=st.lists(st.tuples(st.text(max_size=8), CELLS, st.lists(CELLS, max_size=3)), min_size=1, max_size=30),
+    weights=WEIGHTS,
+    spaces=st.sampled_from(["", " ", "\t"]),
+    end=st.sampled_from(["\n", "\r\n", "\n\n"]),
+    last=st.booleans(),
+)
+def test_lines_are_copied_byte_for_byte(tmp_path_factory, rows, weights, spaces, end, last):
+    folder = tmp_path_factory.mktemp("any")
+    lines = [
+        f"{spaces}{json.dumps({'text': f'a{text}', 'cell': cell, 'cells': cells}, ensure_ascii=k % 2 == 0)}{spaces}"
+        for k, (text, cell, cells) in enumerate(rows)
+    ]
+    path = folder / "a.jsonl"
+    path.write_bytes((end.join(lines) + end * last).encode("utf-8", "surrogatepass"))
+    delivered = [line for line in path.read_bytes().split(b"\n") if line.strip()]
+    (kept, curated), (lost, quarantine) = divided(folder, path, weights)
+    assert sorted(kept + lost) == list(range(len(rows)))
+    assert [line for line in curated.read_bytes().split(b"\n") if line] == [delivered[row] for row in kept]
+    for row, line in zip(lost, [line for line in quarantine.read_bytes().split(b"\n") if line], strict=True):
+        found = json.loads(line)
+        assert found.pop("carto_audit_reason") == "because"
+        assert repr(found) == repr(json.loads(delivered[row]))
+
+
+@settings(max_examples=EXAMPLES)
+@given(
+    rows=st.lists(st.tuples(BROKEN, st.text(max_size=8) | BROKEN), min_size=1, max_size=30),
+    weights=WEIGHTS,
+    end=st.sampled_from(["\n", "\r\n"]),
+    quoting=st.sampled_from([csv.QUOTE_MINIMAL, csv.QUOTE_ALL]),
+)
+def test_csv_rows_keep_their_values(tmp_path_factory, rows, weights, end, quoting):
+    folder = tmp_path_factory.mktemp("any")
+    path = folder / "a.csv"
+    with path.open("w", encoding="utf-8", errors="surrogatepass", newline="") as file:
+        writer = csv.writer(file, lineterminator=end, quoting=quoting)
+        writer.writerows([("text", "note"), *((f"a {text}", note.replace("\x00", "")) for text, note in rows)])
+    delivered = [row for batch in read_records(path, read_schema(path)) for row in batch.to_pylist()]
+    for rows_of_part, part in divided(folder, path, weights):
+        found = [list(row.values()) for batch in read_records(part, read_schema(part)) for row in batch.to_pylist()]
+        assert [row[:2] for row in found] == [list(delivered[row].values()) for row in rows_of_part]
+
+
+@settings(max_examples=EXAMPLES)
+@given(
+    rows=st.lists(
+        st.tuples(st.text(max_size=8), CELLS.filter(lambda x: not isinstance(x, str))), min_size=1, max_size=30
+    ),
+    weights=WEIGHTS,
+    suffix=st.sampled_from(["parquet", "arrow"]),
+)
+def test_tables_keep_values_and_schema(tmp_path_factory, rows, weights, suffix):
+    folder = tmp_path_factory.mktemp("any")
+    path = folder / f"a.{suffix}"
+    columns = {
+        "text": pa.array([f"a{text}".encode("utf-8", "replace").decode() for text, _ in rows], pa.large_string()),
+        "n": pa.array([None if cell is None else float(cell) for _, cell in rows]),
+        "deep": pa.array([{"x": [text.encode("utf-8", "replace")]} for text, _ in rows]),
+    }
+    table = pa.table(columns).replace_schema_metadata({"who": "vendor"})
+    if suffix == "parquet":
+        pq.write_table(table, path)
+    else:
+        with pa_ipc.new_file(path, table.schema) as file:
+            file.write_table(table)
+    for rows_of_part, part in divided(folder, path, weights):
+        found = pq.read_table(part) if suffix == "parquet" else pa_ipc.open_file(part).read_all()
+        found = found.drop_columns(found.column_names[-1])
+        assert found.schema.equals(table.schema, check_metadata=True)
+        assert found.equals(table.take(rows_of_part))
 
 
 def test_a_weight_column_that_is_there_already_is_named(tmp_path):
@@ -169,15 +293,18 @@ def test_rows_that_change_while_they_are_read_leave_nothing(tmp_path):
     path = write_parquet(tmp_path / "a.parquet", ["one", "two"])
     batch = read_batch([path])
     write_parquet(path, ["one", "two", "three"])
-    with pytest.raises(AuditError, match="the files changed"):
+    with pytest.raises(AuditError, match="the file changed"):
         curate(batch, decide(batch, [1, 0]), tmp_path / "out")
     assert not (tmp_path / "out" / "curation.json").exists()
 
 
 def read_column(folder, name):
-    return [
-        value for file in sorted(folder.iterdir()) for value in pq.read_table(file, columns=[name])[name].to_pylist()
-    ]
+    """The values of a column in all files of a part, whatever their format."""
+    found = []
+    for file in sorted(folder.iterdir()):
+        rows = [row for records in read_records(file, read_schema(file)) for row in records.to_pylist()]
+        found += [row[name] for row in rows]
+    return found
 
 
 @pytest.fixture(scope="module")
@@ -192,7 +319,7 @@ def test_apply_accounts_for_every_row_of_a_hostile_batch(audited, applied):
     assert ended.code == 0, ended.err
     summary = json.loads((out / "curation.json").read_text())
     report = json.loads((audited.folder / "report.json").read_text())
-    curated = read_column(out / CURATED, "sample_weight")
+    curated = read_weights(out / CURATED).tolist()
     quarantine = read_column(out / QUARANTINE, "carto_audit_reason")
     assert len(curated) + len(quarantine) == report["batch"]["rows"] == summary["batch"]["rows"]
     assert all(quarantine)

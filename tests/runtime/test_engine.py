@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from carto_audit.runtime.engine import ignore_sigint, map_shards, read_setting, tell_progress, write_setting
+from carto_audit.runtime.engine import defer_signals, map_shards, read_setting, tell_progress, write_setting
 from carto_audit.runtime.errors import AuditError, UsageError
 from tests.support.audits import hear_ctrl_c
 from tests.support.repository import ROOT
@@ -120,7 +120,7 @@ def started(tmp_path):
         "import sys; from pathlib import Path; from carto_audit.cli import main as cli; "
         "from carto_audit.runtime import engine as workers; import tests.runtime.test_engine as here; "
         "work = lambda: list(workers.map_shards(here.never_end, sys.argv[1] + '/working', range(9), 2, Path(sys.argv[1])));"
-        "sys.exit(cli.run(work))"
+        "import signal; signal.signal(signal.SIGTERM, cli._interrupt); sys.exit(cli.run(work))"
     )
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path])}
     process = subprocess.Popen(
@@ -157,8 +157,10 @@ def group_of(leader):
 
 
 @needs_proc
-def test_ctrl_c_ends_with_130_at_once_and_leaves_no_process(started, tmp_path):
-    os.killpg(started.pid, signal.SIGINT)
+@pytest.mark.parametrize("sent", [(os.killpg, signal.SIGINT), (os.killpg, signal.SIGTERM), (os.kill, signal.SIGTERM)])
+def test_ctrl_c_and_sigterm_end_with_130_at_once_and_leave_no_process(started, tmp_path, sent):
+    send, number = sent
+    send(started.pid, number)
     said = started.communicate(timeout=300)[1].decode()
     assert started.returncode == 130
     assert said.splitlines() == ["Interrupted. Run the same command again to continue where it stopped."]
@@ -177,7 +179,7 @@ def hearing():
 def test_ctrl_c_while_a_process_starts_is_answered_afterwards(hearing):
     kill_yourself = "import os, signal; os.kill(os.getpid(), signal.SIGINT); print('deaf')"
     reached = []
-    with pytest.raises(KeyboardInterrupt), ignore_sigint():
+    with pytest.raises(KeyboardInterrupt), defer_signals():
         os.kill(os.getpid(), signal.SIGINT)
         child = subprocess.run([sys.executable, "-c", kill_yourself], capture_output=True, encoding="utf-8")
         reached.append(child.stdout)
@@ -190,6 +192,29 @@ def test_ctrl_c_while_a_process_starts_is_answered_afterwards(hearing):
 def test_workers_end_when_their_parent_is_killed(started):
     started.kill()
     until(lambda: not group_of(started.pid))
+
+
+class SlowToLoad:
+    """Takes a minute to be unpickled, as libraries that load for long do."""
+
+    def __reduce__(self):
+        return time.sleep, (60,)
+
+
+@needs_proc
+def test_workers_that_still_load_end_when_their_parent_is_killed(tmp_path):
+    program = (
+        "import sys, threading, os, time; from carto_audit.runtime.engine import map_shards; "
+        "import tests.runtime.test_engine as here; "
+        "threading.Timer(float(sys.argv[2]), lambda: os.kill(os.getpid(), 9)).start();"
+        "list(map_shards(here.SlowToLoad(), None, range(9), 2))"
+    )
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path])}
+    process = subprocess.Popen(
+        [sys.executable, "-c", program, str(tmp_path), "3"], start_new_session=True, env=environment
+    )
+    assert process.wait() == -signal.SIGKILL
+    until(lambda: not group_of(process.pid), seconds=30)
 
 
 @given(

@@ -1,0 +1,63 @@
+"""Limits: how much a delivery may ask of the machine that audits it. They are checked while it is read, not afterwards."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Annotated
+
+from pydantic import Field
+
+from carto_audit.runtime.errors import AuditError
+from carto_audit.runtime.progress import Advance, Progress
+from carto_audit.runtime.strict_model import NotBoolean, Strict
+
+UNSUSPICIOUS = 64 << 20
+"""Bytes. What expands to no more than this needs no explanation."""
+
+Count = Annotated[int, NotBoolean, Field(ge=1)]
+
+WAY_OUT = "raise it under limits: in the policy if this is meant"
+
+
+class Limits(Strict):
+    """The most that a delivery may ask for. Whatever exceeds it ends the audit with exit code 3."""
+
+    rows: Count = 200_000_000
+    """Rows of the whole batch."""
+    text_bytes: Count = 2_000_000_000_000
+    """Bytes of the text that is read, after expansion, of the whole batch."""
+    expansion: Count = 1000
+    """How many times its own size one file may expand to; up to 64 MB it may in any case."""
+    stage_seconds: Count = 604_800
+    """Seconds that one stage may take: reading, comparing, training."""
+
+    def most_expanded(self, n_bytes: int) -> int:
+        """The bytes to which a file of this size may expand."""
+        return max(UNSUSPICIOUS, self.expansion * n_bytes)
+
+
+class Watch(Progress):
+    """A progress display that ends a stage which takes too long: every stage tells how far it is."""
+
+    def __init__(self, shown: Progress, seconds: int, clock: Callable[[], float] = time.monotonic) -> None:
+        self._shown, self._seconds, self._clock = shown, seconds, clock
+        self._stage, self._began = "", clock()
+
+    def begin(self, stage: str) -> None:
+        """From now on the time of another stage counts."""
+        self._stage, self._began = stage, self._clock()
+
+    def note(self, message: str) -> None:
+        self._shown.note(message)
+
+    @contextmanager
+    def task(self, label: str, total: float | None = None, unit: str = "rows") -> Iterator[Advance]:
+        with self._shown.task(label, total, unit) as advance:
+
+            def watched(amount: float) -> None:
+                if self._clock() - self._began > self._seconds:
+                    words = f'the stage "{self._stage}" took longer than limits.stage_seconds ({self._seconds:,})'
+                    raise AuditError(f"{words}; {WAY_OUT}")
+                advance(amount)
+
+            yield watched
