@@ -11,7 +11,7 @@ from pydantic import TypeAdapter, ValidationError
 from carto_audit.artifacts.file_list import REPORT, VERDICT
 from carto_audit.artifacts.report_facts import SCHEMA_VERSION, ReportFacts, VerdictFacts, report_type
 from carto_audit.runtime.errors import AuditError
-from carto_audit.runtime.files import read_regular, reason
+from carto_audit.runtime.files import open_regular, read_regular, reason
 from carto_audit.text.untrusted import encodable, safe_inline
 
 if TYPE_CHECKING:
@@ -76,7 +76,8 @@ class AuditFolder:
         import pyarrow.parquet as pq
 
         try:
-            return pq.read_table(self.path / "scores.parquet", columns=columns)
+            with open_regular(self.path / "scores.parquet", follow=False) as stream:
+                return pq.read_table(stream, columns=columns)
         except (OSError, KeyError, ValueError, pa.ArrowException) as error:
             words = f"cannot read: {safe_inline(str(error), 160)}; run the audit again"
             raise AuditError(f"{self.shown('scores.parquet')}: {words}") from error

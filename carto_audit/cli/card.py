@@ -52,6 +52,8 @@ def card(audit_dir: Path, readme: Path | None, croissant: Path | None, push_to: 
         raise UsageError("nothing to attach the audit to: name --readme FILE, --croissant FILE or --push-to ORG/NAME")
     for path in filter(None, (readme, croissant)):
         _check_own(path, audit_dir)
+    if readme is not None:
+        _check_no_link(readme.parent / FOLDER)
     dataset = data_set_name(push_to) if push_to is not None else None
     publication = read_publication(audit_dir)
     facts = publication.facts
@@ -72,7 +74,7 @@ def card(audit_dir: Path, readme: Path | None, croissant: Path | None, push_to: 
             files.write_bytes(readme.parent / FOLDER / asset, data)
         click.echo(f"Files: {_shown(readme.parent / FOLDER)}")
     for path, text in written:
-        files.write_text(path.resolve(), text)
+        files.write_text(path, text)
         click.echo(f"{'Card' if path is readme else 'Croissant'}: {_shown(path)}")
     if dataset is not None:
         assets = {f"{FOLDER}/{name}": data for name, data in publication.files.items()}
@@ -86,14 +88,21 @@ def _check_own(path: Path, audit: Path) -> None:
     """Neither the card nor the Croissant file takes the place of a file of the audit."""
     from carto_audit.artifacts.file_list import ENVELOPE, OUTPUTS
 
+    _check_no_link(path)
     try:
         place = path.resolve()
     except (OSError, RuntimeError) as error:
-        raise UsageError(f"{_shown(path)}: a link that leads nowhere; name a file") from error
+        raise UsageError(f"{_shown(path)}: a link above it leads nowhere; name a file") from error
     if place in {(audit / name).resolve() for name in (*OUTPUTS, ENVELOPE)}:
         raise UsageError(f"{_shown(path)}: is a file of the audit itself; name another")
     if path.exists() and not path.is_file():
         raise UsageError(f"{_shown(path)}: not a file; name one")
+
+
+def _check_no_link(path: Path) -> None:
+    """What lies beside a vendor's data may lead anywhere."""
+    if path.is_symlink():
+        raise UsageError(f"{_shown(path)}: is a link, and nothing is written through one; name the file itself")
 
 
 def _text(path: Path) -> str | None:

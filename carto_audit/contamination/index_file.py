@@ -27,7 +27,7 @@ from carto_audit.benchmarks.index import Index
 from carto_audit.benchmarks.items import ITEM_SCHEMA
 from carto_audit.contamination.detectability import FORMS, Detectability
 from carto_audit.runtime.errors import AuditError
-from carto_audit.runtime.files import atomic_path
+from carto_audit.runtime.files import atomic_path, open_regular, reason
 from carto_audit.text import alignment, words
 from carto_audit.text.untrusted import safe_inline
 from carto_audit.text.words import Ragged, permutations
@@ -105,9 +105,10 @@ def read_index(path: Path) -> IndexFile:
     """Reads an index. Raises AuditError in one line when it is damaged, or was made under another setting."""
     shown = safe_inline(str(path), 160)
     try:
-        data = path.read_bytes()
+        with open_regular(path, follow=True) as stream:
+            data = stream.read()
     except OSError as error:
-        raise AuditError(f"{shown}: cannot read this index: {error.strerror}; build it with {_REBUILD}") from error
+        raise AuditError(f"{shown}: cannot read this index: {reason(error)}; build it with {_REBUILD}") from error
     start = len(_MAGIC) + _DIGEST + 1
     if not data.startswith(_MAGIC):
         kind = "made by another version" if data.startswith(_MAGIC[:17]) else "no carto-audit index"
@@ -127,7 +128,7 @@ def read_index(path: Path) -> IndexFile:
 def is_index_file(path: Path) -> bool:
     """Whether the file begins as an index does, of whatever version."""
     try:
-        with path.open("rb") as stream:
+        with open_regular(path, follow=True) as stream:
             return stream.read(17) == _MAGIC[:17]
     except OSError:
         return False

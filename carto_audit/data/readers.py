@@ -238,14 +238,20 @@ def _has_lines(path: Path, least: int) -> bool:
         return len(list(islice(lines, least))) == least
 
 
-def _open_csv(path: Path, schema: pa.Schema | None = None, columns: list[str] | None = None) -> Any:
+@contextmanager
+def _open_csv(path: Path, schema: pa.Schema | None = None, columns: list[str] | None = None) -> Iterator[Any]:
     """Without a schema, columns are of the types that their first values look like."""
-    return pa_csv.open_csv(
-        decompressed(path),
-        read_options=pa_csv.ReadOptions(block_size=CSV_BLOCK, use_threads=False),
-        parse_options=pa_csv.ParseOptions(newlines_in_values=True),
-        convert_options=pa_csv.ConvertOptions(column_types=schema, include_columns=columns, strings_can_be_null=False),
-    )
+    convert = pa_csv.ConvertOptions(column_types=schema, include_columns=columns, strings_can_be_null=False)
+    with (
+        decompressed(path) as source,
+        pa_csv.open_csv(
+            source,
+            read_options=pa_csv.ReadOptions(block_size=CSV_BLOCK, use_threads=False),
+            parse_options=pa_csv.ParseOptions(newlines_in_values=True),
+            convert_options=convert,
+        ) as reader,
+    ):
+        yield reader
 
 
 def _csv_head(path: Path) -> pa.Schema:

@@ -107,7 +107,7 @@ def json_bytes(value: Any) -> bytes:
 
 def file_sha256(path: Path) -> str:
     """Hex sha256 of a file's bytes, read in blocks."""
-    with path.open("rb") as stream:
+    with open_regular(path, follow=True) as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 

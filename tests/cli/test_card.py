@@ -160,6 +160,22 @@ def test_what_the_card_publishes_can_be_verified_against_the_batch(carto, audite
     assert carto("verify", tmp_path / FOLDER, audited.input).code == 1
 
 
+@pytest.mark.parametrize("linked", ["README.md", "croissant.json", FOLDER])
+def test_the_card_writes_through_no_link(carto, finished, tmp_path, linked):
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "file").write_text("another's")
+    here = tmp_path / "here"
+    here.mkdir()
+    (here / linked).symlink_to(outside if linked == FOLDER else outside / "file")
+    ended = carto("card", finished, "--readme", here / "README.md", "--croissant", here / "croissant.json")
+    assert ended.code == 2
+    assert "is a link, and nothing is written through one" in ended.err
+    assert [path.name for path in outside.iterdir()] == ["file"]
+    assert (outside / "file").read_text() == "another's"
+    assert [path.name for path in here.iterdir()] == [linked]
+
+
 def test_the_card_takes_the_place_of_no_file_of_the_audit(carto, finished, tmp_path):
     before = snapshot(finished)
     (tmp_path / "loop").symlink_to(tmp_path / "loop")
