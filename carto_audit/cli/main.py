@@ -1,5 +1,6 @@
 """The commands. Each parses, calls the library, shows, and returns an exit code; one boundary turns errors into codes."""
 
+import io
 import os
 import signal
 import sys
@@ -321,4 +322,7 @@ def _interrupt(number: int, frame: object) -> NoReturn:
 def main() -> None:
     """The console script. SIGTERM, which a scheduler sends, ends it as Ctrl-C does."""
     signal.signal(signal.SIGTERM, _interrupt)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # in the C locale a stream holds ASCII only
     sys.exit(run(lambda: cli.main(standalone_mode=False)))

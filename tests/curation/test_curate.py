@@ -272,6 +272,7 @@ def test_tables_keep_values_and_schema(tmp_path_factory, rows, weights, suffix):
     table = pa.table(columns).replace_schema_metadata({"who": "vendor"})
     if suffix == "parquet":
         pq.write_table(table, path)
+        table = pq.read_table(path)  # which calls the values of a list by another name
     else:
         with pa_ipc.new_file(path, table.schema) as file:
             file.write_table(table)
