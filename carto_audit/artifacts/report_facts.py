@@ -109,6 +109,26 @@ class DeliveryFacts(TypedDict):
 
 
 @facts_part
+class WrittenFacts(TypedDict):
+    """Files that are written in one way that is not as usual for their format."""
+
+    how: str
+    """What is not as usual: `; between fields, no header`."""
+    files: int
+    first: str
+    """The name of the first of them."""
+
+
+@facts_part
+class ReadingFacts(TypedDict):
+    """How text files were read: what was said of it, and what was found."""
+
+    given: dict[str, str]
+    """The options that were given, by name."""
+    found: list[WrittenFacts]
+
+
+@facts_part
 class BatchFacts(TypedDict):
     """The vendor's delivery."""
 
@@ -120,6 +140,7 @@ class BatchFacts(TypedDict):
     layout: NotRequired[LayoutFacts]
     """Absent in reports of earlier versions, which read one column."""
     id_column: str | None
+    reading: NotRequired[ReadingFacts]
     rows: int
     samples: int
     """Rows with usable text."""

@@ -20,8 +20,10 @@ from carto_audit.attestation.statement import read_statement
 from carto_audit.cartography.quadrants import QUADRANT_NAMES
 from carto_audit.curation.sample_weights import WEIGHT, WEIGHT_SCHEMA
 from carto_audit.data.batch import SKIP_REASONS, Batch
+from carto_audit.data.formats.json_rows import JSON_TEXT
+from carto_audit.data.formats.opened import Reading
 from carto_audit.data.layouts import Layout, plain
-from carto_audit.data.readers import JSON_TEXT, bare_name, name_of, read_records, read_schema
+from carto_audit.data.readers import bare_name, name_of, read_records, read_schema
 from carto_audit.runtime.errors import AuditError, UsageError
 from carto_audit.runtime.files import atomic_folder, atomic_path, file_sha256, write_json
 from carto_audit.runtime.progress import SILENT, Progress
@@ -151,11 +153,12 @@ def curate(batch: Batch, decisions: Decisions, out: Path, progress: Progress = S
 
 def _curate(batch: Batch, decisions: Decisions, out: Path, progress: Progress) -> dict[str, Any]:
     names = _names(batch.paths)
-    schemas = [_checked_schema(path) for path in batch.paths]
+    schemas = [_checked_schema(path, batch.reading) for path in batch.paths]
     start, files = 0, []
     with progress.task("Dividing the batch", batch.rows, "rows") as advance:
         for path, schema, name in zip(batch.paths, schemas, names, strict=True):
-            divided = _divide(path, schema, decisions, start, (out / CURATED / name, out / QUARANTINE / name), advance)
+            targets = (out / CURATED / name, out / QUARANTINE / name)
+            divided = _divide(path, batch.reading, schema, decisions, start, targets, advance)
             start += divided["rows"]
             files.append({"file": name_of(path), **divided})
     if start != batch.rows:
@@ -174,8 +177,8 @@ def _names(paths: Sequence[Path]) -> list[str]:
     return [f"{number:05d}-{name}.parquet" for number, name in enumerate(safe)]
 
 
-def _checked_schema(path: Path) -> pa.Schema:
-    schema = read_schema(path)
+def _checked_schema(path: Path, reading: Reading) -> pa.Schema:
+    schema = read_schema(path, reading)
     for name in (WEIGHT, REASON):
         if name in schema.names:
             raise UsageError(f'{name_of(path)}: has a column "{name}" already; rename it, then audit the batch again')
@@ -183,7 +186,13 @@ def _checked_schema(path: Path) -> pa.Schema:
 
 
 def _divide(
-    path: Path, schema: pa.Schema, decisions: Decisions, start: int, targets: tuple[Path, Path], advance: Any
+    path: Path,
+    reading: Reading,
+    schema: pa.Schema,
+    decisions: Decisions,
+    start: int,
+    targets: tuple[Path, Path],
+    advance: Any,
 ) -> dict[str, Any]:
     """Divides one file between two, which appear together when both are whole and account for every row."""
     kept_schema = schema.append(pa.field(WEIGHT, pa.float64()))
@@ -195,7 +204,7 @@ def _divide(
             pq.ParquetWriter(kept_path, kept_schema, compression="zstd") as kept_file,
             pq.ParquetWriter(removed_path, removed_schema, compression="zstd") as removed_file,
         ):
-            for records in read_records(path, schema):
+            for records in read_records(path, schema, reading):
                 rows = slice(start + read.rows, start + read.rows + records.num_rows)
                 out = removed[rows]
                 if len(out) < records.num_rows:
@@ -276,6 +285,7 @@ class Audited:
     sha256: str
     layout: Layout
     id_column: str | None
+    reading: Reading
     never_drop: bool
 
 
@@ -288,6 +298,7 @@ def read_audited(folder: Path) -> Audited:
         sha256=batch["sha256"],
         layout=_layout(batch),
         id_column=batch["id_column"],
+        reading=Reading(**batch.get("reading", {"given": {}})["given"]),
         never_drop=bool(facts["policy"]["resolved"].get("never_drop", True)),
     )
 

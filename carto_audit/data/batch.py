@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 from carto_audit.data import shards
 from carto_audit.data.columns import Census, Column, unread_columns
 from carto_audit.data.delivery import Delivery, find_delivery
+from carto_audit.data.formats.opened import AS_FOUND, Reading
 from carto_audit.data.layouts import Layout, Segment, find_layout, listed, of_columns, plain
-from carto_audit.data.readers import column_types, name_of
+from carto_audit.data.readers import column_types, how_written, name_of
 from carto_audit.data.values import first_rows, holds_text, read_values
 from carto_audit.runtime.errors import AuditError, UsageError, option
 from carto_audit.runtime.files import file_sha256
@@ -36,6 +37,7 @@ SKIP_REASONS = {
     "empty": "the text has no characters",
     "whitespace": "the text is only whitespace",
     "undecodable": "the text is not valid UTF-8",
+    "repeated_keys": "the JSON object has a key twice, and readers do not agree on which one counts",
     "over_long": f"the text is longer than {LONGEST_SAMPLE:,} bytes: checked for duplicates and contamination, not mapped",
 }
 
@@ -66,6 +68,10 @@ class Batch:
     file_rows: tuple[int, ...]
     sha256: str
     """Of the whole batch: see `batch_sha256`."""
+    reading: Reading
+    """What was said of how its text files are to be read."""
+    written: tuple[str, ...]
+    """How each file is written where that is not as usual for its format, as `how_written` says it; aligned with `paths`."""
     layout: Layout
     unread: tuple[Column, ...]
     """Columns with text that no stage reads."""
@@ -117,6 +123,7 @@ def read_batch(
     text_column: str | None = None,
     layout: str | Layout | None = None,
     id_column: str | None = None,
+    reading: Reading = AS_FOUND,
     apart: Path | None = None,
     progress: Progress = SILENT,
 ) -> Batch:
@@ -128,14 +135,16 @@ def read_batch(
     """
     delivery = find_delivery(inputs, apart=apart)
     paths = delivery.paths
-    found, id_column = _find_columns(paths, text_column, layout, id_column)
+    written = tuple(how_written(path, reading) for path in paths)
+    _say_how(paths, written, progress)
+    found, id_column = _find_columns(paths, text_column, layout, id_column, reading)
     parts: list[_Rows] = []
     census = Census()
     counts: list[int] = []
     with progress.task("Reading the batch", unit="rows") as advance:
         for path in paths:
             counts.append(0)
-            for rows in shards.read_rows(path, found, id_column, census):
+            for rows in shards.read_rows(path, found, id_column, census, reading):
                 parts.append(_examine(rows))
                 counts[-1] += len(rows.text)
                 advance(len(rows.text))
@@ -158,6 +167,8 @@ def read_batch(
         sha256=batch_sha256(digests),
         file_names=names,
         file_rows=tuple(counts),
+        reading=reading,
+        written=written,
         layout=found,
         unread=unread_columns(census),
         id_column=id_column,
@@ -180,7 +191,7 @@ def iter_texts(batch: Batch, progress: Progress = SILENT, label: str = "Reading 
     n_bytes = 0
     with progress.task(label, len(batch), "samples") as advance:
         for path in batch.paths:
-            for rows in shards.read_rows(path, batch.layout, None):
+            for rows in shards.read_rows(path, batch.layout, None, reading=batch.reading):
                 for value in rows.text:
                     if sample < len(batch) and batch.row[sample] == row:
                         pending.append(_decode(value, path))
@@ -216,8 +227,8 @@ def read_segments(batch: Batch, indices: Iterable[int]) -> dict[int, tuple[Segme
     found: dict[int, tuple[Segment, ...]] = {}
     row = 0
     for path in batch.paths if wanted else ():
-        columns = list(batch.layout.sources(column_types(path)))
-        for rows in read_values(path, columns):
+        columns = list(batch.layout.sources(column_types(path, batch.reading)))
+        for rows in read_values(path, columns, batch.reading):
             for at in wanted.keys() & range(row, row + len(rows)):
                 found[wanted[at]] = batch.layout.segments(rows[at - row])[1]
             row += len(rows)
@@ -235,11 +246,18 @@ def _describe(paths: tuple[Path, ...]) -> str:
     return name_of(paths[0]) if len(paths) == 1 else f"{name_of(paths[0])} and {len(paths) - 1} more"
 
 
+def _say_how(paths: tuple[Path, ...], written: tuple[str, ...], progress: Progress) -> None:
+    """Tells of the first file that is written in each unusual way."""
+    for how in dict.fromkeys(filter(None, written)):
+        same = [path for path, other in zip(paths, written, strict=True) if other == how]
+        progress.note(f"{_describe(tuple(same))}: read as {how}")
+
+
 def _find_columns(
-    paths: tuple[Path, ...], text: str | None, layout: str | Layout | None, ids: str | None
+    paths: tuple[Path, ...], text: str | None, layout: str | Layout | None, ids: str | None, reading: Reading
 ) -> tuple[Layout, str | None]:
     """The layout and the id column, the same in every shard."""
-    first = column_types(paths[0])
+    first = column_types(paths[0], reading)
     if not first:
         raise AuditError(f"{name_of(paths[0])}: zero rows or no columns: nothing to audit")
     if text is not None and layout is not None:
@@ -247,11 +265,11 @@ def _find_columns(
     if isinstance(layout, Layout):
         found = layout
     elif text:
-        found = _given_columns(text, first, paths[0])
+        found = _given_columns(text, first, paths[0], reading)
     else:
-        found = find_layout(name_of(paths[0]), _peeked(paths), layout)
+        found = find_layout(name_of(paths[0]), _peeked(paths, reading), layout)
     for path in paths:
-        columns = first if path == paths[0] else column_types(path)
+        columns = first if path == paths[0] else column_types(path, reading)
         for name in (*found.sources(columns), *([ids] if ids else [])):
             if name not in columns:
                 raise UsageError(f'{name_of(path)}: no column "{safe_inline(name, 40)}"; it has: {listed(columns)}')
@@ -261,20 +279,20 @@ def _find_columns(
     return found, ids
 
 
-def _peeked(paths: tuple[Path, ...]) -> list[dict[str, Any]]:
+def _peeked(paths: tuple[Path, ...], reading: Reading) -> list[dict[str, Any]]:
     """The first rows of the first shard that has any."""
     for path in paths:
-        if rows := first_rows(path, PEEKED_ROWS):
+        if rows := first_rows(path, PEEKED_ROWS, reading):
             return rows
     raise AuditError(f"{_describe(paths)}: zero rows: nothing to audit")
 
 
-def _given_columns(text: str, columns: dict[str, pa.DataType], path: Path) -> Layout:
+def _given_columns(text: str, columns: dict[str, pa.DataType], path: Path, reading: Reading) -> Layout:
     """What a user names: a column of text, one that holds more than strings, or several with commas between them."""
     names = [text] if text in columns else [name.strip() for name in text.split(",") if name.strip()]
     if len(names) > 1 or (names[0] not in columns and "." in names[0]):
         return of_columns(names)
-    values = [row.get(names[0]) for row in first_rows(path, PEEKED_ROWS)]
+    values = [row.get(names[0]) for row in first_rows(path, PEEKED_ROWS, reading)]
     return of_columns(names) if any(isinstance(value, list | dict) for value in values) else plain(names[0])
 
 
@@ -286,8 +304,8 @@ def _examine(rows: shards.ShardRows) -> _Rows:
     decoded = pc.if_else(pa.array(valid), rows.text, pa.scalar(b"", pa.large_binary())).cast(pa.large_string())
     stripped = pc.utf8_length(pc.utf8_trim_whitespace(decoded))
     blank = pc.fill_null(stripped, 0).to_numpy(zero_copy_only=False) == 0
-    conditions = (null, n_bytes == 0, ~valid, blank, n_bytes > LONGEST_SAMPLE)
-    names = ("null", "empty", "undecodable", "whitespace", "over_long")
+    conditions = (rows.repeated, null, n_bytes == 0, ~valid, blank, n_bytes > LONGEST_SAMPLE)
+    names = ("repeated_keys", "null", "empty", "undecodable", "whitespace", "over_long")
     codes = [_REASONS.index(name) + 1 for name in names]
     return _Rows(ids=rows.ids, reason=np.select(conditions, codes, 0).astype(np.int8), n_bytes=n_bytes)
 

@@ -140,6 +140,7 @@ def run_redteam(
         text_column=options.text_column,
         layout=options.layout,
         id_column=options.id_column,
+        reading=options.reading,
         progress=progress,
     )
     folder = work_folder(work, batch, None, options, policy.treatment_sha256, settings.epochs)

@@ -122,6 +122,7 @@ class _Auditor:
                 text_column=options.text_column,
                 layout=options.layout,
                 id_column=options.id_column,
+                reading=options.reading,
                 apart=self.work,
                 progress=progress,
             )
