@@ -53,13 +53,22 @@ class RowFacts(TypedDict):
 
 
 @facts_part
+class SkippedRowFacts(RowFacts):
+    """A row that could not be audited, and its place among the rows of its file, counted from 1 as lines are. Reports of earlier
+    versions name the row alone."""
+
+    file: NotRequired[str]
+    file_row: NotRequired[int]
+
+
+@facts_part
 class SkippedFacts(TypedDict):
     """Rows that could not be audited, and why."""
 
     reason: str
     explanation: str
     rows: int
-    examples: list[RowFacts]
+    examples: list[SkippedRowFacts]
 
 
 @facts_part

@@ -27,6 +27,9 @@ from carto_audit.text.untrusted import safe_inline
 PEEKED_ROWS = 256
 """Rows that tell where the text lies."""
 
+PEEKED_SHARDS = 16
+"""Shards that are looked into, where a column of the first holds nothing."""
+
 LONGEST_SAMPLE = 1_000_000
 """Bytes. A longer row would be hundreds of contexts of one voice; it is compared with everything, but not trained on."""
 
@@ -280,11 +283,19 @@ def _find_columns(
 
 
 def _peeked(paths: tuple[Path, ...], reading: Reading) -> list[dict[str, Any]]:
-    """The first rows of the first shard that has any."""
-    for path in paths:
-        if rows := first_rows(path, PEEKED_ROWS, reading):
-            return rows
-    raise AuditError(f"{_describe(paths)}: zero rows: nothing to audit")
+    """The first rows of the first shard that has any, and of some more as long as one of its columns holds nothing."""
+    found: list[dict[str, Any]] = []
+    silent: set[str] = set()
+    for path in paths[:PEEKED_SHARDS] if len(paths) > 1 else paths:
+        rows = first_rows(path, PEEKED_ROWS, reading)
+        columns = found[0] if found else dict.fromkeys(name for row in rows for name in row)
+        found += [{name: value for name, value in row.items() if name in columns} for row in rows]
+        silent = {name for name in columns if all(row.get(name) is None for row in found)}
+        if found and not silent:
+            break
+    if not found:
+        raise AuditError(f"{_describe(paths)}: zero rows: nothing to audit")
+    return found
 
 
 def _given_columns(text: str, columns: dict[str, pa.DataType], path: Path, reading: Reading) -> Layout:

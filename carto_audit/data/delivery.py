@@ -307,7 +307,8 @@ def _as_listed(entry: _Entry, listed: Sequence[str]) -> list[_Entry]:
 
 def _inside(name: str) -> str:
     """A name that leads nowhere but to a file beside."""
-    return name.replace("/", "_").replace("\0", "_") or "_"
+    safe = name.encode("utf-8", "replace").decode().replace("/", "_").replace("\0", "_")
+    return "_" if safe in ("", ".", "..") else safe
 
 
 def _missing(state: _Entry, name: str) -> _Entry:

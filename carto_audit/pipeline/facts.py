@@ -30,8 +30,8 @@ from carto_audit.artifacts.report_facts import (
     FindingFacts,
     ReadingFacts,
     ReportFacts,
-    RowFacts,
     RunFacts,
+    SkippedRowFacts,
     WaiverFacts,
 )
 from carto_audit.cartography.quadrants import QUADRANT_NAMES, UNMAPPED
@@ -154,7 +154,7 @@ def _batch(audit: "AuditResult") -> BatchFacts:
                 "reason": s.reason,
                 "explanation": s.explanation,
                 "rows": len(s.rows),
-                "examples": [_place(batch, int(row)) for row in s.rows[:MOST_EXAMPLES]],
+                "examples": [_skipped_row(batch, int(row)) for row in s.rows[:MOST_EXAMPLES]],
             }
             for s in batch.skipped
         ],
@@ -162,7 +162,7 @@ def _batch(audit: "AuditResult") -> BatchFacts:
     }
 
 
-def _place(batch: Batch, row: int) -> RowFacts:
+def _skipped_row(batch: Batch, row: int) -> SkippedRowFacts:
     """Where a row stands. Rows are counted from 0 in the batch, and from 1 in their file, as lines are."""
     ends = np.cumsum(batch.file_rows)
     file = int(np.searchsorted(ends, row, side="right"))

@@ -341,12 +341,13 @@ def test_of_a_saved_data_set_the_files_of_its_state_are_read_and_others_named(tm
 
 
 def test_what_a_state_names_and_is_not_there_counts_as_unread(tmp_path):
-    saved(tmp_path / "train", ["a.arrow"], ["a.arrow", "b.arrow", "../../etc/hostname", ""])
+    saved(tmp_path / "train", ["a.arrow"], ["a.arrow", "b.arrow", "../../etc/hostname", "..", "\ud800"])
     delivery = find_delivery([tmp_path / "train"])
     assert [path.name for path in delivery.paths] == ["a.arrow"]
-    assert [(other.name, other.reason, other.is_data) for other in delivery.others] == [
-        ("_", "missing", True),
+    assert sorted((other.name, other.reason, other.is_data) for other in delivery.others) == [
         (".._.._etc_hostname", "missing", True),
+        ("?", "missing", True),
+        ("_", "missing", True),
         ("b.arrow", "missing", True),
         ("dataset_info.json", "side_file", False),
         ("state.json", "side_file", False),

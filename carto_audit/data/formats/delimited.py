@@ -63,8 +63,8 @@ class Dialect:
 def dialect_of(path: Path, reading: Reading) -> Dialect:
     """The dialect of a file: what was said of it, and for the rest what its first rows tell.
 
-    A delimiter is taken where every row has the same number of fields, two or more: the one that the suffix says, else the only
-    other. Raises AuditError where several would do, and where the first row alone has several fields."""
+    A delimiter is taken where it alone gives every row the same number of fields, two or more; where none does, the one that the
+    suffix says. Raises AuditError where several would do, and where the first row alone has several fields."""
     status = path.stat()
     return _dialect_of(path, reading, status.st_size, status.st_mtime_ns)
 
@@ -145,8 +145,8 @@ def _find(path: Path, text: str, whole: bool, reading: Reading) -> tuple[str, st
             for delimiter in tried
             if (quote or delimiter == "\t" or reading.csv_quote) and _width(text, delimiter, quote, escape, whole) > 1
         ]
-        if len(fitting) == 1 or usual in fitting:
-            return (usual if usual in fitting else fitting[0]), quote, escape
+        if len(fitting) == 1:
+            return fitting[0], quote, escape
         if fitting:
             raise _undecided(path, f"rows have as many fields with {_listed(fitting)} between them")
     if not known:

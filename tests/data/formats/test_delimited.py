@@ -98,6 +98,7 @@ def test_decimal_commas_do_not_make_columns(tmp_path):
     ("data", "complaint"),
     [
         ("id;text;lang\n1;some words\n2;more;words;here\n", r"the first row has several fields with ; between them"),
+        ("1;so, it is\n2;no, it is not\n", r"as many fields with , or ; between them"),
         ("a|b;c|d\n1|2;3|4\n", r"as many fields with ; or \| between them"),
     ],
 )
