@@ -16,7 +16,8 @@ GROUND = ("text", "runtime")
 MAY_IMPORT: dict[str, str] = {
     "text": "",
     "runtime": "text",
-    "data": "",
+    "data.formats": "",
+    "data": "data.formats",
     "traces": "",
     "controls": "",
     "benchmarks": "data",
@@ -29,8 +30,10 @@ MAY_IMPORT: dict[str, str] = {
     "attestation": "gate artifacts policy data",
     "report": "artifacts cartography policy",
     "report.formats": "report artifacts cartography policy",
-    "pipeline": "data traces controls benchmarks contamination proxies cartography policy artifacts gate attestation report",
-    "curation": "attestation artifacts cartography data",
+    "pipeline": (
+        "data.formats data traces controls benchmarks contamination proxies cartography policy artifacts gate attestation report"
+    ),
+    "curation": "attestation artifacts cartography data data.formats",
     "publishing": "report artifacts cartography",
     "governance.attacks": "proxies cartography controls traces",
     "governance": "governance.attacks pipeline proxies controls cartography policy artifacts traces data",
@@ -65,9 +68,9 @@ PLACES = {
         "and a word in the help of `cli/report.py` and `cli/main.py`"
     ),
     "a file format, of batches or benchmarks": (
-        "`data/readers.py`: a row of `_FORMATS` with its suffixes, its head (types of the first rows), its schema "
-        "(types that hold all rows) and its record batches; and a word in the help of `cli/main.py` and "
-        "`cli/benchmarks.py`"
+        "a module in `data/formats/`, and in `data/readers.py` a row of `_FORMATS` with its suffixes, its head (types of "
+        "the first rows), its schema (types that hold all rows) and its record batches; a word in the help of "
+        "`cli/main.py` and `cli/benchmarks.py`, and a line in `docs/batches.md`"
     ),
     "a metric that a policy may limit": (
         "declared in `policy/metrics.py` (`map_keys` name what of the map decides it), measured in "

@@ -53,13 +53,22 @@ class RowFacts(TypedDict):
 
 
 @facts_part
+class SkippedRowFacts(RowFacts):
+    """A row that could not be audited, and its place among the rows of its file, counted from 1 as lines are. Reports of earlier
+    versions name the row alone."""
+
+    file: NotRequired[str]
+    file_row: NotRequired[int]
+
+
+@facts_part
 class SkippedFacts(TypedDict):
     """Rows that could not be audited, and why."""
 
     reason: str
     explanation: str
     rows: int
-    examples: list[RowFacts]
+    examples: list[SkippedRowFacts]
 
 
 @facts_part
@@ -109,6 +118,26 @@ class DeliveryFacts(TypedDict):
 
 
 @facts_part
+class WrittenFacts(TypedDict):
+    """Files that are written in one way that is not as usual for their format."""
+
+    how: str
+    """What is not as usual: `; between fields, no header`."""
+    files: int
+    first: str
+    """The name of the first of them."""
+
+
+@facts_part
+class ReadingFacts(TypedDict):
+    """How text files were read: what was said of it, and what was found."""
+
+    given: dict[str, str]
+    """The options that were given, by name."""
+    found: list[WrittenFacts]
+
+
+@facts_part
 class BatchFacts(TypedDict):
     """The vendor's delivery."""
 
@@ -120,6 +149,7 @@ class BatchFacts(TypedDict):
     layout: NotRequired[LayoutFacts]
     """Absent in reports of earlier versions, which read one column."""
     id_column: str | None
+    reading: NotRequired[ReadingFacts]
     rows: int
     samples: int
     """Rows with usable text."""

@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from carto_audit.benchmarks.column_mappings import ColumnMapping, Item, Row, fold_columns, recognize
 from carto_audit.benchmarks.dataset_folder import split_files
-from carto_audit.data.readers import column_types, format_of, json_list, json_rows, one_line, read_records
+from carto_audit.data.values import read_rows_whole
 from carto_audit.runtime.errors import AuditError, UsageError, option
 from carto_audit.runtime.sealed_path import SealedPath, check_seals, seal_all
 from carto_audit.text.untrusted import safe_inline
@@ -55,7 +55,7 @@ def read_benchmark(
     config: str | None = None,
     split: str | None = None,
 ) -> Benchmark:
-    """Reads a parquet, jsonl, csv or arrow file, or one split of a local Hugging Face data set folder.
+    """Reads a file of any known format, or one split of a local Hugging Face data set folder.
 
     Columns are recognized unless a mapping is given. Raises AuditError in one line for what cannot be read and for a
     file without questions, UsageError for a split of a single file.
@@ -66,7 +66,8 @@ def read_benchmark(
     sealed = seal_all(files)
     rows: list[dict[str, Any]] = []
     for file in sealed:
-        rows += _read_rows(file)
+        for found in read_rows_whole(file):
+            rows += found
     check_seals(sealed)
     return make_benchmark(
         rows,
@@ -182,19 +183,3 @@ def _digest(path: Path, files: Sequence[SealedPath]) -> str:
         return digests[0]
     lines = (f"{digest}  {file.relative_to(path).as_posix()}\n" for digest, file in zip(digests, files, strict=True))
     return hashlib.sha256("".join(lines).encode("utf-8", "surrogateescape")).hexdigest()
-
-
-def _read_rows(path: Path) -> list[dict[str, Any]]:
-    """The rows as they stand there: lines of JSON keep a value of any kind, and of CSV what is called "007" stays "007"."""
-    if format_of(path) in (None, "jsonl"):
-        listed = json_list(path)
-        return list(json_rows(path, strict=True)) if listed is None else listed
-    rows: list[dict[str, Any]] = []
-    as_text = pa.schema([(name, pa.string()) for name in column_types(path)])
-    with one_line(path):
-        for batch in read_records(path, as_text):
-            batch.validate(full=True)
-            for name in filter(None, batch.schema.names):
-                batch.column(name)  # raises where a name occurs twice
-            rows += batch.to_pylist()
-    return rows

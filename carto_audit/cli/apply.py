@@ -45,7 +45,9 @@ def apply(audit_dir: Path, batch: tuple[str, ...], remove: tuple[str, ...], out:
     check_unchanged(audit_dir)
     paths = find_batch(audited, audit_dir, batch)
     progress = RichProgress(open_console(stderr=True))
-    found = read_batch(paths, layout=audited.layout, id_column=audited.id_column, progress=progress)
+    found = read_batch(
+        paths, layout=audited.layout, id_column=audited.id_column, reading=audited.reading, progress=progress
+    )
     if found.sha256 != audited.sha256:
         raise UsageError(
             f"{safe_inline(str(paths[0]), 160)}: not the batch that this audit is about: "

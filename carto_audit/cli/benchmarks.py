@@ -53,7 +53,7 @@ def build(
 ) -> int:
     """Build one index file from evaluation sets.
 
-    SOURCE is a Parquet, JSONL (plain, .gz, .zst), CSV or Arrow file, a Hugging Face data set folder, hf:OWNER/NAME@REVISION
+    SOURCE is a Parquet, JSONL, JSON, CSV, TSV or Arrow file, a Hugging Face data set folder, hf:OWNER/NAME@REVISION
     on the hub (needs carto-audit[hub]), or a name of the registry. Without any, all that the registry lists is built.
 
     Every item is planted into filler in several forms and looked for, which takes a few milliseconds each: the index

@@ -18,6 +18,7 @@ from carto_audit.cli.card import card
 from carto_audit.cli.completion import completion
 from carto_audit.cli.policy import policy
 from carto_audit.cli.proof import attest, verify
+from carto_audit.cli.reading import reading_options
 from carto_audit.cli.redteam import redteam
 from carto_audit.cli.report import EXCERPTS, check_formats, format_option, report, show_audit
 from carto_audit.data.layouts import LAYOUT_NAMES
@@ -84,6 +85,7 @@ cli.add_command(completion)
 @click.option("--layout", type=click.Choice(LAYOUT_NAMES), help="Where the text lies, where it is not found by itself.")
 @click.option("--strict-input", is_flag=True, help="Refuse a batch with a data file that is not read.")
 @click.option("--id-column", metavar="NAME", help="Column with unique ids.  [default: file and row number]")
+@reading_options
 @click.option(
     "--proxy", metavar="NAME|FOLDER", help="nano, small, base, or a transformers checkpoint.  [default: by size]"
 )
@@ -146,9 +148,9 @@ def ingest(
 ) -> int:
     """Audit a batch and exit by the verdict.
 
-    BATCH is one or more Parquet, JSONL (plain, .gz, .zst), CSV or Arrow files, folders or globs of them.
+    BATCH is one or more Parquet, JSONL, JSON, CSV, TSV or Arrow files, folders or globs of them; text may be compressed.
 
-    SOURCE is a name of the registry, a Parquet, JSONL, CSV or Arrow file, a data set folder, hf:OWNER/NAME@REVISION on the
+    SOURCE is a name of the registry, a file of such a format, a data set folder, hf:OWNER/NAME@REVISION on the
     hub, or an index that `carto-audit benchmarks build` made, which saves the time to measure what it can find.
 
     FORMAT shows the verdict in CI too: github prints annotations and fills the step summary, sarif, junit and gitlab are

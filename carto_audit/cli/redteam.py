@@ -5,6 +5,7 @@ from typing import Any
 
 import click
 
+from carto_audit.cli.reading import reading_options
 from carto_audit.text.untrusted import safe_inline
 
 
@@ -37,6 +38,7 @@ from carto_audit.text.untrusted import safe_inline
 @click.option("--out", type=click.Path(path_type=Path), help="Where the result goes.  [default: ./<batch>-redteam]")
 @click.option("--text-column", metavar="NAME", help="Column with the text.  [default: text, content, …]")
 @click.option("--id-column", metavar="NAME", help="Column with unique ids.  [default: file and row number]")
+@reading_options
 @click.option(
     "--proxy", metavar="NAME|FOLDER", help="nano, small, base, or a transformers checkpoint.  [default: by size]"
 )

@@ -19,6 +19,7 @@ from carto_audit.cartography.quadrants import QUADRANT_NAMES
 from carto_audit.curation.division import Choice, Division, check_columns, divide, divided_suffix
 from carto_audit.curation.sample_weights import CURATED, WEIGHT, WEIGHT_SCHEMA, WEIGHTS
 from carto_audit.data.batch import SKIP_REASONS, Batch
+from carto_audit.data.formats.opened import Reading
 from carto_audit.data.layouts import Layout, plain
 from carto_audit.data.readers import bare_name, column_types, name_of
 from carto_audit.runtime.errors import AuditError, UsageError
@@ -118,17 +119,17 @@ def curate(batch: Batch, decisions: Decisions, out: Path, progress: Progress = S
 
 
 def _curate(batch: Batch, decisions: Decisions, out: Path, progress: Progress) -> dict[str, Any]:
-    names = _names(batch.paths)
+    names = _names(batch.paths, batch.reading)
     for path in batch.paths:
-        check_columns(path, column_types(path))
-    check_columns(batch.paths[0], batch.unseen)
+        check_columns(path, batch.reading, column_types(path, batch.reading))
+    check_columns(batch.paths[0], batch.reading, batch.unseen)
     start, files = 0, []
     with progress.task("Dividing the batch", batch.rows, "rows") as advance:
         for path, name, rows in zip(batch.paths, names, batch.file_rows, strict=True):
             span = slice(start, start + rows)
             places = out / CURATED / name, out / QUARANTINE / name
             choice = Choice(weight=decisions.weight[span], reason=decisions.reason[span])
-            files.append(_file_facts(path, name, divide(path, choice, places, advance)))
+            files.append(_file_facts(path, name, divide(path, batch.reading, choice, places, advance)))
             start += rows
     _write_weights(out / WEIGHTS, batch, decisions)
     summary = _summary(batch, decisions, files)
@@ -136,9 +137,9 @@ def _curate(batch: Batch, decisions: Decisions, out: Path, progress: Progress) -
     return summary
 
 
-def _names(paths: Sequence[Path]) -> list[str]:
+def _names(paths: Sequence[Path], reading: Reading) -> list[str]:
     """A file name for the parts of each file: its own, numbered in front where there are several."""
-    safe = [safe_inline(bare_name(path), 120).replace("/", "_") + divided_suffix(path) for path in paths]
+    safe = [safe_inline(bare_name(path), 120).replace("/", "_") + divided_suffix(path, reading) for path in paths]
     return safe if len(paths) == 1 else [f"{number:05d}-{name}" for number, name in enumerate(safe)]
 
 
@@ -196,6 +197,7 @@ class Audited:
     sha256: str
     layout: Layout
     id_column: str | None
+    reading: Reading
     never_drop: bool
 
 
@@ -208,6 +210,7 @@ def read_audited(folder: Path) -> Audited:
         sha256=batch["sha256"],
         layout=_layout(batch),
         id_column=batch["id_column"],
+        reading=Reading(**batch.get("reading", {"given": {}})["given"]),
         never_drop=bool(facts["policy"]["resolved"].get("never_drop", True)),
     )
 

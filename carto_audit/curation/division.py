@@ -15,17 +15,18 @@ from numpy.typing import NDArray
 from carto_audit.curation.csv_records import NotSoundError, split_records, with_field
 from carto_audit.curation.sample_weights import WEIGHT
 from carto_audit.curation.table_files import opened_plain, opened_table
+from carto_audit.data.formats.json_rows import JSON_TEXT, LONGEST_LINE
+from carto_audit.data.formats.opened import AS_FOUND, Reading, compression_of
 from carto_audit.data.readers import (
-    JSON_TEXT,
-    LONGEST_LINE,
     column_types,
     format_of,
+    how_written,
+    is_lines,
     name_of,
     raw_lines,
     read_records,
     read_schema,
 )
-from carto_audit.data.streams import compression_of
 from carto_audit.data.values import UNDECODABLE
 from carto_audit.runtime.errors import AuditError, UsageError
 
@@ -36,6 +37,9 @@ Places = tuple[Path, Path]
 """The kept part and the removed one, in this order, wherever there are two of anything."""
 
 _MODULUS = 1 << 128
+
+_OURS = Reading(encoding="utf-8", csv_delimiter=",", csv_quote='"', csv_escape="none", csv_header="yes")
+"""How CSV is written here."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,32 +102,41 @@ class Division:
         return (self.kept.digest + self.removed.digest) % _MODULUS
 
 
-def divided_suffix(path: Path) -> str:
-    """How the parts of a file end: as the file does, or `.parquet` where it has no format that is written."""
-    known = format_of(path) in ("jsonl", "csv", "arrow", "parquet")
-    return "".join(path.suffixes[-2 if compression_of(path) else -1 :]) if known else ".parquet"
+def divided_suffix(path: Path, reading: Reading) -> str:
+    """How the parts of a file end: as the file does, or `.parquet` where it is written in a way in which none is written here."""
+    if format_of(path) in ("parquet", "arrow") or _is_plain_lines(path, reading) or _is_plain_csv(path, reading):
+        return "".join(path.suffixes[-2 if compression_of(path) else -1 :])
+    return ".parquet"
 
 
-def check_columns(path: Path, columns: Iterable[str]) -> None:
+def _is_plain_lines(path: Path, reading: Reading) -> bool:
+    return is_lines(path, reading) and not how_written(path, reading)
+
+
+def _is_plain_csv(path: Path, reading: Reading) -> bool:
+    return format_of(path) == "csv" and not how_written(path, reading)
+
+
+def check_columns(path: Path, reading: Reading, columns: Iterable[str]) -> None:
     """Raises UsageError for a column of ours that a file has already."""
-    for name in (REASON,) if format_of(path) == "jsonl" else (WEIGHT, REASON):
+    for name in (REASON,) if _is_plain_lines(path, reading) else (WEIGHT, REASON):
         if name in columns:
             raise UsageError(f'{name_of(path)}: has a column "{name}" already; rename it, then audit the batch again')
 
 
-def divide(path: Path, choice: Choice, places: Places, advance: Advance) -> Division:
+def divide(path: Path, reading: Reading, choice: Choice, places: Places, advance: Advance) -> Division:
     """Divides a file. Raises AuditError where it has not the rows that were audited, or where the two parts, read again, are not
     what was read; OSError on a full disk."""
     for place in places:
         place.parent.mkdir(parents=True, exist_ok=True)
-    if format_of(path) == "jsonl":
+    if _is_plain_lines(path, reading):
         return _divide_lines(path, choice, places, advance)
-    if format_of(path) == "csv":
+    if _is_plain_csv(path, reading):
         try:
-            return _divide_records(path, choice, places, advance)
+            return _divide_records(path, reading, choice, places, advance)
         except NotSoundError:
-            return _divide_table(path, choice, places, advance)
-    return _divide_table(path, choice, places, advance)
+            return _divide_table(path, reading, choice, places, advance)
+    return _divide_table(path, reading, choice, places, advance)
 
 
 def _divide_lines(path: Path, choice: Choice, places: Places, advance: Advance) -> Division:
@@ -154,10 +167,10 @@ def _with_reason(line: bytes, reason: str) -> bytes:
     return before + (b"" if before.endswith(b"{") else b", ") + added + line[end + 1 :]
 
 
-def _divide_records(path: Path, choice: Choice, places: Places, advance: Advance) -> Division:
+def _divide_records(path: Path, reading: Reading, choice: Choice, places: Places, advance: Advance) -> Division:
     """CSV: each record is copied, one field longer. Raises NotSoundError unless the parts, read again, hold the same values."""
-    schema = read_schema(path)
-    check_columns(path, schema.names)
+    schema = read_schema(path, reading)
+    check_columns(path, reading, schema.names)
     records = split_records(raw_lines(path, blank=True), LONGEST_LINE)
     header, rows = next(records), 0
     with ExitStack() as stack:
@@ -173,7 +186,7 @@ def _divide_records(path: Path, choice: Choice, places: Places, advance: Advance
     if rows != len(choice):
         raise NotSoundError
     read, row = (Part(), Part()), 0
-    for batch in read_records(path, schema):
+    for batch in read_records(path, schema, reading):
         for data in _rows(batch, schema):
             read[choice.removed(row)].add(data)
             row += 1
@@ -183,10 +196,10 @@ def _divide_records(path: Path, choice: Choice, places: Places, advance: Advance
     return Division(kept=read[0], removed=read[1], copied=True)
 
 
-def _divide_table(path: Path, choice: Choice, places: Places, advance: Advance) -> Division:
+def _divide_table(path: Path, reading: Reading, choice: Choice, places: Places, advance: Advance) -> Division:
     """Tables: rows keep their values and columns their types; one column is added."""
-    schema = read_schema(path)
-    check_columns(path, schema.names)
+    schema = read_schema(path, reading)
+    check_columns(path, reading, schema.names)
     read, start = (Part(), Part()), 0
     fields, values = (pa.field(WEIGHT, pa.float64()), pa.field(REASON, pa.string())), (choice.weight, choice.reason)
     with ExitStack() as stack:
@@ -194,7 +207,7 @@ def _divide_table(path: Path, choice: Choice, places: Places, advance: Advance) 
             stack.enter_context(opened_table(place, path, schema.append(added)))
             for place, added in zip(places, fields, strict=True)
         ]
-        for records in read_records(path, schema):
+        for records in read_records(path, schema, reading):
             span = slice(start, start + records.num_rows)
             removed = choice.weight[span] == 0
             start += records.num_rows
@@ -219,8 +232,9 @@ def _read_again(places: Places, schema: pa.Schema) -> list[Part]:
     """What was written, less the column that was added."""
     parts = []
     for place in places:
-        added = pa.field(list(column_types(place))[-1], pa.large_binary())
-        batches = read_records(place, schema.append(added))
+        reading = _OURS if format_of(place) == "csv" else AS_FOUND
+        added = pa.field(list(column_types(place, reading))[-1], pa.large_binary())
+        batches = read_records(place, schema.append(added), reading)
         parts.append(Part.of(data for batch in batches for data in _rows(batch, schema)))
     return parts
 

@@ -1,5 +1,6 @@
 """Table files: writers of each format that columns have, by the file that is divided: Arrow files stay files, streams streams."""
 
+import lzma
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,8 +10,8 @@ import pyarrow.ipc as pa_ipc
 import pyarrow.parquet as pq
 
 from carto_audit.curation.csv_records import written_record
+from carto_audit.data.formats.opened import compression_of
 from carto_audit.data.readers import format_of
-from carto_audit.data.streams import compression_of
 from carto_audit.runtime.sealed_path import open_bytes
 
 Write = Callable[[pa.RecordBatch], None]
@@ -28,7 +29,8 @@ def opened_plain(place: Path) -> Iterator[Callable[[bytes], object]]:
         if codec is None:
             yield file.write
         else:
-            with pa.CompressedOutputStream(pa.PythonFile(file, "w"), codec) as stream:
+            xz = codec == "xz"
+            with lzma.open(file, "wb") if xz else pa.CompressedOutputStream(pa.PythonFile(file, "w"), codec) as stream:
                 yield stream.write
 
 

@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 from carto_audit.data import shards
 from carto_audit.data.columns import Census, Column, unread_columns
 from carto_audit.data.delivery import Delivery, find_delivery
+from carto_audit.data.formats.opened import AS_FOUND, Reading
 from carto_audit.data.layouts import Layout, Segment, find_layout, listed, of_columns, plain
-from carto_audit.data.readers import column_types, name_of
+from carto_audit.data.readers import column_types, how_written, name_of
 from carto_audit.data.values import first_rows, holds_text, read_values
 from carto_audit.runtime.errors import AuditError, UsageError, option
 from carto_audit.runtime.limits import WAY_OUT, Limits
@@ -26,6 +27,9 @@ from carto_audit.text.untrusted import safe_inline
 
 PEEKED_ROWS = 256
 """Rows that tell where the text lies."""
+
+PEEKED_SHARDS = 16
+"""Shards that are looked into, where a column of the first holds nothing."""
 
 LONGEST_SAMPLE = 1_000_000
 """Bytes. A longer row would be hundreds of contexts of one voice; it is compared with everything, but not trained on."""
@@ -37,6 +41,7 @@ SKIP_REASONS = {
     "empty": "the text has no characters",
     "whitespace": "the text is only whitespace",
     "undecodable": "the text is not valid UTF-8",
+    "repeated_keys": "the JSON object has a key twice, and readers do not agree on which one counts",
     "over_long": f"the text is longer than {LONGEST_SAMPLE:,} bytes: checked for duplicates and contamination, not mapped",
 }
 
@@ -67,6 +72,10 @@ class Batch:
     file_rows: tuple[int, ...]
     sha256: str
     """Of the whole batch: see `batch_sha256`."""
+    reading: Reading
+    """What was said of how its text files are to be read."""
+    written: tuple[str, ...]
+    """How each file is written where that is not as usual for its format, as `how_written` says it; aligned with `paths`."""
     layout: Layout
     unread: tuple[Column, ...]
     """Columns with text that no stage reads."""
@@ -120,6 +129,7 @@ def read_batch(
     text_column: str | None = None,
     layout: str | Layout | None = None,
     id_column: str | None = None,
+    reading: Reading = AS_FOUND,
     apart: Path | None = None,
     limits: Limits = LIMITS,
     progress: Progress = SILENT,
@@ -137,10 +147,12 @@ def read_batch(
     n_bytes = 0
     with progress.task("Reading the batch", unit="rows") as advance:
         paths = seal_all(delivery.paths, limits)
-        found, id_column = _find_columns(paths, text_column, layout, id_column)
+        written = tuple(how_written(path, reading) for path in paths)
+        _say_how(paths, written, progress)
+        found, id_column = _find_columns(paths, text_column, layout, id_column, reading)
         for path in paths:
             counts.append(0)
-            for rows in shards.read_rows(path, found, id_column, census):
+            for rows in shards.read_rows(path, found, id_column, census, reading):
                 parts.append(_examine(rows))
                 counts[-1] += len(rows.text)
                 n_bytes += rows.text.nbytes
@@ -166,6 +178,8 @@ def read_batch(
         sha256=batch_sha256(digests),
         file_names=names,
         file_rows=tuple(counts),
+        reading=reading,
+        written=written,
         layout=found,
         unread=unread_columns(census),
         unseen=census.names,
@@ -190,7 +204,7 @@ def iter_texts(batch: Batch, progress: Progress = SILENT, label: str = "Reading 
     check_seals(batch.paths)
     with progress.task(label, len(batch), "samples") as advance:
         for path in batch.paths:
-            for rows in shards.read_rows(path, batch.layout, None):
+            for rows in shards.read_rows(path, batch.layout, None, reading=batch.reading):
                 for value in rows.text:
                     if sample < len(batch) and batch.row[sample] == row:
                         pending.append(_decode(value, path))
@@ -227,8 +241,8 @@ def read_segments(batch: Batch, indices: Iterable[int]) -> dict[int, tuple[Segme
     found: dict[int, tuple[Segment, ...]] = {}
     row = 0
     for path in batch.paths if wanted else ():
-        columns = list(batch.layout.sources(column_types(path)))
-        for rows in read_values(path, columns):
+        columns = list(batch.layout.sources(column_types(path, batch.reading)))
+        for rows in read_values(path, columns, batch.reading):
             for at in wanted.keys() & range(row, row + len(rows)):
                 found[wanted[at]] = batch.layout.segments(rows[at - row])[1]
             row += len(rows)
@@ -254,11 +268,18 @@ def _describe(paths: Sequence[Path]) -> str:
     return name_of(paths[0]) if len(paths) == 1 else f"{name_of(paths[0])} and {len(paths) - 1} more"
 
 
+def _say_how(paths: Sequence[Path], written: tuple[str, ...], progress: Progress) -> None:
+    """Tells of the first file that is written in each unusual way."""
+    for how in dict.fromkeys(filter(None, written)):
+        same = [path for path, other in zip(paths, written, strict=True) if other == how]
+        progress.note(f"{_describe(tuple(same))}: read as {how}")
+
+
 def _find_columns(
-    paths: Sequence[Path], text: str | None, layout: str | Layout | None, ids: str | None
+    paths: Sequence[Path], text: str | None, layout: str | Layout | None, ids: str | None, reading: Reading
 ) -> tuple[Layout, str | None]:
     """The layout and the id column, the same in every shard."""
-    first = column_types(paths[0])
+    first = column_types(paths[0], reading)
     if not first:
         raise AuditError(f"{name_of(paths[0])}: zero rows or no columns: nothing to audit")
     if text is not None and layout is not None:
@@ -266,11 +287,11 @@ def _find_columns(
     if isinstance(layout, Layout):
         found = layout
     elif text:
-        found = _given_columns(text, first, paths[0])
+        found = _given_columns(text, first, paths[0], reading)
     else:
-        found = find_layout(name_of(paths[0]), _peeked(paths), layout)
+        found = find_layout(name_of(paths[0]), _peeked(paths, reading), layout)
     for path in paths:
-        columns = first if path == paths[0] else column_types(path)
+        columns = first if path == paths[0] else column_types(path, reading)
         for name in (*found.sources(columns), *([ids] if ids else [])):
             if name not in columns:
                 raise UsageError(f'{name_of(path)}: no column "{safe_inline(name, 40)}"; it has: {listed(columns)}')
@@ -280,20 +301,28 @@ def _find_columns(
     return found, ids
 
 
-def _peeked(paths: Sequence[Path]) -> list[dict[str, Any]]:
-    """The first rows of the first shard that has any."""
-    for path in paths:
-        if rows := first_rows(path, PEEKED_ROWS):
-            return rows
-    raise AuditError(f"{_describe(paths)}: zero rows: nothing to audit")
+def _peeked(paths: Sequence[Path], reading: Reading) -> list[dict[str, Any]]:
+    """The first rows of the first shard that has any, and of some more as long as one of its columns holds nothing."""
+    found: list[dict[str, Any]] = []
+    silent: set[str] = set()
+    for path in paths[:PEEKED_SHARDS] if len(paths) > 1 else paths:
+        rows = first_rows(path, PEEKED_ROWS, reading)
+        columns = found[0] if found else dict.fromkeys(name for row in rows for name in row)
+        found += [{name: value for name, value in row.items() if name in columns} for row in rows]
+        silent = {name for name in columns if all(row.get(name) is None for row in found)}
+        if found and not silent:
+            break
+    if not found:
+        raise AuditError(f"{_describe(paths)}: zero rows: nothing to audit")
+    return found
 
 
-def _given_columns(text: str, columns: dict[str, pa.DataType], path: Path) -> Layout:
+def _given_columns(text: str, columns: dict[str, pa.DataType], path: Path, reading: Reading) -> Layout:
     """What a user names: a column of text, one that holds more than strings, or several with commas between them."""
     names = [text] if text in columns else [name.strip() for name in text.split(",") if name.strip()]
     if len(names) > 1 or (names[0] not in columns and "." in names[0]):
         return of_columns(names)
-    values = [row.get(names[0]) for row in first_rows(path, PEEKED_ROWS)]
+    values = [row.get(names[0]) for row in first_rows(path, PEEKED_ROWS, reading)]
     return of_columns(names) if any(isinstance(value, list | dict) for value in values) else plain(names[0])
 
 
@@ -305,8 +334,8 @@ def _examine(rows: shards.ShardRows) -> _Rows:
     decoded = pc.if_else(pa.array(valid), rows.text, pa.scalar(b"", pa.large_binary())).cast(pa.large_string())
     stripped = pc.utf8_length(pc.utf8_trim_whitespace(decoded))
     blank = pc.fill_null(stripped, 0).to_numpy(zero_copy_only=False) == 0
-    conditions = (null, n_bytes == 0, ~valid, blank, n_bytes > LONGEST_SAMPLE)
-    names = ("null", "empty", "undecodable", "whitespace", "over_long")
+    conditions = (rows.repeated, null, n_bytes == 0, ~valid, blank, n_bytes > LONGEST_SAMPLE)
+    names = ("repeated_keys", "null", "empty", "undecodable", "whitespace", "over_long")
     codes = [_REASONS.index(name) + 1 for name in names]
     return _Rows(ids=rows.ids, reason=np.select(conditions, codes, 0).astype(np.int8), n_bytes=n_bytes)
 

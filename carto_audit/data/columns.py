@@ -8,8 +8,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from carto_audit.data.turns import strings
-from carto_audit.data.values import holds_text
+from carto_audit.data.formats.turns import strings
+from carto_audit.data.values import holds_text, values_of
 
 LONGEST_LABEL, LONGEST_LABELS = 120, 480
 """Bytes of an id, an address or a source, and of all that a row has of them. A longer value of a column that is not read is text
@@ -58,7 +58,7 @@ def text_bytes(column: pa.Array) -> Lengths:
     if pa.types.is_null(column.type):
         return np.zeros(len(column), np.int64)
     if not holds_text(column.type):
-        return cell_bytes(column.to_pylist())
+        return cell_bytes(values_of(column))
     length = pc.fill_null(pc.binary_length(column.cast(pa.large_binary())), 0)
     found: Lengths = length.to_numpy(zero_copy_only=False).astype(np.int64)
     return found
@@ -66,8 +66,15 @@ def text_bytes(column: pa.Array) -> Lengths:
 
 def cell_bytes(values: Iterable[object]) -> Lengths:
     """The bytes of all strings inside each value, (N,)."""
-    cells = (strings(value) for value in values)
-    return np.array([sum(len(text.encode("utf-8", "surrogatepass")) for text in cell) for cell in cells], np.int64)
+    return np.array([_length(value) for value in values], np.int64)
+
+
+def _length(value: object) -> int:
+    if isinstance(value, str) and value.isascii():
+        return len(value)
+    if value is None or isinstance(value, int | float):
+        return 0
+    return sum(len(text.encode("utf-8", "surrogatepass")) for text in strings(value))
 
 
 def unread_columns(census: Census) -> tuple[Column, ...]:

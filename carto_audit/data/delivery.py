@@ -4,7 +4,7 @@ import json
 import os
 import stat
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from glob import glob
 from pathlib import Path
@@ -38,6 +38,9 @@ SIDE_DOCUMENTS = (
 )
 """Names of JSON documents about the data. Only where the file is one JSON object: lines of objects are data under any name."""
 
+STATE = "state.json"
+"""Names the files of a data set that `save_to_disk` of `datasets` wrote; others in its folder are of no data set."""
+
 LARGEST_DOCUMENT = 16 << 20
 """Bytes. A larger file about the data is taken for data."""
 
@@ -50,6 +53,8 @@ EXPLANATIONS = {
     "same_file": "a link to a file that is counted itself",
     "not_regular": "a pipe, socket or device",
     "side_file": "about the data, not data",
+    "missing": "named by state.json, but not there",
+    "not_listed": "not of the saved data set, as its state.json says",
     "hidden": "hidden",
     "unknown_format": "unknown format",
     "empty": "no rows",
@@ -57,7 +62,16 @@ EXPLANATIONS = {
 """Why a file was not read."""
 
 Reason = Literal[
-    "dangling_link", "link_out", "same_file", "not_regular", "side_file", "hidden", "unknown_format", "empty"
+    "missing",
+    "dangling_link",
+    "link_out",
+    "same_file",
+    "not_regular",
+    "side_file",
+    "hidden",
+    "not_listed",
+    "unknown_format",
+    "empty",
 ]
 
 
@@ -140,6 +154,8 @@ class _Entry:
     mode: int | None
     """None where there is nothing."""
     n_bytes: int
+    is_unlisted: bool = False
+    """Whether the state.json of its folder names the files of a saved data set, and not this one."""
 
     @property
     def is_hidden(self) -> bool:
@@ -151,7 +167,7 @@ class _Entry:
     def may_be_read(self) -> bool:
         """Whether it is a data file to read, though it may have no rows. What was named is one by its format alone."""
         regular = self.mode is not None and stat.S_ISREG(self.mode) and not self.is_link
-        beside = not self.is_named and (self.is_hidden or self.is_side_file)
+        beside = not self.is_named and (self.is_hidden or self.is_side_file or self.is_unlisted)
         return regular and format_of(self.path) is not None and not beside
 
     @property
@@ -190,6 +206,7 @@ class _Kind:
 
 
 _KINDS = (
+    _Kind("missing", True, lambda entry, _: entry.mode is None and not entry.is_link),
     _Kind("dangling_link", True, lambda entry, _: entry.mode is None),
     _Kind("link_out", True, lambda entry, whole: entry.is_link and not whole.holds(entry)),
     _Kind("same_file", False, lambda entry, _: entry.is_link),
@@ -198,6 +215,7 @@ _KINDS = (
     _Kind("hidden", False, lambda entry, _: entry.is_hidden and entry.n_bytes == 0),
     _Kind("hidden", True, lambda entry, _: entry.is_hidden and mentions_format(entry.path)),
     _Kind("hidden", False, lambda entry, _: entry.is_hidden),
+    _Kind("not_listed", True, lambda entry, _: entry.is_unlisted and format_of(entry.path) is not None),
     _Kind("unknown_format", False, lambda entry, _: format_of(entry.path) is None and entry.n_bytes == 0),
     _Kind("unknown_format", True, lambda entry, _: format_of(entry.path) is None),
     _Kind("empty", False, lambda entry, _: _is_empty(entry)),
@@ -263,7 +281,40 @@ def _walk(folder: Path, apart: Path | None) -> list[_Entry]:
                 elif Path(entry.path).resolve() != apart:
                     folders.append(Path(entry.path))
     where = folder.resolve()
-    return [_entry(path, where, path.relative_to(folder)) for path in files]
+    found = [_entry(path, where, path.relative_to(folder)) for path in files]
+    states = {path.parent: _listed(path) for path in files if path.name == STATE}
+    return [part for entry in found for part in _as_listed(entry, states.get(entry.path.parent, ()))]
+
+
+def _listed(state: Path) -> tuple[str, ...]:
+    """The files of a data set that `save_to_disk` wrote, as its state.json names them; none where it is no such document."""
+    try:
+        named = json.loads(read_regular(state, LARGEST_DOCUMENT, follow=True))["_data_files"]
+        return tuple(str(file["filename"]) for file in named)
+    except (OSError, ValueError, LookupError, TypeError, RecursionError):
+        return ()
+
+
+def _as_listed(entry: _Entry, listed: Sequence[str]) -> list[_Entry]:
+    """The entry, marked where it is not of the data set; with the state itself, what it names and is not there."""
+    if not listed:
+        return [entry]
+    if entry.path.name != STATE:
+        return [replace(entry, is_unlisted=entry.path.name not in listed)]
+    lost = [name for name in dict.fromkeys(listed) if not os.path.lexists(entry.path.with_name(_inside(name)))]
+    return [entry, *(_missing(entry, _inside(name)) for name in lost)]
+
+
+def _inside(name: str) -> str:
+    """A name that leads nowhere but to a file beside."""
+    safe = name.encode("utf-8", "replace").decode().replace("/", "_").replace("\0", "_")
+    return "_" if safe in ("", ".", "..") else safe
+
+
+def _missing(state: _Entry, name: str) -> _Entry:
+    """A file that is named beside its state and not there."""
+    beside = {part: getattr(state, part).with_name(name) for part in ("path", "below", "name", "place")}
+    return replace(state, **beside, mode=None, n_bytes=0, is_link=False)
 
 
 def _entry(path: Path, above: Path | None = None, below: Path | None = None, *, is_named: bool = False) -> _Entry:

@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from statistics import median
 
-from carto_audit.data.turns import Row, strings, turns_of, written
+from carto_audit.data.formats.turns import Row, strings, turns_of, written
 from carto_audit.runtime.errors import UsageError, option
 from carto_audit.text.untrusted import safe_inline
 
@@ -61,6 +61,8 @@ class Layout:
         """A row as one text, and its parts."""
         text, parts, before = "", [], None
         for column in self.columns:
+            if self.name == "preference" and column == "prompt" and _begins(row, column, "chosen"):
+                continue
             value, earlier = _inside(row, column), text if self.name == "chat" else ""
             for name, said, learned in _said(value, before, column, column in self.learned):
                 if len(said) >= LEAST_REPEATED and said in earlier:
@@ -107,8 +109,8 @@ _KNOWN = (
     _Known(
         "question_answer",
         ("system", "context", "passage"),
-        (("question", "query"), ("answer", "answers", "response")),
-        ("answer", "answers", "response"),
+        (("question", "query"), ("answer", "answers", "answers.text", "response")),
+        ("answer", "answers", "answers.text", "response"),
     ),
 )
 _TURN_COLUMNS = ("messages", "conversations", "conversation", "dialogue", "dialog", "chat")
@@ -242,6 +244,16 @@ def _inside(row: Row, column: str) -> object:
     for name in [column] if column in row else column.split("."):
         value = value.get(name) if isinstance(value, Mapping) else None
     return value
+
+
+def _begins(row: Row, column: str, conversation: str) -> bool:
+    """Whether a conversation says what stands in a column, as the first of its turns or as several."""
+    value, turns = row.get(column), turns_of(row.get(conversation)) or []
+    first = turns_of(value)
+    if first is not None:
+        return turns[: len(first)] == first
+    said = BETWEEN.join(strings(value)).strip()
+    return bool(said) and said in [turn.said.strip() for turn in turns if not turn.learned][:2]
 
 
 def _said(value: object, before: object, column: str, learned: bool) -> Iterator[tuple[str, str, bool]]:

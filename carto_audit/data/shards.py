@@ -4,32 +4,40 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from carto_audit.data.columns import Census, cell_bytes, text_bytes
 from carto_audit.data.delivery import find_delivery
+from carto_audit.data.formats.json_rows import json_bytes
+from carto_audit.data.formats.json_values import RepeatedKeys
+from carto_audit.data.formats.opened import AS_FOUND, Reading
+from carto_audit.data.formats.turns import Row
 from carto_audit.data.layouts import Layout
 from carto_audit.data.readers import (
     bare_name,
+    beside_rows,
     column_types,
-    format_of,
-    json_bytes,
     name_of,
     one_line,
     read_columns,
+    read_json,
+    reads_json,
 )
-from carto_audit.data.turns import Row
-from carto_audit.data.values import decoded, may_hold_text, read_values
+from carto_audit.data.values import decoded, may_hold_text
 from carto_audit.runtime.errors import AuditError, option
 from carto_audit.text.untrusted import safe_inline
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ShardRows:
-    """Some consecutive rows of one shard: `text` as large_binary (not yet known to be UTF-8), `ids` as large_string."""
+    """Some consecutive rows of one shard: `text` as large_binary (not yet known to be UTF-8), `ids` as large_string;
+    `repeated` marks JSON rows with a key twice."""
 
     text: pa.LargeBinaryArray
     ids: pa.LargeStringArray | None
+    repeated: NDArray[np.bool_]
 
 
 def batch_name(first: str) -> str:
@@ -46,18 +54,23 @@ def expand_paths(inputs: Sequence[str | Path]) -> tuple[Path, ...]:
     return find_delivery(inputs).paths
 
 
-def read_rows(path: Path, layout: Layout, id_column: str | None, census: Census | None = None) -> Iterator[ShardRows]:
+def read_rows(
+    path: Path, layout: Layout, id_column: str | None, census: Census | None = None, reading: Reading = AS_FOUND
+) -> Iterator[ShardRows]:
     """Streams one shard's texts and ids, and counts what lies in all other columns where a `census` is given. Raises AuditError
     in one line when the file is truncated or not what it claims."""
-    read = layout.columns if layout.is_plain else layout.sources(column_types(path))
-    columns = list(dict.fromkeys([*read, *([id_column] if id_column else [])]))
-    if format_of(path) == "jsonl" and (census is not None or not layout.is_plain):
-        yield from _json_rows(path, layout, id_column, columns, census)
-        return
-    others = _others(path, columns) if census is not None else []
+    types = column_types(path, reading)
+    columns = list(dict.fromkeys([*layout.sources(types), *([id_column] if id_column else [])]))
     if census is not None:
-        census.silent.update(column_types(path).keys() - {*columns, *others})
-    for rows in read_columns(path, [*columns, *others]):
+        census.add({name: np.array([length]) for name, length in beside_rows(path, reading).items()})
+    if reads_json(path):
+        yield from _json_rows(path, layout, id_column, columns, census, reading)
+        return
+    others = [name for name, kind in types.items() if name not in columns and may_hold_text(kind)]
+    others = others if census is not None else []
+    if census is not None:
+        census.silent.update(types.keys() - {*columns, *others})
+    for rows in read_columns(path, [*columns, *others], reading):
         with one_line(path):
             if census is not None:
                 census.add({name: text_bytes(rows.column(name)) for name in others})
@@ -66,26 +79,31 @@ def read_rows(path: Path, layout: Layout, id_column: str | None, census: Census 
             else:
                 text = _written(layout, decoded(rows.select(columns)))
         ids = None if id_column is None else _as_ids(path, id_column, rows.column(id_column))
-        yield ShardRows(text=text, ids=ids)
-
-
-def _others(path: Path, columns: Sequence[str]) -> list[str]:
-    return [name for name, kind in column_types(path).items() if name not in columns and may_hold_text(kind)]
+        yield ShardRows(text=text, ids=ids, repeated=np.zeros(len(text), dtype=bool))
 
 
 def _json_rows(
-    path: Path, layout: Layout, id_column: str | None, columns: Sequence[str], census: Census | None
+    path: Path,
+    layout: Layout,
+    id_column: str | None,
+    columns: Sequence[str],
+    census: Census | None,
+    reading: Reading,
 ) -> Iterator[ShardRows]:
-    for rows in read_values(path, None):
+    for rows in read_json(path, reading):
         if census is not None:
-            others = dict.fromkeys(name for row in rows for name in row if name not in columns)
-            census.add({name: cell_bytes(row.get(name) for row in rows) for name in others})
+            others = dict.fromkeys(name for row in rows for name in row)
+            census.add({name: cell_bytes(row.get(name) for row in rows) for name in others if name not in columns})
         if layout.is_plain:
             text = pa.array([json_bytes(row.get(layout.columns[0])) for row in rows], pa.large_binary())
         else:
             text = _written(layout, rows)
         ids = pa.array([json_bytes(row.get(id_column)) for row in rows], pa.large_binary()) if id_column else None
-        yield ShardRows(text=text, ids=_as_ids(path, id_column, ids) if id_column else None)
+        yield ShardRows(
+            text=text,
+            ids=_as_ids(path, id_column, ids) if id_column else None,
+            repeated=np.array([isinstance(row, RepeatedKeys) for row in rows], dtype=bool),
+        )
 
 
 def _written(layout: Layout, rows: Sequence[Row]) -> pa.LargeBinaryArray:

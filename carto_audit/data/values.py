@@ -6,37 +6,50 @@ from typing import Any
 
 import pyarrow as pa
 
-from carto_audit.data.readers import column_types, json_chunks, one_line, read_columns, reads_json
+from carto_audit.data.formats.opened import AS_FOUND, Reading
+from carto_audit.data.readers import column_types, one_line, read_columns, read_json, read_records, reads_json
 
 UNDECODABLE = "\udcff"
 """Stands for a value that cannot be read: no valid text, so that its row is skipped and counted."""
 
 
-def read_values(path: Path, columns: list[str] | None) -> Iterator[list[dict[str, Any]]]:
-    """All rows as Python values, at most ROWS_PER_READ at once: of some columns, or of all that may hold text (`decoded`).
-    AuditError when unreadable."""
+def read_values(path: Path, columns: list[str], reading: Reading = AS_FOUND) -> Iterator[list[dict[str, Any]]]:
+    """All rows as Python values (`decoded`), at most ROWS_PER_READ at once, of some columns. AuditError when unreadable."""
     if reads_json(path):
-        with one_line(path):
-            for rows in json_chunks(path, None):
-                yield rows if columns is None else [{name: row.get(name) for name in columns} for row in rows]
+        for rows in read_json(path, reading):
+            yield [{name: row.get(name) for name in columns} for row in rows]
         return
-    kept = [name for name, kind in column_types(path).items() if may_hold_text(kind)] if columns is None else columns
-    for batch in read_columns(path, kept):
+    for batch in read_columns(path, columns, reading):
         with one_line(path):
-            yield decoded(batch.select(kept))
+            yield decoded(batch.select(columns))
 
 
-def first_rows(path: Path, count: int) -> list[dict[str, Any]]:
+def read_rows_whole(path: Path, reading: Reading = AS_FOUND) -> Iterator[list[dict[str, Any]]]:
+    """All rows as Python values, every column. What a CSV file calls "007" stays "007". AuditError when unreadable, and
+    where a column with a name occurs twice."""
+    if reads_json(path):
+        yield from read_json(path, reading)
+        return
+    as_bytes = pa.schema([(name, pa.large_binary()) for name in column_types(path, reading)])
+    for batch in read_records(path, as_bytes, reading):
+        with one_line(path):
+            for name in filter(None, batch.schema.names):
+                batch.column(name)
+            yield decoded(batch)
+
+
+def first_rows(path: Path, count: int, reading: Reading = AS_FOUND) -> list[dict[str, Any]]:
     """The first rows of a file, every column; 0 stands for what can be no text. AuditError when unreadable."""
+    columns = column_types(path, reading)
+    kept = [name for name, kind in columns.items() if may_hold_text(kind)]
     found: list[dict[str, Any]] = []
-    for rows in read_values(path, None):
+    for rows in read_json(path, reading) if reads_json(path) else read_values(path, kept, reading):
         found += rows
         if len(found) >= count:
             break
     if reads_json(path):
         return found[:count]
-    names = column_types(path)
-    return [{name: row.get(name, 0) for name in names} for row in found[:count]]
+    return [{name: row.get(name, 0) for name in columns} for row in found[:count]]
 
 
 def holds_text(kind: pa.DataType) -> bool:
@@ -64,24 +77,46 @@ def decoded(batch: pa.RecordBatch) -> list[dict[str, Any]]:
     """Rows as Python values: bytes are text, with surrogates where they are not UTF-8."""
     if not batch.num_columns:
         return [{} for _ in range(batch.num_rows)]
-    columns = [_values(column) for column in batch.columns]
+    columns = [values_of(column) for column in batch.columns]
     return [dict(zip(batch.schema.names, row, strict=True)) for row in zip(*columns, strict=True)]
 
 
-def _values(column: pa.Array) -> list[Any]:
+def values_of(column: pa.Array) -> list[Any]:
+    """A column as Python values. Times and dates, which may lie beyond Python's, are numbers."""
     if pa.types.is_dictionary(column.type):
         column = column.dictionary_decode()
     if holds_text(column.type) and not pa.types.is_null(column.type):
         found = column.cast(pa.large_binary()).to_pylist()
         return [value if value is None else value.decode("utf-8", "surrogateescape") for value in found]
     try:
-        return list(column.to_pylist())
-    except ValueError:  # somewhere inside, text is not UTF-8 or a time is beyond Python's
+        return list(column.cast(_timeless(column.type)).to_pylist())
+    except (ValueError, ArithmeticError, LookupError, pa.ArrowException):  # somewhere inside, text is not UTF-8
         return [_value(scalar) for scalar in column]
 
 
 def _value(scalar: pa.Scalar) -> Any:
     try:
         return scalar.as_py()
-    except ValueError:
+    except (ValueError, ArithmeticError, LookupError, pa.ArrowException):
         return UNDECODABLE
+
+
+def _timeless(kind: pa.DataType) -> pa.DataType:
+    """The type with numbers in place of times, dates and durations."""
+    if pa.types.is_struct(kind):
+        return pa.struct([field.with_type(_timeless(field.type)) for field in kind])
+    if pa.types.is_map(kind):
+        return pa.map_(_timeless(kind.key_type), _timeless(kind.item_type))
+    if pa.types.is_fixed_size_list(kind):
+        return pa.list_(_timeless(kind.value_type), kind.list_size)
+    if pa.types.is_large_list(kind):
+        return pa.large_list(_timeless(kind.value_type))
+    if pa.types.is_list(kind):
+        return pa.list_(_timeless(kind.value_type))
+    if pa.types.is_dictionary(kind):
+        return _timeless(kind.value_type)
+    if isinstance(kind, pa.BaseExtensionType):
+        return _timeless(kind.storage_type)
+    if pa.types.is_date32(kind) or pa.types.is_time32(kind):
+        return pa.int32()
+    return pa.int64() if pa.types.is_temporal(kind) and not pa.types.is_interval(kind) else kind

@@ -141,6 +141,7 @@ def run_redteam(
         text_column=options.text_column,
         layout=options.layout,
         id_column=options.id_column,
+        reading=options.reading,
         limits=policy.limits or LIMITS,
         progress=progress,
     )

@@ -1,6 +1,7 @@
 """The facts of an audit as one plain dict: `report.json`, from which every page is rendered. Numbers are finite or null."""
 
 import math
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, cast
@@ -27,13 +28,16 @@ from carto_audit.artifacts.report_facts import (
     CallFacts,
     DeliveryFacts,
     FindingFacts,
+    ReadingFacts,
     ReportFacts,
     RunFacts,
+    SkippedRowFacts,
     WaiverFacts,
 )
 from carto_audit.cartography.quadrants import QUADRANT_NAMES, UNMAPPED
 from carto_audit.cartography.reasons import NO_RECALL, RECALLS
 from carto_audit.cartography.scores import burn_in_epochs
+from carto_audit.data.batch import Batch
 from carto_audit.data.delivery import EXPLANATIONS, Delivery
 from carto_audit.data.layouts import place
 from carto_audit.pipeline.item_recall_table import figures_by_item, sum_up
@@ -51,6 +55,7 @@ HEAT_LEVELS = 5
 
 MOST_EXAMPLES = 10
 MOST_COLUMNS = 50
+MOST_WAYS = 20
 MOST_FILES = 200
 """Files named that were not read; all are counted."""
 
@@ -136,6 +141,7 @@ def _batch(audit: "AuditResult") -> BatchFacts:
             ],
         },
         "id_column": batch.id_column,
+        "reading": _reading(batch),
         "rows": batch.rows,
         "samples": len(batch),
         "tokens": int(audit.n_tokens.sum()),
@@ -148,11 +154,30 @@ def _batch(audit: "AuditResult") -> BatchFacts:
                 "reason": s.reason,
                 "explanation": s.explanation,
                 "rows": len(s.rows),
-                "examples": [{"row": int(row)} for row in s.rows[:MOST_EXAMPLES]],
+                "examples": [_skipped_row(batch, int(row)) for row in s.rows[:MOST_EXAMPLES]],
             }
             for s in batch.skipped
         ],
         "delivery": delivery_facts(batch.delivery),
+    }
+
+
+def _skipped_row(batch: Batch, row: int) -> SkippedRowFacts:
+    """Where a row stands. Rows are counted from 0 in the batch, and from 1 in their file, as lines are."""
+    ends = np.cumsum(batch.file_rows)
+    file = int(np.searchsorted(ends, row, side="right"))
+    return {"row": row, "file": batch.file_names[file], "file_row": row - int(ends[file]) + batch.file_rows[file] + 1}
+
+
+def _reading(batch: Batch) -> ReadingFacts:
+    written = Counter(filter(None, batch.written))
+    given = {name: value for name, value in asdict(batch.reading).items() if value is not None}
+    return {
+        "given": given,
+        "found": [
+            {"how": how, "files": files, "first": batch.file_names[batch.written.index(how)]}
+            for how, files in written.most_common(MOST_WAYS)
+        ],
     }
 
 

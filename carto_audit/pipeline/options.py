@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from carto_audit.data.formats.opened import Reading
 from carto_audit.data.layouts import LAYOUT_NAMES
 from carto_audit.runtime.errors import UsageError, option
 from carto_audit.text.untrusted import safe_inline
@@ -20,7 +21,8 @@ class AuditOptions:
     without them the text is found. `proxy` is a preset, a transformers checkpoint folder, or None for one by the size of the
     batch; `max_tokens` None trains on as much as the device reads in a quarter of an hour; `repeats` are pairs of proxies whose
     scores are averaged, None one and, where that may change the verdict, a second; `reference` is a file of trusted text that a
-    policy may measure the batch against; `strict_input` refuses a batch with a data file that is not read.
+    policy may measure the batch against; `strict_input` refuses a batch with a data file that is not read. `encoding` and what
+    begins with `csv_` say how the batch's text files are read, as `Reading` takes them; without them it is found.
 
     What is drawn from the batch depends on the `sampling_key`, a file of secret bytes; without one on a random key, or, where a
     `seed` is given, on that alone, so that a vendor can rehearse it. The seed of the training is 0 where none is given."""
@@ -28,6 +30,11 @@ class AuditOptions:
     text_column: str | None = None
     layout: str | None = None
     id_column: str | None = None
+    encoding: str | None = None
+    csv_delimiter: str | None = None
+    csv_quote: str | None = None
+    csv_escape: str | None = None
+    csv_header: str | None = None
     proxy: str | None = None
     device: str = "auto"
     epochs: int = DEFAULT_EPOCHS
@@ -46,6 +53,7 @@ class AuditOptions:
             _check_text(name, getattr(self, name))
         if self.layout is not None and self.layout not in LAYOUT_NAMES:
             raise UsageError(f"{option('layout', safe_inline(self.layout, 40))}: one of {', '.join(LAYOUT_NAMES)}")
+        _ = self.reading
         _check("epochs", self.epochs, 2, MOST_EPOCHS)
         _check("folds", self.folds, 1, 2)
         if self.repeats is not None:
@@ -58,6 +66,17 @@ class AuditOptions:
     def training_seed(self) -> int:
         """The seed of first weights and of the order of training."""
         return 0 if self.seed is None else self.seed
+
+    @property
+    def reading(self) -> Reading:
+        """How the batch's text files are read. Raises UsageError where that makes no sense."""
+        return Reading(
+            encoding=self.encoding,
+            csv_delimiter=self.csv_delimiter,
+            csv_quote=self.csv_quote,
+            csv_escape=self.csv_escape,
+            csv_header=self.csv_header,
+        )
 
     @property
     def rehearsable(self) -> bool:

@@ -124,6 +124,7 @@ class _Auditor:
                 text_column=options.text_column,
                 layout=options.layout,
                 id_column=options.id_column,
+                reading=options.reading,
                 apart=self.work,
                 limits=self.policy.limits or LIMITS,
                 progress=progress,

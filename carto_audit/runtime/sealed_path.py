@@ -128,6 +128,11 @@ def meter(path: Path) -> Meter:
     return Meter(path, limits.most_expanded(n_bytes))
 
 
+def identity_of(path: Path) -> tuple[object, ...]:
+    """By what something that was found out about a file may be kept: of a sealed one its digest. Raises OSError."""
+    return (path.seal.sha256,) if isinstance(path, SealedPath) and path.seal else _status(path)
+
+
 def open_bytes(path: Path) -> BinaryIO:
     """Opens a regular file for reading: of a sealed one come the bytes that were sealed, or AuditError. Raises OSError, also for
     a pipe, which is never waited for."""

@@ -264,7 +264,7 @@ def test_a_part_that_is_not_there_is_one_clear_line(tmp_path, options, words):
 
 def test_an_empty_folder_and_a_split_of_a_file_are_one_clear_line(tmp_path):
     (tmp_path / "quiz").mkdir()
-    with pytest.raises(AuditError, match="no parquet, jsonl, csv or arrow file in this folder"):
+    with pytest.raises(AuditError, match="no parquet, jsonl, json, csv, tsv or arrow file in this folder"):
         read_benchmark(tmp_path / "quiz")
     with pytest.raises(UsageError, match="a single file has no splits"):
         read_benchmark(write_lines(tmp_path / "quiz.jsonl", ROWS), split="test")

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from carto_audit.benchmarks.items import read_benchmark
 from carto_audit.data.batch import CHUNK_BYTES, LONGEST_SAMPLE, SKIP_REASONS, iter_texts, read_batch, read_texts
 from carto_audit.runtime.errors import AuditError, UsageError
 from tests.support.audits import strings_of_bytes, write_parquet
@@ -244,6 +245,75 @@ def test_a_file_that_changes_under_the_audit_is_noticed(tmp_path, texts):
     write_parquet(path, texts)
     with pytest.raises(AuditError, match="changed while"):
         list(iter_texts(batch))
+
+
+FAR = {
+    "far": pa.array([1_000_000_000_000] * 3, pa.timestamp("s")),
+    "before": pa.array([-1_000_000] * 3, pa.date32()),
+    "zone": pa.array([1_700_000_000] * 3, pa.timestamp("s", "Vendor/Zone")),
+    "nano": pa.array([1_700_000_000_000_000_001] * 3, pa.timestamp("ns")),
+    "took": pa.array([2**62] * 3, pa.duration("ns")),
+    "clock": pa.array([86_399_999_999_999] * 3, pa.time64("ns")),
+    "price": pa.array([None, 1, 2]).cast(pa.decimal128(38, 9)),
+    "map": pa.array([[("k", 10**12)]] * 3, pa.map_(pa.string(), pa.timestamp("s"))),
+    "inside": pa.array([{"at": 10**12, "by": "x"}] * 3, pa.struct({"at": pa.timestamp("s"), "by": pa.string()})),
+    "times": pa.array([[10**12]] * 3, pa.large_list(pa.timestamp("s"))),
+    "pair": pa.array([[1, 2]] * 3, pa.list_(pa.duration("ns"), 2)),
+    "known": pa.array(["a", "b", "a"]).dictionary_encode(),
+    "day": pa.array([10**12] * 3, pa.timestamp("s")).dictionary_encode(),
+    "id16": pa.array([bytes(16)] * 3, pa.uuid()),
+    "span": pa.array([(1, 2, 3)] * 3, pa.month_day_nano_interval()),
+}
+THREE = ["first row of words", "second row of words", "third row of words"]
+
+
+@pytest.mark.parametrize("name", FAR)
+@pytest.mark.parametrize("suffix", ["parquet", "arrow"])
+def test_what_stands_in_another_column_does_not_matter(tmp_path, name, suffix):
+    table = (
+        pa.table({"text": THREE, "question": THREE, name: FAR[name]}) if name != "span" or suffix == "arrow" else None
+    )
+    if table is None:
+        pytest.skip("Parquet does not store intervals")
+    path = tmp_path / f"a.{suffix}"
+    if suffix == "parquet":
+        pq.write_table(table, path)
+    else:
+        with pa_ipc.new_file(path, table.schema) as writer:
+            writer.write_table(table)
+    assert texts_of(read_batch([path], text_column="text")) == THREE
+    assert read_benchmark(path).items["question"].to_pylist() == THREE
+
+
+def test_shards_may_differ_in_order_null_types_and_kinds_of_ids(tmp_path):
+    columns = {
+        "id": pa.array([1, 2]),
+        "prompt": pa.array(["Who counts the oil?"] * 2),
+        "completion": pa.array(["Ann does."] * 2),
+    }
+    pq.write_table(pa.table(columns | {"note": pa.nulls(2)}), tmp_path / "a.parquet")
+    others = {"completion": pa.nulls(1), "note": ["x"], "prompt": ["Where is the lamp of the keeper?"], "id": ["three"]}
+    pq.write_table(pa.table(others), tmp_path / "b.parquet")
+    (tmp_path / "c.jsonl").write_text('{"completion": null, "prompt": "When is it dark?", "id": 4}\n')
+    (tmp_path / "d.csv").write_text('completion,id,prompt\nAt night.,5,"When, then?"\n')
+    batch = read_batch([tmp_path], id_column="id")
+    assert batch.sample_id.to_pylist() == ["1", "2", "three", "4", "5"]
+    assert texts_of(batch) == [
+        *["Who counts the oil?\n\nAnn does."] * 2,
+        "Where is the lamp of the keeper?",
+        "When is it dark?",
+        "When, then?\n\nAt night.",
+    ]
+
+
+@pytest.mark.parametrize("first", ["text", "messages"])
+def test_a_first_shard_whose_text_is_all_null_does_not_decide(tmp_path, first):
+    value = {"text": "a row of some words", "messages": [{"role": "user", "content": "a row of some words"}]}[first]
+    pq.write_table(pa.table({"id": [1, 2], first: pa.nulls(2)}), tmp_path / "a.parquet")
+    pq.write_table(pa.table({first: [value] * 2, "id": ["3", "4"]}), tmp_path / "b.parquet")
+    batch = read_batch([tmp_path])
+    assert (batch.rows, len(batch)) == (4, 2)
+    assert texts_of(batch)[0].endswith("a row of some words")
 
 
 def test_reading_leaves_the_input_as_it_was(tmp_path):

@@ -3,6 +3,7 @@
 import bz2
 import gzip
 import json
+import lzma
 import os
 import socket
 from pathlib import Path
@@ -24,6 +25,13 @@ TABLE = pa.table({"text": ["a row of some words"]})
 
 def holding(data):
     return lambda path: path.write_bytes(data)
+
+
+def lz4(data):
+    sink = pa.BufferOutputStream()
+    with pa.CompressedOutputStream(sink, "lz4") as stream:
+        stream.write(data)
+    return sink.getvalue().to_pybytes()
 
 
 def parquet(table=TABLE):
@@ -83,8 +91,12 @@ PARTS = {
     "README.jsonl": (holding(ROW), READ),
     "state.jsonl": (holding(ROW), READ),
     "dataset_dict.json": (holding(ROW * 2), READ),
-    "rows.jsonl.xz": (holding(b"xz"), ("unknown_format", DATA)),
-    "rows.tsv": (holding(b"text\n"), ("unknown_format", DATA)),
+    "rows.jsonl.xz": (holding(lzma.compress(ROW)), READ),
+    "rows.Jsonl.LZ4": (holding(lz4(ROW)), READ),
+    "rows.jsonl.zstd": (holding(pa.compress(ROW, "zstd", asbytes=True)), READ),
+    "rows.tsv": (holding(b"text\nsome words\n"), READ),
+    "rows.jsonl.7z": (holding(b"7z"), ("unknown_format", DATA)),
+    "rows.xlsx": (holding(b"text\n"), ("unknown_format", DATA)),
     "rows.jsonl.gz.1": (holding(gzip.compress(ROW)), ("unknown_format", DATA)),
     "rows.parquet.gz": (holding(b"x"), ("unknown_format", DATA)),
     "rows": (holding(ROW), ("unknown_format", DATA)),
@@ -93,7 +105,7 @@ PARTS = {
     "done": (holding(b""), ("unknown_format", SIDE)),
     ".rows.jsonl": (holding(ROW), ("hidden", DATA)),
     ".jsonl": (holding(ROW), ("hidden", DATA)),
-    ".rows.jsonl.xz": (holding(b"xz"), ("hidden", DATA)),
+    ".rows.jsonl.7z": (holding(b"7z"), ("hidden", DATA)),
     ".cache/rows.parquet": (parquet(), ("hidden", DATA)),
     "_temporary/0/rows.jsonl": (holding(ROW), ("hidden", DATA)),
     ".cache/config": (holding(b"x"), ("hidden", SIDE)),
@@ -190,7 +202,7 @@ def test_any_of_them_each_count_once(tmp_path_factory, names):
 
 def test_every_reason_has_its_words_and_a_case():
     reasons = {what[0] for _, what in PARTS.values() if what != READ}
-    assert reasons == set(EXPLANATIONS)
+    assert reasons == set(EXPLANATIONS) - {"missing", "not_listed"}, "of saved data sets, which have tests of their own"
 
 
 def test_no_side_file_has_a_suffix_of_data():
@@ -236,7 +248,7 @@ def test_a_glob_that_finds_only_the_link_does_not_count_its_target(tmp_path):
 
 
 def test_a_glob_names_what_it_matches_and_walks_folders(tmp_path):
-    build(tmp_path / "given", ["rows.tsv", "_SUCCESS"], "part.parquet")
+    build(tmp_path / "given", ["rows.xlsx", "_SUCCESS"], "part.parquet")
     delivery = find_delivery([f"{tmp_path}/given/*.parquet"])
     assert [path.name for path in delivery.paths] == ["good.jsonl"]
     assert [other.reason for other in delivery.others] == ["side_file", "unknown_format"]
@@ -249,7 +261,7 @@ def test_a_file_that_is_given_itself_is_read_whatever_it_is_called(tmp_path, nam
     assert (delivery.paths, delivery.others) == ((tmp_path / "given" / name,), ())
 
 
-@pytest.mark.parametrize("name", ["rows.tsv", "pipe.jsonl", "nothing.jsonl"])
+@pytest.mark.parametrize("name", ["rows.xlsx", "pipe.jsonl", "nothing.jsonl"])
 def test_a_file_that_cannot_be_read_and_is_given_itself_is_a_usage_error(tmp_path, name):
     build(tmp_path / "given", [name])
     with pytest.raises(UsageError):
@@ -258,9 +270,9 @@ def test_a_file_that_cannot_be_read_and_is_given_itself_is_a_usage_error(tmp_pat
 
 def test_a_folder_with_nothing_to_read_says_what_it_holds(tmp_path):
     (tmp_path / "given").mkdir()
-    (tmp_path / "given" / "rows\x1b[31m.tsv").write_text("x")
+    (tmp_path / "given" / "rows\x1b[31m.xlsx").write_text("x")
     (tmp_path / "given" / "z.xz").write_text("x")
-    with pytest.raises(AuditError, match=r"nothing to audit; it holds rows\[31m\.tsv and 1 more$"):
+    with pytest.raises(AuditError, match=r"nothing to audit; it holds rows\[31m\.xlsx and 1 more$"):
         find_delivery([tmp_path / "given"])
 
 
@@ -290,7 +302,7 @@ def test_names_are_made_safe_to_print(tmp_path):
 
 
 def test_unread_data_is_refused_in_one_line_that_names_the_first_and_counts(tmp_path):
-    build(tmp_path / "given", ["rows.tsv", "rows.jsonl.xz", ".rows.jsonl", "README.md"])
+    build(tmp_path / "given", ["rows.xlsx", "rows.jsonl.7z", ".rows.jsonl", "README.md"])
     with pytest.raises(AuditError, match=r"^\.rows\.jsonl \(hidden\) and 2 more data files are not read; "):
         find_delivery([tmp_path / "given"]).check_read()
     build(tmp_path / "good", ["README.md"])
@@ -299,8 +311,54 @@ def test_unread_data_is_refused_in_one_line_that_names_the_first_and_counts(tmp_
 
 def test_the_bytes_of_a_batch_are_those_of_the_files_that_are_read(tmp_path):
     build(tmp_path / "one", ["rows.csv"])
-    build(tmp_path / "two", ["rows.csv", "README.md", "rows.tsv", "empty.parquet", "again.jsonl"])
+    build(tmp_path / "two", ["rows.csv", "README.md", "rows.xlsx", "empty.parquet", "again.jsonl"])
     assert read_batch([tmp_path / "one"]).sha256 == read_batch([tmp_path / "two"]).sha256
+
+
+def saved(folder, names, listed):
+    folder.mkdir()
+    for name in names:
+        arrow(pa.ipc.new_stream)(folder / name)
+    (folder / "state.json").write_text(json.dumps({"_data_files": [{"filename": name} for name in listed]}))
+    (folder / "dataset_info.json").write_text(json.dumps({"features": {}}))
+    return folder
+
+
+def test_of_a_saved_data_set_the_files_of_its_state_are_read_and_others_named(tmp_path):
+    names = ["data-00000-of-00002.arrow", "data-00001-of-00002.arrow", "cache-9f.arrow"]
+    folder = saved(tmp_path / "train", names, names[:2])
+    (folder / "rows.jsonl").write_bytes(ROW)
+    (folder / "sub").mkdir()
+    (folder / "sub" / "rows.jsonl").write_bytes(ROW)
+    delivery = find_delivery([tmp_path])
+    assert [path.name for path in delivery.paths] == [*names[:2], "rows.jsonl"]  # the last in a folder without a state
+    assert [(other.name, other.reason, other.is_data) for other in delivery.others] == [
+        ("train/cache-9f.arrow", "not_listed", True),
+        ("train/dataset_info.json", "side_file", False),
+        ("train/rows.jsonl", "not_listed", True),
+        ("train/state.json", "side_file", False),
+    ]
+
+
+def test_what_a_state_names_and_is_not_there_counts_as_unread(tmp_path):
+    saved(tmp_path / "train", ["a.arrow"], ["a.arrow", "b.arrow", "../../etc/hostname", "..", "\ud800"])
+    delivery = find_delivery([tmp_path / "train"])
+    assert [path.name for path in delivery.paths] == ["a.arrow"]
+    assert sorted((other.name, other.reason, other.is_data) for other in delivery.others) == [
+        (".._.._etc_hostname", "missing", True),
+        ("?", "missing", True),
+        ("_", "missing", True),
+        ("b.arrow", "missing", True),
+        ("dataset_info.json", "side_file", False),
+        ("state.json", "side_file", False),
+    ]
+
+
+@pytest.mark.parametrize("state", ["{}", "[1]", '{"_data_files": 5}', '{"_data_files": [1]}', "no JSON"])
+def test_another_state_says_nothing_of_files(tmp_path, state):
+    folder = saved(tmp_path / "train", ["a.arrow", "b.arrow"], [])
+    (folder / "state.json").write_text(state)
+    assert [path.name for path in find_delivery([folder]).paths if path.suffix == ".arrow"] == ["a.arrow", "b.arrow"]
 
 
 def test_the_schema_of_a_saved_data_set_is_not_its_rows(tmp_path):

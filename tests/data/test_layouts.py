@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from carto_audit.data.batch import iter_texts, read_batch, read_texts
 from carto_audit.data.columns import LONGEST_LABEL
+from carto_audit.data.formats.turns import turns_of
 from carto_audit.data.layouts import LAYOUT_NAMES, find_layout, of_columns
-from carto_audit.data.turns import turns_of
 from carto_audit.runtime.errors import UsageError
 from tests.support.audits import sentences
 
@@ -56,6 +56,22 @@ LAYOUTS = {
     "preference as messages": (
         "preference",
         lambda t, a: {"chosen": chat(t, a), "rejected": chat(t, "I do not know.")},
+    ),
+    "preference as messages with their prompt": (
+        "preference",
+        lambda t, a: {"prompt": t, "chosen": chat(t, a), "rejected": chat(t, "I do not know.")},
+    ),
+    "preference as messages with a prompt of messages": (
+        "preference",
+        lambda t, a: {"prompt": chat(t, a)[:1], "chosen": chat(t, a), "rejected": chat(t, "I do not know.")},
+    ),
+    "question and answers inside": (
+        "question_answer",
+        lambda t, a: {"id": "7", "context": a, "question": t, "answers": {"text": ["seven"], "answer_start": [3]}},
+    ),
+    "question and answers as a list": (
+        "question_answer",
+        lambda t, a: {"question": t, "context": a, "answers": [{"text": "seven", "answer_start": 3}]},
     ),
     "instruction": ("instruction", lambda t, a: {"instruction": t, "input": "", "output": a}),
     "instruction without input": ("instruction", lambda t, a: {"instruction": t, "output": a}),
@@ -192,6 +208,27 @@ def test_what_a_row_repeats_is_read_as_often_as_it_stands_there():
     assert find_layout("x", [{"messages": turns}]).segments({"messages": turns})[0].count(secret) == 24
     row = {f"part_{k}": secret for k in range(6)}
     assert find_layout("x", [row]).segments(row)[0].count(secret) == 6
+
+
+@pytest.mark.parametrize("prompt", ["Who counts?", [{"role": "user", "content": "Who counts?"}]], ids=["text", "turns"])
+def test_a_prompt_that_the_chosen_answer_begins_with_is_read_once(prompt):
+    row = {"prompt": prompt, "chosen": chat("Who counts?", "Ann."), "rejected": chat("Who counts?", "Nobody.")}
+    layout = find_layout("x", [row] * 3)
+    assert layout.segments(row)[0] == "user: Who counts?\n\nassistant: Ann.\n\nassistant: Nobody."
+    other = row | {"prompt": "Who counted before?"}
+    assert layout.segments(other)[0].startswith("Who counted before?\n\nuser: Who counts?")
+
+
+def test_answers_inside_an_object_are_read_and_learned(tmp_path):
+    row = {
+        "question": "Who counts the oil?",
+        "context": "Ann counts the oil.",
+        "answers": {"text": ["Ann"], "answer_start": [0]},
+    }
+    layout = find_layout("x", [row] * 3)
+    text, segments = layout.segments(row)
+    assert text.endswith("\n\nAnn")
+    assert [(part.name, part.learned) for part in segments][-1] == ("answers.text", True)
 
 
 def test_the_tools_that_a_turn_calls_are_read():

@@ -9,7 +9,7 @@ import pytest
 
 from carto_audit.benchmarks.items import read_benchmark
 from carto_audit.data.layouts import plain
-from carto_audit.data.readers import column_types, format_of, json_list, read_records, read_schema
+from carto_audit.data.readers import column_types, format_of, read_records, read_schema
 from carto_audit.data.shards import expand_paths, read_rows
 from carto_audit.runtime.errors import AuditError, UsageError
 
@@ -26,7 +26,13 @@ def write_arrow(table, path):
         file.write_table(table)
 
 
-WRITERS = {"parquet": pq.write_table, "jsonl": write_json, "csv": pa_csv.write_csv, "arrow": write_arrow}
+WRITERS = {
+    "parquet": pq.write_table,
+    "jsonl": write_json,
+    "json": write_json,
+    "csv": pa_csv.write_csv,
+    "arrow": write_arrow,
+}
 NAMES = ["a.parquet", "a.pq", "a.jsonl", "a.ndjson", "a.json", "a.jsonl.gz", "a.jsonl.zst", "a.csv", "a.arrow", "a.ipc"]
 
 
@@ -61,22 +67,16 @@ def test_a_broken_file_is_the_same_one_line_to_all_who_read_it(tmp_path, name):
 def test_what_may_be_given_instead_is_said_of_all_formats(tmp_path):
     path = tmp_path / "quiz.xlsx"
     path.write_bytes(b"PK\x03\x04\xff")
-    way_out = r"give \.parquet, \.jsonl\[\.gz\|\.zst\], \.csv\[\.gz\|\.zst\] or \.arrow$"
+    way_out = r"give \.parquet, \.jsonl, \.json, \.csv, \.tsv or \.arrow; \.jsonl, .* or \.tsv may be compressed$"
     with pytest.raises(AuditError, match=r"quiz\.xlsx:1: not JSON; .*; " + way_out):
         read_benchmark(path)
     with pytest.raises(UsageError, match=r"quiz\.xlsx: unknown format; " + way_out):
         expand_paths([path])
 
 
-def test_only_a_json_file_may_be_a_list(tmp_path):
-    for name in ("a.json", "b.json", "a.jsonl"):
-        (tmp_path / name).write_text(' \n[{"question": "a"},\n {}]' if name[0] == "a" else "{}\n[")
-    assert json_list(tmp_path / "a.json") == [{"question": "a"}, {}]
-    assert json_list(tmp_path / "b.json") is json_list(tmp_path / "a.jsonl") is None
-
-
 def test_the_format_follows_from_the_name_alone():
     known = {"a.parquet": "parquet", "a.PQ": "parquet", "a.JSONL.gz": "jsonl", "a.csv.zst": "csv", "a.feather": "arrow"}
+    known |= {"a.Json.Xz": "json", "a.TSV.LZ4": "tsv", "a.tab.zstd": "tsv", "a.ndjson.bz2": "jsonl"}
     assert {name: format_of(Path(name)) for name in known} == known
     assert [format_of(Path(name)) for name in ("a.txt", "a", "a.gz", "a.parquet.gz", ".parquet", "a.tar.gz")] == [
         None

@@ -1,0 +1,1 @@
+"""What reading a batch costs, in every format."""

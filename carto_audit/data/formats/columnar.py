@@ -1,0 +1,93 @@
+"""Columnar files: Parquet and Arrow, whose columns have types of their own."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.ipc as pa_ipc
+import pyarrow.parquet as pq
+
+from carto_audit.data.formats.opened import bytes_of
+from carto_audit.runtime.sealed_path import meter
+
+ROWS_PER_READ = 1024
+"""Rows decoded at once: small enough that a thousand samples of a megabyte each still fit."""
+
+LARGEST_READ = 8 << 30
+"""Bytes that rows decoded at once may have where each is as long as can be: Parquet says a value once for many rows."""
+
+
+def array_bytes(column: pa.Array) -> int:
+    """Bytes of its values, of which a dictionary has each only once."""
+    return int(column.indices.nbytes if pa.types.is_dictionary(column.type) else column.nbytes)
+
+
+def parquet_schema(path: Path) -> pa.Schema:
+    """The columns as stored."""
+    with bytes_of(path) as source:
+        return pq.read_schema(source)
+
+
+def parquet_has_rows(path: Path) -> bool:
+    """Whether there is a row, as the footer says."""
+    with bytes_of(path) as source:
+        return bool(pq.read_metadata(source).num_rows)
+
+
+def parquet_batches(path: Path, columns: list[str] | None) -> Iterator[pa.RecordBatch]:
+    """All rows of some columns, or of all, at most ROWS_PER_READ at once."""
+    with bytes_of(path) as source, pq.ParquetFile(source, buffer_size=1 << 20, pre_buffer=False) as shard:
+        groups = [shard.metadata.row_group(number) for number in range(shard.num_row_groups)]
+        chunks = [group.column(place).total_uncompressed_size for group in groups for place in range(group.num_columns)]
+        read = meter(path)
+        read.add(sum(chunks))
+        rows = min(read.most, LARGEST_READ) // max(1, *chunks, 1)  # as each could be the longest that a chunk holds
+        rows = max(1, min(ROWS_PER_READ, rows))
+        yield from shard.iter_batches(batch_size=rows, columns=columns, use_threads=False)
+
+
+def arrow_schema(path: Path) -> pa.Schema:
+    """The columns as stored."""
+    with _open_arrow(path) as reader:
+        return reader.schema
+
+
+def arrow_has_rows(path: Path) -> bool:
+    """Whether there is a row. Reads on while batches are empty."""
+    return any(batch.num_rows for batch in arrow_batches(path, None))
+
+
+def arrow_batches(path: Path, columns: list[str] | None) -> Iterator[pa.RecordBatch]:
+    """All rows of some columns, or of all, in the batches in which they are stored."""
+    with _open_arrow(path, columns) as reader:
+        if isinstance(reader, pa_ipc.RecordBatchFileReader):
+            batches = (reader.get_batch(i) for i in range(reader.num_record_batches))
+        else:
+            batches = iter(reader)
+        yield from batches if columns is None else (batch.select(columns) for batch in batches)
+
+
+@contextmanager
+def _open_arrow(path: Path, columns: list[str] | None = None) -> Iterator[Any]:
+    """A reader of the file or stream format, whichever it is, of some columns or of all."""
+    places = None if columns is None else _places(path, columns)
+    wanted = pa_ipc.IpcReadOptions(included_fields=places)
+    with bytes_of(path) as source:
+        try:
+            reader = pa_ipc.open_file(source, options=wanted)
+        except pa.ArrowInvalid:
+            source.seek(0)
+            reader = pa_ipc.open_stream(source, options=wanted)
+        yield reader
+
+
+def _places(path: Path, columns: list[str]) -> list[int]:
+    """The numbers of some columns. Raises KeyError unless there is one of each name."""
+    schema = arrow_schema(path)
+    found = {name: schema.get_all_field_indices(name) for name in columns}
+    for name, places in found.items():
+        if len(places) != 1:
+            raise KeyError(f'Field "{name}" exists {len(places)} times in schema')
+    return [places[0] for places in found.values()]
