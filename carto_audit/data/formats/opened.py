@@ -90,7 +90,7 @@ def decompressed(path: Path) -> pa.NativeFile:
     codec, source = compression_of(path), bytes_of(path)
     if codec is None:
         return source
-    stream = lzma.LZMAFile(source) if codec == "xz" else pa.CompressedInputStream(source, codec)
+    stream = lzma.LZMAFile(source) if codec == "xz" else pa.CompressedInputStream(source, codec)  # noqa: SIM115 (the reader closes it)
     return pa.PythonFile(_Expanded(path, source, stream), "r")
 
 
