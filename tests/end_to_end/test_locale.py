@@ -13,15 +13,15 @@ C_LOCALE = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
 
 @pytest.mark.parametrize("name", [b"audit-\xff", "audit-grün".encode()])
 def test_a_finished_audit_is_read_in_any_locale_under_any_name(tmp_path, name):
-    folder = os.path.join(os.fsencode(tmp_path), name)
-    os.mkdir(folder)
-    write_finished(tmp_path / os.fsdecode(name))
+    folder = tmp_path / os.fsdecode(name)
+    folder.mkdir()
+    write_finished(folder)
     (tmp_path / "batch.jsonl").write_text('{"text": "words of one row"}\n')
     for arguments, codes in (
         (["report", folder], {0}),
         (["report", folder, "--format", "text"], {0}),
         (["verify", folder, "batch.jsonl"], {1, 3}),
-        (["card", folder, "--readme", os.path.join(folder, b"README.md")], {0}),
+        (["card", folder, "--readme", folder / "README.md"], {0}),
     ):
         program = [os.fsencode(part) for part in command()]
         ended = subprocess.run(

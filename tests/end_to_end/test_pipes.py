@@ -15,7 +15,7 @@ def pipe(tmp_path):
     path = tmp_path / "pipe.jsonl"
     os.mkfifo(path)
     before = signal.signal(signal.SIGALRM, lambda number, frame: pytest.fail("waited for a pipe"))
-    signal.alarm(120)
+    signal.alarm(900)
     yield path
     signal.alarm(0)
     signal.signal(signal.SIGALRM, before)
