@@ -63,7 +63,7 @@ def read_publication(audit: Path) -> Publication:
         public = public_facts(facts, digest)
         page = render_html(public, found["map.svg"].decode())
         subjects = {name: of for name, of in attested.items() if name not in OUTPUTS}
-    except (ValueError, KeyError, TypeError, AttributeError, UndefinedError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, UndefinedError) as error:
         raise folder.not_a_report() from error
     files = {name: found[name] for name in ("map.png", "map.svg", VERDICT)}
     files |= {REPORT: _json(public), "report.html": page.encode()}
