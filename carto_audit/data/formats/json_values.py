@@ -75,7 +75,9 @@ class ValueStream:
                 value, end = self._decoder.decode(self._text, self._place)
             except ValueError as error:
                 if len(self._text) - self._place > LONGEST_VALUE:
-                    raise ValueError("a value too long to be held whole; write one object per line, or a list") from error
+                    raise ValueError(
+                        "a value too long to be held whole; write one object per line, or a list"
+                    ) from error
                 if not self._more():
                     raise ValueError(f"not JSON: no value at character {self.place}") from error
                 continue
