@@ -1,6 +1,7 @@
 """Batch words: by what its rows were drawn, and which of its files were not read. A commitment is shown, a key is nowhere."""
 
-from carto_audit.artifacts.report_facts import DeliveryFacts, ReportFacts
+from carto_audit.artifacts.batch_facts import DeliveryFacts
+from carto_audit.artifacts.report_facts import ReportFacts
 from carto_audit.text.numbers import plural
 
 _MOST_FILES = 3
