@@ -5,11 +5,12 @@ import sys
 import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import click
 
 from carto_audit import __version__
+from carto_audit.cartography.thresholds import LossOn
 from carto_audit.cli.apply import apply
 from carto_audit.cli.benchmarks import benchmarks
 from carto_audit.cli.card import card
@@ -79,6 +80,11 @@ cli.add_command(completion)
 @click.option("--out", type=click.Path(path_type=Path), help="Where the audit goes.  [default: ./<batch>-audit]")
 @click.option("--text-column", metavar="NAME", help="Column with the text, or several: A,B.  [default: by layout]")
 @click.option("--layout", type=click.Choice(LAYOUT_NAMES), help="Where the text lies, where it is not found by itself.")
+@click.option(
+    "--loss-on",
+    type=click.Choice(get_args(LossOn)),
+    help="Draw the map of what trainers learn of a sample, such as completions.  [default: all, or as the policy says]",
+)
 @click.option("--strict-input", is_flag=True, help="Refuse a batch with a data file that is not read.")
 @click.option("--id-column", metavar="NAME", help="Column with unique ids.  [default: file and row number]")
 @click.option(
