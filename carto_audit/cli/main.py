@@ -5,12 +5,11 @@ import sys
 import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from carto_audit import __version__
-from carto_audit.cartography.thresholds import LossOn
 from carto_audit.cli.apply import apply
 from carto_audit.cli.benchmarks import benchmarks
 from carto_audit.cli.card import card
@@ -82,7 +81,7 @@ cli.add_command(completion)
 @click.option("--layout", type=click.Choice(LAYOUT_NAMES), help="Where the text lies, where it is not found by itself.")
 @click.option(
     "--loss-on",
-    type=click.Choice(get_args(LossOn)),
+    type=click.Choice(["all", "completions"]),
     help="Draw the map of what trainers learn of a sample, such as completions.  [default: all, or as the policy says]",
 )
 @click.option("--strict-input", is_flag=True, help="Refuse a batch with a data file that is not read.")

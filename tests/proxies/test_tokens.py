@@ -114,7 +114,7 @@ def test_a_loss_is_taken_of_the_parts_that_trainers_learn(encoded, tmp_path):
     ]
     assert said == ["the cat sat", "", "call 0123 now", "a trusted text", "and another", "a secret"]
     assert longer.weighed_tokens.tolist() == [
-        int(flags[a:b].sum()) for a, b in zip(longer.offsets[:-1], longer.offsets[1:])
+        int(flags[a:b].sum()) for a, b in zip(longer.offsets[:-1], longer.offsets[1:], strict=True)
     ]
     assert longer.weighed_tokens[1] == 0 < longer.n_tokens[1]
     whole = encode_batches([pairs], encoder, tmp_path / "whole.bin")
