@@ -44,11 +44,13 @@ class UnreadColumnFacts(TypedDict):
 
 @facts_part
 class LayoutFacts(TypedDict):
-    """Where a sample's text lies: the columns in their order, those that trainers take a loss on, and those that went unread."""
+    """Where a sample's text lies: the columns in their order, those that trainers take a loss on, whether the map is
+    of these alone ("completions") or of all, and those that went unread."""
 
     name: str
     columns: list[str]
     learned: list[str]
+    loss_on: NotRequired[str]
     unread: list[UnreadColumnFacts]
 
 

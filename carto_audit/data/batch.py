@@ -238,6 +238,18 @@ def read_segments(batch: Batch, indices: Iterable[int]) -> dict[int, tuple[Segme
     return found
 
 
+def iter_learned(batch: Batch) -> Iterator[tuple[tuple[int, int], ...]]:
+    """Of each sample, in order, the characters [start, end) of its text on which trainers take a loss. Streams."""
+    row = sample = 0
+    for path in batch.paths:
+        for rows in read_values(path, list(batch.layout.sources(column_types(path)))):
+            for values in rows:
+                if sample < len(batch) and batch.row[sample] == row:
+                    yield tuple((part.start, part.end) for part in batch.layout.segments(values)[1] if part.learned)
+                    sample += 1
+                row += 1
+
+
 def _decode(value: pa.Scalar, path: Path) -> str:
     try:
         return bytes(value.as_buffer()).decode("utf-8")

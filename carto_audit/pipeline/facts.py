@@ -32,6 +32,7 @@ from carto_audit.data.batch import Batch
 from carto_audit.data.delivery import EXPLANATIONS, Delivery
 from carto_audit.data.layouts import place
 from carto_audit.pipeline.item_recall_table import figures_by_item, sum_up
+from carto_audit.pipeline.judge import loss_on
 from carto_audit.pipeline.map_facts import counted, detection_facts, map_facts
 from carto_audit.text.redaction import Excerpts, excerpt, heat_strip
 
@@ -126,6 +127,7 @@ def _batch(audit: "AuditResult") -> BatchFacts:
             "name": batch.layout.name,
             "columns": list(batch.layout.columns),
             "learned": sorted(batch.layout.learned),
+            "loss_on": loss_on(audit.policy, audit.run.options),
             "unread": [
                 {"column": column.name, "bytes": column.n_bytes, "long_bytes": column.unread_bytes}
                 for column in batch.unread[:MOST_COLUMNS]
