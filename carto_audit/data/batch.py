@@ -24,11 +24,8 @@ from carto_audit.runtime.files import file_sha256
 from carto_audit.runtime.progress import SILENT, Progress
 from carto_audit.text.untrusted import safe_inline
 
-PEEKED_ROWS = 256
-"""Rows that tell where the text lies."""
-
-PEEKED_SHARDS = 16
-"""Shards that are looked into, where a column of the first holds nothing."""
+PEEKED_ROWS, PEEKED_SHARDS = 256, 16
+"""Rows that tell where the text lies, and shards that are looked into where a column of the first holds nothing."""
 
 LONGEST_SAMPLE = 1_000_000
 """Bytes. A longer row would be hundreds of contexts of one voice; it is compared with everything, but not trained on."""
