@@ -69,8 +69,8 @@ PLACES = {
     ),
     "a file format, of batches or benchmarks": (
         "a module in `data/formats/`, and in `data/readers.py` a row of `_FORMATS` with its suffixes, its head (types of "
-        "the first rows), its schema (types that hold all rows) and its record batches; a word in the help of "
-        "`cli/main.py` and `cli/benchmarks.py`, and a line in `docs/batches.md`"
+        "the first rows), its schema (types that hold all rows) and its record batches; and a word in the help of "
+        "`cli/main.py` and `cli/benchmarks.py`"
     ),
     "a metric that a policy may limit": (
         "declared in `policy/metrics.py` (`map_keys` name what of the map decides it), measured in "

@@ -240,8 +240,8 @@ def moved_keys(metric: Metric, one: Mapping[str, Any], other: Mapping[str, Any])
 
 
 def _at(drawn: Mapping[str, Any], key: str) -> Any:
-    axis, leaf = key.split(".")
-    part = drawn.get(axis)
+    *axis, leaf = key.split(".")
+    part = drawn.get(axis[0]) if axis else drawn
     return part.get(leaf) if isinstance(part, Mapping) else None
 
 

@@ -6,6 +6,9 @@ from pydantic import Field, model_validator
 
 from carto_audit.runtime.strict_model import NotBoolean, OneOf, Strict
 
+LossOn = Literal["all", "completions"]
+"""Of what the map is drawn: of whole samples, or of the parts alone that trainers learn."""
+
 DifficultyMeasure = Literal["evaluation", "training"]
 """Which losses make up difficulty: those of one evaluation at the end of the burn-in, or those of the burn-in's training
 steps."""

@@ -83,6 +83,11 @@ cli.add_command(completion)
 @click.option("--out", type=click.Path(path_type=Path), help="Where the audit goes.  [default: ./<batch>-audit]")
 @click.option("--text-column", metavar="NAME", help="Column with the text, or several: A,B.  [default: by layout]")
 @click.option("--layout", type=click.Choice(LAYOUT_NAMES), help="Where the text lies, where it is not found by itself.")
+@click.option(
+    "--loss-on",
+    type=click.Choice(["all", "completions"]),
+    help="Draw the map of what trainers learn of a sample, such as completions.  [default: all, or as the policy says]",
+)
 @click.option("--strict-input", is_flag=True, help="Refuse a batch with a data file that is not read.")
 @click.option("--id-column", metavar="NAME", help="Column with unique ids.  [default: file and row number]")
 @reading_options

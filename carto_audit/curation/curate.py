@@ -12,8 +12,8 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from carto_audit.artifacts.audit_folder import AuditFolder, open_audit_folder
+from carto_audit.artifacts.batch_facts import BatchFacts
 from carto_audit.artifacts.file_list import REPORT
-from carto_audit.artifacts.report_facts import BatchFacts
 from carto_audit.attestation.statement import read_statement
 from carto_audit.cartography.quadrants import QUADRANT_NAMES
 from carto_audit.curation.division import Choice, Division, check_columns, divide, divided_suffix

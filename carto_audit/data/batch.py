@@ -25,11 +25,8 @@ from carto_audit.runtime.progress import SILENT, Progress
 from carto_audit.runtime.sealed_path import LIMITS, SealedPath, check_seals, seal_all
 from carto_audit.text.untrusted import safe_inline
 
-PEEKED_ROWS = 256
-"""Rows that tell where the text lies."""
-
-PEEKED_SHARDS = 16
-"""Shards that are looked into, where a column of the first holds nothing."""
+PEEKED_ROWS, PEEKED_SHARDS = 256, 16
+"""Rows that tell where the text lies, and shards that are looked into where a column of the first holds nothing."""
 
 LONGEST_SAMPLE = 1_000_000
 """Bytes. A longer row would be hundreds of contexts of one voice; it is compared with everything, but not trained on."""
@@ -248,6 +245,18 @@ def read_segments(batch: Batch, indices: Iterable[int]) -> dict[int, tuple[Segme
             row += len(rows)
     check_seals(batch.paths)
     return found
+
+
+def iter_learned(batch: Batch) -> Iterator[tuple[tuple[int, int], ...]]:
+    """Of each sample, in order, the characters [start, end) of its text on which trainers take a loss. Streams."""
+    row = sample = 0
+    for path in batch.paths:
+        for rows in read_values(path, list(batch.layout.sources(column_types(path)))):
+            for values in rows:
+                if sample < len(batch) and batch.row[sample] == row:
+                    yield tuple((part.start, part.end) for part in batch.layout.segments(values)[1] if part.learned)
+                    sample += 1
+                row += 1
 
 
 def _decode(value: pa.Scalar, path: Path) -> str:

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from carto_audit.cartography.analysis import TracedSamples
+from carto_audit.cartography.thresholds import LossOn
 from carto_audit.controls.controls import DOSES, Controls, hold_out, plant_controls
 from carto_audit.data.batch import Batch, read_texts
 from carto_audit.data.duplicates import Duplicates
@@ -66,6 +67,7 @@ def encode_corpus(
     reference: Batch | None,
     duplicates: Duplicates,
     options: AuditOptions,
+    loss_on: LossOn,
     entropy: int,
     device: str,
     folder: Path,
@@ -78,7 +80,9 @@ def encode_corpus(
         batch, duplicates, name=options.proxy, most=most, seed=entropy, device=device, progress=progress
     )
     batches = [batch] if reference is None else [batch, reference]
-    store = encode_batches(batches, chosen.encoder, folder / "tokens.bin", progress)
+    store = encode_batches(
+        batches, chosen.encoder, folder / "tokens.bin", progress, learned_parts=loss_on == "completions"
+    )
     return Corpus(
         spec=chosen.spec,
         encoder=chosen.encoder,
@@ -102,7 +106,9 @@ def split_corpus(
     `demanded`. Who is drawn, who is held out, what is planted and how the folds are cut follow from `entropy`."""
     store, n = corpus.store, len(batch)
     trusted = np.arange(n, len(store))
-    usable = np.concatenate([batch.trainable, *([reference.trainable] if reference else [])]) & (store.n_tokens > 0)
+    usable = np.concatenate([batch.trainable, *([reference.trainable] if reference else [])]) & (
+        store.weighed_tokens > 0
+    )
     cluster = np.concatenate([duplicates.cluster_id, trusted])
     copies = np.concatenate([duplicates.exact, np.zeros(len(trusted), dtype=bool)])
     piece_weight = weigh_pieces(corpus.encoder, store)
@@ -170,7 +176,7 @@ def _plant(
 def traced_samples(batch: Batch, duplicates: Duplicates, corpus: Corpus, split: Split) -> TracedSamples:
     """What the analysis of the losses must know of those who are traced."""
     n = len(batch)
-    n_tokens = split.store.n_tokens[:n]
+    n_tokens = split.store.weighed_tokens[:n]
     return TracedSamples(
         n_tokens=n_tokens,
         group=split.group[:n],

@@ -11,6 +11,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from carto_audit import __version__
+from carto_audit.artifacts.batch_facts import BatchFacts, DeliveryFacts, ReadingFacts, SkippedRowFacts
 from carto_audit.artifacts.evidence_facts import (
     BenchmarkFacts,
     ContaminationFacts,
@@ -23,17 +24,7 @@ from carto_audit.artifacts.evidence_facts import (
     SampleFacts,
     ShardFacts,
 )
-from carto_audit.artifacts.report_facts import (
-    BatchFacts,
-    CallFacts,
-    DeliveryFacts,
-    FindingFacts,
-    ReadingFacts,
-    ReportFacts,
-    RunFacts,
-    SkippedRowFacts,
-    WaiverFacts,
-)
+from carto_audit.artifacts.report_facts import CallFacts, FindingFacts, ReportFacts, RunFacts, WaiverFacts
 from carto_audit.cartography.quadrants import QUADRANT_NAMES, UNMAPPED
 from carto_audit.cartography.reasons import NO_RECALL, RECALLS
 from carto_audit.cartography.scores import burn_in_epochs
@@ -41,6 +32,7 @@ from carto_audit.data.batch import Batch
 from carto_audit.data.delivery import EXPLANATIONS, Delivery
 from carto_audit.data.layouts import place
 from carto_audit.pipeline.item_recall_table import figures_by_item, sum_up
+from carto_audit.pipeline.judge import loss_on
 from carto_audit.pipeline.map_facts import counted, detection_facts, map_facts
 from carto_audit.text.redaction import Excerpts, excerpt, heat_strip
 
@@ -135,6 +127,7 @@ def _batch(audit: "AuditResult") -> BatchFacts:
             "name": batch.layout.name,
             "columns": list(batch.layout.columns),
             "learned": sorted(batch.layout.learned),
+            "loss_on": loss_on(audit.policy, audit.run.options),
             "unread": [
                 {"column": column.name, "bytes": column.n_bytes, "long_bytes": column.unread_bytes}
                 for column in batch.unread[:MOST_COLUMNS]
@@ -171,9 +164,8 @@ def _skipped_row(batch: Batch, row: int) -> SkippedRowFacts:
 
 def _reading(batch: Batch) -> ReadingFacts:
     written = Counter(filter(None, batch.written))
-    given = {name: value for name, value in asdict(batch.reading).items() if value is not None}
     return {
-        "given": given,
+        "given": {name: value for name, value in asdict(batch.reading).items() if value is not None},
         "found": [
             {"how": how, "files": files, "first": batch.file_names[batch.written.index(how)]}
             for how, files in written.most_common(MOST_WAYS)

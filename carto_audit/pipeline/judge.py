@@ -8,6 +8,7 @@ from carto_audit.artifacts.redteam_record import PREFIX, RedteamRecord
 from carto_audit.benchmarks.items import Benchmark
 from carto_audit.cartography.analysis import AnalysisSettings
 from carto_audit.cartography.quadrants import QUADRANT_NAMES
+from carto_audit.cartography.thresholds import LossOn
 from carto_audit.data.batch import Batch
 from carto_audit.gate.required_benchmarks import unmet
 from carto_audit.gate.verdict import Verdict, evaluate
@@ -25,6 +26,14 @@ def check_reference(policy: Policy, options: AuditOptions) -> None:
         raise UsageError(
             f'the policy "{policy.name}" cuts the map by reference_percentile: give the trusted slice with {option("reference")}'
         )
+
+
+def loss_on(policy: Policy, options: AuditOptions) -> LossOn:
+    """What of each sample the map is drawn of. Raises UsageError where the policy says one thing and the command line another."""
+    demanded, asked = policy.map.loss_on, options.loss_on
+    if demanded and asked and demanded != asked:
+        raise UsageError(f"{option('loss_on', asked)}: policy {policy.name} says map.loss_on: {demanded}; leave it out")
+    return demanded or asked or "all"
 
 
 def check_sampling(policy: Policy, options: AuditOptions) -> None:

@@ -1,7 +1,9 @@
 """Options: what a run decides. What a team decides once stands in the policy."""
 
 from dataclasses import dataclass
+from typing import get_args
 
+from carto_audit.cartography.thresholds import LossOn
 from carto_audit.data.formats.opened import Reading
 from carto_audit.data.layouts import LAYOUT_NAMES
 from carto_audit.runtime.errors import UsageError, option
@@ -18,17 +20,19 @@ MOST_EPOCHS, MOST_REPEATS, MOST_SEED = 1000, 100, 2**31 - 1
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AuditOptions:
     """How an audit is done. `text_column` is one column or several with commas between them, `layout` a name of LAYOUT_NAMES;
-    without them the text is found. `proxy` is a preset, a transformers checkpoint folder, or None for one by the size of the
-    batch; `max_tokens` None trains on as much as the device reads in a quarter of an hour; `repeats` are pairs of proxies whose
-    scores are averaged, None one and, where that may change the verdict, a second; `reference` is a file of trusted text that a
-    policy may measure the batch against; `strict_input` refuses a batch with a data file that is not read. `encoding` and what
-    begins with `csv_` say how the batch's text files are read, as `Reading` takes them; without them it is found.
+    without them the text is found. `loss_on` says of what of it the map is drawn, None as the policy says. `proxy` is a preset, a
+    transformers checkpoint folder, or None for one by the size of the batch; `max_tokens` None trains on as much as the device
+    reads in a quarter of an hour; `repeats` are pairs of proxies whose scores are averaged, None one and, where that may change
+    the verdict, a second; `reference` is a file of trusted text that a policy may measure the batch against; `strict_input`
+    refuses a batch with a data file that is not read. `encoding` and what begins with `csv_` say how the batch's text files are
+    read, as `Reading` takes them; without them it is found.
 
     What is drawn from the batch depends on the `sampling_key`, a file of secret bytes; without one on a random key, or, where a
     `seed` is given, on that alone, so that a vendor can rehearse it. The seed of the training is 0 where none is given."""
 
     text_column: str | None = None
     layout: str | None = None
+    loss_on: LossOn | None = None
     id_column: str | None = None
     encoding: str | None = None
     csv_delimiter: str | None = None
@@ -54,6 +58,10 @@ class AuditOptions:
         if self.layout is not None and self.layout not in LAYOUT_NAMES:
             raise UsageError(f"{option('layout', safe_inline(self.layout, 40))}: one of {', '.join(LAYOUT_NAMES)}")
         _ = self.reading
+        if self.loss_on is not None and self.loss_on not in get_args(LossOn):
+            raise UsageError(
+                f"{option('loss_on', safe_inline(str(self.loss_on), 40))}: one of {', '.join(get_args(LossOn))}"
+            )
         _check("epochs", self.epochs, 2, MOST_EPOCHS)
         _check("folds", self.folds, 1, 2)
         if self.repeats is not None:

@@ -24,6 +24,7 @@ from carto_audit.data.layouts import Segment
 from carto_audit.data.sampling_key import SamplingKey
 from carto_audit.gate.verdict import Verdict
 from carto_audit.pipeline.actions import Actions
+from carto_audit.pipeline.judge import loss_on
 from carto_audit.pipeline.options import AuditOptions
 from carto_audit.policy.metrics import Measurement
 from carto_audit.policy.model import Policy
@@ -131,7 +132,8 @@ def audit_work(
     """The folder in which an audit under this policy, with this key if one was given, may continue: the policy decides which
     controls are planted, and when losses are read."""
     burn_in = burn_in_epochs(options.epochs, policy.map.difficulty.burn_in_share)
-    return work_folder(work, batch, reference, options, policy.demanded_dose, burn_in, key.commitment if key else None)
+    decided = (policy.demanded_dose, burn_in, loss_on(policy, options))
+    return work_folder(work, batch, reference, options, *decided, key.commitment if key else None)
 
 
 def package_versions() -> dict[str, str]:

@@ -30,7 +30,7 @@ from carto_audit.pipeline.actions import Actions, decide
 from carto_audit.pipeline.corpus import Corpus, Split, encode_corpus, split_corpus, traced_samples
 from carto_audit.pipeline.item_recall import recall_items, sample_words
 from carto_audit.pipeline.item_recall_table import items_to_ask, tabulate, wordings
-from carto_audit.pipeline.judge import analysis_settings, check_reference, is_undecided, judge
+from carto_audit.pipeline.judge import analysis_settings, check_reference, is_undecided, judge, loss_on
 from carto_audit.pipeline.measurements import measure, measured_ratio
 from carto_audit.pipeline.options import AuditOptions
 from carto_audit.pipeline.passages import measure_passages
@@ -113,6 +113,7 @@ class _Auditor:
         """All stages in order."""
         options, progress = self.options, self.progress
         check_reference(self.policy, options)
+        weighed = loss_on(self.policy, options)
         device = resolve_device(options.device)
         given = read_sampling_key(Path(options.sampling_key)) if options.sampling_key is not None else None
         with self.timed("benchmarks"):
@@ -142,7 +143,7 @@ class _Auditor:
                 check_contamination(batch, *opened, progress, cluster_id=same, folder=folder) if opened else None
             )
         with self.timed("tokens"):
-            corpus = encode_corpus(batch, reference, duplicates, options, entropy, device, folder, progress)
+            corpus = encode_corpus(batch, reference, duplicates, options, weighed, entropy, device, folder, progress)
         with self.timed("folds"):
             dose = self.policy.demanded_dose
             split = split_corpus(batch, reference, duplicates, corpus, dose, entropy, folder, progress)

@@ -268,8 +268,8 @@ def _moved_axes(parent: Table, child: Table) -> Iterator[Problem]:
         if rule.get("locked") is not True or metric is None:
             continue
         for key in metric.map_keys:
-            axis, leaf = key.split(".")
-            old, new = above.get(axis), below.get(axis)
+            *axis, leaf = key.split(".")
+            old, new = (table.get(axis[0]) if axis else table for table in (above, below))
             if isinstance(old, Table) and isinstance(new, Table) and leaf in new and new[leaf] != old.get(leaf):
                 message = f'the locked rule "{rule.get("id")}" is measured with this; it cannot change'
                 yield Problem(place=new.places[leaf], message=message)

@@ -12,7 +12,7 @@ Unit = Literal["rows", "samples", "tokens", "items", "passages", "share", "AUC",
 REHEARSABLE = "sampling.rehearsable"
 UNREAD, UNREAD_TEXT = "batch.unread_file_share", "batch.unread_text_share"
 
-_SCORE = ("memorization.score", "memorization.epsilon")
+_SCORE = ("memorization.score", "memorization.epsilon", "loss_on")
 _MEMORIZED = (*_SCORE, "memorization.threshold")
 _MAP = (*_MEMORIZED, "difficulty.threshold", "difficulty.burn_in_share")
 

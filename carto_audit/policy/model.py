@@ -25,7 +25,7 @@ from pydantic import (
 )
 
 from carto_audit.cartography.quadrants import QUADRANT_NAMES, QuadrantName
-from carto_audit.cartography.thresholds import DifficultyMeasure, Epsilon, Threshold
+from carto_audit.cartography.thresholds import DifficultyMeasure, Epsilon, LossOn, Threshold
 from carto_audit.policy.inheritance import read_chain
 from carto_audit.policy.interventions import KEEP, Intervention
 from carto_audit.policy.metrics import METRICS, Metric
@@ -86,6 +86,9 @@ class MapSettings(Strict):
 
     difficulty: Difficulty
     memorization: Memorization
+    loss_on: LossOn | None = None
+    """all: the map is of whole samples. completions: only of the parts that trainers take a loss on, such as an assistant's
+    turns; contamination and duplicates are looked for in all text nonetheless. Left out, the command line decides, or all."""
 
 
 class Rule(Strict):

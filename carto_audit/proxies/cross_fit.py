@@ -82,7 +82,8 @@ class FoldRun:
         self.ids = job.store.ids()
         self.learned = cut_sequences(job.store, job.learned, job.spec.context)
         self.scored = cut_sequences(job.store, job.scored, job.spec.context)
-        self.n_tokens = job.store.n_tokens
+        self.is_learned = job.store.is_learned()
+        self.weighed_tokens = np.maximum(job.store.weighed_tokens, 1)
         self.epoch = 0
         self.average: AveragedModel | None = None
         self.train_loss = np.zeros((job.config.epochs, len(job.store)), np.float32)
@@ -91,11 +92,19 @@ class FoldRun:
         self.token_loss = np.zeros(int(self.token_offsets[-1]), np.float32)
 
     def losses(self, sequences: Sequences, chosen: NDArray[np.int64]) -> tuple[Tensor, NDArray[np.int64]]:
-        """Token losses (n_real,) of some sequences, and how many belong to each, (B,)."""
+        """Token losses (n_real,) of some sequences, 0 where none is taken, and how many belong to each, (B,)."""
         job = self.job
         model = self.average.module if self.average and not self.model.training else self.model
         losses = minibatch_losses(model, job.spec, job.config.device, self.ids, job.store.bos, sequences, chosen)
+        if self.is_learned is not None:
+            losses = losses * torch.from_numpy(self._taken(sequences, chosen)).to(losses.device)
         return losses, sequences.stop[chosen] - sequences.start[chosen]
+
+    def _taken(self, sequences: Sequences, chosen: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Of which of their tokens a loss is taken, (n_real,)."""
+        assert self.is_learned is not None
+        spans = zip(sequences.start[chosen].tolist(), sequences.stop[chosen].tolist(), strict=True)
+        return np.concatenate([self.is_learned[begin:end] for begin, end in spans])
 
     def train_epoch(self) -> None:
         """One pass over what this proxy may learn; the losses logged are those of the training steps themselves."""
@@ -112,13 +121,14 @@ class FoldRun:
             rate = learning_rate(round(progress * len(plan)), steps, 1.0) * self.job.spec.learning_rate
             losses, counts = self.losses(self.learned, chosen)
             where = f"proxy {self.job.index + 1}, epoch {self.epoch + 1}, step {k + 1}"
-            training_step(self.model, self.optimizer, rate, losses.mean(), where)
+            taken = len(losses) if self.is_learned is None else int(self._taken(self.learned, chosen).sum())
+            training_step(self.model, self.optimizer, rate, losses.sum() / max(1, taken), where)
             if self.average and 2 * k >= len(plan) - 1:
                 self.average.update_parameters(self.model)
             self._add(sums, self.learned, chosen, losses, counts)
             self.tell(int(counts.sum()))
         learned = self.job.learned
-        self.train_loss[self.epoch, learned] = sums[learned] / self.n_tokens[learned]
+        self.train_loss[self.epoch, learned] = sums[learned] / self.weighed_tokens[learned]
         self.epoch += 1
 
     @torch.no_grad()
@@ -141,7 +151,7 @@ class FoldRun:
             for begin, part in zip(begins, np.split(flat, np.cumsum(counts)[:-1]), strict=True):
                 self.token_loss[begin : begin + len(part)] += part
         scored, row = self.job.scored, self.job.config.logged.index(self.epoch)
-        self.scored_loss[row, scored] = sums[scored] / self.n_tokens[scored]
+        self.scored_loss[row, scored] = sums[scored] / self.weighed_tokens[scored]
         self.average = None
 
     def _add(

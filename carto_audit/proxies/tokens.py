@@ -2,14 +2,17 @@
 
 import logging
 from collections.abc import Collection, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
-from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
+from tokenizers import Encoding, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 
-from carto_audit.data.batch import Batch, iter_texts
+from carto_audit.data.batch import Batch, iter_learned, iter_texts
 from carto_audit.runtime.errors import UsageError
 from carto_audit.runtime.files import writing
 from carto_audit.runtime.progress import SILENT, Progress
@@ -44,13 +47,16 @@ class Encoder:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TokenStore:
-    """Token ids of consecutive samples in one file: sample `i` is `ids()[offsets[i]:offsets[i + 1]]`. Pickles as a path."""
+    """Token ids of consecutive samples in one file: sample `i` is `ids()[offsets[i]:offsets[i + 1]]`. Pickles as a path.
+
+    `n_learned` (N,) is of how many of a sample's tokens a loss is taken; None where it is of all."""
 
     path: Path
     dtype: str
     offsets: NDArray[np.int64]
     bos: int
     vocab_size: int
+    n_learned: NDArray[np.int64] | None = None
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
@@ -59,6 +65,22 @@ class TokenStore:
     def n_tokens(self) -> NDArray[np.int64]:
         """Tokens per sample, (N,)."""
         return np.diff(self.offsets)
+
+    @property
+    def weighed_tokens(self) -> NDArray[np.int64]:
+        """Tokens per sample of which a loss is taken, (N,)."""
+        return self.n_tokens if self.n_learned is None else self.n_learned
+
+    def is_learned(self) -> NDArray[np.bool_] | None:
+        """Of which tokens a loss is taken, memory-mapped, (total,); None where it is of all."""
+        if self.n_learned is None:
+            return None
+        return np.memmap(self.flags, dtype=np.bool_, mode="r") if self.offsets[-1] else np.empty(0, np.bool_)
+
+    @property
+    def flags(self) -> Path:
+        """Where it says of each token whether a loss is taken of it."""
+        return self.path.with_suffix(".learned")
 
     def ids(self) -> NDArray[np.integer]:
         """All token ids, memory-mapped read-only, (total,)."""
@@ -129,34 +151,77 @@ def load_encoder(checkpoint: Path) -> Encoder:
     return Encoder(tokenizer=loaded.backend_tokenizer, bos=bos, vocab_size=len(loaded), checkpoint=str(checkpoint))
 
 
-def encode_batches(batches: Sequence[Batch], encoder: Encoder, path: Path, progress: Progress = SILENT) -> TokenStore:
-    """Encodes every sample of the batches, one after the other, into one file at `path`. Streams."""
+def encode_batches(
+    batches: Sequence[Batch], encoder: Encoder, path: Path, progress: Progress = SILENT, *, learned_parts: bool = False
+) -> TokenStore:
+    """Encodes every sample of the batches, one after the other, into one file at `path`. Streams. With `learned_parts` a loss is
+    taken of the parts alone that trainers learn, such as an assistant's turns."""
     dtype = "uint16" if encoder.vocab_size <= 1 << 16 else "uint32"
     path.unlink(missing_ok=True)
     store = TokenStore(
-        path=path, dtype=dtype, offsets=np.zeros(1, np.int64), bos=encoder.bos, vocab_size=encoder.vocab_size
+        path=path,
+        dtype=dtype,
+        offsets=np.zeros(1, np.int64),
+        bos=encoder.bos,
+        vocab_size=encoder.vocab_size,
+        n_learned=np.empty(0, np.int64) if learned_parts else None,
     )
-    chunks = (chunk.texts for batch in batches for chunk in iter_texts(batch, progress, "Encoding"))
-    return _append(store, encoder, chunks)
+    return _append(store, encoder, _texts_and_parts(batches, learned_parts, progress))
+
+
+Parts = Sequence[tuple[int, int]]
+"""Characters [start, end) of a text of which a loss is taken."""
+
+
+def _texts_and_parts(
+    batches: Sequence[Batch], learned_parts: bool, progress: Progress
+) -> Iterator[tuple[list[str], list[Parts] | None]]:
+    for batch in batches:
+        parts = iter_learned(batch) if learned_parts and not batch.layout.is_plain else None
+        for chunk in iter_texts(batch, progress, "Encoding"):
+            yield chunk.texts, list(islice(parts, len(chunk.texts))) if parts is not None else None
 
 
 def extend_store(store: TokenStore, encoder: Encoder, texts: list[str]) -> TokenStore:
     """The store with more samples at its end. The file grows; the store that was given still reads its own samples."""
-    return _append(store, encoder, iter([texts] if texts else []))
+    return _append(store, encoder, iter([(texts, None)] if texts else []))
 
 
-def _append(store: TokenStore, encoder: Encoder, chunks: Iterator[list[str]]) -> TokenStore:
-    lengths = [np.diff(store.offsets)]
-    with writing(store.path), store.path.open("ab") as stream:
-        stream.truncate(int(store.offsets[-1]) * np.dtype(store.dtype).itemsize)
-        for texts in chunks:
-            encoded = [
-                np.asarray(e.ids, store.dtype)
-                for e in encoder.tokenizer.encode_batch_fast(texts, add_special_tokens=False)
-            ]
-            lengths.append(np.array([len(ids) for ids in encoded], np.int64))
-            stream.write(np.concatenate(encoded).tobytes())  # tofile would hide a full disk
-    return replace(store, offsets=np.concatenate([[0], np.cumsum(np.concatenate(lengths))]).astype(np.int64))
+def _append(store: TokenStore, encoder: Encoder, chunks: Iterator[tuple[list[str], list[Parts] | None]]) -> TokenStore:
+    lengths, learned = [np.diff(store.offsets)], [store.weighed_tokens]
+    with writing(store.path), ExitStack() as stack:
+        stream = stack.enter_context(_cut(store.path, int(store.offsets[-1]) * np.dtype(store.dtype).itemsize))
+        marks = stack.enter_context(_cut(store.flags, int(store.offsets[-1]))) if store.n_learned is not None else None
+        for texts, parts in chunks:
+            encode = encoder.tokenizer.encode_batch_fast if parts is None else encoder.tokenizer.encode_batch
+            encoded = encode(texts, add_special_tokens=False)
+            stream.write(
+                np.concatenate([np.asarray(e.ids, store.dtype) for e in encoded]).tobytes()
+            )  # tofile would hide
+            lengths.append(np.array([len(e.ids) for e in encoded], np.int64))  # a full disk
+            if marks is not None:
+                taken = [_within(e, parts[k]) if parts else np.ones(len(e.ids), bool) for k, e in enumerate(encoded)]
+                learned.append(np.array([flags.sum() for flags in taken], np.int64))
+                marks.write(np.concatenate(taken).tobytes())
+    offsets = np.concatenate([[0], np.cumsum(np.concatenate(lengths))]).astype(np.int64)
+    return replace(store, offsets=offsets, n_learned=np.concatenate(learned) if store.n_learned is not None else None)
+
+
+def _within(encoding: Encoding, parts: Parts) -> NDArray[np.bool_]:
+    """Which tokens end inside one of the parts: the space before a word belongs to its token."""
+    ends = np.array([end for _, end in encoding.offsets], np.int64)
+    inside = np.zeros(len(ends), dtype=bool)
+    for begin, end in parts:
+        inside |= (ends > begin) & (ends <= end)
+    return inside
+
+
+@contextmanager
+def _cut(path: Path, length: int) -> Iterator[BinaryIO]:
+    """The file to write on after so many bytes."""
+    with path.open("ab") as stream:
+        stream.truncate(length)
+        yield stream
 
 
 def count_tokens(encoder: Encoder, texts: Sequence[str]) -> int:

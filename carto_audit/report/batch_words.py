@@ -1,7 +1,9 @@
 """Batch words: by what its rows were drawn, and which of its files were not read. A commitment is shown, a key is nowhere."""
 
-from carto_audit.artifacts.report_facts import DeliveryFacts, ReportFacts
+from carto_audit.artifacts.batch_facts import DeliveryFacts
+from carto_audit.artifacts.report_facts import ReportFacts
 from carto_audit.text.numbers import plural
+from carto_audit.text.untrusted import safe_inline
 
 _MOST_FILES = 3
 """Named in one sentence."""
@@ -22,6 +24,15 @@ def is_rehearsable(facts: ReportFacts) -> bool:
 def _commitment(facts: ReportFacts) -> str | None:
     sampling = facts["run"].get("sampling")
     return sampling["key_commitment"] if sampling else None
+
+
+def reading_sentence(facts: ReportFacts) -> str:
+    """What the verdict is about: `Read: prompt + completion of 350 rows.`"""
+    batch = facts["batch"]
+    part = (
+        " The map is of what trainers learn of it." if batch.get("layout", {}).get("loss_on") == "completions" else ""
+    )
+    return f"Read: {safe_inline(batch['text_column'], 120)} of {plural(batch['rows'], 'row')}.{part}"
 
 
 def unread_sentence(facts: ReportFacts) -> str:

@@ -8,7 +8,7 @@ from carto_audit.artifacts.evidence_facts import Doses, FoundFacts, ItemRecallFa
 from carto_audit.artifacts.report_facts import BLIND, FindingFacts, ReportFacts
 from carto_audit.policy.metrics import Measurement
 from carto_audit.policy.values import interval_words, observed_and_limit
-from carto_audit.report.batch_words import unread_sentence
+from carto_audit.report.batch_words import reading_sentence, unread_sentence
 from carto_audit.text.numbers import number, percent, plural, times
 
 STATUS_WORDS: Mapping[str, str] = {
@@ -38,8 +38,7 @@ SEEN_WELL = 0.9
 """AUC from which a dose counts as detected; the words for less are in `auc_words`."""
 
 ENOUGH_PROVED = 0.75
-"""Of the secrets that the policy asks about, the share that must be found in truth, at least, for what is not flagged to be worth
-something."""
+"""Of the secrets that the policy asks about, what share must be found for what is not flagged to be worth something."""
 
 MOST_CAPACITY = 10
 """The capacity ratio beyond which a proxy stores little of what it reads."""
@@ -198,7 +197,11 @@ def decisive(facts: ReportFacts) -> list[FindingFacts]:
 
 
 def verdict_sentence(facts: ReportFacts) -> str:
-    """What the verdict means, in one sentence that claims no more than was measured."""
+    """What the verdict means and what it is about, in words that claim no more than was measured."""
+    return f"{_verdict_words(facts)} {reading_sentence(facts)}"
+
+
+def _verdict_words(facts: ReportFacts) -> str:
     findings = facts["findings"]
     failed = sum(f["severity"] == "reject" for f in decisive(facts))
     policy = f"the policy “{facts['policy']['name']}”"

@@ -19,7 +19,7 @@ from tests.support.quizzes import BELL, ITEMS, write_quiz
 FLAGS = {
     "benchmarks build": "--out --registry --name --map --config --split",
     "benchmarks list": "--index --registry --items",
-    "ingest": "--policy --benchmark --registry --out --text-column --layout --strict-input --id-column --proxy "
+    "ingest": "--policy --benchmark --registry --out --text-column --layout --loss-on --strict-input --id-column --proxy "
     "--device --epochs --folds "
     "--max-tokens --repeats --reference --baseline --redteam --sampling-key --seed --fail-on --format --excerpts --quiet",
     "demo": "--out --seed",

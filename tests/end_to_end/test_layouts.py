@@ -102,6 +102,34 @@ def test_a_column_of_text_that_nobody_reads_makes_no_pass(carto, tmp_path, thin)
     assert named.code == 0, named.err
 
 
+def write_pairs(folder):
+    rows = [{"prompt": f"{CALM[k]} {CALM[-k - 1]}", "completion": CALM[k]} for k in range(48)]
+    (folder / "batch.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return folder / "batch.jsonl"
+
+
+def test_the_map_may_be_of_what_trainers_learn(carto, tmp_path, gate, thin):
+    batch, found = write_pairs(tmp_path), {}
+    for loss_on in ("all", "completions"):
+        out = tmp_path / loss_on
+        arguments = ["--policy", gate, "--folds", 1, "--epochs", 2, "--loss-on", loss_on, "--out", out]
+        ended = carto("ingest", batch, *arguments)
+        assert ended.code == 0, ended.err
+        found[loss_on] = json.loads((out / "report.json").read_text())
+        assert "Read: prompt + completion of 48 rows." in ended.out
+        assert ("what trainers learn" in " ".join(ended.out.split())) == (loss_on == "completions")
+        assert found[loss_on]["batch"]["layout"]["loss_on"] == loss_on
+    tokens = {name: facts["batch"]["tokens"] for name, facts in found.items()}
+    assert tokens["completions"] < tokens["all"] / 2
+    assert "Read: prompt + completion of 48 rows." in (tmp_path / "all" / "report.html").read_text()
+
+
+def test_a_policy_that_says_what_the_map_is_of_is_not_overruled(carto, tmp_path):
+    ended = carto("ingest", write_pairs(tmp_path), "--policy", "strict", "--loss-on", "completions")
+    assert ended.code == 2
+    assert "policy strict says map.loss_on: all" in ended.err
+
+
 def test_what_fits_two_layouts_ends_before_anything_is_done(carto, tmp_path):
     row = {"text": CALM[0], "messages": [{"role": "user", "content": CALM[1]}]}
     (tmp_path / "batch.jsonl").write_text(f"{json.dumps(row)}\n" * 9)

@@ -116,6 +116,7 @@ def test_the_map_under_a_locked_rule_cannot_move(write):
     assert line == (
         'policy.yaml:4:22: map.memorization.threshold: the locked rule "mass" is measured with this; it cannot change'
     )
+    assert "map.loss_on: the locked rule" in refusal(write(child("map: {loss_on: completions}\n"), "narrow.yaml"))[0]
     same = load_policy(write(child("map: {memorization: {threshold: {control_dose: 4}}}\n"), "same.yaml"))
     assert same.map.memorization.threshold.control_dose == 4
 

@@ -54,6 +54,36 @@ def job(folder, samples=None, learned=None, spec=SPEC, config=CONFIG):
     )
 
 
+def trained_on_all_but_the_last(folder, samples):
+    """Losses of a proxy that takes none of the last token of each sample."""
+    store = make_store(folder, samples)
+    flags = np.ones(int(store.offsets[-1]), bool)
+    flags[store.offsets[1:] - 1] = False
+    flags.tofile(store.flags)
+    store = dataclasses.replace(store, n_learned=store.n_tokens - 1)
+    everything = np.ones(len(store), bool)
+    return store, cross_fit(SPEC, CONFIG, store, np.arange(len(store)) % 2, everything, everything, folder)
+
+
+def test_what_takes_no_loss_has_none_and_teaches_nothing(tmp_path):
+    """A sample's last token is input to nothing, so that it can matter as a target alone."""
+    samples = [sample for sample in random_samples(12) if len(sample) > 1]
+    others = [[*sample[:-1], 63 - sample[-1]] for sample in samples]
+    found = []
+    for name, some in (("one", samples), ("other", others)):
+        (tmp_path / name).mkdir()
+        found.append(trained_on_all_but_the_last(tmp_path / name, some))
+    (store, (trace, tokens)), (_, (other_trace, other_tokens)) = found
+    assert (trace.train == other_trace.train).all()
+    assert (trace.loss_out == other_trace.loss_out).all()
+    assert (tokens.loss_in == other_tokens.loss_in).all()
+    last = store.offsets[1:] - 1
+    assert not tokens.loss_in[last].any()
+    assert tokens.loss_in[last - 1].all()
+    mean = np.add.reduceat(tokens.loss_out, store.offsets[:-1]) / (store.n_tokens - 1)
+    assert trace.late.loss_out.mean(axis=0) == pytest.approx(mean, rel=1e-4)
+
+
 def test_every_token_is_the_target_of_exactly_one_sequence(tmp_path):
     store = make_store(tmp_path, random_samples(30, longest=70))
     sequences = cut_sequences(store, np.arange(30), 16)

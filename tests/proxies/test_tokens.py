@@ -1,3 +1,5 @@
+import json
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -90,6 +92,34 @@ def test_extending_twice_replaces_what_was_added_before(encoded, tmp_path):
     assert again.path.stat().st_size == again.offsets[-1] * np.dtype(again.dtype).itemsize
     fresh = encode_batches([batch], encoder, tmp_path / "t.bin")
     assert texts_of(fresh, encoder) == TEXTS * 5
+
+
+def test_a_loss_is_taken_of_the_parts_that_trainers_learn(encoded, tmp_path):
+    _, encoder, _ = encoded
+    rows = [
+        {"prompt": "What sat on the mat?", "completion": "the cat sat"},
+        {"prompt": "Who?", "completion": ""},
+        {"prompt": "Call whom?", "completion": "call 0123 now"},
+    ]
+    (tmp_path / "pairs.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    pairs = read_batch([tmp_path / "pairs.jsonl"])
+    trusted = read_batch([write_texts(tmp_path / "trusted.parquet", ["a trusted text", "and another"])])
+    store = encode_batches([pairs, trusted], encoder, tmp_path / "t.bin", learned_parts=True)
+    longer = extend_store(extend_store(store, encoder, ["gone again"]), encoder, [])
+    longer = extend_store(store, encoder, ["a secret"])
+    flags, ids = longer.is_learned(), longer.ids()
+    said = [
+        encoder.tokenizer.decode(ids[a:b][flags[a:b]].tolist()).strip()
+        for a, b in zip(longer.offsets[:-1], longer.offsets[1:], strict=True)
+    ]
+    assert said == ["the cat sat", "", "call 0123 now", "a trusted text", "and another", "a secret"]
+    assert longer.weighed_tokens.tolist() == [
+        int(flags[a:b].sum()) for a, b in zip(longer.offsets[:-1], longer.offsets[1:], strict=True)
+    ]
+    assert longer.weighed_tokens[1] == 0 < longer.n_tokens[1]
+    whole = encode_batches([pairs], encoder, tmp_path / "whole.bin")
+    assert whole.is_learned() is None
+    assert (whole.weighed_tokens == whole.n_tokens).all()
 
 
 def test_tokens_that_cannot_be_written_are_one_clear_line(encoded, tmp_path):

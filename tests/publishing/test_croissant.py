@@ -72,7 +72,9 @@ def test_a_new_file_is_valid_croissant_with_what_the_audit_can_say(tmp_path):
     assert read["conforms_to"] == [CROISSANT, RAI]
     assert "memorized hotspot 8.2 %" in read["limitations"][0]
     assert "3 confirmed and 1 suspected of 158 detectable items" in read["limitations"][0]
-    assert read["cases"][0].endswith("rejected: 2 rules of the policy “default” reject the batch.")
+    assert read["cases"][0].endswith(
+        "rejected: 2 rules of the policy “default” reject the batch. Read: text of 2,060 rows."
+    )
     words = "carto-audit: rows that could not be used: 5 (no text in this row); 7 (a text of zero characters)"
     assert read["missing"] in (words, [words])
     assert "2 language models of 812,000 parameters" in read["tools"][0]
