@@ -42,8 +42,7 @@ Score = Literal["memorized", "memorized_span_share", "memorized_share", "forget_
 ALIASES = {"forget_events": "forget_score"}
 """Other names of scores: the paper's."""
 
-_FOUND = "detection.found_at_dose_"
-_DIGEST = "sha256:"
+_FOUND, _DIGEST = "detection.found_at_dose_", "sha256:"
 _BARE_DIGEST = re.compile(r"[0-9a-f]{12,64}")
 
 RuleId = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")]
@@ -285,9 +284,8 @@ class Policy(Strict):
     def resolved(self) -> dict[str, Any]:
         """The policy as plain JSON, inherited parts included: what the report shows and the digest covers."""
         plain = self.model_dump(mode="json", exclude_none=True)
-        if not plain["benchmarks"]:  # so that a policy which demands none keeps the digest that it always had
-            del plain["benchmarks"]
-        return plain
+        # A policy that demands no benchmarks keeps the digest that it always had.
+        return {key: value for key, value in plain.items() if value or key != "benchmarks"}
 
     @property
     def sha256(self) -> str:
