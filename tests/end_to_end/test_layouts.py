@@ -1,5 +1,6 @@
 """Benchmark items in every text-bearing place of a delivery are found, whatever the layout."""
 
+import itertools
 import json
 
 import pyarrow.parquet as pq
@@ -8,83 +9,167 @@ import pytest
 from tests.support.audits import GATE, NO_ITEMS, sentences
 from tests.support.quizzes import write_quiz
 
+WORDS = "amber barley copper dahlia ember falcon garnet heron indigo juniper kettle lantern marble nettle onyx".split()
 ITEMS = [
     {
         "item_id": f"q{k}",
-        "question": f"The {name} keeper stores {211 + 7 * k} amber jars and hands {3 + k} of them to each dealer in the {place} "
-        f"valley; how many jars are left for the {place} fair?",
-        "answer": f"exactly {417 + k} {name} jars",
+        "question": f"The {one} keeper of {two} stores {211 + 7 * k} jars and hands {3 + k} of them to each {two} dealer in the {one} "
+        f"valley; how many {one} jars are left for the {two} fair on day {k}?",
+        "answer": f"exactly {417 + 13 * k} {one} {two} jars",
     }
-    for k, (name, place) in enumerate(
-        [("Odrun", "Velma"), ("Tirsk", "Hollow"), ("Pelim", "Arkady"), ("Zemra", "Ostrov")]
-    )
+    for k, (one, two) in enumerate(itertools.islice(itertools.permutations(WORDS, 2), 0, 210, 7))
 ]
-CALM = sentences(60)
+CALM = sentences(600)
 
 
-def asked(k, calm):
-    return (ITEMS[k]["question"], ITEMS[k]["answer"]) if k < len(ITEMS) else (CALM[k], calm)
+def turns(*said, who="role", what="content"):
+    return [{who: role, what: words} for role, words in said]
 
 
-PLACES = {
-    "messages, user": lambda q, a, c: {
-        "id": "c-1",
-        "messages": [{"role": "user", "content": q}, {"role": "assistant", "content": a}],
+def pair(user, assistant):
+    return turns(("user", user), ("assistant", assistant))
+
+
+LAYOUTS = {
+    "text": {"text": lambda i, c: {"text": f"{c} {i}"}},
+    "content beside an id": {"content": lambda i, c: {"id": "c-1", "content": f"{i} {c}"}},
+    "messages": {
+        "user turn 1": lambda i, c: {"id": "c-1", "messages": pair(i, c)},
+        "assistant turn 2": lambda i, c: {"id": "c-1", "messages": pair(c, i)},
+        "system turn 1": lambda i, c: {"id": "c-1", "messages": [*turns(("system", i)), *pair(c, c)]},
+        "assistant turn 4": lambda i, c: {"id": "c-1", "messages": [*pair(c, c), *pair("And then?", i)]},
     },
-    "messages, assistant": lambda q, a, c: {
-        "messages": [{"role": "user", "content": c}, {"role": "assistant", "content": f"{q} {a}"}]
+    "messages in parts": {
+        "user turn 1": lambda i, c: {"messages": pair([{"type": "text", "text": c}, {"type": "text", "text": i}], c)},
+        "assistant turn 2": lambda i, c: {
+            "messages": pair([{"type": "text", "text": c}], [{"type": "text", "text": i}])
+        },
     },
-    "messages, system": lambda q, a, c: {"system": f"{q} {a}", "messages": [{"role": "user", "content": c}]},
-    "conversations": lambda q, a, c: {"conversations": [{"from": "human", "value": q}, {"from": "gpt", "value": a}]},
-    "prompt": lambda q, a, c: {"prompt": f"{q} {a}", "completion": c},
-    "completion": lambda q, a, c: {"prompt": c, "completion": f"{q} {a}"},
-    "prompt and completion": lambda q, a, c: {"prompt": q, "completion": a},
-    "chosen": lambda q, a, c: {"prompt": c, "chosen": f"{q} {a}", "rejected": "I cannot say that."},
-    "rejected": lambda q, a, c: {"prompt": c, "chosen": "I cannot say that.", "rejected": f"{q} {a}"},
-    "instruction": lambda q, a, c: {"instruction": q, "input": "", "output": a},
-    "input": lambda q, a, c: {"instruction": "Answer the question that follows.", "input": f"{q} {a}", "output": c},
-    "question": lambda q, a, c: {"question": q, "answer": a},
-    "title and body": lambda q, a, c: {"title": f"{q} {a}", "body": c},
-    "nested": lambda q, a, c: {"id": "a-1", "data": {"text": f"{q} {a}", "url": "https://example.org"}},
-    "list of strings": lambda q, a, c: {"text": [c, q, a]},
+    "messages with tools": {
+        "assistant turn 2": lambda i, c: {
+            "messages": [
+                {"role": "user", "content": c},
+                {"role": "assistant", "content": None, "tool_calls": [{"function": {"name": "ask", "arguments": i}}]},
+            ]
+        },
+        "tool turn 3": lambda i, c: {"messages": [*pair(c, c), {"role": "tool", "tool_call_id": "t-1", "content": i}]},
+    },
+    "messages with thoughts": {
+        "assistant turn 2": lambda i, c: {
+            "messages": [{"role": "user", "content": c}, {"role": "assistant", "content": c, "reasoning_content": i}]
+        },
+        "user turn 1": lambda i, c: {
+            "messages": [{"role": "user", "name": i, "content": c}, {"role": "assistant", "content": c}]
+        },
+    },
+    "messages beside a system column": {
+        "system": lambda i, c: {"system": i, "messages": pair(c, c)},
+        "user turn 1": lambda i, c: {"system": "Be brief.", "messages": pair(i, c)},
+    },
+    "ShareGPT": {
+        "human turn 1": lambda i, c: {"conversations": turns(("human", i), ("gpt", c), who="from", what="value")},
+        "gpt turn 2": lambda i, c: {"conversations": turns(("human", c), ("gpt", i), who="from", what="value")},
+    },
+    "conversation as JSON text": {
+        "user turn 1": lambda i, c: {"conversation": json.dumps(pair(i, c))},
+        "assistant turn 2": lambda i, c: {"conversation": json.dumps(pair(c, i))},
+    },
+    "prompt and completion": {
+        "prompt": lambda i, c: {"prompt": i, "completion": c},
+        "completion": lambda i, c: {"prompt": c, "completion": i},
+    },
+    "prompt and completion as messages": {
+        "user turn 1": lambda i, c: {"prompt": turns(("user", i)), "completion": turns(("assistant", c))},
+        "assistant turn 1": lambda i, c: {"prompt": turns(("user", c)), "completion": turns(("assistant", i))},
+    },
+    "prompt and response": {
+        "prompt": lambda i, c: {"prompt": i, "response": c},
+        "response": lambda i, c: {"prompt": c, "response": i},
+    },
+    "Alpaca": {
+        "instruction": lambda i, c: {"instruction": i, "input": "", "output": c},
+        "input": lambda i, c: {"instruction": c, "input": i, "output": c[::-1]},
+        "output": lambda i, c: {"instruction": c, "input": "", "output": i},
+    },
+    "Alpaca with a history": {
+        "history": lambda i, c: {"instruction": c, "output": c[::-1], "history": [[i, c]]},
+        "system": lambda i, c: {
+            "system": i,
+            "instruction": c,
+            "output": c[::-1],
+            "history": [["Hello there.", "Good day."]],
+        },
+    },
+    "Dolly": {
+        "context": lambda i, c: {"instruction": c, "context": i, "response": c[::-1], "category": "closed_qa"},
+        "response": lambda i, c: {"instruction": c, "context": "", "response": i, "category": "open_qa"},
+    },
+    "preference": {
+        "prompt": lambda i, c: {"prompt": i, "chosen": c, "rejected": "I cannot say that."},
+        "chosen": lambda i, c: {"prompt": c, "chosen": i, "rejected": "I cannot say that."},
+        "rejected": lambda i, c: {"prompt": c, "chosen": "I cannot say that.", "rejected": i},
+    },
+    "preference as messages": {
+        "user turn 1": lambda i, c: {"chosen": pair(i, c), "rejected": pair(i, "I cannot say that.")},
+        "assistant turn 2": lambda i, c: {"chosen": pair(c, "I cannot say that."), "rejected": pair(c, i)},
+    },
+    "preference as transcripts": {
+        "chosen": lambda i, c: {"chosen": f"Human: {i} Assistant: {c}", "rejected": f"Human: {c[::-1]} Assistant: no"},
+        "rejected": lambda i, c: {"chosen": f"Human: {c} Assistant: yes", "rejected": f"Human: {c} Assistant: {i}"},
+    },
+    "question and answer": {
+        "question": lambda i, c: {"question": i, "answer": c},
+        "answer": lambda i, c: {"question": c, "answer": i},
+    },
+    "question with a passage": {
+        "context": lambda i, c: {
+            "context": f"{c} {i}",
+            "question": c[::-1],
+            "answers": ["in the valley", "at the fair"],
+        },
+        "question": lambda i, c: {"context": c, "question": i, "answers": ["in the valley", "at the fair"]},
+    },
+    "title and body": {
+        "title": lambda i, c: {"title": i, "body": c},
+        "body": lambda i, c: {"title": c[:60], "body": i},
+    },
+    "document and summary": {
+        "document": lambda i, c: {"document": f"{c} {i}", "summary": c[::-1]},
+        "summary": lambda i, c: {"document": c, "summary": i},
+    },
+    "nested": {"data.text": lambda i, c: {"id": "a-1", "data": {"text": f"{c} {i}", "url": "https://example.org"}}},
+    "translation": {
+        "translation.de": lambda i, c: {"translation": {"de": i, "en": c}},
+        "translation.en": lambda i, c: {"translation": {"de": c, "en": i}},
+    },
+    "list of strings": {"text": lambda i, c: {"text": [c, i, c[::-1]]}},
 }
 
 
-SEGMENTS = {
-    "messages, user": {"user turn 1"},
-    "messages, assistant": {"assistant turn 2"},
-    "messages, system": {"system"},
-    "conversations": {"human turn 1"},
-    "prompt": {"prompt"},
-    "completion": {"completion"},
-    "prompt and completion": {"prompt"},
-    "chosen": {"chosen"},
-    "rejected": {"rejected"},
-    "instruction": {"instruction"},
-    "input": {"input"},
-    "question": {"question"},
-    "title and body": {"title"},
-    "nested": {"data.text"},
-    "list of strings": {"text"},
-}
-
-
-@pytest.mark.parametrize("place", PLACES)
-def test_items_are_found_in_every_place_that_holds_text(carto, tmp_path, thin, place):
-    rows = [PLACES[place](*asked(k, CALM[-k - 1]), CALM[k]) for k in range(48)]
-    (tmp_path / "batch.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_items_are_found_in_every_place_that_holds_text(carto, tmp_path, thin, layout):
+    """Thirty items in each place of a layout, each in a row of its own."""
+    places, calm = LAYOUTS[layout], iter(CALM)
+    rows = [
+        (number, name, make(f"{item['question']} {item['answer']}", next(calm)))
+        for name, make in places.items()
+        for number, item in enumerate(ITEMS)
+    ]
+    rows += [(None, name, make(next(calm), next(calm))) for name, make in places.items() for _ in range(20)]
+    (tmp_path / "batch.jsonl").write_text("".join(json.dumps(row) + "\n" for _, _, row in rows))
     (tmp_path / "gate.yaml").write_text(GATE + NO_ITEMS)
     quiz = write_quiz(tmp_path / "quiz.jsonl", ITEMS)
     out = tmp_path / "audit"
     arguments = ["--policy", tmp_path / "gate.yaml", "--benchmark", quiz, "--folds", 1, "--epochs", 2, "--out", out]
     ended = carto("ingest", tmp_path / "batch.jsonl", *arguments)
+    assert ended.code == 1, ended.err
     facts = json.loads((out / "report.json").read_text())
-    assert facts["metrics"]["contamination.confirmed_items"] == len(ITEMS), ended.err
-    assert ended.code == 1
     assert facts["metrics"]["batch.unread_text_share"] == 0
-    segments = {match["segment"] for match in facts["contamination"]["matches"]}
-    assert segments == SEGMENTS[place]
-    assert set(pq.read_table(out / "matches.parquet")["segment"].to_pylist()) == segments
+    matches = pq.read_table(out / "matches.parquet", columns=["item_id", "row", "segment"]).to_pylist()
+    found = {(match["row"], match["item_id"]): match["segment"] for match in matches}
+    for row, (number, place, _) in enumerate(rows):
+        if number is not None:
+            assert found.get((row, f"q{number}")) == ("" if layout in ("text", "content beside an id") else place)
 
 
 def test_a_column_of_text_that_nobody_reads_makes_no_pass(carto, tmp_path, thin):
