@@ -19,8 +19,9 @@ from carto_audit.contamination.detectability import Detectability
 from carto_audit.contamination.exact_match import Match, verify
 from carto_audit.contamination.search import search_batch
 from carto_audit.contamination.tiers import CLEAN, TIERS
-from carto_audit.data.batch import Batch, read_segments
+from carto_audit.data.batch import Batch
 from carto_audit.data.layouts import place
+from carto_audit.data.segments import read_segments
 from carto_audit.runtime.errors import AuditError
 from carto_audit.runtime.files import atomic_path
 from carto_audit.runtime.progress import SILENT, Progress

@@ -2,7 +2,7 @@
 
 import hashlib
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,9 +16,9 @@ from carto_audit.data import shards
 from carto_audit.data.columns import Census, Column, unread_columns
 from carto_audit.data.delivery import Delivery, find_delivery
 from carto_audit.data.formats.opened import AS_FOUND, Reading
-from carto_audit.data.layouts import Layout, Segment, find_layout, listed, of_columns, plain
+from carto_audit.data.layouts import Layout, find_layout, listed, of_columns, plain
 from carto_audit.data.readers import column_types, how_written, name_of
-from carto_audit.data.values import first_rows, holds_text, read_values
+from carto_audit.data.values import first_rows, holds_text
 from carto_audit.runtime.errors import AuditError, UsageError, option
 from carto_audit.runtime.limits import WAY_OUT, Limits
 from carto_audit.runtime.progress import SILENT, Progress
@@ -228,35 +228,6 @@ def read_texts(batch: Batch, indices: Sequence[int]) -> dict[int, str]:
         for index in wanted.intersection(range(chunk.start, chunk.start + len(chunk.texts))):
             found[index] = chunk.texts[index - chunk.start]
     return found
-
-
-def read_segments(batch: Batch, indices: Iterable[int]) -> dict[int, tuple[Segment, ...]]:
-    """The parts of a few samples' texts, by sample index; none where a text is one column's string. Costs a streaming pass."""
-    if batch.layout.is_plain:
-        return {}
-    wanted = {int(batch.row[index]): index for index in indices}
-    found: dict[int, tuple[Segment, ...]] = {}
-    row = 0
-    for path in batch.paths if wanted else ():
-        columns = list(batch.layout.sources(column_types(path, batch.reading)))
-        for rows in read_values(path, columns, batch.reading):
-            for at in wanted.keys() & range(row, row + len(rows)):
-                found[wanted[at]] = batch.layout.segments(rows[at - row])[1]
-            row += len(rows)
-    check_seals(batch.paths)
-    return found
-
-
-def iter_learned(batch: Batch) -> Iterator[tuple[tuple[int, int], ...]]:
-    """Of each sample, in order, the characters [start, end) of its text on which trainers take a loss. Streams."""
-    row = sample = 0
-    for path in batch.paths:
-        for rows in read_values(path, list(batch.layout.sources(column_types(path)))):
-            for values in rows:
-                if sample < len(batch) and batch.row[sample] == row:
-                    yield tuple((part.start, part.end) for part in batch.layout.segments(values)[1] if part.learned)
-                    sample += 1
-                row += 1
 
 
 def _decode(value: pa.Scalar, path: Path) -> str:

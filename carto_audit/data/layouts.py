@@ -57,6 +57,13 @@ class Layout:
         """The columns that have to be read of a file that has these."""
         return tuple(dict.fromkeys(column if column in names else column.split(".")[0] for column in self.columns))
 
+    def beside(self, row: Row) -> Iterator[tuple[str, object]]:
+        """What lies in the objects that are read in part, and is not read itself, by dotted name."""
+        for source in {column.split(".")[0] for column in self.columns if column not in row and "." in column}:
+            for name, value in _leaves({source: row.get(source)}, ""):
+                if not any(name == column or name.startswith(f"{column}.") for column in self.columns):
+                    yield name, value
+
     def segments(self, row: Row) -> tuple[str, tuple[Segment, ...]]:
         """A row as one text, and its parts."""
         text, parts, before = "", [], None

@@ -77,7 +77,7 @@ def read_rows(
             if layout.is_plain:
                 text = _as_binary(rows.column(layout.columns[0]))
             else:
-                text = _written(layout, decoded(rows.select(columns)))
+                text = _written(layout, decoded(rows.select(columns)), census)
         ids = None if id_column is None else _as_ids(path, id_column, rows.column(id_column))
         yield ShardRows(text=text, ids=ids, repeated=np.zeros(len(text), dtype=bool))
 
@@ -97,7 +97,7 @@ def _json_rows(
         if layout.is_plain:
             text = pa.array([json_bytes(row.get(layout.columns[0])) for row in rows], pa.large_binary())
         else:
-            text = _written(layout, rows)
+            text = _written(layout, rows, census)
         ids = pa.array([json_bytes(row.get(id_column)) for row in rows], pa.large_binary()) if id_column else None
         yield ShardRows(
             text=text,
@@ -106,8 +106,12 @@ def _json_rows(
         )
 
 
-def _written(layout: Layout, rows: Sequence[Row]) -> pa.LargeBinaryArray:
-    """Rows whose text is spread over columns, as one text each."""
+def _written(layout: Layout, rows: Sequence[Row], census: Census | None) -> pa.LargeBinaryArray:
+    """Rows whose text is spread over columns, as one text each. What of their objects is not read is counted."""
+    if census is not None:
+        beside = [dict(layout.beside(row)) for row in rows]
+        names = dict.fromkeys(name for row in beside for name in row)
+        census.add({name: cell_bytes(row.get(name) for row in beside) for name in names})
     texts = [layout.segments(row)[0].encode("utf-8", "surrogatepass") or None for row in rows]
     return pa.array(texts, pa.large_binary())
 

@@ -22,9 +22,10 @@ from carto_audit.cartography.reasons import heats, riskiest
 from carto_audit.cartography.scores import burn_in_epochs
 from carto_audit.contamination.check import Contamination, check_contamination, find_matches
 from carto_audit.contamination.sources import open_index
-from carto_audit.data.batch import Batch, read_batch, read_segments
+from carto_audit.data.batch import Batch, read_batch
 from carto_audit.data.duplicates import find_duplicates
 from carto_audit.data.sampling_key import SamplingKey, keep_sampling_key, read_sampling_key
+from carto_audit.data.segments import read_segments
 from carto_audit.gate.verdict import Verdict
 from carto_audit.pipeline.actions import Actions, decide
 from carto_audit.pipeline.corpus import Corpus, Split, encode_corpus, split_corpus, traced_samples

@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Encoding, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 
-from carto_audit.data.batch import Batch, iter_learned, iter_texts
+from carto_audit.data.batch import Batch, iter_texts
+from carto_audit.data.segments import iter_learned
 from carto_audit.runtime.errors import UsageError
 from carto_audit.runtime.files import writing
 from carto_audit.runtime.progress import SILENT, Progress

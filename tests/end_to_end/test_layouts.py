@@ -3,6 +3,7 @@
 import itertools
 import json
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -13,8 +14,8 @@ WORDS = "amber barley copper dahlia ember falcon garnet heron indigo juniper ket
 ITEMS = [
     {
         "item_id": f"q{k}",
-        "question": f"The {one} keeper of {two} stores {211 + 7 * k} jars and hands {3 + k} of them to each {two} dealer in the {one} "
-        f"valley; how many {one} jars are left for the {two} fair on day {k}?",
+        "question": f"The {one} keeper of {two} stores {211 + 7 * k} jars and hands {3 + k} of them to each {two} dealer in the "
+        f"{one} valley; how many {one} jars are left for the {two} fair on day {k}?",
         "answer": f"exactly {417 + 13 * k} {one} {two} jars",
     }
     for k, (one, two) in enumerate(itertools.islice(itertools.permutations(WORDS, 2), 0, 210, 7))
@@ -185,6 +186,26 @@ def test_a_column_of_text_that_nobody_reads_makes_no_pass(carto, tmp_path, thin)
     assert "blob" in (out / "report.html").read_text()
     named = carto("ingest", tmp_path / "batch.jsonl", *arguments, "--text-column", "text,blob")
     assert named.code == 0, named.err
+
+
+@pytest.mark.parametrize("suffix", ["jsonl", "parquet"])
+def test_text_inside_an_object_that_is_read_in_part_makes_no_pass(carto, tmp_path, gate, thin, suffix):
+    """It shows itself only after the rows by which the layout is found."""
+    rows = [
+        {"data": {"text": text, "note": "x" * 400 if k >= 256 else "none"}}
+        for k, text in enumerate(sentences(300, words=8))
+    ]
+    batch = tmp_path / f"batch.{suffix}"
+    if suffix == "jsonl":
+        batch.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    else:
+        pq.write_table(pa.Table.from_pylist(rows), batch)
+    rule = "  - {id: unread-text, metric: batch.unread_text_share, max: 0.01, severity: reject, reason: read it all}\n"
+    gate.write_text(GATE + rule)
+    out = tmp_path / "audit"
+    assert carto("ingest", batch, "--policy", gate, "--folds", 1, "--epochs", 2, "--out", out).code == 3
+    (unread,) = json.loads((out / "report.json").read_text())["batch"]["layout"]["unread"]
+    assert unread == {"column": "data.note", "bytes": 44 * 400 + 256 * 4, "long_bytes": 44 * 400}
 
 
 def write_pairs(folder):

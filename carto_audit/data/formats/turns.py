@@ -15,6 +15,9 @@ LEARNED_ROLES = frozenset(("assistant", "gpt", "model", "chatbot", "bot"))
 
 CALLS = ("tool_calls", "function_call")
 
+LONGEST_TYPE = 24
+"""Characters of a name for a kind of part, such as `input_text`; whatever is longer is read."""
+
 
 @dataclass(frozen=True, slots=True)
 class Turn:
@@ -51,13 +54,13 @@ def written(turn: Turn) -> str:
 
 
 def strings(value: object) -> list[str]:
-    """All strings inside a value, in order. Of a part of a message with a type, its text alone."""
+    """All strings inside a value, in order, but not what kind of part of a message it is."""
     if isinstance(value, str):
         return [value] if value else []
     if isinstance(value, bytes):
         return [value.decode("utf-8", "surrogateescape")] if value else []
     if isinstance(value, Mapping):
-        inner = [value["text"]] if "type" in value and "text" in value else value.values()
+        inner = (item for name, item in value.items() if name != "type" or not _is_label(item))
         return [found for item in inner for found in strings(item)]
     if isinstance(value, Iterable):
         return [found for item in value for found in strings(item)]
@@ -66,4 +69,10 @@ def strings(value: object) -> list[str]:
 
 def _turn(turn: Row, who: str, what: str) -> Turn:
     calls = [json.dumps(turn[name], ensure_ascii=False, default=str) for name in CALLS if turn.get(name)]
-    return Turn(role=str(turn[who] or "unknown"), said="\n".join(strings(turn.get(what))), calls=" ".join(calls))
+    besides = {name: value for name, value in turn.items() if name not in (who, what, *CALLS)}  # a name, a thought
+    said = [*strings(turn.get(what)), *strings(besides)]
+    return Turn(role=str(turn[who] or "unknown"), said="\n".join(said), calls=" ".join(calls))
+
+
+def _is_label(value: object) -> bool:
+    return isinstance(value, str) and len(value) <= LONGEST_TYPE
