@@ -19,12 +19,12 @@ from tests.support.quizzes import BELL, ITEMS, write_quiz
 FLAGS = {
     "benchmarks build": "--out --registry --name --map --config --split",
     "benchmarks list": "--index --registry --items",
-    "ingest": "--policy --benchmark --registry --out --text-column --layout --loss-on --strict-input --id-column --proxy "
-    "--device --epochs --folds "
+    "ingest": "--policy --benchmark --registry --out --text-column --layout --loss-on --strict-input --id-column --encoding "
+    "--csv-delimiter --csv-quote --csv-escape --csv-header --proxy --device --epochs --folds "
     "--max-tokens --repeats --reference --baseline --redteam --sampling-key --seed --fail-on --format --excerpts --quiet",
     "demo": "--out --seed",
-    "redteam": "--policy --quick --seeds --level --score --max-perplexity-increase --out --text-column --id-column --proxy "
-    "--device --epochs --max-tokens --seed --quiet",
+    "redteam": "--policy --quick --seeds --level --score --max-perplexity-increase --out --text-column --id-column --encoding "
+    "--csv-delimiter --csv-quote --csv-escape --csv-header --proxy --device --epochs --max-tokens --seed --quiet",
     "report": "--format --excerpts --open --schema",
     "completion": "",
     "apply": "--remove --out",

@@ -304,8 +304,8 @@ def read_column(folder, name):
     """The values of a column in all files of a part, whatever their format."""
     found = []
     for file in sorted(folder.iterdir()):
-        rows = [row for records in read_records(file, read_schema(file)) for row in records.to_pylist()]
-        found += [row[name] for row in rows]
+        for records in read_records(file, read_schema(file)):
+            found += records.column(name).to_pylist()  # of one column alone: others hold bytes that are no text
     return found
 
 

@@ -16,7 +16,7 @@ from tests.support.report_facts import make_facts
 
 READ_ALL = "  - {id: read-all, metric: batch.unread_file_share, max: 0, severity: warn, reason: all of it counts}\n"
 SHORT = ("--folds", 1, "--epochs", 2, "--seed", 1)
-HOSTILE = "<img src=x onerror=alert(1)>::error::\x1b[31m.tsv"
+HOSTILE = "<img src=x onerror=alert(1)>::error::\x1b[31m.xlsx"
 
 
 @pytest.fixture
