@@ -374,6 +374,6 @@ def _shown(path: Path) -> str:
 
 
 def _unread_words(unread: Sequence[OtherFile]) -> str:
-    """`part-1.jsonl.xz (unknown format) and 4 more data files are not read`."""
+    """`part-1.jsonl.7z (unknown format) and 4 more data files are not read`."""
     first = f"{unread[0].name} ({EXPLANATIONS[unread[0].reason]})"
     return f"{first} and {len(unread) - 1:,} more data files are not read" if unread[1:] else f"{first} is not read"

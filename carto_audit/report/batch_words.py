@@ -36,7 +36,7 @@ def reading_sentence(facts: ReportFacts) -> str:
 
 
 def unread_sentence(facts: ReportFacts) -> str:
-    """`2 of 6 data files were not read: part-1.jsonl.xz (unknown format), .part-2.csv (hidden).` Empty where all were."""
+    """`2 of 6 data files were not read: part-1.jsonl.7z (unknown format), .part-2.csv (hidden).` Empty where all were."""
     delivery = facts["batch"].get("delivery")
     if delivery is None or not delivery["unread_files"]:
         return ""
