@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from carto_audit.data import shards
 from carto_audit.data.columns import Census, Column, unread_columns
 from carto_audit.data.delivery import Delivery, find_delivery
-from carto_audit.data.formats.opened import AS_FOUND, Reading
+from carto_audit.data.formats.opened import AS_FOUND, Reading, is_utf8
 from carto_audit.data.layouts import Layout, find_layout, listed, of_columns, plain
 from carto_audit.data.readers import column_types, how_written, name_of
 from carto_audit.data.values import first_rows, holds_text
@@ -324,16 +324,8 @@ def _valid_utf8(text: pa.LargeBinaryArray) -> NDArray[np.bool_]:
     try:
         text.cast(pa.large_string())
     except pa.ArrowInvalid:
-        return np.array([value is None or _is_utf8(value) for value in text.to_pylist()])
+        return np.array([value is None or is_utf8(value) for value in text.to_pylist()])
     return np.ones(len(text), dtype=bool)
-
-
-def _is_utf8(value: bytes) -> bool:
-    try:
-        value.decode("utf-8")
-    except UnicodeDecodeError:
-        return False
-    return True
 
 
 def _count_reasons(reason: NDArray[np.int8]) -> str:

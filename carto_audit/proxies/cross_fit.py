@@ -91,20 +91,18 @@ class FoldRun:
         self.token_offsets = scored_offsets(job.store, job.scored)
         self.token_loss = np.zeros(int(self.token_offsets[-1]), np.float32)
 
-    def losses(self, sequences: Sequences, chosen: NDArray[np.int64]) -> tuple[Tensor, NDArray[np.int64]]:
-        """Token losses (n_real,) of some sequences, 0 where none is taken, and how many belong to each, (B,)."""
+    def losses(self, sequences: Sequences, chosen: NDArray[np.int64]) -> tuple[Tensor, NDArray[np.int64], int]:
+        """Token losses (n_real,) of some sequences, 0 where none is taken, how many belong to each, (B,), and how many are
+        taken."""
         job = self.job
         model = self.average.module if self.average and not self.model.training else self.model
         losses = minibatch_losses(model, job.spec, job.config.device, self.ids, job.store.bos, sequences, chosen)
-        if self.is_learned is not None:
-            losses = losses * torch.from_numpy(self._taken(sequences, chosen)).to(losses.device)
-        return losses, sequences.stop[chosen] - sequences.start[chosen]
-
-    def _taken(self, sequences: Sequences, chosen: NDArray[np.int64]) -> NDArray[np.bool_]:
-        """Of which of their tokens a loss is taken, (n_real,)."""
-        assert self.is_learned is not None
+        counts = sequences.stop[chosen] - sequences.start[chosen]
+        if self.is_learned is None:
+            return losses, counts, len(losses)
         spans = zip(sequences.start[chosen].tolist(), sequences.stop[chosen].tolist(), strict=True)
-        return np.concatenate([self.is_learned[begin:end] for begin, end in spans])
+        taken = np.concatenate([self.is_learned[begin:end] for begin, end in spans])
+        return losses * torch.from_numpy(taken).to(losses.device), counts, int(taken.sum())
 
     def train_epoch(self) -> None:
         """One pass over what this proxy may learn; the losses logged are those of the training steps themselves."""
@@ -119,9 +117,8 @@ class FoldRun:
         for k, chosen in enumerate(plan):
             progress = self.epoch + k / len(plan)
             rate = learning_rate(round(progress * len(plan)), steps, 1.0) * self.job.spec.learning_rate
-            losses, counts = self.losses(self.learned, chosen)
+            losses, counts, taken = self.losses(self.learned, chosen)
             where = f"proxy {self.job.index + 1}, epoch {self.epoch + 1}, step {k + 1}"
-            taken = len(losses) if self.is_learned is None else int(self._taken(self.learned, chosen).sum())
             training_step(self.model, self.optimizer, rate, losses.sum() / max(1, taken), where)
             if self.average and 2 * k >= len(plan) - 1:
                 self.average.update_parameters(self.model)
@@ -140,7 +137,7 @@ class FoldRun:
         if self.average:
             self.average.eval()
         for chosen in minibatches(self.scored, 2 * self.job.spec.minibatch_tokens, None):
-            losses, counts = self.losses(self.scored, chosen)
+            losses, counts, _ = self.losses(self.scored, chosen)
             self._add(sums, self.scored, chosen, losses, counts)
             self.tell(int(counts.sum()) // 3)
             if self.epoch not in self.job.config.late:

@@ -196,10 +196,9 @@ def _append(store: TokenStore, encoder: Encoder, chunks: Iterator[tuple[list[str
         for texts, parts in chunks:
             encode = encoder.tokenizer.encode_batch_fast if parts is None else encoder.tokenizer.encode_batch
             encoded = encode(texts, add_special_tokens=False)
-            stream.write(
-                np.concatenate([np.asarray(e.ids, store.dtype) for e in encoded]).tobytes()
-            )  # tofile would hide
-            lengths.append(np.array([len(e.ids) for e in encoded], np.int64))  # a full disk
+            ids = np.concatenate([np.asarray(e.ids, store.dtype) for e in encoded])
+            stream.write(ids.tobytes())  # tofile would hide a full disk
+            lengths.append(np.array([len(e.ids) for e in encoded], np.int64))
             if marks is not None:
                 taken = [_within(e, parts[k]) if parts else np.ones(len(e.ids), bool) for k, e in enumerate(encoded)]
                 learned.append(np.array([flags.sum() for flags in taken], np.int64))

@@ -114,8 +114,8 @@ def test_a_later_sequence_opens_with_the_token_before_it(tmp_path):
 def test_padding_does_not_change_a_sample_loss(tmp_path):
     run = FoldRun(job(tmp_path, [[5, 6, 7], list(range(1, 15))]), lambda n: None)
     with torch.no_grad():
-        alone, _ = run.losses(run.scored, np.array([0]))
-        together, counts = run.losses(run.scored, np.array([0, 1]))
+        alone, _, _ = run.losses(run.scored, np.array([0]))
+        together, counts, _ = run.losses(run.scored, np.array([0, 1]))
     assert counts.tolist() == [3, 14]
     torch.testing.assert_close(together[:3], alone)
 
@@ -134,7 +134,7 @@ def test_token_weighted_mean_of_sample_losses_is_the_minibatch_loss(tmp_path):
     samples = random_samples(10, longest=16)
     run = FoldRun(job(tmp_path, samples, spec=one_step), lambda n: None)
     with torch.no_grad():
-        losses, _ = run.losses(run.learned, np.arange(len(run.learned)))
+        losses, _, _ = run.losses(run.learned, np.arange(len(run.learned)))
     run.train_epoch()
     n_tokens = np.array([len(s) for s in samples])
     assert np.average(run.train_loss[0], weights=n_tokens) == pytest.approx(losses.mean().item(), rel=1e-5)

@@ -155,7 +155,7 @@ def _likely(head: bytes, whole: bool) -> str | None:
     if strays < FEWEST_STRAYS:
         return None
     lines = head.splitlines()[: None if whole else -1] or [head]
-    odd = [line for line in lines if not _is_utf8(line)]
+    odd = [line for line in lines if not is_utf8(line)]
     if len(odd) < max(min(FEWEST_LINES, len(lines)), LINE_SHARE * len(lines)):
         return None
     return _guess(b"\n".join(odd))
@@ -179,7 +179,8 @@ def _guess(odd: bytes) -> str:
     return "latin-1"
 
 
-def _is_utf8(data: bytes) -> bool:
+def is_utf8(data: bytes) -> bool:
+    """Whether bytes are text."""
     try:
         data.decode("utf-8")
     except UnicodeDecodeError:
