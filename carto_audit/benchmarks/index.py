@@ -10,22 +10,24 @@ from numpy.typing import NDArray
 
 from carto_audit.benchmarks.hash_tables import BACKGROUND, Float, HashTable, Int, Lists, as_lists, hash_table
 from carto_audit.benchmarks.items import Benchmark
+from carto_audit.benchmarks.letter_runs import LetterIndex, index_letters
 from carto_audit.benchmarks.programs import Programs, index_programs
+from carto_audit.benchmarks.rare_words import RareWords, index_rare_words
 from carto_audit.benchmarks.surprisal import surprise
 from carto_audit.benchmarks.translations import InvariantTokens, index_invariant_tokens
 from carto_audit.runtime.errors import UsageError
+from carto_audit.text.folding import fold
+from carto_audit.text.minhash import signatures
 from carto_audit.text.untrusted import safe_inline
 from carto_audit.text.words import (
-    FIRST_IDEOGRAPH,
     Hashes,
     Ragged,
-    fold,
     hash_words,
     inside_texts,
+    is_letter_run,
     is_number,
     mix64,
     ngrams,
-    signatures,
     word_spans,
 )
 
@@ -117,6 +119,8 @@ class Index:
     choices: Choices
     answers: Ragged  # (items,), free-form answers; empty where there are choices
     programs: Programs
+    letters: LetterIndex
+    rare_words: RareWords
     invariant_tokens: InvariantTokens
 
     def question_of(self, item: int) -> int:
@@ -137,7 +141,7 @@ def build_index(benchmarks: Sequence[Benchmark]) -> Index:
     items = [item for benchmark in benchmarks for item in benchmark.items.to_pylist()]
     sizes = np.array([benchmark.items.num_rows for benchmark in benchmarks], dtype=np.int64)
     item_benchmark = np.repeat(np.arange(len(sizes)), sizes)
-    words, nats, numbers, component, members = _groups(items)
+    texts, words, nats, numbers, component, members = _groups(items)
     holders = _holders(members, items, item_benchmark)
     choices = _choices(items)
     anchors = _anchors(words, nats, holders, _context(members, choices))
@@ -160,6 +164,8 @@ def build_index(benchmarks: Sequence[Benchmark]) -> Index:
         choices=choices,
         answers=hash_words(["" if item["choices"] else item["answer"] for item in items]),
         programs=index_programs(items),
+        letters=index_letters(texts),
+        rare_words=index_rare_words(texts, nats),
         invariant_tokens=index_invariant_tokens(items),
     )
 
@@ -170,8 +176,8 @@ def _only(lists: Lists, keep: NDArray[np.bool_]) -> Lists:
     return Lists(values=lists.values[keep], offsets=np.concatenate(([0], np.cumsum(counts))))
 
 
-def _groups(items: list[dict[str, Any]]) -> tuple[Ragged, Float, Ragged, Int, Lists]:
-    """Distinct questions and passages: words, what each adds, those that are numbers, component, items."""
+def _groups(items: list[dict[str, Any]]) -> tuple[list[str], Ragged, Float, Ragged, Int, Lists]:
+    """Distinct questions and passages: text, words, what each adds, those that are numbers, component, items."""
     parts = [
         (component, item[name], number)
         for component, name in enumerate(COMPONENTS)
@@ -189,9 +195,10 @@ def _groups(items: list[dict[str, Any]]) -> tuple[Ragged, Float, Ragged, Int, Li
     component = np.array([parts[k][0] for k in first], dtype=np.int64)
     members = as_lists(group, np.array([number for *_, number in parts], dtype=np.int64), len(seen))
     kept = _pack([words[k] for k in first])
-    is_number, is_ideograph = _kinds([parts[k][1] for k in first], kept)
+    texts = [parts[k][1] for k in first]
+    is_number, is_ideograph = _kinds(texts, kept)
     numbers = [np.unique(kept[k][is_number[slice(*kept.offsets[k : k + 2])]]) for k in range(len(kept))]
-    return kept, surprise(kept.values, kept.offsets, is_ideograph), _pack(numbers), component, members
+    return texts, kept, surprise(kept.values, kept.offsets, is_ideograph), _pack(numbers), component, members
 
 
 def _question_groups(members: Lists, component: Int, n_items: int) -> Int:
@@ -223,7 +230,7 @@ def _kinds(texts: list[str], words: Ragged) -> tuple[NDArray[np.bool_], NDArray[
         start, end = spans[text][place]
         spelled.append(fold(texts[text][start:end]))
     numbers = np.array([is_number(word) for word in spelled], dtype=bool)
-    ideographs = np.array([len(word) == 1 and ord(word) >= FIRST_IDEOGRAPH for word in spelled], dtype=bool)
+    ideographs = np.array([is_letter_run(word) for word in spelled], dtype=bool)
     return numbers[inverse], ideographs[inverse]
 
 

@@ -8,15 +8,14 @@ from numpy.typing import NDArray
 
 from carto_audit.benchmarks.hash_tables import Int, among
 from carto_audit.benchmarks.index import BRIEF, BRIEFEST, HOT, NUM_PERM, SEED, SHINGLE, Index, band_keys
+from carto_audit.text.folding import fold
+from carto_audit.text.minhash import premix, short_segment_minima
 from carto_audit.text.words import (
     Hashes,
     Ragged,
-    fold,
     inside_texts,
     ngram_hashes,
-    premix,
     run_places,
-    short_segment_minima,
     spans_of_words,
     word_spans,
 )

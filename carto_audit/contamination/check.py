@@ -13,10 +13,8 @@ from carto_audit.benchmarks.hash_tables import Int
 from carto_audit.benchmarks.index import COMPONENTS, QUESTION, Index
 from carto_audit.benchmarks.items import Benchmark
 from carto_audit.contamination.boilerplate import demote_boilerplate
-from carto_audit.contamination.candidates import find_candidates
-from carto_audit.contamination.derived_views import find_by_views, joined
 from carto_audit.contamination.detectability import Detectability
-from carto_audit.contamination.exact_match import Match, verify
+from carto_audit.contamination.matching import find_matches
 from carto_audit.contamination.search import search_batch
 from carto_audit.contamination.tiers import CLEAN, TIERS
 from carto_audit.data.batch import Batch
@@ -26,7 +24,6 @@ from carto_audit.runtime.errors import AuditError
 from carto_audit.runtime.files import atomic_path
 from carto_audit.runtime.progress import SILENT, Progress
 from carto_audit.text.untrusted import safe_inline
-from carto_audit.text.words import hash_words
 
 MATCH_SCHEMA = pa.schema(
     {
@@ -153,15 +150,6 @@ def check_contamination(
         item_tier=item_tier,
         shards=tuple(_roll_up_shards(found, batch, index)),
     )
-
-
-def find_matches(texts: list[str], index: Index) -> list[Match]:
-    """Every item found in a few texts, by row, then by place, in every view. `Match.row` counts in `texts`."""
-    found: list[Match] = []
-    words = hash_words(texts)
-    for block, pairs in find_candidates(words, index):
-        found += verify(block, pairs, [texts[row] for row in block.rows.tolist()], index)
-    return joined(found, list(find_by_views(texts, words, index)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

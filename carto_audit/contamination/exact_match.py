@@ -14,7 +14,8 @@ from carto_audit.contamination.candidates import Block, Pairs, Row, spell_out
 from carto_audit.contamination.positions import MOST_ALIGNED, SURELY_FOUND, Positions, find_positions
 from carto_audit.contamination.tiers import CLEAN, NAMING, SAME_WORDING, SUPPORTED, Evidence, Ruling, judge
 from carto_audit.text.alignment import align, in_runs
-from carto_audit.text.words import Hashes, is_number, premix, segment_minima, word_spans, words_span
+from carto_audit.text.minhash import premix, segment_minima
+from carto_audit.text.words import Hashes, is_number, word_spans, words_span
 
 _LEAST_SEEN = 0.3  # share of the question's words or shingles; no rule flags a pair with less of both
 _AT_ONCE = 1 << 18  # words of the candidates that are measured at once

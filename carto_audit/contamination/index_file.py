@@ -29,8 +29,9 @@ from carto_audit.contamination.detectability import FORMS, Detectability
 from carto_audit.runtime.errors import AuditError
 from carto_audit.runtime.files import atomic_path, open_regular, reason
 from carto_audit.text import alignment, words
+from carto_audit.text.minhash import permutations
 from carto_audit.text.untrusted import safe_inline
-from carto_audit.text.words import Ragged, permutations
+from carto_audit.text.words import Ragged
 
 MAKERS: tuple[types.ModuleType, ...] = (hash_tables, index, programs, surprisal, translations, alignment, words)
 """The modules that an index is built with, however deep. How items are read does not count: an index holds them as read."""

@@ -155,3 +155,10 @@ def judge_translation(tokens: int) -> Ruling:
     return Ruling(
         tier=SUSPECTED, reason=f"{tokens} numbers, names and formulae of the item in its order: a translation?"
     )
+
+
+def judge_rare_words(share: float, numbers: float) -> Ruling:
+    """Words of an item in one place, in whatever order: proposed, never more. With other numbers it is a twin."""
+    if numbers < 0.5:
+        return Ruling(tier=SOURCE_OVERLAP, reason="much of the same wording with other numbers", near_variant=True)
+    return Ruling(tier=SUSPECTED, reason=f"{share:.0%} of what the item's words say is here, out of order or diluted")

@@ -14,8 +14,9 @@ from scipy.sparse.csgraph import connected_components
 from carto_audit.data.batch import Batch, iter_texts
 from carto_audit.runtime.errors import AuditError
 from carto_audit.runtime.progress import SILENT, Progress
+from carto_audit.text.minhash import signatures
 from carto_audit.text.untrusted import safe_inline
-from carto_audit.text.words import hash_words, ngrams, signatures
+from carto_audit.text.words import hash_words, ngrams
 
 JACCARD_THRESHOLD = 0.7
 """Share of common shingles from which two samples are near copies; 5 % replaced words leave about 0.75."""

@@ -1,32 +1,38 @@
 """Words: the one normalization that both sides of every comparison share, hashed for a chunk of texts at once."""
 
-import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
-from datasketch import MinHash
 from numpy.typing import NDArray
 
-from carto_audit.text.untrusted import INVISIBLE
+from carto_audit.text.folding import KEY, Codes, fold, fold_sources
 
-HASHES = "visible-nfkc-casefold-cjk1/poly64/affine32"
+HASHES = f"{KEY}/cjk1-hangul2-unspaced3-long/poly64/affine32"
 """Names the normalization and hash functions; values made under different names must not be compared."""
 
 _BASE = 0x9E3779B97F4A7C15  # odd, so it has an inverse modulo 2**64
 _BASE_INVERSE = pow(_BASE, -1, 1 << 64)
 _GRAM_BASE = np.uint64(0xD1B54A32D192ED03)
 _PIECE = 1 << 16  # characters hashed at once: 512 KB of uint64 stays in the second-level cache
-_SIGNATURE_BLOCK = 1 << 16  # shingles permuted at once, for the same reason
 
-_SEPARATOR, _WORD, _CJK, _SIGN = 0, 1, 2, 3
-_CJK_RANGES = ((0x3040, 0x30FF), (0x3400, 0x4DBF), (0x4E00, 0x9FFF), (0xF900, 0xFAFF), (0x20000, 0x323AF))
+_SEPARATOR, _WORD, _CJK, _HANGUL, _UNSPACED, _SIGN = range(6)
+_SCRIPTS = {
+    _CJK: ((0x3040, 0x30FF), (0x3400, 0x4DBF), (0x4E00, 0x9FFF), (0xF900, 0xFAFF), (0x20000, 0x323AF)),
+    _HANGUL: ((0xAC00, 0xD7A3),),
+    # Thai, Lao, Tibetan, Burmese, Khmer: no spaces between words, or between syllables only
+    _UNSPACED: ((0x0E00, 0x0FFF), (0x1000, 0x109F), (0x1780, 0x17FF)),
+}
+_RUN = {_HANGUL: 2, _UNSPACED: 3}
+"""Letters in a word of these scripts: each letter begins one, whatever spaces stand between. Korean spaces come and go."""
+
+_LONGEST = 40
+"""Letters. A longer word (base64, a genome, a sentence without spaces) is cut where its own letters say so."""
+
+_CUT = 8  # one letter in so many ends a part of a long word
 
 _HASH_BYTES = 8
-
-FIRST_IDEOGRAPH = 0x3040
-"""The code point from which on a word of one character is an ideograph or kana."""
 
 _NUMERALS = frozenset(
     "two three four five six seven eight nine ten eleven twelve fifteen twenty thirty forty fifty sixty seventy eighty "
@@ -50,32 +56,50 @@ class Ragged:
         return self.values[self.offsets[k] : self.offsets[k + 1]]
 
 
-def fold(text: str) -> str:
-    """Without characters that nobody sees, then NFKC, then casefold: a zero-width space inside a word hides nothing.
-
-    The length may change; `word_spans` leads back to the original characters.
-    """
-    if text.isascii():
-        return text.lower()
-    return unicodedata.normalize("NFKC", INVISIBLE.sub("", text)).casefold()
-
-
 def is_number(word: str) -> bool:
     """Whether a folded word is a number: digits, or an English numeral other than "one", which is a pronoun too."""
     return word.isdecimal() or word in _NUMERALS
 
 
-def hash_words(texts: Sequence[str]) -> Ragged:
-    """Word hashes of each text. A word is one CJK or kana character, else a run of letters and digits.
+def is_letter_run(word: str) -> bool:
+    """Whether a folded word is one of a script whose words are made of a fixed number of letters."""
+    return bool(word) and int(_kinds()[ord(word[0])]) > _WORD
 
-    Depends on the folded characters of the word only: not on the text around it, the chunk or the machine.
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FoldedWords:
+    """The words of some texts, as spans of their folded code points.
+
+    `first` and `last` are the first and the last folded character of each word: they differ from `starts` and `ends` where
+    spaces that do not count were left out of `codes`. Text `k` has the words `offsets[k]` to `offsets[k + 1]`, and ends before
+    the code `text_ends[k]`.
     """
+
+    codes: Codes
+    kinds: NDArray[np.uint8]  # of each code: 0 separates words
+    starts: NDArray[np.int64]
+    ends: NDArray[np.int64]
+    first: NDArray[np.int64]
+    last: NDArray[np.int64]
+    offsets: NDArray[np.int64]
+    text_ends: NDArray[np.int64]
+
+    def hashed(self) -> Ragged:
+        """The hash of each word, which depends on its folded characters only."""
+        return Ragged(values=_hash_spans(self.codes, self.starts, self.ends), offsets=self.offsets)
+
+
+def find_words(texts: Sequence[str]) -> FoldedWords:
+    """The words of each text. A word is one CJK or kana character, two letters of Hangul or three of a script without
+    spaces, which overlap, else a run of letters and digits."""
     folded = [fold(text) for text in texts]
-    codes = _codes("\n".join(folded))
-    starts, ends = _word_bounds(codes)
     text_ends = np.cumsum(np.fromiter((len(text) + 1 for text in folded), np.int64, len(folded)))
-    offsets = np.concatenate(([0], np.searchsorted(starts, text_ends)))
-    return Ragged(values=_hash_spans(codes, starts, ends), offsets=offsets.astype(np.int64))
+    return _find_words(_codes("\n".join(folded)), text_ends)
+
+
+def hash_words(texts: Sequence[str]) -> Ragged:
+    """Word hashes of each text: not dependent on the text around it, the chunk or the machine."""
+    return find_words(texts).hashed()
 
 
 def hash_tokens(texts: Sequence[str]) -> tuple[Ragged, NDArray[np.int64], NDArray[np.bool_], NDArray[np.bool_]]:
@@ -104,15 +128,17 @@ def hash_tokens(texts: Sequence[str]) -> tuple[Ragged, NDArray[np.int64], NDArra
 def word_spans(text: str) -> NDArray[np.int64]:
     """Where each word begins and ends, in characters of `text` before folding: (words, 2), in reading order."""
     folded = fold(text)
-    starts, ends = _word_bounds(_codes(folded))
+    words = _find_words(_codes(folded), np.array([len(folded) + 1], dtype=np.int64))
     if len(folded) == len(text) and text.isascii():
-        return np.stack([starts, ends], axis=1)
-    source_starts, source_ends = _fold_sources(text)
-    return np.stack([source_starts[starts], source_ends[ends - 1]], axis=1)
+        return np.stack([words.first, words.last + 1], axis=1)
+    source_starts, source_ends = fold_sources(text)
+    return np.stack([source_starts[words.first], source_ends[words.last]], axis=1)
 
 
 def spans_of_words(texts: Sequence[str]) -> list[NDArray[np.int64]]:
-    """`word_spans` of each text. For many short texts at once it takes a third of the time."""
+    """`word_spans` of each text. For many short texts of ASCII at once it takes a third of the time."""
+    if not all(text.isascii() for text in texts):
+        return [word_spans(text) for text in texts]
     spans = word_spans("\n".join(texts))
     ends = np.cumsum(np.fromiter((len(text) + 1 for text in texts), np.int64, len(texts)))
     begins = np.concatenate(([0], ends[:-1]))
@@ -122,7 +148,7 @@ def spans_of_words(texts: Sequence[str]) -> list[NDArray[np.int64]]:
 
 def words_span(text: str) -> tuple[int, int]:
     """Where the first word of a text begins and its last one ends; there must be one."""
-    if not text.isascii():
+    if not text.isascii() or not text.isprintable():
         spans = word_spans(text)
         return int(spans[0, 0]), int(spans[-1, 1])
     begin, end = 0, len(text)
@@ -178,74 +204,6 @@ def ngrams(words: Ragged, n: int) -> Ragged:
     return Ragged(values=values, offsets=np.concatenate(([0], np.cumsum(counts))))
 
 
-def premix(shingles: Hashes) -> NDArray[np.uint32]:
-    """datasketch's first step, the same for all permutations: the top 32 bits through MurmurHash3's finalizer."""
-    h = (shingles >> np.uint64(32)).astype(np.uint32)
-    for shift, factor in ((16, 0x85EBCA6B), (13, 0xC2B2AE35)):
-        h ^= h >> np.uint32(shift)
-        h *= np.uint32(factor)
-    h ^= h >> np.uint32(16)
-    return h
-
-
-@cache
-def permutations(num_perm: int, seed: int) -> tuple[NDArray[np.uint32], NDArray[np.uint32]]:
-    """The factors and terms of datasketch's `affine32` permutations: (num_perm,) each."""
-    factors, terms = MinHash(num_perm=num_perm, seed=seed, scheme="affine32").permutations
-    return factors.astype(np.uint32), terms.astype(np.uint32)
-
-
-def signatures(shingles: Ragged, num_perm: int, seed: int) -> NDArray[np.uint32]:
-    """MinHash signatures, (num_perm, texts), bit-identical to `datasketch.MinHash(..., scheme="affine32")`.
-
-    A text without shingles has datasketch's empty signature, all 2**32 - 1.
-    """
-    out = np.full((num_perm, len(shingles)), np.iinfo(np.uint32).max, dtype=np.uint32)
-    filled = np.flatnonzero(np.diff(shingles.offsets))
-    if not len(filled):
-        return out
-    mixed = premix(shingles.values)
-    begins = shingles.offsets[filled]
-    edges = np.searchsorted(begins, np.arange(0, begins[-1] + _SIGNATURE_BLOCK + 1, _SIGNATURE_BLOCK))
-    for low, high in zip(edges[:-1], edges[1:], strict=True):
-        if low < high:
-            stop = begins[high] if high < len(begins) else len(mixed)
-            out[:, filled[low:high]] = segment_minima(
-                mixed[begins[low] : stop], begins[low:high] - begins[low], num_perm, seed
-            )
-    return out
-
-
-def segment_minima(
-    mixed: NDArray[np.uint32], begins: NDArray[np.int64], num_perm: int, seed: int
-) -> NDArray[np.uint32]:
-    """For each permutation the smallest permuted value of each segment: (num_perm, segments)."""
-    out = np.empty((num_perm, len(begins)), dtype=np.uint32)
-    permuted = np.empty_like(mixed)
-    for k, (factor, term) in enumerate(zip(*permutations(num_perm, seed), strict=True)):
-        np.multiply(mixed, factor, out=permuted)
-        permuted += term
-        np.minimum.reduceat(permuted, begins, out=out[k])
-    return out
-
-
-def short_segment_minima(
-    mixed: NDArray[np.uint32], begins: NDArray[np.int64], longest: int, num_perm: int, seed: int
-) -> NDArray[np.uint32]:
-    """`segment_minima` of segments that have at most `longest` values, a few: a third of the time."""
-    last = np.append(begins[1:], len(mixed)) - 1
-    columns = mixed[
-        np.minimum(begins + np.arange(longest)[:, None], last)
-    ]  # (longest, segments), the last one repeated
-    out = np.empty((num_perm, len(begins)), dtype=np.uint32)
-    permuted = np.empty_like(columns)
-    for k, (factor, term) in enumerate(zip(*permutations(num_perm, seed), strict=True)):
-        np.multiply(columns, factor, out=permuted)
-        permuted += term
-        np.minimum.reduce(permuted, axis=0, out=out[k])
-    return out
-
-
 def mix64(h: Hashes) -> Hashes:
     """MurmurHash3's 64-bit finalizer, in place: afterwards every bit depends on every bit."""
     for factor in (0xFF51AFD7ED558CCD, 0xC4CEB9FE1A85EC53):
@@ -257,10 +215,11 @@ def mix64(h: Hashes) -> Hashes:
 
 @cache
 def _kinds() -> NDArray[np.uint8]:
-    """Separator, word or CJK character, for every code point."""
+    """Separator, word, or a script of its own, for every code point."""
     kinds = np.fromiter((chr(c).isalnum() for c in range(0x110000)), np.uint8, 0x110000)
-    for low, high in _CJK_RANGES:
-        kinds[low : high + 1] *= _CJK
+    for kind, ranges in _SCRIPTS.items():
+        for low, high in ranges:
+            kinds[low : high + 1] *= kind
     return kinds
 
 
@@ -274,7 +233,7 @@ def _program_kinds() -> NDArray[np.uint8]:
 
 
 @cache
-def _letters() -> Hashes:
+def letter_values() -> Hashes:
     """A random-looking 64-bit value for every code point."""
     return mix64(np.arange(1, 0x110001, dtype=np.uint64))
 
@@ -286,25 +245,85 @@ def _powers(size: int, base: int) -> Hashes:
     return np.cumprod(powers, dtype=np.uint64)
 
 
-def _codes(text: str) -> NDArray[np.uint8] | NDArray[np.uint32]:
+def _codes(text: str) -> Codes:
     """Code points; one byte each when the whole text is ASCII, which is twice as fast downstream."""
     if text.isascii():
         return np.frombuffer(text.encode("ascii"), np.uint8)
-    return np.frombuffer(text.encode("utf-32-le"), np.uint32)
+    return np.frombuffer(text.encode("utf-32-le", "surrogatepass"), np.uint32)
 
 
-def _word_bounds(codes: NDArray[np.uint8] | NDArray[np.uint32]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    kinds = np.zeros(len(codes) + 2, dtype=np.uint8)
-    np.take(_kinds(), codes, out=kinds[1:-1])
-    edge = (kinds[1:] != kinds[:-1]) | (kinds[1:] == _CJK)  # (characters + 1,): a word may begin or end before here
-    starts = np.flatnonzero(edge[:-1] & (kinds[1:-1] != _SEPARATOR))
-    ends = np.flatnonzero(edge[1:] & (kinds[1:-1] != _SEPARATOR)) + 1
-    return starts, ends
+def _find_words(codes: Codes, text_ends: NDArray[np.int64]) -> FoldedWords:
+    """The words of some folded texts, each of which ends before one of `text_ends`."""
+    kinds = np.take(_kinds(), codes)
+    place: NDArray[np.int64] | None = None
+    ends_at = text_ends
+    if codes.dtype != np.uint8 and (kinds >= _HANGUL).any():
+        place = np.flatnonzero(~_idle(kinds, text_ends))
+        codes, kinds = codes[place], kinds[place]
+        ends_at = np.searchsorted(place, text_ends).astype(np.int64)
+    border = np.ones(len(codes) + 1, dtype=bool)  # a word may begin or end before here
+    border[1:-1] = (kinds[1:] != kinds[:-1]) | (kinds[1:] == _CJK)
+    starts = np.flatnonzero(border[:-1] & (kinds != _SEPARATOR))
+    ends = np.flatnonzero(border[1:] & (kinds != _SEPARATOR)) + 1
+    starts, ends = _cut_long(codes, *_cut_runs(kinds, starts, ends))
+    return FoldedWords(
+        codes=codes,
+        kinds=kinds,
+        starts=starts,
+        ends=ends,
+        first=starts if place is None else place[starts],
+        last=ends - 1 if place is None else place[ends - 1],
+        offsets=np.concatenate(([0], np.searchsorted(starts, ends_at))).astype(np.int64),
+        text_ends=ends_at,
+    )
 
 
-def _hash_spans(
-    codes: NDArray[np.uint8] | NDArray[np.uint32], starts: NDArray[np.int64], ends: NDArray[np.int64]
-) -> Hashes:
+def _idle(kinds: NDArray[np.uint8], text_ends: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Separators between two letters of one of the scripts whose spaces do not count, within one text."""
+    letters = np.flatnonzero(kinds != _SEPARATOR)
+    gaps = np.flatnonzero((np.diff(letters) > 1) & (kinds[letters[:-1]] >= _HANGUL) & (np.diff(kinds[letters]) == 0))
+    begins, ends = letters[gaps] + 1, letters[gaps + 1]
+    same = np.searchsorted(text_ends, begins, side="right") == np.searchsorted(text_ends, ends, side="right")
+    change = np.zeros(len(kinds) + 1, dtype=np.int64)
+    change[begins[same]] += 1
+    change[ends[same]] -= 1
+    return np.cumsum(change[:-1]) > 0
+
+
+def _cut_runs(
+    kinds: NDArray[np.uint8], starts: NDArray[np.int64], ends: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Runs of scripts that have words of so many letters as overlapping words; a shorter run is one word."""
+    if not (kinds[starts] >= _HANGUL).any():
+        return starts, ends
+    size = np.ones(len(starts), dtype=np.int64)
+    length = ends - starts
+    for kind, letters in _RUN.items():
+        size = np.where(kinds[starts] == kind, np.minimum(letters, length), size)
+    is_run = kinds[starts] >= _HANGUL
+    counts = np.where(is_run, length - size + 1, 1)
+    owner = np.repeat(np.arange(len(starts)), counts)
+    begin = starts[owner] + np.arange(len(owner)) - np.repeat(np.cumsum(counts) - counts, counts)
+    return begin, np.where(is_run[owner], begin + size[owner], ends[owner])
+
+
+def _cut_long(
+    codes: Codes, starts: NDArray[np.int64], ends: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Words above _LONGEST letters in parts: where they are cut depends on the four letters before, so that a changed letter
+    changes a part or two."""
+    long = np.flatnonzero(ends - starts > _LONGEST)
+    if not len(long):
+        return starts, ends
+    cuts = [np.empty(0, np.int64)]
+    for k in long.tolist():
+        grams = ngram_hashes(np.take(letter_values(), codes[starts[k] : ends[k]]), 4)
+        cuts.append(starts[k] + 4 + np.flatnonzero(grams[:-1] % np.uint64(_CUT) == 0))
+    inner = np.concatenate(cuts)
+    return np.sort(np.concatenate([starts, inner])), np.sort(np.concatenate([ends, inner]))
+
+
+def _hash_spans(codes: Codes, starts: NDArray[np.int64], ends: NDArray[np.int64]) -> Hashes:
     """Polynomial hash of each span: a difference of one running sum, moved back by the inverse power of its start."""
     out = np.empty(len(starts), dtype=np.uint64)
     edges = np.searchsorted(starts, np.arange(0, len(codes) + _PIECE, _PIECE))
@@ -314,44 +333,13 @@ def _hash_spans(
     return mix64(out)
 
 
-def _hash_piece(
-    codes: NDArray[np.uint8] | NDArray[np.uint32], starts: NDArray[np.int64], ends: NDArray[np.int64]
-) -> Hashes:
+def _hash_piece(codes: Codes, starts: NDArray[np.int64], ends: NDArray[np.int64]) -> Hashes:
     first, size = int(starts[0]), int(ends[-1] - starts[0])
     # Only a word longer than a piece needs more powers than the cached ones.
     powers = _powers(2 * _PIECE, _BASE) if size <= 2 * _PIECE else _powers.__wrapped__(size, _BASE)
     inverses = _powers(_PIECE, _BASE_INVERSE)
     running = np.zeros(size + 1, dtype=np.uint64)
-    np.take(_letters(), codes[first : first + size], out=running[1:])
+    np.take(letter_values(), codes[first : first + size], out=running[1:])
     running[1:] *= powers[:size]
     np.cumsum(running, out=running)
     return (running[ends - first] - running[starts - first]) * inverses[starts - first]
-
-
-@cache
-def _joins_backward(character: str) -> bool:
-    """Whether normalization may fuse this character with the one before it: marks, and vowels and finals of Hangul."""
-    head = unicodedata.normalize("NFKD", character)[0]
-    invisible = INVISIBLE.match(character) is not None
-    return invisible or unicodedata.category(head)[0] == "M" or 0x1160 <= ord(head) <= 0x11FF
-
-
-@cache
-def _folded_length(character: str) -> int:
-    return len(fold(character))
-
-
-def _fold_sources(text: str) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """For each folded character, the span of original characters that it came from."""
-    codes = np.frombuffer(text.encode("utf-32-le"), np.uint32)
-    joins = np.zeros(len(codes), dtype=bool)
-    other = np.flatnonzero(codes > 127)
-    joins[other] = [_joins_backward(text[k]) for k in other.tolist()]
-    joins[0] = False
-    joins[1:] &= codes[:-1] != ord("\n")  # with which nothing is fused
-    begins = np.flatnonzero(~joins)  # clusters: no rule of NFKC reaches across their borders
-    ends = np.append(begins[1:], len(codes))
-    lengths = ends - begins
-    for k in np.flatnonzero(np.maximum.reduceat(codes, begins) > 127).tolist():
-        lengths[k] = _folded_length(text[begins[k]]) if lengths[k] == 1 else len(fold(text[begins[k] : ends[k]]))
-    return np.repeat(begins, lengths), np.repeat(ends, lengths)

@@ -42,13 +42,3 @@ def _match(
         item_span=(0, len(index.item_text(hit.item, group))),
         view=view,
     )
-
-
-def joined(by_words: list[Match], by_views: list[Match]) -> list[Match]:
-    """Both, by row and place; where a row holds an item in both ways, the surer one, and by words when even."""
-    best = {(match.row, match.item): match for match in by_words}
-    for match in by_views:
-        seen = best.get((match.row, match.item))
-        if seen is None or match.tier > seen.tier:
-            best[match.row, match.item] = match
-    return sorted(best.values(), key=lambda m: (m.row, m.sample_span, m.item))

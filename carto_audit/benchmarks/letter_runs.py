@@ -1,0 +1,35 @@
+"""Letter runs of the benchmarks: they lead from a text without word borders, or with false ones, to the items in it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from carto_audit.benchmarks.hash_tables import HashTable, Int, Lists, as_lists, hash_table
+from carto_audit.text.letters import sample_runs
+from carto_audit.text.words import find_words
+
+MOST_GROUPS = 25
+"""A run that more questions hold is a wording of the benchmark and leads to none."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LetterIndex:
+    """The sampled runs of letters of all groups, the groups of each, and how many each group has: (groups,)."""
+
+    table: HashTable
+    groups: Lists
+    counts: Int
+
+
+def index_letters(texts: Sequence[str]) -> LetterIndex:
+    """Indexes the text of every group."""
+    runs = sample_runs(find_words(texts))
+    values, place = np.unique(runs.values, return_inverse=True)
+    groups = as_lists(place, runs.text, len(values))
+    few = np.diff(groups.offsets) <= MOST_GROUPS
+    owner, group = groups.expand(np.flatnonzero(few))
+    kept = Lists(values=group, offsets=np.concatenate(([0], np.cumsum(np.bincount(owner, minlength=int(few.sum()))))))
+    return LetterIndex(
+        table=hash_table(values[few]), groups=kept, counts=np.bincount(group, minlength=len(texts)).astype(np.int64)
+    )

@@ -1,0 +1,108 @@
+"""Letters: items without word borders, or with false ones. Given its letters, the item itself says where its words end.
+
+A row that holds the letters of an item is read again with the item's own word borders, and then judged like any other text.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from difflib import SequenceMatcher
+
+import numpy as np
+
+from carto_audit.benchmarks.hash_tables import Int
+from carto_audit.benchmarks.index import Index
+from carto_audit.text.letters import RUN, Spelling, sample_runs, spell
+from carto_audit.text.views.reading import Change, Reading
+from carto_audit.text.words import FoldedWords
+
+VIEW = "joined"
+
+LEAST_SHARE = 0.3
+"""Of a group's sampled runs, that must stand near one another in a row; at least LEAST_RUNS, or all."""
+
+LEAST_RUNS = 2
+
+_LEAST_BLOCK = 3  # letters in a row that are taken for the item's own
+_LONGEST = 4000  # letters of a group that are aligned; longer ones are found by their windows
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Candidate:
+    """A group whose letters a text holds, and between which of its letters."""
+
+    text: int
+    group: int
+    first: int
+    end: int
+
+
+def find_letters(words: FoldedWords, index: Index) -> Iterator[Candidate]:
+    """Groups of which some texts hold enough runs of letters, one place for each pair of text and group."""
+    runs = sample_runs(words)
+    hit, place = index.letters.table.find(runs.values)
+    owner, group = index.letters.groups.expand(place)
+    text, letter = runs.text[hit][owner], runs.place[hit][owner]
+    order = np.lexsort((letter, group, text))
+    text, group, letter, run = text[order], group[order], letter[order], place[owner][order]
+    if not len(text):
+        return
+    begins = np.flatnonzero(np.append(True, (np.diff(text) != 0) | (np.diff(group) != 0)))
+    ends = np.append(begins[1:], len(text))
+    counts = index.letters.counts[group[begins]]
+    needed = np.maximum(np.minimum(LEAST_RUNS, counts), LEAST_SHARE * counts)
+    for k in np.flatnonzero(ends - begins >= needed).tolist():
+        low, high = int(begins[k]), int(ends[k])
+        first, end, distinct = _densest(letter[low:high], run[low:high], _letters_of(int(group[low]), index))
+        if distinct >= needed[k]:
+            yield Candidate(text=int(text[low]), group=int(group[low]), first=first, end=end + RUN)
+
+
+def _letters_of(group: int, index: Index) -> int:
+    return len(index.item_text(int(index.items[group][0]), group))
+
+
+def _densest(letter: Int, run: Int, width: int) -> tuple[int, int, int]:
+    """Where the most different runs stand within twice the group's length, and how many."""
+    stop = np.searchsorted(letter, letter + 2 * width, side="right")
+    best = int(np.argmax(stop - np.arange(len(letter))))
+    return int(letter[best]), int(letter[stop[best] - 1]), len(np.unique(run[best : stop[best]]))
+
+
+def respace(texts: Sequence[str], found: Iterator[Candidate], index: Index) -> Iterator[tuple[int, Reading]]:
+    """For each candidate its place in the text, with the item's word borders; and the number of the text."""
+    spelled: dict[int, Spelling] = {}
+    items: dict[int, Spelling] = {}
+    for candidate in found:
+        if candidate.text not in spelled:
+            spelled = {candidate.text: spell(texts[candidate.text])}
+        if candidate.group not in items:
+            items[candidate.group] = spell(index.item_text(int(index.items[candidate.group][0]), candidate.group))
+        own = items[candidate.group]
+        if len(own.letters) <= _LONGEST:
+            yield candidate.text, _respaced(spelled[candidate.text], own, candidate, texts[candidate.text])
+
+
+def _respaced(row: Spelling, item: Spelling, candidate: Candidate, text: str) -> Reading:
+    margin = len(item.letters)
+    low = max(0, candidate.first - margin)
+    high = min(len(row.letters), candidate.end + 2 * margin)
+    begins = row.begins_word[low:high].copy()
+    pairs = SequenceMatcher(None, item.letters, row.letters[low:high], autojunk=False)
+    for block in pairs.get_matching_blocks():
+        if block.size >= _LEAST_BLOCK:
+            # the word that the item ends with ends here too, or begins where the item's own begins
+            begins[block.b : block.b + block.size] = item.begins_word[block.a : block.a + block.size]
+            if block.a + block.size == len(item.letters) and block.b + block.size < len(begins):
+                begins[block.b + block.size] = True
+    parts: list[str] = []
+    places: list[int] = []
+    for k in range(low, high):
+        if begins[k - low]:
+            parts.append(" ")
+            places.append(k)
+        parts.append(row.letters[k])
+        places.append(k)
+    at = np.array(places, dtype=np.int64)
+    span = np.array([int(row.starts[low])]), np.array([int(row.ends[high - 1])])
+    change = Change(view=VIEW, starts=span[0], ends=span[1])
+    return Reading(text="".join(parts), starts=row.starts[at], ends=row.ends[at], changes=(change,))

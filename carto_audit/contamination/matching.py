@@ -1,0 +1,126 @@
+"""Matching: every item found in a few texts, as they stand and in every reading of them, each match in delivered characters."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+
+from carto_audit.benchmarks.index import Index
+from carto_audit.contamination.candidates import find_candidates
+from carto_audit.contamination.disguises.derived_views import find_by_views
+from carto_audit.contamination.disguises.letters import find_letters, respace
+from carto_audit.contamination.disguises.rare_words import RareHit, find_rare_words
+from carto_audit.contamination.exact_match import Match, verify
+from carto_audit.contamination.tiers import CLEAN, SUSPECTED, judge_rare_words
+from carto_audit.text.loose_words import loose_keys
+from carto_audit.text.views.reading import Reading
+from carto_audit.text.views.through import read_through
+from carto_audit.text.words import FoldedWords, Ragged, find_words, word_spans
+
+WORDS, ORDER_FREE = "words", "order-free"
+
+_OTHER_VIEWS = ("program", "skeleton")
+"""Views that see what words do not show; what they find in the same place as words is another finding."""
+
+
+def find_matches(texts: list[str], index: Index) -> list[Match]:
+    """Every item found in a few texts, by row, then by place, in every view. `Match.row` counts in `texts`."""
+    words = find_words(texts)
+    hashes = words.hashed()
+    found = _find(texts, words, hashes, index)
+    read = list(read_through(texts, hashes))
+    if read:
+        derived = [reading.text for _, reading in read]
+        words = find_words(derived)
+        found += (_delivered(match, *read[match.row]) for match in _find(derived, words, words.hashed(), index))
+    return surest(found, index)
+
+
+def _find(texts: Sequence[str], words: FoldedWords, hashes: Ragged, index: Index) -> list[Match]:
+    """What is found in texts as they stand: by words, by letters, by programs and invariant tokens, by rare words."""
+    found = _by_words(texts, hashes, index)
+    sure = {(match.row, match.group) for match in found if match.tier >= SUSPECTED}
+    respaced = list(respace(texts, (c for c in find_letters(words, index) if (c.text, c.group) not in sure), index))
+    if respaced:
+        spaced = [reading.text for _, reading in respaced]
+        found += (_delivered(m, *respaced[m.row]) for m in _by_words(spaced, find_words(spaced).hashed(), index))
+    found += find_by_views(texts, hashes, index)
+    keys = loose_keys(words, hashes.values)
+    found += (
+        match for hit in find_rare_words(words, hashes, keys, index) for match in _by_rare_words(hit, texts, index)
+    )
+    return found
+
+
+def _by_words(texts: Sequence[str], words: Ragged, index: Index) -> list[Match]:
+    found: list[Match] = []
+    for block, pairs in find_candidates(words, index):
+        found += verify(block, pairs, [texts[row] for row in block.rows.tolist()], index)
+    return found
+
+
+def _by_rare_words(hit: RareHit, texts: Sequence[str], index: Index) -> Iterator[Match]:
+    ruling = judge_rare_words(hit.share, hit.numbers)
+    if ruling.tier == CLEAN:
+        return
+    spans = word_spans(texts[hit.text])
+    item = int(index.items[hit.group][0])
+    yield Match(
+        row=hit.text,
+        item=item,
+        group=hit.group,
+        tier=ruling.tier,
+        reason=ruling.reason,
+        near_variant=ruling.near_variant,
+        answered=False,
+        containment=hit.share,
+        longest_run=0,
+        minhash_estimate=None,
+        sample_span=(int(spans[hit.first, 0]), int(spans[hit.end - 1, 1])),
+        item_span=(0, len(index.item_text(item, hit.group))),
+        view=ORDER_FREE,
+    )
+
+
+def _delivered(match: Match, row: int, reading: Reading) -> Match:
+    """A match in a reading, told in the characters of the text that was delivered, by the views that had a part in it."""
+    span = reading.source(*match.sample_span)
+    views = reading.views_of(*span)
+    own = () if match.view == WORDS and views else (match.view,)
+    return replace(match, row=row, sample_span=span, view="+".join(dict.fromkeys((*views, *own))))
+
+
+def surest(found: Iterable[Match], index: Index) -> list[Match]:
+    """By row and place, of all views: where a row holds an item in several ways the surest one, by words when even.
+
+    Of matches of one benchmark in one place, in different views, the surest stays. What rare words propose yields to whatever
+    words say of that place.
+    """
+    best: dict[tuple[int, int], Match] = {}
+    kept: dict[tuple[int, int], list[Match]] = {}
+    for match in sorted(found, key=_sureness):
+        if (match.row, match.item) in best:
+            continue
+        rivals = kept.setdefault((match.row, int(index.item_benchmark[match.item])), [])
+        is_other = match.view in _OTHER_VIEWS
+        if not is_other and any(rival.view != match.view and _overlap(match, rival) >= 0.5 for rival in rivals):
+            continue
+        best[match.row, match.item] = match
+        if not is_other:
+            rivals.append(match)
+    return sorted(best.values(), key=lambda m: (m.row, m.sample_span, m.item))
+
+
+def _sureness(match: Match) -> tuple[bool, int, int, float, int, int]:
+    return (
+        ORDER_FREE in match.view,
+        -match.tier,
+        match.view.count("+") + (match.view != WORDS),
+        -match.containment,
+        -match.longest_run,
+        match.item,
+    )
+
+
+def _overlap(match: Match, rival: Match) -> float:
+    """Common characters as a share of the shorter one."""
+    (begin, end), (low, high) = match.sample_span, rival.sample_span
+    return max(0, min(end, high) - max(begin, low)) / max(1, min(end - begin, high - low))

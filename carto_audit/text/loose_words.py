@@ -1,0 +1,57 @@
+"""Loose words: keys that survive a typo, a plural or missing vowels. They propose; nothing is decided by them alone."""
+
+from functools import cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from carto_audit.text.words import FoldedWords, Hashes, mix64
+
+_VOWELS = "aeiouy"
+_DIGIT = np.uint64(1 << 63)
+_LEAST = 2  # different consonants; with fewer a word has no loose key but its own
+_FACTOR, _OTHER_FACTOR = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xD1B54A32D192ED03)
+
+
+def loose_keys(words: FoldedWords, hashes: Hashes) -> Hashes:
+    """A key for each word: its first letter and which consonants it has, without the endings -s, -ed and -ing.
+
+    Numbers, words with digits, words of scripts with one letter a word, and words of fewer than two consonants keep their
+    own hash.
+    """
+    if not len(hashes):
+        return hashes
+    bits = np.take(_consonants(), words.codes)
+    bits[_endings(words)] = 0
+    mask = np.bitwise_or.reduceat(bits, words.starts)
+    first = np.take(_consonants(), words.codes[words.starts]) + words.codes[words.starts].astype(np.uint64)
+    keys = mix64(mask * _FACTOR + first * _OTHER_FACTOR)
+    is_own = (mask & _DIGIT > 0) | (np.bitwise_count(mask) < _LEAST) | (words.kinds[words.starts] > 1)
+    return np.where(is_own, hashes, keys)
+
+
+def _endings(words: FoldedWords) -> NDArray[np.int64]:
+    """The codes of the endings that do not count, two at most a word: "makings" is "mak"."""
+    codes, ends = words.codes, words.ends.copy()
+    dropped = []
+    for ending, least in (("s", 4), ("ed", 5), ("ing", 6)):
+        has = ends - words.starts >= least
+        for back, letter in enumerate(reversed(ending), start=1):
+            has[has] = codes[ends[has] - back] == ord(letter)
+        for back in range(1, len(ending) + 1):
+            dropped.append(ends[has] - back)
+        ends[has] -= len(ending)
+    return np.concatenate(dropped)
+
+
+@cache
+def _consonants() -> NDArray[np.uint64]:
+    """A bit for each consonant of ASCII and for some letters of other scripts together; none for vowels and separators."""
+    bits = np.zeros(0x110000, dtype=np.uint64)
+    others = np.arange(128, 0x32400)
+    is_letter = np.fromiter((chr(c).isalnum() for c in others.tolist()), bool, len(others))
+    bits[others] = np.where(is_letter, np.uint64(1) << (26 + others % 36).astype(np.uint64), np.uint64(0))
+    for code in range(ord("a"), ord("z") + 1):
+        bits[code] = 0 if chr(code) in _VOWELS else 1 << (code - ord("a"))
+    bits[ord("0") : ord("9") + 1] = _DIGIT
+    return bits

@@ -1,0 +1,90 @@
+"""Reading: a text as a view shows it, with the way back: where in the delivered text every character came from."""
+
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Int = NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """What one view did: its name, and the delivered characters that it touched, (changes,) each."""
+
+    view: str
+    starts: Int
+    ends: Int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Reading:
+    """A derived text. Its character `k` stands for the delivered ones `starts[k]` to `ends[k]`, both (characters,)."""
+
+    text: str
+    starts: Int
+    ends: Int
+    changes: tuple[Change, ...] = ()
+
+    @classmethod
+    def of(cls, text: str) -> "Reading":
+        """The delivered text as it is."""
+        places = np.arange(len(text), dtype=np.int64)
+        return cls(text=text, starts=places, ends=places + 1)
+
+    def source(self, start: int, end: int) -> tuple[int, int]:
+        """The delivered characters that a span of this text came from."""
+        if start >= end:
+            return (0, 0)
+        return int(self.starts[start:end].min()), int(self.ends[start:end].max())
+
+    def views_of(self, start: int, end: int) -> tuple[str, ...]:
+        """The views that had a part in a span of the delivered text, in the order in which they were applied."""
+        found = [c.view for c in self.changes if ((c.starts < end) & (c.ends > start)).any()]
+        return tuple(dict.fromkeys(found))
+
+    def replaced(self, view: str, edits: Iterable[tuple[int, int, str]]) -> "Reading":
+        """Another reading in which some spans of this one are other text. The edits are in order and do not overlap."""
+        text: list[str] = []
+        starts: list[Int] = []
+        ends: list[Int] = []
+        touched: list[tuple[int, int]] = []
+        place = 0
+        for begin, end, new in edits:
+            if begin >= end or new == self.text[begin:end]:
+                continue
+            source = self.source(begin, end)
+            text += [self.text[place:begin], new]
+            starts += [self.starts[place:begin], np.full(len(new), source[0])]
+            ends += [self.ends[place:begin], np.full(len(new), source[1])]
+            touched.append(source)
+            place = end
+        if not touched:
+            return self
+        spans = np.array(touched, dtype=np.int64)
+        return Reading(
+            text="".join([*text, self.text[place:]]),
+            starts=np.concatenate([*starts, self.starts[place:]]),
+            ends=np.concatenate([*ends, self.ends[place:]]),
+            changes=(*self.changes, Change(view=view, starts=spans[:, 0], ends=spans[:, 1])),
+        )
+
+    def reordered(self, view: str, places: Int, text: str, touched: tuple[int, int]) -> "Reading":
+        """Another reading whose characters `text` stand for those of this one at `places`."""
+        source = self.source(*touched)
+        change = Change(view=view, starts=np.array([source[0]]), ends=np.array([source[1]]))
+        return Reading(text=text, starts=self.starts[places], ends=self.ends[places], changes=(*self.changes, change))
+
+    def substituted(self, view: str, pattern: re.Pattern[str], by: str | Callable[[re.Match[str]], str]) -> "Reading":
+        """Every match of a pattern replaced by a text, or by what a function makes of it."""
+        make = by if callable(by) else lambda match: by
+        return self.replaced(view, [(m.start(), m.end(), make(m)) for m in pattern.finditer(self.text)])
+
+    def unwrapped(self, view: str, pattern: re.Pattern[str]) -> "Reading":
+        """Of every match of a pattern only its first group is left, each character where it stood."""
+        edits: list[tuple[int, int, str]] = []
+        for match in pattern.finditer(self.text):
+            edits += [(match.start(), match.start(1), ""), (match.end(1), match.end(), "")]
+        return self.replaced(view, edits)

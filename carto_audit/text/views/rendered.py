@@ -1,0 +1,132 @@
+"""Rendered text: markup, escapes and hyphenation undone, each of which has one right answer. Only where its signs are."""
+
+import html
+import re
+import urllib.parse
+
+from carto_audit.text.views.reading import Reading
+from carto_audit.text.views.signs import OTHER, all_of, any_of
+from carto_audit.text.views.steps import Step
+
+_ROUNDS = 3  # what was encoded more often stays encoded
+
+_INLINE = (
+    "a|abbr|acronym|b|bdi|bdo|big|cite|code|data|del|dfn|em|font|i|ins|kbd|label|mark|nobr|q|rb|ruby|s|samp|small|span|"
+    "strike|strong|sub|sup|time|tt|u|var|wbr"
+)
+_TEXT_COMMANDS = (
+    "text|textbf|textit|textrm|textsf|texttt|textsc|textsl|textup|textnormal|emph|mbox|hbox|fbox|underline|uline|mathrm|"
+    "mathbf|mathit|mathsf|mathtt|mathnormal|operatorname|boldsymbol|bm|section|subsection|subsubsection|paragraph|chapter|"
+    "title|caption|footnote|item|textcolor|centering|noindent|em|bf|it|rm|sf|tt|sl|sc|bfseries|itshape|rmfamily|sffamily|"
+    "ttfamily|scshape|normalfont|small|large|Large|tiny|footnotesize|begin|end|label|left|right|b|i|ul|ulnone|plain|pard"
+)
+_LATEX_NAMES = (
+    "n(?:u|e|eq|ot|otin|i|abla|atural|earrow|ewline|ewcommand|ewpage|oindent|onumber|ormalfont|ormalsize)|"
+    "t(?:au|heta|imes|o|op|an|anh|ext\\w*|ilde|riangle\\w*|frac|binom|iny|itle|t|hickspace|hinspace|ag)|"
+    "r(?:ho|ight\\w*|angle|m|ef|eal|ceil|floor|enewcommand|vert|Vert|mfamily)"
+)
+
+_ANSI = re.compile(r"\x1b\[[0-9;?]{0,32}[A-Za-z]")
+_NUMBER_ESCAPE = re.compile(
+    r"(?:\\u[0-9A-Fa-f]{4}|\\U[0-9A-Fa-f]{8}|\\u\{[0-9A-Fa-f]{1,6}\}|\\x[0-9A-Fa-f]{2}|\\[0-3][0-7]{2})+"
+)
+_ONE_NUMBER = re.compile(r"\\(?:[uUx]\{?([0-9A-Fa-f]{2,8})\}?|([0-3][0-7]{2}))")
+_SPACE_ESCAPE = re.compile(rf"\\(?!(?:{_LATEX_NAMES})(?![A-Za-z]))[nrt]")
+_SIGN_ESCAPE = re.compile(r"\\([\"'/])")
+_PERCENT = re.compile(r"(?:%[0-9A-Fa-f]{2})+")
+_PRINTABLE = re.compile(r"=\r?\n|(?:=[0-9A-F]{2})+")
+_ENTITY = re.compile(r"&(?:#[0-9]{1,7}|#[xX][0-9A-Fa-f]{1,6}|[A-Za-z][A-Za-z0-9]{1,31});?")
+_COMMENT = re.compile(r"<!--(?:[^-]|-(?!->)){0,20000}-->")
+_HIDDEN = re.compile(r"<(script|style|rt|rp)\b[^>]{0,500}>[^<]{0,20000}</\1\s*>", re.IGNORECASE)
+_NOTE = re.compile(r"<sup\b[^>]{0,200}>\s*\[?[\d*†]{1,4}\]?\s*</sup>", re.IGNORECASE)
+_CUE = re.compile(r"<\d{1,2}:\d{2}(?::\d{2})?[.,]\d{1,3}>")
+_INLINE_TAG = re.compile(rf"</?(?:{_INLINE})(?:\s[^<>]{{0,2000}})?/?>", re.IGNORECASE)
+_TAG = re.compile(r"</?[A-Za-z!?][^<>]{0,2000}>|<!\[CDATA\[|\]\]>")
+_BBCODE = re.compile(
+    r"\[/?(?:b|i|u|s|url|img|code|quote|color|size|font|center|list|spoiler)(?:=[^\]\n]{0,200})?\]", re.IGNORECASE
+)
+_LINK = re.compile(r"!?\[([^\[\]\n]{1,300})\]\([^()\n]{0,500}\)")
+_REFERENCE_LINK = re.compile(r"\[([^\[\]\n]{1,300})\]\[[^\[\]\n]{0,100}\]")
+_WIKI_LINK = re.compile(r"\[\[[^\[\]|\n]{1,300}\|([^\[\]\n]{1,300})\]\]")
+_EMPHASIS = re.compile(r"(?<=\w)(?:\*{1,3}|~~|'{2,5}|`)(?=\w)")
+_LATEX_SPACE = re.compile(r"\\(?:quad|qquad|enspace|thinspace|newline|linebreak|par|[,;:! \\])(?![A-Za-z])")
+_LATEX_HYPHEN = re.compile(r"\\-")
+_LATEX_ACCENT = re.compile(r"\\(?:['\"`^~=.]|[uvHckrb](?=\{))\{?\\?([A-Za-z])\}?")
+_LATEX_TEXT = re.compile(rf"\\(?:{_TEXT_COMMANDS})\*?(?![A-Za-z])")
+_HYPHEN = re.compile("(?<=\\w)[-\u2010\u2011\u00ac]\\r?\\n[ \\t]{0,40}(?=\\w)")
+
+
+def _escapes(reading: Reading) -> Reading:
+    reading = reading.substituted("escapes", _NUMBER_ESCAPE, _unescape)
+    reading = reading.substituted("escapes", _SPACE_ESCAPE, " ")
+    return reading.substituted("escapes", _SIGN_ESCAPE, lambda match: match[1])
+
+
+def _unescape(match: re.Match[str]) -> str:
+    units = [int(m[1], 16) if m[1] else int(m[2], 8) for m in _ONE_NUMBER.finditer(match[0])]
+    if all(unit < 256 for unit in units) and match[0].startswith("\\x"):
+        return bytes(units).decode("utf-8", "replace")
+    text = "".join(chr(unit) if unit < 0x110000 else "\ufffd" for unit in units)
+    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+
+
+def _percent(reading: Reading) -> Reading:
+    for _ in range(_ROUNDS):
+        reading = reading.substituted("percent", _PERCENT, lambda match: urllib.parse.unquote(match[0]))
+    return reading
+
+
+def _printable(reading: Reading) -> Reading:
+    if len(_PRINTABLE.findall(reading.text)) < 2:
+        return reading
+    return reading.substituted("quoted-printable", _PRINTABLE, _from_printable)
+
+
+def _from_printable(match: re.Match[str]) -> str:
+    if match[0][1] in "\r\n":
+        return ""
+    return bytes.fromhex(match[0].replace("=", "")).decode("utf-8", "replace")
+
+
+def _entities(reading: Reading) -> Reading:
+    for _ in range(_ROUNDS):
+        reading = reading.substituted("entities", _ENTITY, lambda match: html.unescape(match[0]))
+    return reading
+
+
+def _tags(reading: Reading) -> Reading:
+    for pattern, by in ((_COMMENT, ""), (_NOTE, ""), (_HIDDEN, ""), (_CUE, ""), (_INLINE_TAG, ""), (_TAG, " ")):
+        reading = reading.substituted("tags", pattern, by)
+    return reading
+
+
+def _markdown(reading: Reading) -> Reading:
+    for pattern in (_WIKI_LINK, _LINK, _REFERENCE_LINK):
+        reading = reading.unwrapped("markdown", pattern)
+    reading = reading.substituted("markdown", _BBCODE, "")
+    return reading.substituted("markdown", _EMPHASIS, "")
+
+
+def _latex(reading: Reading) -> Reading:
+    reading = reading.substituted("latex", _LATEX_HYPHEN, "")
+    reading = reading.substituted("latex", _LATEX_SPACE, " ")
+    reading = reading.unwrapped("latex", _LATEX_ACCENT)
+    return reading.substituted("latex", _LATEX_TEXT, "")
+
+
+def _hyphens(reading: Reading) -> Reading:
+    return reading.substituted("hyphens", _HYPHEN, "")
+
+
+RENDERED = (
+    Step(shows=any_of("\x1b"), apply=lambda reading: reading.substituted("terminal", _ANSI, "")),
+    Step(shows=any_of("=", least=2), apply=_printable),
+    Step(shows=any_of("%", least=2), apply=_percent),
+    Step(shows=any_of("\\"), apply=_latex),
+    Step(shows=any_of("\\"), apply=_escapes),
+    Step(shows=any_of("&"), apply=_entities),
+    Step(shows=any_of("<"), apply=_tags),
+    Step(shows=any_of("[", "*", "~", "'", "`", least=2), apply=_markdown),
+    Step(shows=all_of(any_of("-", OTHER), any_of("\n")), apply=_hyphens),
+)
+"""Markup and escapes, in the order in which a page that holds all of them would undo them."""
