@@ -5,14 +5,18 @@ from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
+from numpy.typing import NDArray
 
-from carto_audit.benchmarks.hash_tables import Float, HashTable, Int, Lists, hash_table
+from carto_audit.benchmarks.hash_tables import Float, HashTable, Int, Lists, as_lists, hash_table
 from carto_audit.benchmarks.surprisal import COMMON, PREDICTED
 from carto_audit.text.loose_words import loose_keys
-from carto_audit.text.words import Hashes, find_words
+from carto_audit.text.words import Hashes, find_words, mix64
 
-PROPOSING = 8
-"""Words of each question that propose it: those that the fewest questions hold."""
+NEAR = 2
+"""Two telling words of an item at most so many telling words apart are a pair, in whichever order they stand."""
+
+MOST_GROUPS = 25
+"""A pair that more questions hold proposes none of them."""
 
 LEAST_NATS = 0.5
 """A word that says less is not counted: nearly every text holds it."""
@@ -20,18 +24,21 @@ LEAST_NATS = 0.5
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RareWords:
-    """The loose keys of all groups' words, and what each says, in nats.
+    """The loose keys of all groups' words, what each says in nats, and the pairs of them that propose groups.
 
-    `of_group` has each group's keys, by their place in `table`, and `nats` what they say there. `groups` has the groups that a
-    key proposes, and `proposing` how many keys propose each group, (groups,). `total` is what all words of a group say, (groups,).
+    `of_group` has each group's keys, by their place in `table`, and `nats` what they say there. `is_telling` says which keys
+    make pairs, `pairs` has those of all groups, and `groups` the groups of each; it is empty where more than MOST_GROUPS hold
+    it. `total` is what all words of a group say, and `pair_count` how many pairs propose it, (groups,).
     """
 
     table: HashTable
     of_group: Lists
     nats: Float  # (values of `of_group`,)
+    is_telling: NDArray[np.bool_]  # (table,)
+    pairs: HashTable
     groups: Lists
-    proposing: Int
     total: Float
+    pair_count: Int
 
 
 def index_rare_words(texts: Sequence[str], nats: Float) -> RareWords:
@@ -40,33 +47,41 @@ def index_rare_words(texts: Sequence[str], nats: Float) -> RareWords:
     keys = loose_keys(words, words.hashed().values)
     group = np.repeat(np.arange(len(texts)), np.diff(words.offsets))
     values, place = np.unique(keys, return_inverse=True)
-    weight = np.minimum(nats, _english_nats(values)[place])
+    english = _english_nats(values)
     code, first = np.unique(group * max(1, len(values)) + place, return_inverse=True)
     most = np.zeros(len(code))
-    np.maximum.at(most, first, weight)
+    np.maximum.at(most, first, np.minimum(nats, english[place]))
     telling = most >= LEAST_NATS
     code, most = code[telling], most[telling]
     owner, key = code // max(1, len(values)), code % max(1, len(values))
-    proposing = _proposing(owner, key, most)
+    is_telling = english >= LEAST_NATS
+    told = is_telling[place]
+    pairs, of = near_pairs(keys[told], group[told], NEAR)
+    known, which = np.unique(pairs, return_inverse=True)
+    holders = as_lists(which, of, len(known))
+    few = np.diff(holders.offsets) <= MOST_GROUPS
+    pair, holder = holders.expand(np.flatnonzero(few))
     return RareWords(
         table=hash_table(values),
         of_group=Lists(values=key, offsets=_offsets(owner, len(texts))),
         nats=most,
-        groups=Lists(values=owner[proposing], offsets=_offsets(key[proposing], len(values))),
-        proposing=np.bincount(owner[proposing], minlength=len(texts)).astype(np.int64),
+        is_telling=is_telling,
+        pairs=hash_table(known[few]),
+        groups=Lists(values=holder, offsets=_offsets(pair, int(few.sum()))),
         total=np.bincount(owner, most, len(texts)).astype(np.float64),
+        pair_count=np.bincount(holder, minlength=len(texts)).astype(np.int64),
     )
 
 
-def _proposing(group: Int, key: Int, nats: Float) -> Int:
-    """The entries of each group that the fewest other groups have, PROPOSING at most, by key."""
-    held = np.bincount(key)[key]
-    order = np.lexsort((-nats, held, group))
-    begins = np.searchsorted(group[order], np.arange(int(group.max(initial=0)) + 1))
-    rank = np.arange(len(order)) - begins[group[order]]
-    chosen = order[rank < PROPOSING]
-    by_key: Int = chosen[np.argsort(key[chosen], kind="stable")]
-    return by_key
+def near_pairs(keys: Hashes, text: Int, near: int) -> tuple[Hashes, Int]:
+    """Hashes of the pairs of words that stand at most `near` places apart in one text, in whichever order, and for each the
+    text; in that order, first those next to each other."""
+    pairs, of = [np.empty(0, np.uint64)], [np.empty(0, np.int64)]
+    for apart in range(1, min(near, max(0, len(keys) - 1)) + 1):
+        same = (text[apart:] == text[:-apart]) & (keys[apart:] != keys[:-apart])
+        pairs.append(mix64(keys[apart:][same] + keys[:-apart][same]))
+        of.append(text[apart:][same])
+    return np.concatenate(pairs), np.concatenate(of)
 
 
 def _offsets(owner: Int, n: int) -> Int:

@@ -10,10 +10,15 @@ import numpy as np
 
 from carto_audit.benchmarks.hash_tables import Float, Int, among
 from carto_audit.benchmarks.index import QUESTION, Index
+from carto_audit.benchmarks.rare_words import near_pairs
 from carto_audit.text.words import FoldedWords, Hashes, Ragged
 
-LEAST_SHARE = 0.6
-"""Of what an item's words say together, that must stand in one place."""
+LEAST_SHARE = 0.66
+"""Of what an item's words say together, that must stand in one place no longer than the item."""
+
+PER_LENGTH, MOST_NEEDED = 0.2, 0.92
+"""The share that each further length of the item asks besides, and the most that is asked: words of one topic gather in any
+long text."""
 
 LEAST_NATS = 20.0
 """Nats that they must say: five rare words."""
@@ -21,13 +26,12 @@ LEAST_NATS = 20.0
 LEAST_WORDS = 6
 """Different words that must stand there."""
 
-MOST_STRETCHED = 4.0
-"""Times the item's own words that lie between the first and the last of its rare ones, or MOST_APART, if that is more."""
-
-MOST_APART = 200
+MOST_STRETCHED = 6.0
+"""Times the item's words that may lie from the first to the last of them."""
 
 _CELL = 160  # words; a window is two cells, and every place lies in two windows
-_PROPOSED, _LEAST_PROPOSING = 0.5, 3  # share and number of the words that propose a group
+_NEAR = 4  # telling words; what dilutes an item may be telling as well
+_PROPOSED, _LEAST_PAIRS = 0.2, 3  # share and number of a group's pairs that propose it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,30 +50,33 @@ class RareHit:
 
 def find_rare_words(words: FoldedWords, hashes: Ragged, keys: Hashes, index: Index) -> Iterator[RareHit]:
     """Groups of which enough rare words stand in one window of a text; the best window of each pair of text and group."""
+    best: dict[tuple[int, int], RareHit] = {}
+    for text, cell, group in _proposed(words, keys, index):
+        hit = _measured(text, cell, group, words, hashes, keys, index)
+        if hit is not None and ((text, group) not in best or hit.share > best[text, group].share):
+            best[text, group] = hit
+    yield from best.values()
+
+
+def _proposed(words: FoldedWords, keys: Hashes, index: Index) -> Iterator[tuple[int, int, int]]:
+    """Text, cell and group where enough pairs of a group's telling words stand near each other."""
     rare = index.rare_words
     place, key = rare.table.find(keys)
-    proposes = np.diff(rare.groups.offsets)[key] > 0
-    place, key = place[proposes], key[proposes]
+    place = place[rare.is_telling[key]]
     text = np.searchsorted(words.offsets, place, side="right") - 1
     cell = (place - words.offsets[text]) // _CELL
     cells = int(cell.max(initial=0)) + 2
-    window = np.concatenate([text * cells + cell, text * cells + np.maximum(cell - 1, 0)])
-    pairs = (
-        np.unique(np.stack([window, np.concatenate([key, key])]), axis=1) if len(key) else np.empty((2, 0), np.int64)
-    )
-    owner, group = rare.groups.expand(pairs[1])
-    code, count = np.unique(pairs[0][owner] * len(rare.total) + group, return_counts=True)
-    group, window = code % len(rare.total), code // len(rare.total)
-    able = (
-        (count >= _PROPOSED * rare.proposing[group]) & (count >= _LEAST_PROPOSING) & (rare.total[group] >= LEAST_NATS)
-    )
+    pairs, where = near_pairs(keys[place], text * cells + cell, _NEAR)
+    hit, pair = rare.pairs.find(pairs)
+    window = np.concatenate([where[hit], np.maximum(where[hit] - 1, where[hit] // cells * cells)])
+    known = np.unique(window * max(1, len(rare.groups)) + np.concatenate([pair, pair]))
+    owner, group = rare.groups.expand(known % max(1, len(rare.groups)))
+    code, count = np.unique(known[owner] // max(1, len(rare.groups)) * len(rare.total) + group, return_counts=True)
+    window, group = code // max(1, len(rare.total)), code % max(1, len(rare.total))
+    able = (count >= np.maximum(_LEAST_PAIRS, _PROPOSED * rare.pair_count[group])) & (rare.total[group] >= LEAST_NATS)
     able &= index.component[group] == QUESTION
-    best: dict[tuple[int, int], RareHit] = {}
     for at, number in zip(window[able].tolist(), group[able].tolist(), strict=True):
-        hit = _measured(at // cells, at % cells, number, words, hashes, keys, index)
-        if hit is not None and ((at // cells, number) not in best or hit.share > best[at // cells, number].share):
-            best[at // cells, number] = hit
-    yield from best.values()
+        yield at // cells, at % cells, number
 
 
 def _measured(
@@ -82,38 +89,67 @@ def _measured(
     own, nats = rare.table.values[rare.of_group.values[low:high]], rare.nats[low:high]
     order = np.argsort(own)
     here = np.flatnonzero(among(keys[begin:end], own[order]))
-    size = len(index.words[group])
-    span = _tightest(here, keys[begin:end][here], own[order], nats[order], max(MOST_APART, MOST_STRETCHED * size))
-    if span is None:
+    if len(here) < LEAST_WORDS:
         return None
-    first, last, said, count = span
-    share = said / max(float(rare.total[group]), 1e-9)
-    if share < LEAST_SHARE or said < LEAST_NATS or count < LEAST_WORDS:
+    size, total = len(index.words[group]), float(rare.total[group])
+    key = np.searchsorted(own[order], keys[begin:end][here])
+    if nats[order][np.bincount(key, minlength=len(own)) > 0].sum() < max(LEAST_NATS, LEAST_SHARE * total):
+        return None
+    found = _best_stretch(here, key, nats[order], size, total)
+    if found.margin(size, total) < 0 or found.nats < LEAST_NATS or found.words < LEAST_WORDS:
         return None
     numbers = index.numbers[group]
-    found = among(numbers, np.sort(hashes.values[begin + first : begin + last + 1]))
+    own_numbers = among(numbers, np.sort(hashes.values[begin + found.first : begin + found.last + 1]))
     return RareHit(
         text=text,
         group=group,
-        share=share,
-        nats=said,
-        words=count,
-        numbers=float(found.mean()) if len(numbers) else 1.0,
-        first=begin + first - int(words.offsets[text]),
-        end=begin + last + 1 - int(words.offsets[text]),
+        share=found.nats / total,
+        nats=found.nats,
+        words=found.words,
+        numbers=float(own_numbers.mean()) if len(numbers) else 1.0,
+        first=begin + found.first - int(words.offsets[text]),
+        end=begin + found.last + 1 - int(words.offsets[text]),
     )
 
 
-def _tightest(here: Int, found: Hashes, own: Hashes, nats: Float, width: float) -> tuple[int, int, float, int] | None:
-    """The stretch of at most `width` words in which the item's words say the most: first, last, nats, and how many."""
-    if not len(here):
-        return None
-    key = np.searchsorted(own, found)
-    stop = np.searchsorted(here, here + width, side="right")
-    best: tuple[int, int, float, int] | None = None
-    for k in np.unique(np.searchsorted(stop, stop)).tolist():  # of starts with the same end, the first holds the most
-        distinct = np.unique(key[k : stop[k]])
-        said = float(nats[distinct].sum())
-        if best is None or said > best[2]:
-            best = (int(here[k]), int(here[stop[k] - 1]), said, len(distinct))
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Stretch:
+    """A stretch of a text from the first to the last of an item's words, what they say, and how many there are."""
+
+    first: int
+    last: int
+    nats: float
+    words: int
+
+    def margin(self, size: int, total: float) -> float:
+        """By how much its share is above what a stretch of this length needs."""
+        return self.nats / total - needed_share((self.last - self.first + 1) / size)
+
+
+def _best_stretch(here: Int, key: Int, nats: Float, size: int, total: float) -> _Stretch:
+    """Where the item's words say the most for the length that they take up. `here` are their places, in order."""
+    stop = np.searchsorted(here, here + int(MOST_STRETCHED * size), side="right")
+    starts = np.unique(np.searchsorted(stop, stop)).tolist()  # of starts with the same end, the first holds the most
+    found = [_stretch(here, key, nats, k, int(stop[k])) for k in starts]
+    widest = max(range(len(found)), key=lambda k: found[k].nats)
+    low, high, best = starts[widest], int(stop[starts[widest]]), found[widest]
+    while high - low > 1:
+        shorter = [(low + 1, high), (low, high - 1)]
+        tried = [_stretch(here, key, nats, *edges) for edges in shorter]
+        k = max((0, 1), key=lambda k: tried[k].margin(size, total))
+        if tried[k].margin(size, total) <= best.margin(size, total):
+            break
+        (low, high), best = shorter[k], tried[k]
     return best
+
+
+def _stretch(here: Int, key: Int, nats: Float, low: int, high: int) -> _Stretch:
+    distinct = np.unique(key[low:high])
+    return _Stretch(
+        first=int(here[low]), last=int(here[high - 1]), nats=float(nats[distinct].sum()), words=len(distinct)
+    )
+
+
+def needed_share(stretch: float) -> float:
+    """The share of an item's words, by what they say, that must stand in a stretch so many times its length."""
+    return min(MOST_NEEDED, LEAST_SHARE + PER_LENGTH * max(0.0, stretch - 1.0))

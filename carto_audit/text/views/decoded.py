@@ -22,12 +22,13 @@ _LEAST_MARKERS = 3
 _PROSE = frozenset(string.ascii_letters + string.digits + " \n\t.,;:!?'\"()-$%")
 _HEX = re.compile(r"(?<![0-9A-Za-z])(?:0x)?((?:[0-9A-Fa-f]{2}[ :,\n]?){16,200000})(?![0-9A-Za-z])")
 _BASE32 = re.compile(r"(?<![A-Za-z0-9+/=])[A-Z2-7]{24,200000}={0,6}(?![A-Za-z0-9+/=])")
-_BASE64 = re.compile(r"(?<![A-Za-z0-9+/=_-])(?:[A-Za-z0-9+/_-]{4,100000}={0,2}[ \r\n]{0,3}){1,5000}(?![A-Za-z0-9+/_-])")
+_BASE64 = re.compile(r"(?<![A-Za-z0-9+/=_-])[A-Za-z0-9+/_-]{20,200000}={0,2}(?:\r?\n[A-Za-z0-9+/_-]{4,200}={0,2}){0,5000}(?![A-Za-z0-9+/_-])")
 _BASE85 = re.compile(r"(?<!\S)[!-~]{24,200000}(?!\S)")
 _BINARY = re.compile(r"(?<![0-9])(?:[01]{8}[ ,\n]?){8,100000}(?![0-9])")
 _DECIMAL = re.compile(
     r"(?<![0-9])(?:(?:3[2-9]|[4-9][0-9]|1[01][0-9]|12[0-6])[ ,;]{1,2}){11,100000}(?:3[2-9]|[4-9][0-9]|1[01][0-9]|12[0-6])(?![0-9])"
 )
+_PADDED = re.compile(r"[A-Za-z0-9+/]==?(?=\s|$)")
 _TOKEN = re.compile(r"[A-Za-z0-9+/_-]{4,}={0,2}")
 
 _MARKERS = (
@@ -107,7 +108,7 @@ _DIGIT_CODES: tuple[tuple[str, re.Pattern[str], Callable[[str], bytes]], ...] = 
 
 def _decode_tokens(reading: Reading) -> Reading:
     """Words that are base64 each, where most of a stretch are."""
-    if reading.text.count("=") < _LEAST_MARKERS:
+    if len(_PADDED.findall(reading.text)) < _LEAST_MARKERS:
         return reading
     edits = []
     for match in _TOKEN.finditer(reading.text):

@@ -34,7 +34,7 @@ _ONE_NUMBER = re.compile(r"\\(?:[uUx]\{?([0-9A-Fa-f]{2,8})\}?|([0-3][0-7]{2}))")
 _SPACE_ESCAPE = re.compile(rf"\\(?!(?:{_LATEX_NAMES})(?![A-Za-z]))[nrt]")
 _SIGN_ESCAPE = re.compile(r"\\([\"'/])")
 _PERCENT = re.compile(r"(?:%[0-9A-Fa-f]{2})+")
-_PRINTABLE = re.compile(r"=\r?\n|(?:=[0-9A-F]{2})+")
+_PRINTABLE = re.compile(r"=\r?\n|(?<![\d)\s])(?:=[0-9A-F]{2})+")  # not "4*5=20"
 _ENTITY = re.compile(r"&(?:#[0-9]{1,7}|#[xX][0-9A-Fa-f]{1,6}|[A-Za-z][A-Za-z0-9]{1,31});?")
 _COMMENT = re.compile(r"<!--(?:[^-]|-(?!->)){0,20000}-->")
 _HIDDEN = re.compile(r"<(script|style|rt|rp)\b[^>]{0,500}>[^<]{0,20000}</\1\s*>", re.IGNORECASE)
@@ -42,6 +42,9 @@ _NOTE = re.compile(r"<sup\b[^>]{0,200}>\s*\[?[\d*†]{1,4}\]?\s*</sup>", re.IGNO
 _CUE = re.compile(r"<\d{1,2}:\d{2}(?::\d{2})?[.,]\d{1,3}>")
 _INLINE_TAG = re.compile(rf"</?(?:{_INLINE})(?:\s[^<>]{{0,2000}})?/?>", re.IGNORECASE)
 _TAG = re.compile(r"</?[A-Za-z!?][^<>]{0,2000}>|<!\[CDATA\[|\]\]>")
+_BLOCK_TAG = re.compile(
+    r"<(?:br|hr|p|div|li|img|td|th|tr|h[1-6]|input|meta|link|!DOCTYPE)\b[^<>]{0,2000}>", re.IGNORECASE
+)
 _BBCODE = re.compile(
     r"\[/?(?:b|i|u|s|url|img|code|quote|color|size|font|center|list|spoiler)(?:=[^\]\n]{0,200})?\]", re.IGNORECASE
 )
@@ -95,9 +98,11 @@ def _entities(reading: Reading) -> Reading:
 
 
 def _tags(reading: Reading) -> Reading:
-    for pattern, by in ((_COMMENT, ""), (_NOTE, ""), (_HIDDEN, ""), (_CUE, ""), (_INLINE_TAG, ""), (_TAG, " ")):
-        reading = reading.substituted("tags", pattern, by)
-    return reading
+    for pattern in (_COMMENT, _NOTE, _HIDDEN, _CUE, _INLINE_TAG):
+        reading = reading.substituted("tags", pattern, "")
+    # "<unk>" and "a<b" open what is never closed: only where some tag is closed are unknown names tags.
+    other = _TAG if "</" in reading.text or "/>" in reading.text else _BLOCK_TAG
+    return reading.substituted("tags", other, " ")
 
 
 def _markdown(reading: Reading) -> Reading:
@@ -126,7 +131,8 @@ RENDERED = (
     Step(shows=any_of("\\"), apply=_escapes),
     Step(shows=any_of("&"), apply=_entities),
     Step(shows=any_of("<"), apply=_tags),
-    Step(shows=any_of("[", "*", "~", "'", "`", least=2), apply=_markdown),
+    Step(shows=any_of("[", "*", "~", "`", least=2), apply=_markdown),
+    Step(shows=any_of("'", least=8), apply=_markdown),
     Step(shows=all_of(any_of("-", OTHER), any_of("\n")), apply=_hyphens),
 )
 """Markup and escapes, in the order in which a page that holds all of them would undo them."""

@@ -3,6 +3,8 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from carto_audit.text.views.reading import Reading
 from carto_audit.text.views.signs import Flags, Shows, Signs
 
@@ -15,20 +17,16 @@ class Step:
     apply: Callable[[Reading], Reading]
 
 
-def apply_steps(reading: Reading, steps: Sequence[Step]) -> Reading:
-    """The reading after every step whose signs it shows."""
-    signs = Signs.of([reading.text])
-    for step in steps:
-        if step.shows(signs)[0]:
-            changed = step.apply(reading)
-            if changed is not reading:
-                reading, signs = changed, Signs.of([changed.text])
+def apply_steps(reading: Reading, steps: Sequence[Step], shown: Sequence[bool] | None = None) -> Reading:
+    """The reading after every step whose signs it shows: `shown` says which, until one has changed it; None tries all."""
+    start = reading
+    for k, step in enumerate(steps):
+        if shown is None or shown[k] or reading is not start:
+            reading = step.apply(reading)
     return reading
 
 
-def shown(signs: Signs, steps: Sequence[Step]) -> Flags:
-    """Which texts show the signs of any step: (texts,)."""
-    flags = steps[0].shows(signs)
-    for step in steps[1:]:
-        flags = flags | step.shows(signs)
-    return flags
+def shown_by(texts: Sequence[str], steps: Sequence[Step]) -> Flags:
+    """Which texts show the signs of each step: (steps, texts)."""
+    signs = Signs.of(texts)
+    return np.stack([step.shows(signs) for step in steps])

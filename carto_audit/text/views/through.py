@@ -8,8 +8,7 @@ from carto_audit.text.views.annotated import ANNOTATED, GUESSES
 from carto_audit.text.views.decoded import DECODED, ciphers_of, deciphered
 from carto_audit.text.views.reading import Reading
 from carto_audit.text.views.rendered import RENDERED
-from carto_audit.text.views.signs import Signs
-from carto_audit.text.views.steps import apply_steps, shown
+from carto_audit.text.views.steps import apply_steps, shown_by
 from carto_audit.text.words import Ragged
 
 MOST_CIPHERS = 3
@@ -22,20 +21,25 @@ def read_through(texts: Sequence[str], words: Ragged) -> Iterator[tuple[int, Rea
     """The readings of each text, with its number; `words` are the hashes of the texts' words."""
     if not texts:
         return
-    for number in np.flatnonzero(shown(Signs.of(texts), _STEPS)).tolist():
-        for reading in readings(texts[number]):
+    shown = shown_by(texts, _STEPS)
+    for number in np.flatnonzero(shown.any(axis=0)).tolist():
+        for reading in readings(texts[number], shown[:, number].tolist()):
             yield number, reading
     for number, cipher in ciphers_of(words, MOST_CIPHERS):
         yield number, deciphered(Reading.of(texts[number]), cipher)
 
 
-def readings(text: str) -> Iterator[Reading]:
-    """What a text says once its codes and markup are undone; without annotations besides; and under each guess."""
+def readings(text: str, shown: Sequence[bool]) -> Iterator[Reading]:
+    """What a text says once its codes and markup are undone; without annotations besides; and under each guess.
+
+    `shown` says of which steps the text shows the signs.
+    """
     plain = Reading.of(text)
-    rendered = apply_steps(apply_steps(plain, DECODED), RENDERED)
-    bare = apply_steps(rendered, ANNOTATED)
+    first, last = len(DECODED) + len(RENDERED), len(_STEPS) - len(GUESSES)
+    rendered = apply_steps(plain, _STEPS[:first], shown[:first])
+    bare = apply_steps(rendered, ANNOTATED, shown[first:last] if rendered is plain else None)
     yield from (reading for reading in dict.fromkeys((rendered, bare)) if reading is not plain)
-    for guess in GUESSES:
-        guessed = apply_steps(bare, (guess,))
+    for k, guess in enumerate(GUESSES, start=last):
+        guessed = apply_steps(bare, (guess,), shown[k : k + 1] if bare is plain else None)
         if guessed is not bare:
             yield guessed
