@@ -13,7 +13,7 @@ from pathlib import Path
 from bench.contamination.run import read
 from bench.corpora import Corpora, Item, open_corpora, parser_of
 from carto_audit.benchmarks.index import Index, build_index
-from carto_audit.contamination.check import find_matches
+from carto_audit.contamination.matching import find_matches
 
 ITEMS, SMOKE_ITEMS = 20_000, 200
 ROWS, SMOKE_GIGABYTES = 2000, 0.003

@@ -17,8 +17,8 @@ from bench.contamination import functions, peers, plants
 from bench.corpora import Corpora, Item, open_corpora, parser_of, write_items
 from carto_audit.benchmarks.index import Index, build_index
 from carto_audit.benchmarks.items import Benchmark, read_benchmark
-from carto_audit.contamination.check import find_matches
 from carto_audit.contamination.exact_match import Match
+from carto_audit.contamination.matching import find_matches
 from carto_audit.contamination.tiers import CONFIRMED, SUSPECTED
 
 CHUNK = 2000

@@ -1,6 +1,7 @@
 """The index over benchmark items that a batch is compared with. Costs seconds and about 100 MB for 15,000 items."""
 
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -48,6 +49,8 @@ HOT = 25
 
 NUM_PERM, BAND_ROWS, SEED = 126, 3, 1
 """42 bands of 3: a window at Jaccard 0.5 is proposed with probability 0.996, at 0.4 with 0.94, at 0.1 with 0.04."""
+
+_NAME = re.compile(r"(?<![.?!:\"\u201c] )(?<!^)(?<!\n)\b[A-Z][a-z]{2,}\b")  # in the middle of a sentence
 
 QUESTION, PASSAGE = 0, 1
 COMPONENTS = ("question", "passage")
@@ -111,7 +114,8 @@ class Index:
     component: Int  # (groups,), a place in COMPONENTS
     words: Ragged  # (groups,)
     nats: Float  # (words of all groups,), what each word adds, see `rarity`
-    numbers: Ragged  # (groups,), the distinct words that are numbers
+    numbers: Ragged  # (groups,), the distinct numbers: those in digits, where there are any
+    slots: Ragged  # (groups,), the distinct words for which a twin has others: numbers and names
     shingles: Shingles
     anchors: tuple[Anchors, ...]
     anchor_count: Int  # (groups,)
@@ -127,6 +131,10 @@ class Index:
         """The group of the item's question."""
         return int(self.item_group[item])
 
+    def item_id(self, item: int) -> str:
+        """The name of an item in its benchmark."""
+        return str(self.benchmarks[self.item_benchmark[item]].items["item_id"][int(self.item_row[item])].as_py())
+
     def item_text(self, item: int, group: int) -> str:
         """The text of the item's question or passage, whichever `group` is about."""
         column = self.benchmarks[self.item_benchmark[item]].items[COMPONENTS[self.component[group]]]
@@ -141,7 +149,7 @@ def build_index(benchmarks: Sequence[Benchmark]) -> Index:
     items = [item for benchmark in benchmarks for item in benchmark.items.to_pylist()]
     sizes = np.array([benchmark.items.num_rows for benchmark in benchmarks], dtype=np.int64)
     item_benchmark = np.repeat(np.arange(len(sizes)), sizes)
-    texts, words, nats, numbers, component, members = _groups(items)
+    texts, words, nats, numbers, slots, component, members = _groups(items)
     holders = _holders(members, items, item_benchmark)
     choices = _choices(items)
     anchors = _anchors(words, nats, holders, _context(members, choices))
@@ -157,6 +165,7 @@ def build_index(benchmarks: Sequence[Benchmark]) -> Index:
         words=words,
         nats=nats,
         numbers=numbers,
+        slots=slots,
         shingles=shingles,
         anchors=anchors,
         anchor_count=np.sum(counted, axis=0) if counted else np.zeros(len(words), np.int64),
@@ -176,8 +185,8 @@ def _only(lists: Lists, keep: NDArray[np.bool_]) -> Lists:
     return Lists(values=lists.values[keep], offsets=np.concatenate(([0], np.cumsum(counts))))
 
 
-def _groups(items: list[dict[str, Any]]) -> tuple[list[str], Ragged, Float, Ragged, Int, Lists]:
-    """Distinct questions and passages: text, words, what each adds, those that are numbers, component, items."""
+def _groups(items: list[dict[str, Any]]) -> tuple[list[str], Ragged, Float, Ragged, Ragged, Int, Lists]:
+    """Distinct questions and passages: text, words, what each adds, numbers, slots, component, items."""
     parts = [
         (component, item[name], number)
         for component, name in enumerate(COMPONENTS)
@@ -196,9 +205,18 @@ def _groups(items: list[dict[str, Any]]) -> tuple[list[str], Ragged, Float, Ragg
     members = as_lists(group, np.array([number for *_, number in parts], dtype=np.int64), len(seen))
     kept = _pack([words[k] for k in first])
     texts = [parts[k][1] for k in first]
-    is_number, is_ideograph = _kinds(texts, kept)
-    numbers = [np.unique(kept[k][is_number[slice(*kept.offsets[k : k + 2])]]) for k in range(len(kept))]
-    return texts, kept, surprise(kept.values, kept.offsets, is_ideograph), _pack(numbers), component, members
+    in_digits, is_number, is_ideograph = _kinds(texts, kept)
+    digits, numbers = _chosen(kept, in_digits), _chosen(kept, is_number)
+    names = hash_words([" ".join(_NAME.findall(text)) for text in texts])
+    slots = [np.unique(np.concatenate([numbers[k], names[k]])) for k in range(len(kept))]
+    told = [own if len(own) else every for own, every in zip(digits, numbers, strict=True)]
+    adds = surprise(kept.values, kept.offsets, is_ideograph)
+    return texts, kept, adds, _pack(told), _pack(slots), component, members
+
+
+def _chosen(words: Ragged, flags: NDArray[np.bool_]) -> list[Hashes]:
+    """Of each group the distinct words that are marked."""
+    return [np.unique(words[k][flags[slice(*words.offsets[k : k + 2])]]) for k in range(len(words))]
 
 
 def _question_groups(members: Lists, component: Int, n_items: int) -> Int:
@@ -218,8 +236,8 @@ def _holders(members: Lists, items: list[dict[str, Any]], item_benchmark: Int) -
     return counts
 
 
-def _kinds(texts: list[str], words: Ragged) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """Which words are numbers, and which are single ideographs or kana: looked up once for each distinct word."""
+def _kinds(texts: list[str], words: Ragged) -> tuple[NDArray[np.bool_], NDArray[np.bool_], NDArray[np.bool_]]:
+    """Which words are in digits, which are numbers, and which are letters of a script: once for each distinct word."""
     _, first, inverse = np.unique(words.values, return_index=True, return_inverse=True)
     owner = np.searchsorted(words.offsets, first, side="right") - 1
     spelled: list[str] = []
@@ -230,8 +248,9 @@ def _kinds(texts: list[str], words: Ragged) -> tuple[NDArray[np.bool_], NDArray[
         start, end = spans[text][place]
         spelled.append(fold(texts[text][start:end]))
     numbers = np.array([is_number(word) for word in spelled], dtype=bool)
+    digits = np.array([word.isdecimal() for word in spelled], dtype=bool)
     ideographs = np.array([is_letter_run(word) for word in spelled], dtype=bool)
-    return numbers[inverse], ideographs[inverse]
+    return digits[inverse], numbers[inverse], ideographs[inverse]
 
 
 def _pack(rows: Sequence[Hashes]) -> Ragged:

@@ -153,9 +153,9 @@ def _by_index(listed: "Registry", out: Path | None) -> dict[Path, list[str]]:
 
 def _build(read: Sequence[Any], path: Path, progress: Any) -> int:
     from carto_audit.benchmarks.index import build_index
-    from carto_audit.contamination.check import find_matches
     from carto_audit.contamination.detectability import measure_detectability
     from carto_audit.contamination.index_file import IndexFile, current_setting, write_index
+    from carto_audit.contamination.matching import find_matches
     from carto_audit.report.formats.terminal import open_console, tame
 
     with progress.task("Indexing benchmark items", sum(b.items.num_rows for b in read), "items") as advance:

@@ -11,7 +11,16 @@ from numpy.typing import NDArray
 from carto_audit.benchmarks.hash_tables import Int
 from carto_audit.benchmarks.index import SHINGLE, Index
 from carto_audit.contamination.positions import RARE
-from carto_audit.contamination.tiers import BOILERPLATE, CONFIRMED, NAMING
+from carto_audit.contamination.tiers import (
+    BOILERPLATE,
+    CONFIRMED,
+    NAMING,
+    ORDER_FREE,
+    PASSAGE,
+    PROGRAM,
+    SKELETON,
+    finder_of,
+)
 from carto_audit.text.words import ngram_hashes, word_spans
 
 LEAST_ROWS = 20
@@ -47,7 +56,8 @@ def _is_open(found: pa.Table, tier: Int) -> NDArray[np.bool_]:
     """Which matches the wording alone has to decide on: found by words, and neither confirmed nor supported."""
     columns = ("answered", "supported", "near_variant")
     closed = np.logical_or.reduce([found[name].to_numpy(zero_copy_only=False) for name in columns])
-    by_words = np.array(found["view"].to_pylist(), dtype=object) == "words"
+    others = (PROGRAM, SKELETON, PASSAGE, ORDER_FREE)
+    by_words = np.array([finder_of(view) not in others for view in found["view"].to_pylist()], dtype=bool)
     return np.asarray((tier > BOILERPLATE) & (tier < CONFIRMED) & by_words & ~closed)
 
 

@@ -8,7 +8,6 @@ from numpy.typing import NDArray
 
 from carto_audit.benchmarks.hash_tables import Int, among
 from carto_audit.benchmarks.index import BRIEF, BRIEFEST, HOT, NUM_PERM, SEED, SHINGLE, Index, band_keys
-from carto_audit.text.folding import fold
 from carto_audit.text.minhash import premix, short_segment_minima
 from carto_audit.text.words import (
     Hashes,
@@ -100,10 +99,10 @@ class Row:
             self.spans = word_spans(self.text)
         return int(self.spans[first, 0]), int(self.spans[end - 1, 1])
 
-    def spelled(self, word: int) -> str:
-        """One of its words, folded."""
+    def written(self, word: int) -> str:
+        """One of its words as it stands there."""
         start, end = self.characters(word, word + 1)
-        return fold(self.text[start:end])
+        return self.text[start:end]
 
 
 def spell_out(rows: list[Row]) -> None:

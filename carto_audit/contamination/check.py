@@ -16,7 +16,7 @@ from carto_audit.contamination.boilerplate import demote_boilerplate
 from carto_audit.contamination.detectability import Detectability
 from carto_audit.contamination.matching import find_matches
 from carto_audit.contamination.search import search_batch
-from carto_audit.contamination.tiers import CLEAN, TIERS
+from carto_audit.contamination.tiers import CLEAN, PASSAGE, PROGRAM, SKELETON, TIERS, finder_of
 from carto_audit.data.batch import Batch
 from carto_audit.data.layouts import place
 from carto_audit.data.segments import read_segments
@@ -166,7 +166,7 @@ def _item_tiers(matches: pa.Table, index: Index) -> NDArray[np.int8]:
     columns = (matches[name].to_pylist() for name in ("item", "group", "view", "supported", "tier"))
     surest: dict[_Found, int] = {}
     for item, group, view, supported, tier in zip(*columns, strict=True):
-        is_named = view != "words" or (supported and index.component[group] == QUESTION)
+        is_named = finder_of(view) in (PROGRAM, SKELETON, PASSAGE) or (supported and index.component[group] == QUESTION)
         found = _Found(item=item, group=group, is_named=bool(is_named))
         surest[found] = max(tier, surest.get(found, CLEAN))
     for found, tier in surest.items():
@@ -181,13 +181,15 @@ def _meant(found: _Found, index: Index) -> Int:
     alike: Int = shared[index.item_benchmark[shared] == index.item_benchmark[found.item]]
     if not found.is_named:
         return alike
-    own = _options(found.item, index)
-    return np.array([item for item in alike.tolist() if _options(item, index) == own], dtype=np.int64)
+    own = _asked(found.item, index)
+    return np.array([item for item in alike.tolist() if _asked(item, index) == own], dtype=np.int64)
 
 
-def _options(item: int, index: Index) -> list[list[int]]:
-    """The words of an item's options, which tell it from others with the same question; those of an answer do not."""
-    return [index.choices.words[choice].tolist() for choice in index.choices.of_item[item].tolist()]
+def _asked(item: int, index: Index) -> tuple[int, list[list[int]]]:
+    """An item's question and the words of its options, which tell it from others; those of an answer do not."""
+    return index.question_of(item), [
+        index.choices.words[choice].tolist() for choice in index.choices.of_item[item].tolist()
+    ]
 
 
 def _table(found: pa.Table, batch: Batch, index: Index) -> pa.Table:

@@ -8,17 +8,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 from carto_audit.benchmarks.hash_tables import Float, Int, among
-from carto_audit.benchmarks.index import HOT, NUM_PERM, PASSAGE, SEED, SHINGLE, Index
+from carto_audit.benchmarks.index import HOT, NUM_PERM, PASSAGE, SEED, Index
 from carto_audit.contamination.answer_support import Traces, best_supported, is_answered
 from carto_audit.contamination.candidates import Block, Pairs, Row, spell_out
-from carto_audit.contamination.positions import MOST_ALIGNED, SURELY_FOUND, Positions, find_positions
+from carto_audit.contamination.positions import (
+    MOST_ALIGNED,
+    SURELY_FOUND,
+    Positions,
+    find_positions,
+    longest_shared_run,
+)
 from carto_audit.contamination.tiers import CLEAN, NAMING, SAME_WORDING, SUPPORTED, Evidence, Ruling, judge
 from carto_audit.text.alignment import align, in_runs
+from carto_audit.text.folding import fold
 from carto_audit.text.minhash import premix, segment_minima
 from carto_audit.text.words import Hashes, is_number, word_spans, words_span
 
 _LEAST_SEEN = 0.3  # share of the question's words or shingles; no rule flags a pair with less of both
 _AT_ONCE = 1 << 18  # words of the candidates that are measured at once
+_MOST_NAMED = 8  # items that share a passage
 _ROUNDING = 1e-9  # sums over many candidates at once may be off by less
 _NUMBER = np.uint64(1)  # stands for every number where wordings are compared
 
@@ -40,7 +48,7 @@ class Match:
     item_span: tuple[int, int]
     near_variant: bool = False
     supported: bool = False  # its own options or answer stand nearby, so that it is meant and not its twin
-    view: str = "words"
+    view: str = "words"  # how it was found: what was undone first, joined by "+"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,6 +107,8 @@ class _Group:
     total_nats: float
     distinct: Int  # its shingles
     numbers: Hashes
+    slots: Hashes
+    plain: Hashes  # its words without slots, sorted
     _traces: Traces | None = None
 
     @classmethod
@@ -114,6 +124,8 @@ class _Group:
             total_nats=float(nats.sum()),
             distinct=index.shingles.of_group[number],
             numbers=index.numbers[number],
+            slots=index.slots[number],
+            plain=np.sort(index.words[number][~among(index.words[number], index.slots[number])]),
         )
 
     def traces(self, index: Index) -> Traces:
@@ -177,6 +189,7 @@ def _evidence(
     return Evidence(
         words=len(group.words),
         is_passage=group.is_passage,
+        holders=len(group.items),
         containment=containment,
         rare_containment=_known(places.weighed.rare_share[k]),
         information=information,
@@ -226,7 +239,11 @@ def _examine(row: Row, group: _Group, places: Positions, k: int, index: Index) -
         if ruling.tier == CLEAN:
             continue
         if longest_run < 0:
-            longest_run = len(group.words) if is_verbatim else _longest_run(places.ordered(k), place, is_whole)
+            longest_run = (
+                len(group.words)
+                if is_verbatim
+                else longest_shared_run(places.ordered(k), place.window, is_whole) or place.item_end - place.item_first
+            )
         yield _Finding(
             item=item,
             group=group,
@@ -286,17 +303,22 @@ def _numbers(row: Row, group: _Group, place: _Place) -> tuple[float, bool, float
     share = _share(among(group.numbers, np.sort(row.words[place.first : place.end])))
     if share >= 0.5 or len(group.words) > MOST_ALIGNED:
         return share, share < 0.5, 0.0
-    return share, *_wording(row, group, among(group.words, group.numbers), place, group.numbers)
+    return share, *_wording(row, group, place)
 
 
-def _wording(row: Row, group: _Group, is_own: NDArray[np.bool_], place: _Place, numbers: Hashes) -> tuple[bool, float]:
-    """Whether other numbers stand where the question's own should, and how much of it is there apart from numbers."""
+def _wording(row: Row, group: _Group, place: _Place) -> tuple[bool, float]:
+    """Whether other numbers stand where the question's own should, and how much of it is there apart from numbers and
+    names."""
     near = row.words[place.low : place.high]
-    spelled = [row.spelled(k) for k in range(place.low, place.high)]
-    is_digit = np.array([is_number(word) for word in spelled], dtype=bool)
-    item, where = align(np.where(is_own, _NUMBER, group.words), np.where(is_digit, _NUMBER, near))
+    written = [row.written(k) for k in range(place.low, place.high)]
+    is_digit = np.array([is_number(fold(word)) for word in written], dtype=bool)
+    is_slot = is_digit | np.array([word[:1].isupper() for word in written], dtype=bool)
+    is_own = among(group.words, group.slots)
+    item, where = align(
+        np.where(is_own, _NUMBER, group.words), np.where(is_slot & ~among(near, group.plain), _NUMBER, near)
+    )
     nats = np.where(is_own, 0.0, group.nats)
-    others = bool((is_digit & ~among(near, numbers))[where].any())
+    others = bool((is_digit & ~among(near, group.slots))[where].any())
     return others, float(nats[item].sum() / max(nats.sum(), 1e-9))
 
 
@@ -310,28 +332,6 @@ def _item_span(text: str, group: _Group, place: _Place) -> tuple[int, int]:
         return words_span(text)
     spans = word_spans(text)
     return int(spans[place.item_first, 0]), int(spans[place.item_end - 1, 1])
-
-
-def _longest_run(ordered: Int, place: _Place, is_whole: bool) -> int:
-    """Words of the longest stretch that stands in both, word for word."""
-    window = place.window
-    if is_whole and len(ordered):
-        for start in (window == ordered[0]).nonzero()[0][:2].tolist():
-            if np.array_equal(window[start : start + len(ordered)], ordered):
-                return len(ordered) + SHINGLE - 1
-    sorter = np.argsort(window, kind="stable")
-    low = np.searchsorted(window, ordered, side="left", sorter=sorter)
-    high = np.searchsorted(window, ordered, side="right", sorter=sorter)
-    counts = np.minimum(high - low, 8)  # a text that repeats one phrase must not cost its square
-    item_place = np.repeat(np.arange(len(ordered)), counts)
-    within = np.arange(len(item_place)) - np.repeat(np.cumsum(counts) - counts, counts)
-    diagonal = sorter[low[item_place] + within] - item_place
-    if not len(item_place):
-        return place.item_end - place.item_first
-    order = np.lexsort((item_place, diagonal))
-    broken = (np.diff(item_place[order]) != 1) | (np.diff(diagonal[order]) != 0)
-    edges = np.concatenate(([0], np.flatnonzero(broken) + 1, [len(order)]))
-    return int(np.diff(edges).max()) + SHINGLE - 1
 
 
 def _estimates(found: list[_Finding], index: Index) -> list[float | None]:
@@ -354,7 +354,7 @@ def _match(finding: _Finding, row: Row, estimate: float | None, index: Index) ->
         item=finding.item,
         group=group.number,
         tier=finding.ruling.tier,
-        reason=finding.ruling.reason,
+        reason=finding.ruling.reason + _others(group, index),
         near_variant=finding.ruling.near_variant,
         supported=finding.support >= SUPPORTED,
         answered=is_answered(finding.item, finding.support, row, place.first, place.end, index),
@@ -364,6 +364,14 @@ def _match(finding: _Finding, row: Row, estimate: float | None, index: Index) ->
         sample_span=row.characters(place.first, place.end),
         item_span=_item_span(index.item_text(finding.item, group.number), group, place),
     )
+
+
+def _others(group: _Group, index: Index) -> str:
+    """The items that share a passage, by name: none of them is meant more than another."""
+    if not group.is_passage or len(group.items) == 1:
+        return ""
+    names = ", ".join(index.item_id(item) for item in group.items[:_MOST_NAMED].tolist())
+    return f": {names}" + (f" and {len(group.items) - _MOST_NAMED} more" if len(group.items) > _MOST_NAMED else "")
 
 
 def _best(found: list[_Finding], row: Row, index: Index) -> list[_Finding]:

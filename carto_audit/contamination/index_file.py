@@ -21,19 +21,32 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from carto_audit import __version__
-from carto_audit.benchmarks import hash_tables, index, programs, surprisal, translations
+from carto_audit.benchmarks import hash_tables, index, letter_runs, programs, rare_words, surprisal, translations
 from carto_audit.benchmarks.hash_tables import HashTable, Lists
 from carto_audit.benchmarks.index import Index
 from carto_audit.benchmarks.items import ITEM_SCHEMA
 from carto_audit.contamination.detectability import FORMS, Detectability
 from carto_audit.runtime.errors import AuditError
 from carto_audit.runtime.files import atomic_path, open_regular, reason
-from carto_audit.text import alignment, words
+from carto_audit.text import alignment, folding, letters, loose_words, words
 from carto_audit.text.minhash import permutations
 from carto_audit.text.untrusted import safe_inline
 from carto_audit.text.words import Ragged
 
-MAKERS: tuple[types.ModuleType, ...] = (hash_tables, index, programs, surprisal, translations, alignment, words)
+MAKERS: tuple[types.ModuleType, ...] = (
+    hash_tables,
+    index,
+    letter_runs,
+    programs,
+    rare_words,
+    surprisal,
+    translations,
+    alignment,
+    folding,
+    letters,
+    loose_words,
+    words,
+)
 """The modules that an index is built with, however deep. How items are read does not count: an index holds them as read."""
 
 _MAGIC = b"carto-audit index 1\n"

@@ -7,18 +7,25 @@ from carto_audit.benchmarks.index import Index
 from carto_audit.contamination.candidates import find_candidates
 from carto_audit.contamination.disguises.derived_views import find_by_views
 from carto_audit.contamination.disguises.letters import find_letters, respace
+from carto_audit.contamination.disguises.passages import find_with_passages
 from carto_audit.contamination.disguises.rare_words import RareHit, find_rare_words
 from carto_audit.contamination.exact_match import Match, verify
-from carto_audit.contamination.tiers import CLEAN, SUSPECTED, judge_rare_words
+from carto_audit.contamination.tiers import (
+    CLEAN,
+    ORDER_FREE,
+    PASSAGE,
+    PROGRAM,
+    SKELETON,
+    SUSPECTED,
+    finder_of,
+    judge_rare_words,
+)
 from carto_audit.text.loose_words import loose_keys
 from carto_audit.text.views.reading import Reading
 from carto_audit.text.views.through import read_through
 from carto_audit.text.words import FoldedWords, Ragged, find_words, word_spans
 
-WORDS, ORDER_FREE = "words", "order-free"
-
-_OTHER_VIEWS = ("program", "skeleton")
-"""Views that see what words do not show; what they find in the same place as words is another finding."""
+WORDS = "words"
 
 
 def find_matches(texts: list[str], index: Index) -> list[Match]:
@@ -37,6 +44,7 @@ def find_matches(texts: list[str], index: Index) -> list[Match]:
 def _find(texts: Sequence[str], words: FoldedWords, hashes: Ragged, index: Index) -> list[Match]:
     """What is found in texts as they stand: by words, by letters, by programs and invariant tokens, by rare words."""
     found = _by_words(texts, hashes, index)
+    found += list(find_with_passages(found, texts, hashes, index))
     sure = {(match.row, match.group) for match in found if match.tier >= SUSPECTED}
     respaced = list(respace(texts, (c for c in find_letters(words, index) if (c.text, c.group) not in sure), index))
     if respaced:
@@ -100,7 +108,7 @@ def surest(found: Iterable[Match], index: Index) -> list[Match]:
         if (match.row, match.item) in best:
             continue
         rivals = kept.setdefault((match.row, int(index.item_benchmark[match.item])), [])
-        is_other = match.view in _OTHER_VIEWS
+        is_other = finder_of(match.view) in (PROGRAM, SKELETON)  # these see what words do not show
         if not is_other and any(rival.view != match.view and _overlap(match, rival) >= 0.5 for rival in rivals):
             continue
         best[match.row, match.item] = match
@@ -109,10 +117,11 @@ def surest(found: Iterable[Match], index: Index) -> list[Match]:
     return sorted(best.values(), key=lambda m: (m.row, m.sample_span, m.item))
 
 
-def _sureness(match: Match) -> tuple[bool, int, int, float, int, int]:
+def _sureness(match: Match) -> tuple[bool, int, bool, int, float, int, int]:
     return (
         ORDER_FREE in match.view,
         -match.tier,
+        finder_of(match.view) != PASSAGE,  # which names the item, where its question alone may be that of many
         match.view.count("+") + (match.view != WORDS),
         -match.containment,
         -match.longest_run,

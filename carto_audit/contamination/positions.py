@@ -77,7 +77,7 @@ class Here:
     nats: Float
     total: Float
     has_numbers: NDArray[np.bool_]
-    plain: Float  # like `nats`, without numbers
+    plain: Float  # like `nats`, without numbers and names
     plain_total: Float
 
 
@@ -272,11 +272,11 @@ def _here(
     """Looks for the words of the wanted ones only."""
     group_owner, position = ranges(index.words.offsets[groups.number], index.words.offsets[groups.number + 1])
     counts = np.diff(index.numbers.offsets)[groups.number]
-    number_owner, number = ranges(index.numbers.offsets[groups.number], index.numbers.offsets[groups.number + 1])
-    numbers = np.sort(_apart(index.numbers.values[number], number_owner))
-    is_number = among(_apart(groups.words.values, group_owner), numbers)
+    slot_owner, slot = ranges(index.slots.offsets[groups.number], index.slots.offsets[groups.number + 1])
+    slots = np.sort(_apart(index.slots.values[slot], slot_owner))
+    is_slot = among(_apart(groups.words.values, group_owner), slots)
     nats = index.nats[position]
-    plain = np.where(is_number, 0.0, nats)
+    plain = np.where(is_slot, 0.0, nats)
     n = len(groups.number)
     total, plain_total = (_sums(group_owner, what, n)[own] for what in (nats, plain))
     chosen = np.flatnonzero(wanted)
@@ -291,3 +291,24 @@ def _here(
 
 def _apart(hashes: Hashes, owner: Int) -> Hashes:
     return hashes + owner.astype(np.uint64) * _APART
+
+
+def longest_shared_run(ordered: Int, window: Int, is_whole: bool) -> int:
+    """Words of the longest stretch of shingles `ordered` that stands in `window` too, word for word; 0 where none does."""
+    if is_whole and len(ordered):
+        for start in (window == ordered[0]).nonzero()[0][:2].tolist():
+            if np.array_equal(window[start : start + len(ordered)], ordered):
+                return len(ordered) + SHINGLE - 1
+    sorter = np.argsort(window, kind="stable")
+    low = np.searchsorted(window, ordered, side="left", sorter=sorter)
+    high = np.searchsorted(window, ordered, side="right", sorter=sorter)
+    counts = np.minimum(high - low, 8)  # a text that repeats one phrase must not cost its square
+    item_place = np.repeat(np.arange(len(ordered)), counts)
+    within = np.arange(len(item_place)) - np.repeat(np.cumsum(counts) - counts, counts)
+    diagonal = sorter[low[item_place] + within] - item_place
+    if not len(item_place):
+        return 0
+    order = np.lexsort((item_place, diagonal))
+    broken = (np.diff(item_place[order]) != 1) | (np.diff(diagonal[order]) != 0)
+    edges = np.concatenate(([0], np.flatnonzero(broken) + 1, [len(order)]))
+    return int(np.diff(edges).max()) + SHINGLE - 1

@@ -10,6 +10,9 @@ TIERS = ("", "boilerplate", "source_overlap", "suspected", "confirmed")
 
 CLEAN, BOILERPLATE, SOURCE_OVERLAP, SUSPECTED, CONFIRMED = range(len(TIERS))
 
+PROGRAM, SKELETON, PASSAGE, ORDER_FREE, JOINED = "program", "skeleton", "passage", "order-free", "joined"
+"""Views that do not compare words in their order. Others undo something first, and then do."""
+
 LONG = 60
 """Words. A question above LONG must show its last words, where it says what it asks, or its own options."""
 
@@ -24,7 +27,7 @@ Nothing but the question's own words counts, never where it stands, so that text
 """
 
 SAME_WORDING = 0.9
-"""Like EDITED, apart from numbers: from here on a question with other numbers is a twin."""
+"""Like EDITED, apart from numbers and names: from here on a question with other numbers is a twin."""
 
 EDITED = 0.75
 """Share of the question's words, by what they say, that must stand in order where some were edited."""
@@ -33,12 +36,18 @@ KEPT_PROGRAM, RENAMED_PROGRAM, EDITED_PROGRAM = 0.6, 0.75, 0.5
 """Share of a program's grams, by rarity: under its own names, and with variables renamed alike, which many share."""
 
 
+def finder_of(view: str) -> str:
+    """How a match was found in the end, whatever was undone first: "tags+program" is found by a program."""
+    return view.rpartition("+")[2]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Evidence:
     """What was measured on one candidate; its tier follows from this alone. Shares are in 0..1."""
 
     words: int  # in the question or passage
     is_passage: bool
+    holders: int  # items of all benchmarks that have this question or passage
     containment: float  # idf-weighted share of the shingles
     rare_containment: float | None  # share of the shingles that identify the item; None when it has none
     information: float  # nats: the summed idf of what was found
@@ -47,7 +56,7 @@ class Evidence:
     support: float  # share of the item's own options or answer nearby
     number_share: float | None  # share of its distinct numbers; None when it has none
     other_numbers: bool  # other numbers stand where its own are missing
-    wording: float  # like `aligned`, any number standing for any other
+    wording: float  # like `aligned`, any number or name standing for any other
     stem_share: float | None  # share of the last words' cold shingles; None when they have none
     is_template: bool  # every shingle is hot
 
@@ -80,8 +89,11 @@ def _is_same_wording(seen: Evidence) -> bool:
 
 def _judge_wording(seen: Evidence) -> Ruling:
     if seen.is_passage:
-        found = seen.containment >= 0.5
-        return Ruling(tier=SOURCE_OVERLAP, reason="the item's passage is here") if found else _CLEAN
+        if seen.containment < 0.5:
+            return _CLEAN
+        if seen.holders == 1:
+            return Ruling(tier=SUSPECTED, reason="the passage is here that belongs to this item alone")
+        return Ruling(tier=SOURCE_OVERLAP, reason=f"a passage is here that {seen.holders} items share")
     if seen.rare_containment is None:
         return _judge_template(seen)
     if _is_confirmed(seen, seen.rare_containment):
@@ -155,6 +167,12 @@ def judge_translation(tokens: int) -> Ruling:
     return Ruling(
         tier=SUSPECTED, reason=f"{tokens} numbers, names and formulae of the item in its order: a translation?"
     )
+
+
+def judge_passage(share: float) -> Ruling:
+    """A passage with so much of one of its questions beside it."""
+    extent = "its question" if share >= 0.995 else f"{share:.0%} of its question"
+    return Ruling(tier=CONFIRMED, reason=f"the item's passage is here, and {extent} beside it")
 
 
 def judge_rare_words(share: float, numbers: float) -> Ruling:

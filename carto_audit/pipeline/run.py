@@ -20,7 +20,8 @@ from carto_audit.cartography.intervals import CONFIDENCE
 from carto_audit.cartography.noise import find_noise
 from carto_audit.cartography.reasons import heats, riskiest
 from carto_audit.cartography.scores import burn_in_epochs
-from carto_audit.contamination.check import Contamination, check_contamination, find_matches
+from carto_audit.contamination.check import Contamination, check_contamination
+from carto_audit.contamination.matching import find_matches
 from carto_audit.contamination.sources import open_index
 from carto_audit.data.batch import Batch, read_batch
 from carto_audit.data.duplicates import find_duplicates

@@ -5,7 +5,7 @@ import pytest
 from carto_audit.benchmarks.index import build_index
 from carto_audit.benchmarks.items import read_benchmark
 from carto_audit.benchmarks.programs import find_programs, index_programs, is_code
-from carto_audit.contamination.check import find_matches
+from carto_audit.contamination.matching import find_matches
 from carto_audit.contamination.tiers import CONFIRMED
 
 PROMPT = 'def merge_windows(windows, gap):\n    """Join windows that lie less than a gap apart."""\n'

@@ -5,7 +5,7 @@ import pytest
 from carto_audit.benchmarks.index import build_index
 from carto_audit.benchmarks.items import read_benchmark
 from carto_audit.benchmarks.translations import find_translations, index_invariant_tokens
-from carto_audit.contamination.check import find_matches
+from carto_audit.contamination.matching import find_matches
 from carto_audit.contamination.tiers import SUSPECTED
 from carto_audit.text.words import hash_words
 

@@ -9,8 +9,8 @@ import pytest
 
 from carto_audit.cli import main as cli
 from carto_audit.cli.benchmarks import benchmarks
-from carto_audit.contamination.check import find_matches
 from carto_audit.contamination.index_file import read_index
+from carto_audit.contamination.matching import find_matches
 from tests.support.audits import Ended
 from tests.support.fake_hub import COMMIT, environment, fake_hub
 from tests.support.quizzes import BELL, ITEMS, write_quiz

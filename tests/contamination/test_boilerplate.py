@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from carto_audit.benchmarks.index import build_index
 from carto_audit.contamination.boilerplate import LEAST_ROWS, count_rows, demote_boilerplate
-from carto_audit.contamination.check import find_matches
+from carto_audit.contamination.matching import find_matches
 from carto_audit.contamination.search import found_table
 from carto_audit.contamination.tiers import BOILERPLATE, CONFIRMED, SUSPECTED
 from tests.support.quizzes import BELL, quiz

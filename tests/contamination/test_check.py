@@ -515,7 +515,7 @@ MANY_ITEMS = """
 import random, re, sys
 from pathlib import Path
 from carto_audit.benchmarks.items import read_benchmark
-from carto_audit.contamination.check import find_matches
+from carto_audit.contamination.matching import find_matches
 from carto_audit.benchmarks.index import build_index
 
 index = build_index([read_benchmark(Path(sys.argv[1]))])

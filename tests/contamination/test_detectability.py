@@ -6,7 +6,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from carto_audit.benchmarks.index import build_index
-from carto_audit.contamination.check import find_matches
 from carto_audit.contamination.detectability import (
     FORMS,
     QUESTION_FORMS,
@@ -15,6 +14,7 @@ from carto_audit.contamination.detectability import (
     measure_detectability,
     rewrap,
 )
+from carto_audit.contamination.matching import find_matches
 from carto_audit.text.words import hash_words
 from tests.support.quizzes import BELL, HAN, ITEMS, quiz
 

@@ -7,7 +7,7 @@ from carto_audit.benchmarks.index import build_index
 from carto_audit.benchmarks.items import read_benchmark
 from carto_audit.contamination import candidates
 from carto_audit.contamination import exact_match as evidence
-from carto_audit.contamination.check import find_matches
+from carto_audit.contamination.matching import find_matches
 
 WORDS = [f"w{k}" for k in range(4000)]
 

@@ -12,7 +12,6 @@ from carto_audit.benchmarks import index as index_module
 from carto_audit.benchmarks.hash_tables import Lists
 from carto_audit.benchmarks.index import build_index
 from carto_audit.contamination import index_file
-from carto_audit.contamination.check import find_matches
 from carto_audit.contamination.detectability import FORMS, Detectability
 from carto_audit.contamination.index_file import (
     _layout,
@@ -22,6 +21,7 @@ from carto_audit.contamination.index_file import (
     read_index,
     write_index,
 )
+from carto_audit.contamination.matching import find_matches
 from carto_audit.runtime.errors import AuditError
 from docs.architecture import own_imports
 from tests.support.quizzes import BELL, ITEMS, quiz

@@ -10,8 +10,9 @@ import pytest
 
 from carto_audit.benchmarks.index import build_index
 from carto_audit.benchmarks.items import read_benchmark
-from carto_audit.contamination.check import check_contamination, find_matches, write_matches
+from carto_audit.contamination.check import check_contamination, write_matches
 from carto_audit.contamination.detectability import QUICK_FORMS, measure_detectability
+from carto_audit.contamination.matching import find_matches
 from carto_audit.contamination.search import FOUND_SCHEMA, PARALLEL_BYTES, choose_workers, search_batch
 from carto_audit.data import batch as batch_module
 from carto_audit.data.batch import read_batch

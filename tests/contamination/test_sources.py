@@ -4,9 +4,9 @@ from carto_audit.benchmarks.column_mappings import READY
 from carto_audit.benchmarks.index import build_index
 from carto_audit.benchmarks.registry import load_registry
 from carto_audit.contamination import sources
-from carto_audit.contamination.check import find_matches
 from carto_audit.contamination.detectability import measure_detectability
 from carto_audit.contamination.index_file import write_index
+from carto_audit.contamination.matching import find_matches
 from carto_audit.contamination.sources import Reading, open_index, read_source
 from carto_audit.runtime.errors import AuditError, UsageError
 from tests.support.quizzes import BELL, ITEMS, quiz, write_quiz

@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from difflib import SequenceMatcher
 
 import numpy as np
+from numpy.typing import NDArray
 
 from carto_audit.benchmarks.hash_tables import Int
 from carto_audit.benchmarks.index import Index
+from carto_audit.contamination.tiers import JOINED
 from carto_audit.text.letters import RUN, Spelling, sample_runs, spell
 from carto_audit.text.views.reading import Change, Reading
 from carto_audit.text.words import FoldedWords
-
-VIEW = "joined"
 
 LEAST_SHARE = 0.3
 """Of a group's sampled runs, that must stand near one another in a row; at least LEAST_RUNS, or all."""
@@ -82,6 +82,14 @@ def respace(texts: Sequence[str], found: Iterator[Candidate], index: Index) -> I
             yield candidate.text, _respaced(spelled[candidate.text], own, candidate, texts[candidate.text])
 
 
+def _keep_numbers(begins: NDArray[np.bool_], row: Spelling, low: int) -> None:
+    """Digits that stand side by side in the text stay one number, whatever the item has in their place."""
+    for k in range(1, len(begins)):
+        here = row.letters[low + k]
+        if here.isdigit() and row.letters[low + k - 1].isdigit() and row.starts[low + k] == row.ends[low + k - 1]:
+            begins[k] = False
+
+
 def _respaced(row: Spelling, item: Spelling, candidate: Candidate, text: str) -> Reading:
     margin = len(item.letters)
     low = max(0, candidate.first - margin)
@@ -94,6 +102,7 @@ def _respaced(row: Spelling, item: Spelling, candidate: Candidate, text: str) ->
             begins[block.b : block.b + block.size] = item.begins_word[block.a : block.a + block.size]
             if block.a + block.size == len(item.letters) and block.b + block.size < len(begins):
                 begins[block.b + block.size] = True
+    _keep_numbers(begins, row, low)
     parts: list[str] = []
     places: list[int] = []
     for k in range(low, high):
@@ -104,5 +113,5 @@ def _respaced(row: Spelling, item: Spelling, candidate: Candidate, text: str) ->
         places.append(k)
     at = np.array(places, dtype=np.int64)
     span = np.array([int(row.starts[low])]), np.array([int(row.ends[high - 1])])
-    change = Change(view=VIEW, starts=span[0], ends=span[1])
+    change = Change(view=JOINED, starts=span[0], ends=span[1])
     return Reading(text="".join(parts), starts=row.starts[at], ends=row.ends[at], changes=(change,))

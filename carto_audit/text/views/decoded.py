@@ -22,18 +22,23 @@ _LEAST_MARKERS = 3
 _PROSE = frozenset(string.ascii_letters + string.digits + " \n\t.,;:!?'\"()-$%")
 _HEX = re.compile(r"(?<![0-9A-Za-z])(?:0x)?((?:[0-9A-Fa-f]{2}[ :,\n]?){16,200000})(?![0-9A-Za-z])")
 _BASE32 = re.compile(r"(?<![A-Za-z0-9+/=])[A-Z2-7]{24,200000}={0,6}(?![A-Za-z0-9+/=])")
-_BASE64 = re.compile(r"(?<![A-Za-z0-9+/=_-])[A-Za-z0-9+/_-]{20,200000}={0,2}(?:\r?\n[A-Za-z0-9+/_-]{4,200}={0,2}){0,5000}(?![A-Za-z0-9+/_-])")
+_BASE64 = re.compile(
+    r"(?<![A-Za-z0-9+/=_-])[A-Za-z0-9+/_-]{20,200000}={0,2}(?:\r?\n[A-Za-z0-9+/_-]{4,200}={0,2}){0,5000}(?![A-Za-z0-9+/_-])"
+)
 _BASE85 = re.compile(r"(?<!\S)[!-~]{24,200000}(?!\S)")
 _BINARY = re.compile(r"(?<![0-9])(?:[01]{8}[ ,\n]?){8,100000}(?![0-9])")
 _DECIMAL = re.compile(
-    r"(?<![0-9])(?:(?:3[2-9]|[4-9][0-9]|1[01][0-9]|12[0-6])[ ,;]{1,2}){11,100000}(?:3[2-9]|[4-9][0-9]|1[01][0-9]|12[0-6])(?![0-9])"
+    r"(?<![0-9])(?:(?:3[2-9]|[4-9][0-9]|1[01][0-9]|12[0-6])[ ,;]{1,2}){11,100000}"
+    r"(?:3[2-9]|[4-9][0-9]|1[01][0-9]|12[0-6])(?![0-9])"
 )
 _PADDED = re.compile(r"[A-Za-z0-9+/]==?(?=\s|$)")
 _TOKEN = re.compile(r"[A-Za-z0-9+/_-]{4,}={0,2}")
 
 _MARKERS = (
-    "the and for how many she her his with that each are was what which from they all have this not did were".split()
-)
+    "the and for how many she her his with that each are was what which from they all have this not did were following "
+    "when would their there been will your about into than only other some time these two may then first any over most "
+    "under between same does where who statement true because after before has had more much per day total"
+).split()
 _LOWER = string.ascii_lowercase
 
 

@@ -1,4 +1,4 @@
-"""Signs: how often some characters stand in each of many texts, so that a view is tried only where it may have something to do."""
+"""Signs: how often some characters stand in each of many texts, so that a view is tried only where it may change something."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass

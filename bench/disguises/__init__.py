@@ -1,0 +1,1 @@
+"""What disguises hide, and what they do not."""
