@@ -229,6 +229,8 @@ class BenchmarkFacts(MatchCountFacts):
     """Those found again when their question alone is planted, in every form that was tried."""
     detectability: dict[str, Share]
     """The share found, by form."""
+    detectability_disguised: NotRequired[dict[str, Share]]
+    """The share of a sample of the items that is found as other media write them, by disguise."""
     clean_items: int
     source_overlap_items: int
     boilerplate_items: int

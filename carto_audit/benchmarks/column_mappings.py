@@ -133,6 +133,12 @@ def _agieval_prompt(row: Row) -> Item:
     return _item(question, choices=options, answer=row.get("gold"), item_id=_id(row))
 
 
+def _copa(row: Row) -> Item:
+    """Its `question` says only whether a cause or an effect is asked for: what names the item is the premise."""
+    choices = [row.get("choice1"), row.get("choice2")]
+    return _item(row.get("premise"), choices=choices, answer=row.get("label"), item_id=_id(row))
+
+
 def _arc(row: Row) -> Item:
     """ARC, and its cousins OpenBookQA and CommonsenseQA; in the original JSONL the stem stands inside `question`."""
     question = row.get("question_stem", row.get("question"))
@@ -227,6 +233,7 @@ READY: Mapping[str, ColumnMapping] = {
             known_by=_columns("question choices answerKey", "question_stem choices answerKey", "question answerKey"),
         ),
         ColumnMapping(name="hellaswag", read=_hellaswag, known_by=_columns("ctx endings")),
+        ColumnMapping(name="copa", read=_copa, known_by=_columns("premise choice1 choice2")),
         ColumnMapping(name="winogrande", read=_winogrande, known_by=_columns("sentence option1 option2")),
         ColumnMapping(name="truthfulqa", read=_truthfulqa, known_by=_columns("question mc1_targets")),
         ColumnMapping(name="truthfulqa-free", read=_truthfulqa_free, known_by=_columns("question best_answer")),

@@ -16,6 +16,8 @@ from carto_audit.runtime.errors import AuditError, UsageError, option
 from carto_audit.runtime.sealed_path import SealedPath, check_seals, seal_all
 from carto_audit.text.untrusted import safe_inline
 
+_LEAST_ITEMS, _MOST_ALIKE, _LABEL = 8, 0.25, 3  # items, distinct questions a item, words: from there on they are labels
+
 ITEM_SCHEMA = pa.schema(
     {
         "item_id": pa.large_string(),
@@ -121,6 +123,7 @@ def make_benchmark(
         raise AuditError(f"{shown}: {looks} ({detail}); {way_out}") from error
     if not any(item["question"].strip() for item in items):
         raise AuditError(f"{shown}: this benchmark has no questions")
+    _refuse_labels(items, rows, shown)
     items = list(_with_ids(items, name))
     table = pa.Table.from_pylist(items, schema=ITEM_SCHEMA)
     return Benchmark(
@@ -132,6 +135,35 @@ def make_benchmark(
         mapping=chosen.name,
         code=chosen.code,
     )
+
+
+def _refuse_labels(items: Sequence[Item], rows: Sequence[Row], shown: str) -> None:
+    """Raises AuditError where a few short texts stand for the questions of all items, as "cause" and "effect" in COPA: such
+    a column names no item, and none could be found. Where a passage asks, its question may be generic."""
+    texts = {item["question"].strip() for item in items}
+    longest = max(len(text.split()) for text in texts)
+    if (
+        len(items) < _LEAST_ITEMS
+        or len(texts) > len(items) * _MOST_ALIKE
+        or longest > _LABEL
+        or any(i["passage"] for i in items)
+    ):
+        return
+    said = ", ".join(f'"{safe_inline(text, 30)}"' for text in sorted(texts)[:3])
+    other = _telling_column(rows)
+    way_out = option("map", f"question={safe_inline(other, 60)}" if other else "question=COLUMN")
+    raise AuditError(
+        f"{shown}: {len(items):,} items share {len(texts)} questions ({said}), which name none of them; try {way_out}"
+    )
+
+
+def _telling_column(rows: Sequence[Row]) -> str:
+    """The column of text with the most different values, the longest where even; empty where there is none."""
+    columns = dict.fromkeys(name for row in rows for name in row)
+    texts = {name: [row[name] for row in rows if isinstance(row.get(name), str)] for name in columns}
+    told = {name: (len(set(values)), sum(map(len, values))) for name, values in texts.items() if values}
+    best = max(told, key=lambda name: told[name], default="")
+    return best if best and told[best][0] > len(rows) // 2 else ""
 
 
 def _choose(rows: Sequence[Row], mapping: ColumnMapping | None, shown: str) -> tuple[ColumnMapping, Sequence[Row]]:

@@ -60,7 +60,8 @@ class BenchmarkResult:
     """One benchmark's roll-up. An item counts once, under its surest tier; items without a question are not detectable.
 
     `detectable_items`: those found again when their question alone is planted, in every form that was tried.
-    `detectability`: the share found, 0..1, by form. `clean_items`: those of which nothing was found, see `Contamination`.
+    `detectability`: the share found, 0..1, by form; `detectability_disguised`: that of a sample, by honest disguise.
+    `clean_items`: those of which nothing was found, see `Contamination`.
     """
 
     name: str
@@ -68,6 +69,7 @@ class BenchmarkResult:
     items: int
     detectable_items: int
     detectability: dict[str, float]
+    detectability_disguised: dict[str, float]
     clean_items: int
     confirmed_items: int
     suspected_items: int
@@ -228,6 +230,7 @@ def _roll_up(
             items=benchmark.items.num_rows,
             detectable_items=int(detectability.detectable[mine].sum()),
             detectability=detectability.by_form(index, number),
+            detectability_disguised=detectability.disguised[number],
             clean_items=int((item_tier[mine] == CLEAN).sum()),
             **{f"{name}_items": item_tiers.count(name) for name in TIERS[1:]},
             **{f"{name}_rows": row_tiers.count(name) for name in TIERS[3:]},

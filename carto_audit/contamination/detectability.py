@@ -1,6 +1,7 @@
-"""Detectability: what this configuration can find at all. Every item is planted into filler, in five forms, and looked for.
+"""Detectability: what this configuration can find at all. Every item is planted into filler, in five forms, and looked for;
+some of them as other media write them, too.
 
-Costs about a millisecond per item and form, once, when the index is built.
+Costs a millisecond or two per item and form, once, when the index is built.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -12,8 +13,9 @@ from numpy.typing import NDArray
 
 from carto_audit.benchmarks.hash_tables import Int
 from carto_audit.benchmarks.index import QUESTION, Index
+from carto_audit.contamination.disguises.honest import DISGUISES
 from carto_audit.contamination.tiers import SUSPECTED
-from carto_audit.runtime.progress import SILENT, Progress
+from carto_audit.runtime.progress import SILENT, Advance, Progress
 from carto_audit.text.words import word_spans
 
 FORMS = ("alone", "embedded", "rewrapped", "recased", "with_options")
@@ -25,6 +27,9 @@ QUESTION_FORMS = FORMS[:4]
 
 QUICK_FORMS = ("embedded",)
 """What an audit without a built index can afford: the hardest of the question forms, at a quarter of the time."""
+
+DISGUISED = 100
+"""Items of each benchmark that are planted in disguises, spread evenly: a share is known to within a few per cent."""
 
 _LINE = 8  # words
 _PLANTS_AT_ONCE = 2000
@@ -50,10 +55,15 @@ Finder = Callable[[list[str], Index], Sequence[Found]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Detectability:
-    """Which items were found as `suspected` or surer when planted: (forms, items), in the order of `forms`."""
+    """Which items were found as `suspected` or surer when planted: (forms, items), in the order of `forms`.
+
+    `disguised` has for each benchmark the share found, 0..1, in each of DISGUISES; no more than DISGUISED items were tried.
+    An item with a passage was planted with it.
+    """
 
     forms: tuple[str, ...]
     found: NDArray[np.bool_]
+    disguised: tuple[dict[str, float], ...]
 
     @property
     def detectable(self) -> NDArray[np.bool_]:
@@ -87,27 +97,70 @@ def measure_detectability(
     found = {form: np.zeros(len(index.item_benchmark), dtype=bool) for form in forms}
     groups = np.flatnonzero((index.component == QUESTION) & (np.diff(index.words.offsets) > 0))
     asked = [form for form in forms if form in QUESTION_FORMS]
+    whole = list(_whole(index, groups))
+    tried = [_spread(whole, index, number) for number in range(len(index.benchmarks))]
     listed = list(_listed(index, groups)) if "with_options" in forms else []
-    with progress.task("Planting benchmark items", len(groups) * len(asked) + len(listed), "plants") as advance:
-        for start in range(0, len(groups), _PLANTS_AT_ONCE):
-            planted = groups[start : start + _PLANTS_AT_ONCE]
-            questions = [index.item_text(int(index.items[group][0]), group) for group in planted.tolist()]
-            members = [index.items[group] for group in planted.tolist()]
+    plants = len(whole) * len(asked) + len(listed) + len(DISGUISES) * sum(map(len, tried))
+    with progress.task("Planting benchmark items", plants, "plants") as advance:
+        for start in range(0, len(whole), _PLANTS_AT_ONCE):
+            part = whole[start : start + _PLANTS_AT_ONCE]
             for form in asked:
-                _look(found[form], [_plant(question, form) for question in questions], planted, members, index, find)
-                advance(len(planted))
+                texts = [_plant(item.text, form) for item in part]
+                _look(found[form], texts, [item.group for item in part], [item.members for item in part], index, find)
+                advance(len(part))
         for start in range(0, len(listed), _PLANTS_AT_ONCE):
-            part = listed[start : start + _PLANTS_AT_ONCE]
-            texts = [_plant(text, "embedded") for text, _ in part]
-            _look(found["with_options"], texts, None, [members for _, members in part], index, find)
-            advance(len(part))
-    return Detectability(forms=tuple(forms), found=np.array(list(found.values()), dtype=bool))
+            options = listed[start : start + _PLANTS_AT_ONCE]
+            texts = [_plant(text, "embedded") for text, _ in options]
+            _look(found["with_options"], texts, None, [members for _, members in options], index, find)
+            advance(len(options))
+        disguised = [_find_disguised(some, index, find, advance) for some in tried]
+    return Detectability(
+        forms=tuple(forms), found=np.array(list(found.values()), dtype=bool), disguised=tuple(disguised)
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Planted:
+    """A question, behind its passage where it has one, and the items that it is the whole of."""
+
+    text: str
+    group: int
+    members: Int
+
+
+def _whole(index: Index, groups: Int) -> Iterator[_Planted]:
+    passages = [benchmark.items["passage"] for benchmark in index.benchmarks]
+    for group in groups.tolist():
+        alike: dict[str, list[int]] = {}
+        for item in index.items[group].tolist():
+            passage = passages[index.item_benchmark[item]][int(index.item_row[item])].as_py()
+            alike.setdefault(passage or "", []).append(item)
+        for passage, items in alike.items():
+            text = "\n".join(part for part in (passage, index.item_text(items[0], group)) if part)
+            yield _Planted(text=text, group=group if not passage else -1, members=np.array(items, dtype=np.int64))
+
+
+def _spread(planted: Sequence[_Planted], index: Index, benchmark: int) -> list[_Planted]:
+    """DISGUISED of one benchmark's questions at most, spread over it."""
+    own = [item for item in planted if (index.item_benchmark[item.members] == benchmark).any()]
+    return [own[k * len(own) // DISGUISED] for k in range(DISGUISED)] if len(own) > DISGUISED else own
+
+
+def _find_disguised(planted: list[_Planted], index: Index, find: Finder, advance: Advance) -> dict[str, float]:
+    shares = {}
+    for form, disguise in DISGUISES.items():
+        found = np.zeros(len(index.item_benchmark), dtype=bool)
+        texts = [_plant(disguise(item.text), "embedded") for item in planted]
+        _look(found, texts, [item.group for item in planted], [item.members for item in planted], index, find)
+        shares[form] = float(np.mean([found[item.members].any() for item in planted])) if planted else 0.0
+        advance(len(planted))
+    return shares
 
 
 def _look(
     found: NDArray[np.bool_],
     texts: list[str],
-    groups: Int | None,
+    groups: Sequence[int] | None,
     members: Sequence[Int],
     index: Index,
     find: Finder,

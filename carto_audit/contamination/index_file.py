@@ -26,9 +26,10 @@ from carto_audit.benchmarks.hash_tables import HashTable, Lists
 from carto_audit.benchmarks.index import Index
 from carto_audit.benchmarks.items import ITEM_SCHEMA
 from carto_audit.contamination.detectability import FORMS, Detectability
+from carto_audit.contamination.disguises.honest import DISGUISES
 from carto_audit.runtime.errors import AuditError
 from carto_audit.runtime.files import atomic_path, open_regular, reason
-from carto_audit.text import alignment, folding, letters, loose_words, words
+from carto_audit.text import alignment, folding, letters, lookalikes, loose_words, minhash, words
 from carto_audit.text.minhash import permutations
 from carto_audit.text.untrusted import safe_inline
 from carto_audit.text.words import Ragged
@@ -44,7 +45,9 @@ MAKERS: tuple[types.ModuleType, ...] = (
     alignment,
     folding,
     letters,
+    lookalikes,
     loose_words,
+    minhash,
     words,
 )
 """The modules that an index is built with, however deep. How items are read does not count: an index holds them as read."""
@@ -79,7 +82,7 @@ def current_setting() -> dict[str, Any]:
         "datasketch": datasketch.__version__.split(".")[0],
         "scheme": "affine32",
         "permutations": hashlib.sha256(b"".join(part.tobytes() for part in sampled)).hexdigest()[:16],
-        "forms": list(FORMS),
+        "forms": [*FORMS, *DISGUISES],
         **{name: value for module in MAKERS for name, value in _constants(module).items()},
     }
 
@@ -189,6 +192,8 @@ def _check(built: Index, detectability: Detectability) -> None:
         raise ValueError("a group holds an item that does not exist")
     if detectability.forms != FORMS or detectability.found.shape != (len(FORMS), len(owner)):
         raise ValueError("detectability is not about these items")
+    if [set(shares) for shares in detectability.disguised] != [set(DISGUISES)] * len(built.benchmarks):
+        raise ValueError("detectability in disguise is not about these benchmarks")
 
 
 class _Payload:

@@ -21,7 +21,9 @@ from carto_audit.contamination.tiers import (
     judge_rare_words,
 )
 from carto_audit.text.loose_words import loose_keys
+from carto_audit.text.views.names import in_words
 from carto_audit.text.views.reading import Reading
+from carto_audit.text.views.spelled_numbers import with_digits
 from carto_audit.text.views.through import read_through
 from carto_audit.text.words import FoldedWords, Ragged, find_words, word_spans
 
@@ -34,6 +36,8 @@ def find_matches(texts: list[str], index: Index) -> list[Match]:
     hashes = words.hashed()
     found = _find(texts, words, hashes, index)
     read = list(read_through(texts, hashes))
+    twins = sorted({match.row for match in found if match.near_variant})  # whose numbers may only be spelled otherwise
+    read += [(row, reading) for row in twins if (reading := with_digits(texts[row])).changes]
     if read:
         derived = [reading.text for _, reading in read]
         words = find_words(derived)
@@ -66,7 +70,7 @@ def _by_words(texts: Sequence[str], words: Ragged, index: Index) -> list[Match]:
 
 
 def _by_rare_words(hit: RareHit, texts: Sequence[str], index: Index) -> Iterator[Match]:
-    ruling = judge_rare_words(hit.share, hit.numbers)
+    ruling = judge_rare_words(hit.share, hit.numbers, hit.has_others)
     if ruling.tier == CLEAN:
         return
     spans = word_spans(texts[hit.text])
@@ -93,7 +97,8 @@ def _delivered(match: Match, row: int, reading: Reading) -> Match:
     span = reading.source(*match.sample_span)
     views = reading.views_of(*span)
     own = () if match.view == WORDS and views else (match.view,)
-    return replace(match, row=row, sample_span=span, view="+".join(dict.fromkeys((*views, *own))))
+    reason = f"{match.reason}; found after {in_words(views)}" if views else match.reason
+    return replace(match, row=row, sample_span=span, reason=reason, view="+".join(dict.fromkeys((*views, *own))))
 
 
 def surest(found: Iterable[Match], index: Index) -> list[Match]:

@@ -175,8 +175,8 @@ def judge_passage(share: float) -> Ruling:
     return Ruling(tier=CONFIRMED, reason=f"the item's passage is here, and {extent} beside it")
 
 
-def judge_rare_words(share: float, numbers: float) -> Ruling:
+def judge_rare_words(share: float, numbers: float, has_others: bool) -> Ruling:
     """Words of an item in one place, in whatever order: proposed, never more. With other numbers it is a twin."""
-    if numbers < 0.5:
+    if numbers < 0.5 and has_others:
         return Ruling(tier=SOURCE_OVERLAP, reason="much of the same wording with other numbers", near_variant=True)
     return Ruling(tier=SUSPECTED, reason=f"{share:.0%} of what the item's words say is here, out of order or diluted")

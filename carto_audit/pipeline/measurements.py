@@ -147,6 +147,9 @@ def _contamination_metrics(contamination: Contamination | None, n_tokens: NDArra
         "contamination.suspected_rows": int(contamination.is_tier("suspected").sum()),
         "contamination.confirmed_token_share": float(n_tokens[confirmed].sum() / max(1, n_tokens.sum())),
         "contamination.min_detectability": min(b.detectable_items / b.items for b in contamination.benchmarks),
+        "contamination.min_detectability_disguised": min(
+            share for b in contamination.benchmarks for share in b.detectability_disguised.values()
+        ),
     }
 
 

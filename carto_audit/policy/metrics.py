@@ -206,6 +206,13 @@ def _contamination() -> list[Metric]:
             kind="power",
             meaning="items of the benchmark that is seen worst which are found again when planted, the question alone",
         ),
+        Metric(
+            name="contamination.min_detectability_disguised",
+            unit="share",
+            better="higher",
+            kind="power",
+            meaning="the same in the honest disguise in which the fewest are found: markup, escapes, hyphens, subtitles, …",
+        ),
     ]
 
 

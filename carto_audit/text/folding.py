@@ -19,6 +19,7 @@ _SPACES = "\t\n\v\f\r\x85"
 _CONTROL = re.compile("[\x00-\x08\x0e-\x1f\x7f]")
 _DROPPED = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Mn", "Mc", "Me"})
 _NOT_SPELLING = "\u0640\u07fa\ufffc\ufffd"  # letters that only stretch a word, and what stands for something lost
+_IOTA_BELOW = "\u0345"  # a mark that casefold would make a letter
 _LAST_LETTER = 0x32400  # the planes above hold no letters
 
 
@@ -57,7 +58,7 @@ def fold_sources(text: str) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
 
 
 def _compatible(text: str) -> str:
-    return unicodedata.normalize("NFKC", INVISIBLE.sub("", text))
+    return unicodedata.normalize("NFKC", INVISIBLE.sub("", text)).replace(_IOTA_BELOW, "")
 
 
 @cache

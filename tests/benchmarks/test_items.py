@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from carto_audit.benchmarks.column_mappings import parse_map
 from carto_audit.benchmarks.items import read_benchmark, source_sha256
 from carto_audit.runtime.errors import AuditError, CartoError, UsageError
 
@@ -278,3 +279,43 @@ def test_the_digest_follows_every_file_that_was_read(tmp_path):
     assert source_sha256(folder) == before
     pq.write_table(pa.table({"question": ["another"]}), folder / "main" / "test-00001-of-00002.parquet")
     assert source_sha256(folder) != before
+
+
+def test_a_column_that_names_no_item_is_refused_with_the_one_that_may(tmp_path):
+    rows = [
+        {"question": ("cause", "effect")[k % 2], "story": f"The {k} lanterns of the harbour went out."}
+        for k in range(20)
+    ]
+    path = tmp_path / "why.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    with pytest.raises(AuditError, match=r'20 items share 2 questions \("cause", "effect"\).*--map question=story'):
+        read_benchmark(path)
+    mapped = read_benchmark(path, mapping=parse_map(["question=story"]))
+    assert mapped.items["question"].to_pylist() == [row["story"] for row in rows]
+
+
+def test_generic_questions_with_passages_and_few_items_are_read(tmp_path):
+    few = [{"question": "Why?", "answer": "so"}] * 3
+    passages = [{"question": "True?", "passage": f"The {k} lanterns went out.", "answer": "yes"} for k in range(20)]
+    for name, rows in (("few", few), ("passages", passages)):
+        path = tmp_path / f"{name}.jsonl"
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+        assert read_benchmark(path).items.num_rows == len(rows)
+
+
+def test_copa_asks_by_its_premise(tmp_path):
+    row = {
+        "premise": "The bell rang.",
+        "choice1": "It was noon.",
+        "choice2": "It fell.",
+        "question": "cause",
+        "label": 0,
+    }
+    path = tmp_path / "copa.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for _ in range(9)))
+    item = read_benchmark(path).items.to_pylist()[0]
+    assert (item["question"], item["choices"], item["answer"]) == (
+        "The bell rang.",
+        ["It was noon.", "It fell."],
+        "It was noon.",
+    )

@@ -238,9 +238,9 @@ def test_a_template_question_is_named_only_by_its_own_options(check):
     assert match["tier"] == "boilerplate"
 
 
-def test_a_passage_without_its_question_is_source_overlap(check):
+def test_a_passage_of_one_item_alone_is_suspected_without_its_question(check):
     match = one(check([embed(PASSAGE)]))
-    assert (match["item_id"], match["component"], match["tier"]) == ("keeper", "passage", "source_overlap")
+    assert (match["item_id"], match["component"], match["tier"]) == ("keeper", "passage", "suspected")
 
 
 def test_ideographs_are_matched_inside_running_text(check):
@@ -276,10 +276,10 @@ def test_items_and_rows_are_counted_apart(check):
     ]
     found = check(texts)
     result = found.benchmarks[0]
-    assert (result.items, result.confirmed_items, result.suspected_items) == (37, 3, 1)
-    assert (result.confirmed_rows, result.suspected_rows) == (4, 1)
+    assert (result.items, result.confirmed_items, result.suspected_items) == (37, 3, 2)
+    assert (result.confirmed_rows, result.suspected_rows) == (4, 2)
     assert found.is_tier("confirmed").tolist() == [True, False, True, True, True, False, False]
-    assert found.tier_names()[4:].tolist() == ["confirmed", "source_overlap", "suspected"]
+    assert found.tier_names()[4:].tolist() == ["confirmed", "suspected", "suspected"]
 
 
 def test_each_input_file_has_its_own_roll_up_by_benchmark(index, tmp_path):
@@ -303,7 +303,8 @@ def test_each_input_file_has_its_own_roll_up_by_benchmark(index, tmp_path):
     assert (clean.name, clean.rows, clean.counts, clean.benchmarks) == ("a/clean.parquet", 3, nothing, {})
     assert (last.name, last.rows) == ("b/last.parquet", 3)
     once = Counts(confirmed_items=1, suspected_items=0, confirmed_rows=1, suspected_rows=0)
-    assert last.benchmarks == {"quiz": once, "other": once}
+    both = Counts(confirmed_items=1, suspected_items=1, confirmed_rows=1, suspected_rows=1)
+    assert last.benchmarks == {"quiz": both, "other": once}
     assert last.counts.confirmed_rows == 1
 
 
@@ -443,7 +444,7 @@ def test_every_item_of_every_benchmark_is_listed_with_its_tier(check, index, tmp
     told = {key: tier for key, tier in tiers.items() if tier}
     assert told == {
         ("quiz", "bell"): "confirmed",
-        ("quiz", "keeper"): "source_overlap",
+        ("quiz", "keeper"): "suspected",
         ("quiz", "plain"): "suspected",
         ("other", "b"): "confirmed",
     }

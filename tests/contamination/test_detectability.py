@@ -90,7 +90,9 @@ def test_a_few_forms_are_quicker_and_say_which(index):
 
 
 def test_without_items_the_share_is_none_at_all(index):
-    empty = Detectability(forms=FORMS, found=np.zeros((len(FORMS), len(index.item_benchmark)), dtype=bool))
+    empty = Detectability(
+        forms=FORMS, found=np.zeros((len(FORMS), len(index.item_benchmark)), dtype=bool), disguised=()
+    )
     assert empty.shares(index, 0)["detectable"] == 0.0
 
 

@@ -13,6 +13,7 @@ from carto_audit.benchmarks.hash_tables import Lists
 from carto_audit.benchmarks.index import build_index
 from carto_audit.contamination import index_file
 from carto_audit.contamination.detectability import FORMS, Detectability
+from carto_audit.contamination.disguises.honest import DISGUISES
 from carto_audit.contamination.index_file import (
     _layout,
     _Payload,
@@ -34,7 +35,9 @@ def made(tmp_path_factory):
     folder = tmp_path_factory.mktemp("index")
     built = build_index([quiz(folder / "quiz.jsonl"), quiz(folder / "other.jsonl", ITEMS[:2])])
     found = np.random.default_rng(7).random((len(FORMS), len(built.item_benchmark))) < 0.7
-    detectability = Detectability(forms=FORMS, found=found)
+    detectability = Detectability(
+        forms=FORMS, found=found, disguised=(dict.fromkeys(DISGUISES, 1.0),) * len(built.benchmarks)
+    )
     path = folder / "quiz.cartoindex"
     write_index(path, built, detectability)
     return path, built, detectability

@@ -20,6 +20,7 @@ from carto_audit.contamination.tiers import (
 WHOLE = Evidence(
     words=30,
     is_passage=False,
+    holders=1,
     containment=1.0,
     rare_containment=1.0,
     information=200.0,
@@ -71,7 +72,8 @@ TEMPLATE = {"rare_containment": None}
         ({**TEMPLATE, "containment": 0.94, "support": 0.49}, CLEAN),
         ({**TEMPLATE, "containment": 0.94, "support": 0.5}, SUSPECTED),
         ({**TEMPLATE, **GONE, "rare_containment": None, "aligned": 0.2, "containment": 0.2, "support": 1.0}, CLEAN),
-        ({"is_passage": True, "containment": 0.5}, SOURCE_OVERLAP),
+        ({"is_passage": True, "containment": 0.5}, SUSPECTED),
+        ({"is_passage": True, "containment": 0.5, "holders": 2}, SOURCE_OVERLAP),
         ({"is_passage": True, "containment": 0.49}, CLEAN),
     ],
 )

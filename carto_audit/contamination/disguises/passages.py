@@ -34,8 +34,8 @@ def find_with_passages(found: Sequence[Match], texts: Sequence[str], words: Ragg
             item: _share_beside(index.words[index.question_of(item)], row, first, end)
             for item in index.items[match.group][:_MOST_ITEMS].tolist()
         }
-        most = max(share for share, _ in shares.values())
-        for item, (share, last) in shares.items():
+        most = max(share for share, *_ in shares.values())
+        for item, (share, low, high) in shares.items():
             if share >= LEAST_SHARE and share == most:
                 ruling = judge_passage(share)
                 yield replace(
@@ -45,21 +45,25 @@ def find_with_passages(found: Sequence[Match], texts: Sequence[str], words: Ragg
                     reason=ruling.reason,
                     view=PASSAGE_VIEW,
                     supported=True,
-                    sample_span=(match.sample_span[0], max(match.sample_span[1], int(spans[last, 1]))),
+                    sample_span=(
+                        min(match.sample_span[0], int(spans[low, 0])),
+                        max(match.sample_span[1], int(spans[high, 1])),
+                    ),
                 )
 
 
-def _share_beside(question: Hashes, row: Hashes, first: int, end: int) -> tuple[float, int]:
-    """The share of a question's words that stand in order behind or before the words `first` to `end`, and where it ends."""
+def _share_beside(question: Hashes, row: Hashes, first: int, end: int) -> tuple[float, int, int]:
+    """The share of a question's words that stand in order behind or before the words `first` to `end`, and where."""
     if not len(question):
-        return 0.0, end - 1
+        return 0.0, first, end - 1
     reach = BESIDE + 2 * len(question)
-    best = (0.0, end - 1)
-    for low, high in ((end, min(len(row), end + reach)), (max(0, first - reach), first)):
+    best = (0.0, first, end - 1)
+    inside = min(len(question), end - first)  # a passage may end with words that its question begins with
+    for low, high in ((end - inside, min(len(row), end + reach)), (max(0, first - reach), first + inside)):
         own, where = align(question, row[low:high])
         close = _closest(where, len(question))
         if len(own) and len(close) / len(question) > best[0]:
-            best = (len(close) / len(question), low + int(close[-1]))
+            best = (len(close) / len(question), low + int(close[0]), low + int(close[-1]))
     return best
 
 

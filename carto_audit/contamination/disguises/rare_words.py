@@ -44,6 +44,7 @@ class RareHit:
     nats: float
     words: int
     numbers: float  # share of the group's numbers that are here; 1 where it has none
+    has_others: bool  # whether other numbers are here
     first: int
     end: int
 
@@ -98,18 +99,27 @@ def _measured(
     found = _best_stretch(here, key, nats[order], size, total)
     if found.margin(size, total) < 0 or found.nats < LEAST_NATS or found.words < LEAST_WORDS:
         return None
-    numbers = index.numbers[group]
-    own_numbers = among(numbers, np.sort(hashes.values[begin + found.first : begin + found.last + 1]))
+    here_numbers, has_others = _numbers(
+        words, hashes, begin + found.first, begin + found.last + 1, index.numbers[group]
+    )
     return RareHit(
         text=text,
         group=group,
         share=found.nats / total,
         nats=found.nats,
         words=found.words,
-        numbers=float(own_numbers.mean()) if len(numbers) else 1.0,
+        numbers=here_numbers,
+        has_others=has_others,
         first=begin + found.first - int(words.offsets[text]),
         end=begin + found.last + 1 - int(words.offsets[text]),
     )
+
+
+def _numbers(words: FoldedWords, hashes: Ragged, begin: int, end: int, numbers: Hashes) -> tuple[float, bool]:
+    """The share of some numbers that stand among the words `begin` to `end`, 1 of none, and whether others do."""
+    values, first = hashes.values[begin:end], words.codes[words.starts[begin:end]]
+    has_others = bool(((first >= ord("0")) & (first <= ord("9")) & ~among(values, numbers)).any())
+    return float(among(numbers, np.sort(values)).mean()) if len(numbers) else 1.0, has_others
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -32,7 +32,7 @@ _DECIMAL = re.compile(
     r"(?:3[2-9]|[4-9][0-9]|1[01][0-9]|12[0-6])(?![0-9])"
 )
 _PADDED = re.compile(r"[A-Za-z0-9+/]==?(?=\s|$)")
-_TOKEN = re.compile(r"[A-Za-z0-9+/_-]{4,}={0,2}")
+_TOKEN = re.compile(r"[A-Za-z0-9+/_-]{2,}={0,2}")
 
 _MARKERS = (
     "the and for how many she her his with that each are was what which from they all have this not did were following "

@@ -34,7 +34,7 @@ _ONE_NUMBER = re.compile(r"\\(?:[uUx]\{?([0-9A-Fa-f]{2,8})\}?|([0-3][0-7]{2}))")
 _SPACE_ESCAPE = re.compile(rf"\\(?!(?:{_LATEX_NAMES})(?![A-Za-z]))[nrt]")
 _SIGN_ESCAPE = re.compile(r"\\([\"'/])")
 _PERCENT = re.compile(r"(?:%[0-9A-Fa-f]{2})+")
-_PRINTABLE = re.compile(r"=\r?\n|(?<![\d)\s])(?:=[0-9A-F]{2})+")  # not "4*5=20"
+_PRINTABLE = re.compile(r"(?:=\r?\n|(?<![\d)\s])=[0-9A-F]{2})(?:=\r?\n|=[0-9A-F]{2})*")  # not "4*5=20"
 _ENTITY = re.compile(r"&(?:#[0-9]{1,7}|#[xX][0-9A-Fa-f]{1,6}|[A-Za-z][A-Za-z0-9]{1,31});?")
 _COMMENT = re.compile(r"<!--(?:[^-]|-(?!->)){0,20000}-->")
 _HIDDEN = re.compile(r"<(script|style|rt|rp)\b[^>]{0,500}>[^<]{0,20000}</\1\s*>", re.IGNORECASE)
@@ -51,7 +51,7 @@ _BBCODE = re.compile(
 _LINK = re.compile(r"!?\[([^\[\]\n]{1,300})\]\([^()\n]{0,500}\)")
 _REFERENCE_LINK = re.compile(r"\[([^\[\]\n]{1,300})\]\[[^\[\]\n]{0,100}\]")
 _WIKI_LINK = re.compile(r"\[\[[^\[\]|\n]{1,300}\|([^\[\]\n]{1,300})\]\]")
-_EMPHASIS = re.compile(r"(?<=\w)(?:\*{1,3}|~~|'{2,5}|`)(?=\w)")
+_EMPHASIS = re.compile(r"(?<=[^\W\d_])(?:\*{1,3}|~~|'{2,5}|`|__)(?=[^\W\d_])")
 _LATEX_SPACE = re.compile(r"\\(?:quad|qquad|enspace|thinspace|newline|linebreak|par|[,;:! \\])(?![A-Za-z])")
 _LATEX_HYPHEN = re.compile(r"\\-")
 _LATEX_ACCENT = re.compile(r"\\(?:['\"`^~=.]|[uvHckrb](?=\{))\{?\\?([A-Za-z])\}?")
@@ -86,9 +86,7 @@ def _printable(reading: Reading) -> Reading:
 
 
 def _from_printable(match: re.Match[str]) -> str:
-    if match[0][1] in "\r\n":
-        return ""
-    return bytes.fromhex(match[0].replace("=", "")).decode("utf-8", "replace")
+    return bytes.fromhex(re.sub(r"=\r?\n|=", "", match[0])).decode("utf-8", "replace")
 
 
 def _entities(reading: Reading) -> Reading:

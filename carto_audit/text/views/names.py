@@ -1,0 +1,41 @@
+"""Names: what each view undoes, in words."""
+
+from collections.abc import Sequence
+
+_WORDS = {
+    "terminal": "removing terminal codes",
+    "quoted-printable": "undoing quoted-printable encoding",
+    "percent": "undoing percent encoding",
+    "latex": "removing LaTeX commands",
+    "escapes": "undoing string escapes",
+    "entities": "undoing character entities",
+    "tags": "removing HTML or XML tags",
+    "markdown": "removing Markdown",
+    "hyphens": "joining words that were broken across lines",
+    "columns": "keeping the column of words",
+    "timecodes": "removing timecodes",
+    "speakers": "removing speakers' names",
+    "string literals": "joining string literals",
+    "line numbers": "removing numbers of lines",
+    "notes": "removing footnote marks",
+    "word tags": "removing the tags of words",
+    "word parts": "joining parts of words",
+    "ornaments": "removing ornaments inside words",
+    "digits for letters": "reading digits as the letters that they are drawn like",
+    "hex": "decoding hexadecimal digits",
+    "base32": "decoding base32",
+    "base64": "decoding base64",
+    "base85": "decoding base85",
+    "binary": "decoding binary digits",
+    "decimal codes": "decoding decimal codes",
+    "atbash": "undoing the cipher atbash",
+    "reversed": "reading it backwards",
+    "spelled numbers": "writing spelled numbers in digits",
+    "joined": "ignoring where words begin and end",
+}
+
+
+def in_words(views: Sequence[str]) -> str:
+    """What some views did, as in "undoing character entities and removing HTML or XML tags"; empty where nothing."""
+    said = [_WORDS.get(view, f"undoing the cipher {view}") for view in views]
+    return " and ".join(filter(None, [", ".join(said[:-1]), said[-1]])) if said else ""

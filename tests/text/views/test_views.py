@@ -1,0 +1,185 @@
+import base64
+import codecs
+import html
+import json
+import re
+import urllib.parse
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from carto_audit.text.views.names import in_words
+from carto_audit.text.views.reading import Reading
+from carto_audit.text.views.signs import Signs
+from carto_audit.text.views.spelled_numbers import value_of, with_digits
+from carto_audit.text.views.through import _STEPS, read_through, readings
+from carto_audit.text.words import hash_words
+
+PLAIN = "Janet sells sixteen duck eggs at the farmers market every morning for her friends and keeps what is left"
+WORDS = PLAIN.split()
+ROWS = [" ".join(WORDS[k : k + 3]) for k in range(0, len(WORDS), 3)]
+
+
+def words(text):
+    return hash_words([text])[0].tolist()
+
+
+def read(text):
+    """All readings of one text, by the views that had a part in it."""
+    found = read_through([text], hash_words([text]))
+    return {"+".join(reading.views_of(0, len(text))): reading for _, reading in found}
+
+
+CASES = {
+    "tags": " ".join(f"<b>{w}</b>" for w in WORDS),
+    "tags inside words": "<p>" + PLAIN.replace("sells", "se<wbr>lls").replace("duck", "d<!-- x -->uck") + "</p>",
+    "tokens": "\n".join(f'<w id="{k}" pos="NN">{w}</w>' for k, w in enumerate(WORDS)),
+    "entities": "&nbsp;".join(WORDS),
+    "entities twice": html.escape("".join(f"&#{ord(c)};" for c in PLAIN)),
+    "json": json.dumps(json.dumps("\n".join(WORDS))),
+    "unicode escapes": PLAIN.replace(" ", "\\u0020"),
+    "octal": PLAIN.replace(" ", "\\040"),
+    "bytes": "".join(f"\\x{b:02x}" for b in PLAIN.encode()),
+    "percent": urllib.parse.quote(urllib.parse.quote(PLAIN)),
+    "quoted printable": re.sub(r"(.{20}[a-z])", r"\1=\n", PLAIN.replace(" ", "=20")),
+    "hyphens": PLAIN.replace("sixteen", "six-\nteen").replace("market", "mar-\r\n   ket"),
+    "latex": "\\quad ".join(f"\\textit{{{w}}}" for w in WORDS),
+    "latex hyphens": PLAIN.replace("sixteen", "six\\-teen").replace("friends", "fr\\'iends"),
+    "links": " ".join(f"[{w}](https://x.org/{k})" for k, w in enumerate(WORDS)),
+    "wiki links": " ".join(f"[[Page {k}|{w}]]" for k, w in enumerate(WORDS)),
+    "emphasis inside": PLAIN.replace("Janet", "Ja**net**").replace("market", "mar__ket"),
+    "board codes": " ".join(f"[b]{w}[/b]" for w in WORDS),
+    "terminal": " ".join(f"\x1b[1m{w}\x1b[0m" for w in WORDS),
+    "subtitles": "\n\n".join(f"{k + 1}\n00:00:{k:02d},000 --> 00:00:{k:02d},900\n{row}" for k, row in enumerate(ROWS)),
+    "web subtitles": "\n\n".join(f"00:{k:02d}.000 --> 00:{k:02d}.900\n{row}" for k, row in enumerate(ROWS)),
+    "timestamps": "\n".join(f"[00:{k:02d}] {row}" for k, row in enumerate(ROWS)),
+    "log": "\n".join(f"2024-05-01 12:00:{k:02d} INFO {row}" for k, row in enumerate(ROWS)),
+    "line numbers": "\n".join(f"{5 * k:4d}  {row}" for k, row in enumerate(ROWS)),
+    "numbered list": "\n".join(f"{k + 1}. {w}" for k, w in enumerate(WORDS)),
+    "speakers": "\n".join(f"SPEAKER {k % 2}: {row}" for k, row in enumerate(ROWS)),
+    "notes": " ".join(f"{w}[{k}]" if k % 2 else w for k, w in enumerate(WORDS)),
+    "word tags": " ".join(f"{w}/NN" for w in WORDS),
+    "word tags, underscores": " ".join(f"{w}_VBZ" for w in WORDS),
+    "tree": " ".join(f"(NN {w})" for w in WORDS),
+    "columns": "\n".join(f"{k + 1}\t{w}\t_\tNOUN\tNN\t0\troot" for k, w in enumerate(WORDS)),
+    "columns, spaces": "\n".join(f"{w} NNP B-NP O" for w in WORDS),
+    "word parts": PLAIN.replace("sixteen", "six@@ teen")
+    .replace("market", "mar@@ ket")
+    .replace("friends", "fri@@ ends"),
+    "word pieces": PLAIN.replace("sixteen", "six ##teen")
+    .replace("market", "mar ##ket")
+    .replace("friends", "fri ##ends"),
+    "sentence pieces": " ".join("\u2581" + w[:3] + (" " + w[3:] if w[3:] else "") for w in WORDS),
+    "string literals": "\n".join(f'printf("{row}\\n");' for row in ROWS),
+    "streams": "\n".join(f'std::cout << "{row}" << std::endl;' for row in ROWS),
+    "trade marks": " ".join(w[:1] + "™" + w[1:] for w in WORDS),
+    "digits for letters": PLAIN.translate(str.maketrans("aeo", "430")),
+    "base64": base64.b64encode(PLAIN.encode()).decode(),
+    "base64, wrapped": base64.encodebytes(PLAIN.encode()).decode(),
+    "base64, twice": base64.b64encode(base64.b64encode(PLAIN.encode())).decode(),
+    "base64, word by word": " ".join(base64.b64encode(w.encode()).decode() for w in WORDS),
+    "base32": base64.b32encode(PLAIN.encode()).decode(),
+    "base85": base64.b85encode(PLAIN.encode()).decode(),
+    "hex": PLAIN.encode().hex(),
+    "hex, spaced": PLAIN.encode().hex(" "),
+    "binary": " ".join(f"{b:08b}" for b in PLAIN.encode()),
+    "decimal codes": " ".join(str(b) for b in PLAIN.encode()),
+    "rot13": codecs.encode(PLAIN, "rot13"),
+    "backwards": PLAIN[::-1],
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("frame", ["{}", "Before it.\n{}\nAnd behind it."])
+def test_what_has_a_right_answer_is_undone(name, frame):
+    text = frame.format(CASES[name])
+    assert words(text)[: len(WORDS)] != words(PLAIN)
+    read_words = [np.array(words(reading.text), np.uint64).tobytes() for reading in read(text).values()]
+    assert any(np.array(words(PLAIN), np.uint64).tobytes() in found for found in read_words)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_every_view_has_a_name_in_words_and_leads_back(name):
+    for views, reading in read(CASES[name]).items():
+        assert not re.search(r"cipher (?!rot)", in_words(views.split("+")))
+        assert len(reading.starts) == len(reading.ends) == len(reading.text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        PLAIN,
+        "The sum is 4*5=20 and 48/2=24, so x<y and a<b; see section 3.2 (p. 7), or so he said: 'no'.",
+        "1 apple\n2 pears and some\nplums, then home.",
+        "An aside at 12:30, and again at 12:45.",
+        "Costs rose 5% in May, 7% in June.",
+        "def f(x):\n    return x_1 + x_2",
+    ],
+)
+def test_plain_text_has_no_other_reading(text):
+    assert read(text) == {}
+
+
+ANY = st.text(st.sampled_from(" ab1=%\\<>&;[]()*_-\n\t:./|@#'\"eé™Ⓐ\x1b[0m\u2581u0020x41nrt-->{}$"), max_size=60)
+
+
+@settings(deadline=None, max_examples=300)
+@given(ANY)
+def test_every_character_of_a_reading_comes_from_the_delivered_text(text):
+    for reading in readings(text, [True] * len(_STEPS)):
+        assert len(reading.starts) == len(reading.ends) == len(reading.text)
+        assert ((reading.starts >= 0) & (reading.starts < reading.ends) & (reading.ends <= len(text))).all()
+        assert reading.changes
+        for change in reading.changes:
+            assert ((change.starts >= 0) & (change.ends <= len(text))).all()
+
+
+@settings(deadline=None, max_examples=200)
+@given(st.lists(ANY, max_size=5))
+def test_what_is_read_after_asking_for_signs_is_read_without_asking(texts):
+    found = {(number, reading.text) for number, reading in read_through(texts, hash_words(texts))}
+    tried = {(k, reading.text) for k, text in enumerate(texts) for reading in readings(text, [True] * len(_STEPS))}
+    assert found <= tried
+
+
+@given(st.lists(ANY, min_size=1, max_size=5))
+def test_signs_are_counted_for_each_text(texts):
+    signs = Signs.of(texts)
+    for sign in "<%=\\[":
+        assert signs.counts[sign].tolist() == [text.count(sign) for text in texts]
+    assert signs.counts["\n"].tolist() == [text.count("\n") for text in texts]
+
+
+def test_a_span_is_led_back_to_what_was_delivered():
+    text = "x &amp;amp; <b>Ja</b>net"
+    reading = read(text)["entities+tags"]
+    assert reading.text == "x & Janet"
+    assert text[slice(*reading.source(2, 3))] == "&amp;amp;"
+    assert text[slice(*reading.source(4, 9))] == "Ja</b>net"
+    assert reading.views_of(*reading.source(4, 9)) == ("tags",)
+    assert in_words(("entities", "tags")) == "undoing character entities and removing HTML or XML tags"
+
+
+def test_an_edit_keeps_what_it_does_not_touch():
+    reading = Reading.of("abcdef").replaced("one", [(1, 3, "XYZ")]).replaced("two", [(0, 2, "")])
+    assert reading.text == "YZdef"
+    assert [reading.source(k, k + 1) for k in range(5)] == [(1, 3), (1, 3), (3, 4), (4, 5), (5, 6)]
+    assert reading.views_of(1, 2) == ("one", "two")
+    assert reading.views_of(5, 6) == ()
+
+
+@pytest.mark.parametrize(
+    ("spelled", "value"),
+    [
+        ("sixteen", 16),
+        ("forty-two", 42),
+        ("four hundred and twelve", 412),
+        ("three thousand, two hundred", 3200),
+        ("two million five thousand and one", 2_005_001),
+    ],
+)
+def test_spelled_numbers_are_written_in_digits(spelled, value):
+    assert value_of(spelled) == value
+    assert with_digits(f"She has {spelled} ducks, someone said.").text == f"She has {value} ducks, someone said."
