@@ -15,13 +15,15 @@ GROUND = ("text", "runtime")
 
 MAY_IMPORT: dict[str, str] = {
     "text": "",
+    "text.views": "",
     "runtime": "text",
     "data.formats": "",
     "data": "data.formats",
     "traces": "",
     "controls": "",
     "benchmarks": "data",
-    "contamination": "benchmarks data",
+    "contamination.disguises": "benchmarks text.views",
+    "contamination": "contamination.disguises benchmarks data text.views",
     "proxies": "traces data",
     "cartography": "controls traces data",
     "policy": "cartography",

@@ -1,5 +1,4 @@
-"""Detectability: what this configuration can find at all. Every item is planted into filler, in five forms, and looked for;
-some of them as other media write them, too.
+"""Detectability: what this configuration can find at all: items are planted into filler and looked for, in many forms.
 
 Costs a millisecond or two per item and form, once, when the index is built.
 """

@@ -3,6 +3,7 @@
 from bisect import bisect_left
 from collections.abc import Iterator
 from dataclasses import dataclass
+from operator import itemgetter
 
 import numpy as np
 from numpy.typing import NDArray
@@ -307,8 +308,7 @@ def _numbers(row: Row, group: _Group, place: _Place) -> tuple[float, bool, float
 
 
 def _wording(row: Row, group: _Group, place: _Place) -> tuple[bool, float]:
-    """Whether other numbers stand where the question's own should, and how much of it is there apart from numbers and
-    names."""
+    """Whether other numbers stand where its own should, and how much of it is there apart from numbers and names."""
     near = row.words[place.low : place.high]
     written = [row.written(k) for k in range(place.low, place.high)]
     is_digit = np.array([is_number(fold(word)) for word in written], dtype=bool)
@@ -371,7 +371,7 @@ def _others(group: _Group, index: Index) -> str:
     if not group.is_passage or len(group.items) == 1:
         return ""
     names = ", ".join(index.item_id(item) for item in group.items[:_MOST_NAMED].tolist())
-    return f": {names}" + (f" and {len(group.items) - _MOST_NAMED} more" if len(group.items) > _MOST_NAMED else "")
+    return f": {names}{', …' if len(group.items) > _MOST_NAMED else ''}"
 
 
 def _best(found: list[_Finding], row: Row, index: Index) -> list[_Finding]:
@@ -384,10 +384,10 @@ def _best(found: list[_Finding], row: Row, index: Index) -> list[_Finding]:
     by_start: dict[int, list[tuple[int, int]]] = {}  # of each benchmark, the spans of those that are kept
     for finding, (begin, end) in sorted(zip(found, spans, strict=True), key=_sureness):
         rivals = by_start.setdefault(int(index.item_benchmark[finding.item]), [])
-        low, high = bisect_left(rivals, begin - longest, key=_start), bisect_left(rivals, end, key=_start)
+        low, high = bisect_left(rivals, begin - longest, key=itemgetter(0)), bisect_left(rivals, end, key=itemgetter(0))
         if not any(_overlap_share((begin, end), rival) >= 0.5 for rival in rivals[low:high]):
             kept.append(((begin, end), finding.item, finding))
-            rivals.insert(bisect_left(rivals, begin, key=_start), (begin, end))
+            rivals.insert(bisect_left(rivals, begin, key=itemgetter(0)), (begin, end))
     return [finding for *_, finding in sorted(kept, key=lambda k: k[:2])]
 
 
@@ -395,10 +395,6 @@ def _sureness(placed: tuple[_Finding, tuple[int, int]]) -> tuple[int, float, int
     """The surest first."""
     finding, _ = placed
     return -finding.ruling.tier, -finding.containment, -finding.longest_run, finding.item
-
-
-def _start(span: tuple[int, int]) -> int:
-    return span[0]
 
 
 def _overlap_share(a: tuple[int, int], b: tuple[int, int]) -> float:

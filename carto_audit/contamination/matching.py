@@ -4,12 +4,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
 from carto_audit.benchmarks.index import Index
+from carto_audit.benchmarks.programs import ProgramHit, find_programs, is_code
+from carto_audit.benchmarks.translations import TranslationHit, find_translations
 from carto_audit.contamination.candidates import find_candidates
-from carto_audit.contamination.disguises.derived_views import find_by_views
 from carto_audit.contamination.disguises.letters import find_letters, respace
-from carto_audit.contamination.disguises.passages import find_with_passages
 from carto_audit.contamination.disguises.rare_words import RareHit, find_rare_words
 from carto_audit.contamination.exact_match import Match, verify
+from carto_audit.contamination.passages import find_with_passages
 from carto_audit.contamination.tiers import (
     CLEAN,
     ORDER_FREE,
@@ -17,8 +18,11 @@ from carto_audit.contamination.tiers import (
     PROGRAM,
     SKELETON,
     SUSPECTED,
+    Ruling,
     finder_of,
+    judge_program,
     judge_rare_words,
+    judge_translation,
 )
 from carto_audit.text.loose_words import loose_keys
 from carto_audit.text.views.names import in_words
@@ -54,7 +58,7 @@ def _find(texts: Sequence[str], words: FoldedWords, hashes: Ragged, index: Index
     if respaced:
         spaced = [reading.text for _, reading in respaced]
         found += (_delivered(m, *respaced[m.row]) for m in _by_words(spaced, find_words(spaced).hashed(), index))
-    found += find_by_views(texts, hashes, index)
+    found += _by_other_evidence(texts, hashes, index)
     keys = loose_keys(words, hashes.values)
     found += (
         match for hit in find_rare_words(words, hashes, keys, index) for match in _by_rare_words(hit, texts, index)
@@ -67,6 +71,40 @@ def _by_words(texts: Sequence[str], words: Ragged, index: Index) -> list[Match]:
     for block, pairs in find_candidates(words, index):
         found += verify(block, pairs, [texts[row] for row in block.rows.tolist()], index)
     return found
+
+
+def _by_other_evidence(texts: Sequence[str], words: Ragged, index: Index) -> Iterator[Match]:
+    """Items found by their code under any variable names, and items that a row may translate."""
+    for hit in find_programs(texts, index.programs):
+        ruling = judge_program(hit.kept, hit.renamed)
+        if ruling.tier != CLEAN:
+            yield _found(hit, ruling, max(hit.kept, hit.renamed), hit.span, PROGRAM, index)
+    for found in find_translations(words, index.invariant_tokens):
+        if is_code(texts[found.row]):
+            continue
+        spans = word_spans(texts[found.row])
+        span = int(spans[found.span[0], 0]), int(spans[found.span[1] - 1, 1])
+        yield _found(found, judge_translation(found.tokens), found.share, span, SKELETON, index)
+
+
+def _found(
+    hit: ProgramHit | TranslationHit, ruling: Ruling, share: float, span: tuple[int, int], view: str, index: Index
+) -> Match:
+    group = index.question_of(hit.item)
+    return Match(
+        row=hit.row,
+        item=hit.item,
+        group=group,
+        tier=ruling.tier,
+        reason=ruling.reason,
+        answered=view == PROGRAM,
+        containment=share,
+        longest_run=0,
+        minhash_estimate=None,
+        sample_span=span,
+        item_span=(0, len(index.item_text(hit.item, group))),
+        view=view,
+    )
 
 
 def _by_rare_words(hit: RareHit, texts: Sequence[str], index: Index) -> Iterator[Match]:

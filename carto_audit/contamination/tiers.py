@@ -10,7 +10,7 @@ TIERS = ("", "boilerplate", "source_overlap", "suspected", "confirmed")
 
 CLEAN, BOILERPLATE, SOURCE_OVERLAP, SUSPECTED, CONFIRMED = range(len(TIERS))
 
-PROGRAM, SKELETON, PASSAGE, ORDER_FREE, JOINED = "program", "skeleton", "passage", "order-free", "joined"
+PROGRAM, SKELETON, PASSAGE, ORDER_FREE = "program", "skeleton", "passage", "order-free"
 """Views that do not compare words in their order. Others undo something first, and then do."""
 
 LONG = 60

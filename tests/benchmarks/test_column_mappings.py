@@ -62,6 +62,10 @@ ROWS = {
         {"type": "Adversarial", "question": "What?", "best_answer": "Nothing", "incorrect_answers": ["Much"]},
         {"question": "What?", "choices": [], "answer": "Nothing"},
     ),
+    "copa": (
+        {"premise": "The cup broke.", "choice1": "It fell.", "choice2": "It sang.", "question": "cause", "label": 0},
+        {"question": "The cup broke.", "choices": ["It fell.", "It sang."], "answer": "It fell."},
+    ),
     "winogrande": (
         {"sentence": "The cup hit the _ .", "option1": "mug", "option2": "wall", "answer": "2"},
         {"question": "The cup hit the _ .", "choices": ["mug", "wall"], "answer": "wall"},

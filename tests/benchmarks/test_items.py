@@ -288,7 +288,7 @@ def test_a_column_that_names_no_item_is_refused_with_the_one_that_may(tmp_path):
     ]
     path = tmp_path / "why.jsonl"
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    with pytest.raises(AuditError, match=r'20 items share 2 questions \("cause", "effect"\).*--map question=story'):
+    with pytest.raises(AuditError, match=r'20 items share 2 questions \("cause", "effect"\).*map=question=story'):
         read_benchmark(path)
     mapped = read_benchmark(path, mapping=parse_map(["question=story"]))
     assert mapped.items["question"].to_pylist() == [row["story"] for row in rows]
@@ -305,7 +305,7 @@ def test_generic_questions_with_passages_and_few_items_are_read(tmp_path):
 
 def test_copa_asks_by_its_premise(tmp_path):
     row = {
-        "premise": "The bell rang.",
+        "premise": "The bell rang for noon.",
         "choice1": "It was noon.",
         "choice2": "It fell.",
         "question": "cause",
@@ -315,7 +315,7 @@ def test_copa_asks_by_its_premise(tmp_path):
     path.write_text("".join(json.dumps(row) + "\n" for _ in range(9)))
     item = read_benchmark(path).items.to_pylist()[0]
     assert (item["question"], item["choices"], item["answer"]) == (
-        "The bell rang.",
+        "The bell rang for noon.",
         ["It was noon.", "It fell."],
         "It was noon.",
     )

@@ -369,6 +369,7 @@ def rolled_up(items, detectable):
         items=items,
         detectable_items=detectable,
         detectability={"embedded": detectable / items},
+        detectability_disguised={"markup": 1.0, "hyphens": detectable / (2 * items)},
         clean_items=items,
         suspected_rows=0,
         **none,
@@ -384,6 +385,7 @@ def test_detectability_is_that_of_the_benchmark_that_is_seen_worst(measurements)
     )
     found = measurements(contamination=contamination)
     assert found["contamination.min_detectability"] == Measurement.exact(0.5)
+    assert found["contamination.min_detectability_disguised"] == Measurement.exact(0.25)
 
 
 def test_whether_a_vendor_could_rehearse_the_draw_is_always_measured(measured):

@@ -27,6 +27,7 @@ EXPECTED = {
     "contamination.suspected_rows",
     "contamination.confirmed_token_share",
     "contamination.min_detectability",
+    "contamination.min_detectability_disguised",
     *(f"detection.found_at_dose_{dose}" for dose in (1, 2, 4, 8, 16, 64)),
     "detection.false_alarm_share",
     "detection.auc_at_dose_1",
@@ -66,6 +67,7 @@ def test_all_measures_of_how_well_an_audit_sees_are_about_power():
         name for name in METRICS if name.startswith("detection.")
     } | {
         "contamination.min_detectability",
+        "contamination.min_detectability_disguised",
         "kinship.severed_token_share",
         "repeats.agreement",
         "proxy.capacity_ratio",

@@ -1,1 +1,2 @@
-"""Disguises: items whose words are not where words are looked for: `respace`, `find_rare_words`, `find_with_passages`."""
+"""Disguises: items that do not stand where words are looked for: `find_letters`, `find_rare_words`, and honest disguises to
+plant."""

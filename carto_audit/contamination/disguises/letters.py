@@ -12,10 +12,12 @@ from numpy.typing import NDArray
 
 from carto_audit.benchmarks.hash_tables import Int
 from carto_audit.benchmarks.index import Index
-from carto_audit.contamination.tiers import JOINED
 from carto_audit.text.letters import RUN, Spelling, sample_runs, spell
 from carto_audit.text.views.reading import Change, Reading
 from carto_audit.text.words import FoldedWords
+
+JOINED = "joined"
+"""The view that ignores where words begin and end."""
 
 LEAST_SHARE = 0.3
 """Of a group's sampled runs, that must stand near one another in a row; at least LEAST_RUNS, or all."""
