@@ -16,7 +16,7 @@ from carto_audit.artifacts.batch_facts import BatchFacts
 from carto_audit.artifacts.file_list import REPORT
 from carto_audit.attestation.statement import read_statement
 from carto_audit.cartography.quadrants import QUADRANT_NAMES
-from carto_audit.curation.division import Choice, Division, check_columns, divide, divided_suffix
+from carto_audit.curation.division import Choice, Division, check_columns, check_reason, divide, divided_suffix
 from carto_audit.curation.sample_weights import CURATED, WEIGHT, WEIGHT_SCHEMA, WEIGHTS
 from carto_audit.data.batch import SKIP_REASONS, Batch
 from carto_audit.data.formats.opened import Reading
@@ -122,7 +122,7 @@ def _curate(batch: Batch, decisions: Decisions, out: Path, progress: Progress) -
     names = _names(batch.paths, batch.reading)
     for path in batch.paths:
         check_columns(path, batch.reading, column_types(path, batch.reading))
-    check_columns(batch.paths[0], batch.reading, batch.unseen)
+    check_reason(batch.paths[0], batch.unseen)
     start, files = 0, []
     with progress.task("Dividing the batch", batch.rows, "rows") as advance:
         for path, name, rows in zip(batch.paths, names, batch.file_rows, strict=True):

@@ -156,6 +156,11 @@ def reads_json(path: Path) -> bool:
     return _named(path) in ("jsonl", "json")
 
 
+def is_typed(path: Path) -> bool:
+    """Whether the columns of a file have types of their own, so that bytes are told from text."""
+    return not _FORMATS[_named(path)].is_text
+
+
 def _named(path: Path) -> str:
     """The file's format; one without a known suffix is taken for JSON lines."""
     return format_of(path) or "jsonl"

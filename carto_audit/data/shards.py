@@ -19,6 +19,7 @@ from carto_audit.data.readers import (
     bare_name,
     beside_rows,
     column_types,
+    is_typed,
     name_of,
     one_line,
     read_columns,
@@ -127,7 +128,11 @@ def _as_binary(column: pa.Array) -> pa.LargeBinaryArray:
 def _as_ids(path: Path, name: str, column: pa.Array) -> pa.LargeStringArray:
     if pa.types.is_dictionary(column.type):
         column = column.dictionary_decode()
+    if isinstance(column, pa.ExtensionArray):
+        column = column.storage
     try:
+        if is_typed(path) and _holds_bytes(column.type):
+            return _ids_of_bytes(column)
         # Through binary, because Arrow takes it on trust that a string column holds UTF-8.
         return column.cast(pa.large_string()).cast(pa.large_binary()).cast(pa.large_string())
     except pa.ArrowException as error:
@@ -136,3 +141,20 @@ def _as_ids(path: Path, name: str, column: pa.Array) -> pa.LargeStringArray:
         raise AuditError(
             f"{where}: cannot serve as ids ({detail}); drop {option('id_column')} or name another"
         ) from error
+
+
+def _holds_bytes(kind: pa.DataType) -> bool:
+    tests = (pa.types.is_fixed_size_binary, pa.types.is_binary, pa.types.is_large_binary, pa.types.is_binary_view)
+    return any(test(kind) for test in tests)
+
+
+def _ids_of_bytes(column: pa.Array) -> pa.LargeStringArray:
+    """Ids that were delivered as bytes, in hexadecimal digits; of any length, text that can be printed stays as it is."""
+    fixed = pa.types.is_fixed_size_binary(column.type)
+    ids = [None if value is None else value.hex() if fixed else _text_or_hex(value) for value in column.to_pylist()]
+    return pa.array(ids, pa.large_string())
+
+
+def _text_or_hex(value: bytes) -> str:
+    text = value.decode("utf-8", "replace")
+    return text if text.isprintable() and "\ufffd" not in text else value.hex()
