@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from carto_audit.artifacts.audit_folder import AuditFolder, open_audit_folder
@@ -23,7 +22,14 @@ from carto_audit.data.formats.opened import Reading
 from carto_audit.data.layouts import Layout, plain
 from carto_audit.data.readers import bare_name, column_types, name_of
 from carto_audit.runtime.errors import AuditError, UsageError
-from carto_audit.runtime.files import atomic_folder, atomic_path, file_sha256, write_json
+from carto_audit.runtime.files import (
+    atomic_folder,
+    file_sha256,
+    name_text,
+    path_of,
+    write_json,
+    write_table,
+)
 from carto_audit.runtime.progress import SILENT, Progress
 from carto_audit.runtime.sealed_path import check_seals
 from carto_audit.text.untrusted import safe_inline
@@ -127,7 +133,7 @@ def _curate(batch: Batch, decisions: Decisions, out: Path, progress: Progress) -
     with progress.task("Dividing the batch", batch.rows, "rows") as advance:
         for path, name, rows in zip(batch.paths, names, batch.file_rows, strict=True):
             span = slice(start, start + rows)
-            places = out / CURATED / name, out / QUARANTINE / name
+            places = out / CURATED / path_of(name), out / QUARANTINE / path_of(name)
             choice = Choice(weight=decisions.weight[span], reason=decisions.reason[span])
             files.append(_file_facts(path, name, divide(path, batch.reading, choice, places, advance)))
             start += rows
@@ -139,7 +145,9 @@ def _curate(batch: Batch, decisions: Decisions, out: Path, progress: Progress) -
 
 def _names(paths: Sequence[Path], reading: Reading) -> list[str]:
     """A file name for the parts of each file: its own, numbered in front where there are several."""
-    safe = [safe_inline(bare_name(path), 120).replace("/", "_") + divided_suffix(path, reading) for path in paths]
+    safe = [
+        safe_inline(name_text(bare_name(path)), 120).replace("/", "_") + divided_suffix(path, reading) for path in paths
+    ]
     return safe if len(paths) == 1 else [f"{number:05d}-{name}" for number, name in enumerate(safe)]
 
 
@@ -167,8 +175,7 @@ def _write_weights(path: Path, batch: Batch, decisions: Decisions) -> None:
         "row": np.arange(batch.rows),
         WEIGHT: decisions.weight,
     }
-    with atomic_path(path) as temporary:
-        pq.write_table(pa.table(columns, schema=WEIGHT_SCHEMA), temporary, compression="zstd")
+    write_table(path, pa.table(columns, schema=WEIGHT_SCHEMA), "zstd")
 
 
 def _summary(batch: Batch, decisions: Decisions, files: list[dict[str, Any]]) -> dict[str, Any]:
@@ -236,7 +243,9 @@ def is_curation(folder: Path) -> bool:
     try:
         summary = json.loads((folder / SUMMARY).read_text(encoding="utf-8"))
         listed = {part[name]["file"] for part in summary["files"] for name in (CURATED, QUARANTINE)}
-        found = {str(path.relative_to(folder)) for path in folder.rglob("*") if not path.is_dir() or path.is_symlink()}
+        found = {
+            name_text(path.relative_to(folder)) for path in folder.rglob("*") if not path.is_dir() or path.is_symlink()
+        }
     except (OSError, ValueError, KeyError, TypeError):
         return False
     return found <= {*listed, WEIGHTS, SUMMARY}
@@ -251,7 +260,7 @@ def find_batch(audited: Audited, folder: Path, given: Sequence[str | Path]) -> l
     beside = folder.resolve().parent
     named = beside / folder.resolve().name.removesuffix("-audit")
     for place in (Path(), beside):
-        paths = [place / name for name in audited.paths]
+        paths = [place / path_of(name) for name in audited.paths]
         if paths and all(path.is_file() for path in paths):
             return paths
     if named.is_dir():

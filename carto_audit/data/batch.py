@@ -20,10 +20,11 @@ from carto_audit.data.layouts import Layout, find_layout, listed, of_columns, pl
 from carto_audit.data.readers import column_types, how_written, name_of
 from carto_audit.data.values import first_rows, holds_text
 from carto_audit.runtime.errors import AuditError, UsageError, option
+from carto_audit.runtime.files import name_text
 from carto_audit.runtime.limits import WAY_OUT, Limits
 from carto_audit.runtime.progress import SILENT, Progress
 from carto_audit.runtime.sealed_path import LIMITS, SealedPath, check_seals, seal_all
-from carto_audit.text.untrusted import safe_inline
+from carto_audit.text.untrusted import encodable, safe_inline
 
 PEEKED_ROWS, PEEKED_SHARDS = 256, 16
 """Rows that tell where the text lies, and shards that are looked into where a column of the first holds nothing."""
@@ -94,6 +95,11 @@ class Batch:
         """Of all bytes of text, those in columns that no stage reads, labels left out."""
         unread = sum(column.unread_bytes for column in self.unread)
         return unread / max(1, unread + int(self.n_bytes.sum()))
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of the files alone, aligned with `paths`."""
+        return tuple(name_text(path.name) for path in self.paths)
 
     @property
     def text_column(self) -> str:
@@ -361,7 +367,7 @@ def _check_ids(ids: pa.LargeStringArray, column: str) -> None:
 def _names(paths: Sequence[Path]) -> tuple[str, ...]:
     """Each file's name relative to the folder that all files share."""
     folder = Path(os.path.commonpath([p.absolute().parent for p in paths]))
-    return tuple(str(path.absolute().relative_to(folder)).encode("utf-8", "replace").decode() for path in paths)
+    return tuple(encodable(name_text(path.absolute().relative_to(folder))) for path in paths)
 
 
 def _made_ids(names: tuple[str, ...], counts: list[int]) -> pa.LargeStringArray:

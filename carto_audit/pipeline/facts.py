@@ -120,7 +120,7 @@ def _finite(value: Any) -> Any:
 def _batch(audit: "AuditResult") -> BatchFacts:
     batch = audit.batch
     return {
-        "paths": [path.name for path in batch.paths],
+        "paths": list(batch.names),
         "sha256": batch.sha256,
         "text_column": batch.text_column,
         "layout": {
