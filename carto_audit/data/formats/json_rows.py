@@ -181,14 +181,15 @@ def _no_object(path: Path, number: int, what: str) -> AuditError:
 
 @lru_cache(maxsize=1024)
 def _form_of(path: Path, reading: Reading, _identity: tuple[object, ...]) -> Form:
-    if not is_document(path) or _begins_with_a_line(path, reading):
+    if not is_document(path):
         return _LINES
     with _open_text(path, reading) as values:
         first = values.peek()
-        if first == "[":
-            return Form(kind="list", outside={})
-        if first != "{":
-            return _LINES
+    if first == "[":
+        return Form(kind="list", outside={})
+    if first != "{" or _begins_with_a_line(path, reading):
+        return _LINES
+    with _open_text(path, reading) as values:
         found = _document_form(path, _members(values))
         values.end()
     return found
