@@ -19,6 +19,7 @@ from carto_audit.curation.division import Choice, Division, check_columns, check
 from carto_audit.curation.sample_weights import CURATED, WEIGHT, WEIGHT_SCHEMA, WEIGHTS
 from carto_audit.data.batch import SKIP_REASONS, Batch
 from carto_audit.data.formats.opened import Reading
+from carto_audit.data.hub_layout import HubChoice
 from carto_audit.data.layouts import Layout, plain
 from carto_audit.data.readers import bare_name, column_types, name_of
 from carto_audit.runtime.errors import AuditError, UsageError
@@ -205,6 +206,7 @@ class Audited:
     layout: Layout
     id_column: str | None
     reading: Reading
+    choice: HubChoice | None
     never_drop: bool
 
 
@@ -218,6 +220,7 @@ def read_audited(folder: Path) -> Audited:
         layout=_layout(batch),
         id_column=batch["id_column"],
         reading=Reading(**batch.get("reading", {"given": {}})["given"]),
+        choice=_choice(batch),
         never_drop=bool(facts["policy"]["resolved"].get("never_drop", True)),
     )
 
@@ -227,6 +230,12 @@ def _layout(batch: BatchFacts) -> Layout:
     if found is None:
         return plain(batch["text_column"])
     return Layout(name=found["name"], columns=tuple(found["columns"]), learned=frozenset(found["learned"]))
+
+
+def _choice(batch: BatchFacts) -> HubChoice | None:
+    delivery = batch.get("delivery")
+    chosen = delivery.get("chosen") if delivery else None
+    return HubChoice(**chosen) if chosen else None
 
 
 def check_unchanged(folder: Path) -> None:

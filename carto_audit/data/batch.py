@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 
 from carto_audit.data import shards
 from carto_audit.data.columns import Census, Column, unread_columns
-from carto_audit.data.delivery import Delivery, find_delivery
+from carto_audit.data.delivery import Delivery
 from carto_audit.data.formats.opened import AS_FOUND, Reading, is_utf8
+from carto_audit.data.hub_layout import HubChoice
 from carto_audit.data.layouts import Layout, find_layout, listed, of_columns, plain
 from carto_audit.data.readers import column_types, how_written, name_of
 from carto_audit.data.values import first_rows, holds_text
@@ -72,6 +73,8 @@ class Batch:
     """Of the whole batch: see `batch_sha256`."""
     reading: Reading
     """What was said of how its text files are to be read."""
+    choice: HubChoice | None
+    """What of data set folders was chosen; None where everything is read."""
     written: tuple[str, ...]
     """How each file is written where that is not as usual for its format, as `how_written` says it; aligned with `paths`."""
     layout: Layout
@@ -133,6 +136,7 @@ def read_batch(
     layout: str | Layout | None = None,
     id_column: str | None = None,
     reading: Reading = AS_FOUND,
+    choice: HubChoice | None = None,
     apart: Path | None = None,
     limits: Limits = LIMITS,
     progress: Progress = SILENT,
@@ -141,9 +145,9 @@ def read_batch(
     `apart` is not of the delivery.
 
     Raises UsageError for a path or column that does not exist, AuditError for unreadable files, repeated ids and
-    batches without a single usable text.
+    batches without a single usable text. `choice` leaves the rest of data set folders unread.
     """
-    delivery = find_delivery(inputs, apart=apart)
+    delivery = shards.find_shards(inputs, reading=reading, choice=choice, apart=apart)
     parts: list[_Rows] = []
     census = Census()
     counts: list[int] = []
@@ -182,6 +186,7 @@ def read_batch(
         file_names=names,
         file_rows=tuple(counts),
         reading=reading,
+        choice=choice,
         written=written,
         layout=found,
         unread=unread_columns(census),

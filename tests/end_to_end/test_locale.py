@@ -51,7 +51,9 @@ def test_a_batch_of_other_letters_is_audited_and_divided_as_in_any_locale(tmp_pa
     (tmp_path / "exam-ß.jsonl").write_text(
         '{"question": "Wie groß ist die Brücke über dem Fluß?", "answer": "ß"}\n', "utf-8"
     )
-    (tmp_path / "regel-ä.yaml").write_text(GATE.replace("reason: too little", "reason: größtenteils too little"), "utf-8")
+    (tmp_path / "regel-ä.yaml").write_text(
+        GATE.replace("reason: too little", "reason: größtenteils too little"), "utf-8"
+    )
     out = tmp_path / "prüfung"
     given = ("größe", "--policy", "regel-ä.yaml", "--benchmark", "exam-ß.jsonl", "--out", out.name)
     ended = run_in_c("ingest", *given, *SHORT, "--format", "markdown=ü.md", cwd=tmp_path, program=THIN + MAIN)
