@@ -92,11 +92,11 @@ def unread_columns(census: Census) -> tuple[Column, ...]:
 
 def files_apart(columns: Sequence[Collection[str] | None], sizes: Sequence[int]) -> frozenset[int]:
     """The files of a delivery that are of another kind: they share no column with those that have MAIN_SHARE of the bytes.
-    Files that share one, through others too, are of one kind; what could not be read (None) is of every kind. Empty where no
-    kind has so many."""
+    Files that share one, through others too, are of one kind; those without columns, or whose columns nobody knows, are of every
+    kind. Empty where no kind has so many."""
     kinds: list[tuple[set[str], set[int]]] = []
     for place, names in enumerate(columns):
-        if names is None:
+        if not names:
             continue
         same = [kind for kind in kinds if not kind[0].isdisjoint(names)]
         merged = (

@@ -10,7 +10,13 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from ruamel.yaml import YAML
-from ruamel.yaml.tokens import AliasToken
+from ruamel.yaml.tokens import (
+    AliasToken,
+    FlowMappingEndToken,
+    FlowMappingStartToken,
+    FlowSequenceEndToken,
+    FlowSequenceStartToken,
+)
 
 from carto_audit.runtime.errors import AuditError, UsageError, option
 from carto_audit.runtime.files import name_text, read_regular
@@ -18,8 +24,14 @@ from carto_audit.runtime.strict_model import nearest
 from carto_audit.text.untrusted import safe_inline
 
 CARD = "README.md"
-LARGEST_CARD = 1 << 20
-"""Bytes of a data set card; `configs` stand in front of it."""
+LARGEST_CARD, LARGEST_MATTER = 1 << 20, 256 << 10
+"""Bytes of a data set card, and characters of the YAML in front of it, of which a parser reads about 100,000 a second."""
+
+DEEPEST = 100
+"""Lists and objects in each other: the parser's time grows with the square."""
+
+_OPENING = (FlowMappingStartToken, FlowSequenceStartToken)
+_CLOSING = (FlowMappingEndToken, FlowSequenceEndToken)
 
 _FRONT_MATTER = re.compile(r"\A---[ \t]*\r?\n(.*?)\r?\n---[ \t]*(\r?\n|\Z)", re.DOTALL)
 _USED = ("config_name", "data_files", "data_dir", "default")
@@ -120,6 +132,16 @@ def _one(known: Mapping[str, Any], wanted: str | None, shown: str, what: str, fl
     raise UsageError(f'{shown}: no {what} is called "{safe_inline(wanted, 60)}"{hint}')
 
 
+def _check_size(matter: str, shown: str) -> None:
+    """Raises AuditError where a few lines of YAML stand for more than can be held, or read in time."""
+    depth = 0
+    for token in YAML(typ="safe", pure=True).scan(matter):
+        depth += isinstance(token, _OPENING) - isinstance(token, _CLOSING)
+        if depth > DEEPEST or isinstance(token, AliasToken):
+            what = "repeats itself by aliases" if depth <= DEEPEST else "has lists in lists without end"
+            raise AuditError(f"{shown}: {CARD} {what}; {_way_out()}")
+
+
 def _card(folder: Path, shown: str) -> dict[str, Any]:
     """What the card says of configurations; nothing where there is no card, or none that says anything. Raises AuditError."""
     try:
@@ -129,9 +151,9 @@ def _card(folder: Path, shown: str) -> dict[str, Any]:
     matter = _FRONT_MATTER.match(text.removeprefix("\ufeff"))
     if matter is None:
         return {}
-    yaml = YAML(typ="safe", pure=True)
-    if any(isinstance(token, AliasToken) for token in yaml.scan(matter[1])):
-        raise AuditError(f"{shown}: {CARD} repeats itself by aliases, which can stand for any length; {_way_out()}")
+    if len(matter[1]) > LARGEST_MATTER:
+        raise AuditError(f"{shown}: {CARD} has more than {LARGEST_MATTER >> 10} KB of YAML; {_way_out()}")
+    _check_size(matter[1], shown)
     values = YAML(typ="safe", pure=True).load(matter[1])
     configs = values.get("configs") if isinstance(values, dict) else None
     if not isinstance(configs, list):
