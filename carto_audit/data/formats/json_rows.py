@@ -31,8 +31,8 @@ JSON_TEXT = b"carto_audit.json"
 ROW_LISTS = ("data", "rows", "records", "examples", "samples", "items")
 """Keys under which documents keep their rows: an empty list there is of no rows, under another key it is a value of one row."""
 
-LONGEST_NOTE = 120
-"""Bytes of text in what stands beside an empty list of rows. Whoever says more delivers a row."""
+LONGEST_NOTE = 32
+"""Bytes of all text beside an empty list of rows, such as a version. Whoever says more delivers a row, which is read."""
 
 Kind = Literal["lines", "list", "inside", "split", "columns", "index", "row"]
 

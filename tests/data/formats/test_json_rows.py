@@ -85,7 +85,7 @@ def test_one_object_alone_is_a_row_where_no_list_of_rows_is_in_it(tmp_path):
             "tools": [{"name": "f"}],
         },
         "tags.json": {"text": "one row of words", "tags": []},
-        "much.json": {"text": "more words than a note has " * 5, "data": []},
+        "much.json": {"text": "What is the sum of 17 and 25? 42", "note": "x", "data": []},
         "said.json": {"data": [], "messages": [{"role": "user", "content": "Who?"}]},
     }
     for name, row in rows.items():
