@@ -30,6 +30,9 @@ LARGEST_CARD, LARGEST_MATTER = 1 << 20, 256 << 10
 DEEPEST = 100
 """Lists and objects in each other: the parser's time grows with the square."""
 
+MOST_STARS = 4
+"""In a part of a pattern: the time to match a long name grows with its length to that power."""
+
 _OPENING = (FlowMappingStartToken, FlowSequenceStartToken)
 _CLOSING = (FlowMappingEndToken, FlowSequenceEndToken)
 
@@ -119,6 +122,10 @@ def _inside(pattern: Any, shown: str) -> str:
     if "://" in text or "::" in text or PurePosixPath(text).is_absolute() or ".." in PurePosixPath(text).parts:
         said = safe_inline(text, 80)
         raise AuditError(f'{shown}: {CARD} names files outside the folder ("{said}"); {_way_out()}')
+    if max(part.count("*") for part in text.split("/")) > MOST_STARS or text.count("**") > MOST_STARS:
+        raise AuditError(
+            f'{shown}: {CARD} has a pattern of too many wildcards ("{safe_inline(text, 80)}"); {_way_out()}'
+        )
     return text
 
 

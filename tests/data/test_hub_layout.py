@@ -92,6 +92,8 @@ HOSTILE = {
     "/etc/*": "outside the folder",
     "nowhere.jsonl": r'names "nowhere\.jsonl", which is no data file here',
     "no*where": "no data file is of what was chosen",
+    "*a" * 5: "a pattern of too many wildcards",
+    "**/" * 5 + "x": "a pattern of too many wildcards",
     "link/*": "no data file is of what was chosen",
 }
 
