@@ -174,7 +174,7 @@ def audit(
     _check_excerpts(excerpts)
     chosen = policy if isinstance(policy, Policy) else load_policy(str(policy))
     options = options or AuditOptions()
-    inputs = _delivered(batch, options.strict_input)
+    inputs = _delivered(batch, options)
     check_sampling(chosen, options)
     accepted = read_baseline(Path(baseline)) if isinstance(baseline, str | Path) else baseline
     attacked = read_redteam(Path(redteam)) if isinstance(redteam, str | Path) else redteam
@@ -249,7 +249,7 @@ def redteam(
     _check_redteam(seeds, levels, max_perplexity_increase, epochs)
     chosen = policy if isinstance(policy, Policy) else load_policy(str(policy))
     usual, options = QUICK if quick else FULL, options or AuditOptions()
-    inputs = _delivered(batch, options.strict_input)
+    inputs = _delivered(batch, options)
     settings = Settings(
         plan=Plan(
             levels=tuple(sorted(set(levels))) or usual.levels,
@@ -291,16 +291,16 @@ def _listed(given: Inputs) -> list[Place]:
     return [given] if isinstance(given, str | Path) else list(given)
 
 
-def _delivered(batch: Inputs, strict: bool) -> list[Place]:
+def _delivered(batch: Inputs, options: AuditOptions) -> list[Place]:
     """The files, folders and globs of a batch. Raises UsageError where none is named: an empty name is this folder to Python;
     AuditError where it is `strict` that all of them are read and one is not."""
     inputs = _listed(batch)
     if not inputs or not all(map(str, inputs)):
         raise UsageError("no batch was named; give a file, a folder or a glob")
-    if strict:
-        from carto_audit.data.delivery import find_delivery
+    if options.strict_input:
+        from carto_audit.data.shards import find_shards
 
-        find_delivery(inputs).check_read()
+        find_shards(inputs, reading=options.reading, choice=options.choice).check_read()
     return inputs
 
 

@@ -68,6 +68,14 @@ class OtherFileFacts(TypedDict):
 
 
 @facts_part
+class ChoiceFacts(TypedDict):
+    """What of data set folders was to be read: a configuration, null for the folder's default, and a split, null for all."""
+
+    config: str | None
+    split: str | None
+
+
+@facts_part
 class DeliveryFacts(TypedDict):
     """All files behind what was given: data that was read, data that went unread, and files beside the data."""
 
@@ -79,6 +87,8 @@ class DeliveryFacts(TypedDict):
     side_bytes: int
     not_read: list[OtherFileFacts]
     """Unread data first, then the others; at most 200 of them."""
+    chosen: NotRequired[ChoiceFacts]
+    """Absent where everything was to be read."""
 
 
 @facts_part

@@ -13,8 +13,9 @@ from carto_audit.benchmarks.column_mappings import ColumnMapping, Item, Row, fol
 from carto_audit.benchmarks.dataset_folder import split_files
 from carto_audit.data.values import read_rows_whole
 from carto_audit.runtime.errors import AuditError, UsageError, option
+from carto_audit.runtime.files import name_text
 from carto_audit.runtime.sealed_path import SealedPath, check_seals, seal_all
-from carto_audit.text.untrusted import safe_inline
+from carto_audit.text.untrusted import encodable, safe_inline
 
 _LEAST_ITEMS, _MOST_ALIKE, _LABEL = 8, 0.25, 3  # items, distinct questions a item, words: from there on they are labels
 
@@ -75,7 +76,7 @@ def read_benchmark(
         rows,
         name=name or _bare_name(path),
         sha256=_digest(path, sealed),
-        source=f"{path}#{part}" if part else str(path),
+        source=f"{name_text(path)}#{part}" if part else name_text(path),
         revision=None,
         mapping=mapping,
         shown=shown,
@@ -205,7 +206,7 @@ def _with_ids(items: Sequence[Item], name: str) -> Iterator[Item]:
 
 
 def _bare_name(path: Path) -> str:
-    return (path.resolve() if path.is_dir() else path).name.split(".")[0]
+    return str(encodable(name_text((path.resolve() if path.is_dir() else path).name))).split(".")[0]
 
 
 def _digest(path: Path, files: Sequence[SealedPath]) -> str:

@@ -46,7 +46,12 @@ def apply(audit_dir: Path, batch: tuple[str, ...], remove: tuple[str, ...], out:
     paths = find_batch(audited, audit_dir, batch)
     progress = RichProgress(open_console(stderr=True))
     found = read_batch(
-        paths, layout=audited.layout, id_column=audited.id_column, reading=audited.reading, progress=progress
+        paths,
+        layout=audited.layout,
+        id_column=audited.id_column,
+        reading=audited.reading,
+        choice=audited.choice if all(path.is_dir() for path in paths) else None,
+        progress=progress,
     )
     if found.sha256 != audited.sha256:
         raise UsageError(

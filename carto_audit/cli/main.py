@@ -24,7 +24,7 @@ from carto_audit.cli.report import EXCERPTS, check_formats, format_option, repor
 from carto_audit.data.layouts import LAYOUT_NAMES
 from carto_audit.report.formats.targets import Target, stale_files
 from carto_audit.runtime.errors import CartoError, ExitCode
-from carto_audit.runtime.files import reason
+from carto_audit.runtime.files import read_table, reason
 from carto_audit.runtime.lock import LOCK, locked
 from carto_audit.runtime.progress import SILENT
 from carto_audit.text.untrusted import safe_inline
@@ -272,12 +272,10 @@ def _audit(
 
 
 def _show_planted(out: Path, folder: Path) -> None:
-    import pyarrow.parquet as pq
-
     from carto_audit.data import demo_batch as scenario
     from carto_audit.report.formats.terminal import open_console, planted_table
 
-    found = scenario.by_kind(scenario.read_truth(out), pq.read_table(folder / "scores.parquet"))
+    found = scenario.by_kind(scenario.read_truth(out), read_table(folder / "scores.parquet"))
     rows = [
         (kind.title, len(found[name]), scenario.count_flagged(found[name], name), kind.expected, kind.by)
         for name, kind in scenario.KINDS.items()

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from carto_audit.runtime.errors import ExitCode, UsageError
+from carto_audit.runtime.errors import CartoError, ExitCode, UsageError
 
 if TYPE_CHECKING:
     from carto_audit.attestation.verify import Proof
@@ -89,7 +89,6 @@ def verify(
     from carto_audit.attestation import verify as proof
     from carto_audit.attestation.dsse import load_public_key
     from carto_audit.data.sampling_key import read_sampling_key
-    from carto_audit.data.shards import expand_paths
     from carto_audit.policy.model import load_policy
     from carto_audit.report.formats.terminal import RichProgress, open_console
 
@@ -97,11 +96,24 @@ def verify(
     public = load_public_key(key) if key is not None else None
     drawn_by = read_sampling_key(sampling_key) if sampling_key is not None else None
     ours = {(audit_dir / name).resolve() for name in (*COVERED, STATEMENT, ENVELOPE)}
-    paths = [path for path in expand_paths(batch) if path.resolve() not in ours]
+    paths = [path for path in _as_audited(audit_dir, batch) if path.resolve() not in ours]
     progress = RichProgress(open_console(stderr=True))
     found = proof.verify(audit_dir, paths, policy=applied, key=public, sampling_key=drawn_by, progress=progress)
     _show(found, audit_dir)
     return found.exit_code
+
+
+def _as_audited(audit_dir: Path, batch: tuple[str, ...]) -> tuple[Path, ...]:
+    """The files of the batch that an audit reads, as its report says that it did; where it says nothing, all data files."""
+    from carto_audit.curation.curate import read_audited
+    from carto_audit.data.shards import expand_paths, find_shards
+
+    try:
+        audited = read_audited(audit_dir)
+    except (CartoError, TypeError):  # what is wrong with the report, the checks say
+        return expand_paths(batch)
+    folders = all(Path(given).is_dir() for given in batch)
+    return find_shards(batch, reading=audited.reading, choice=audited.choice if folders else None).paths
 
 
 def _show(found: "Proof", folder: Path) -> None:

@@ -1,4 +1,4 @@
-"""The options that say how text files are read, of all commands that read a batch."""
+"""The options that say how a batch is read and what of it, of all commands that read a batch."""
 
 from collections.abc import Callable
 from typing import Any
@@ -13,6 +13,8 @@ _OPTIONS = (
     click.option(
         "--csv-header", type=click.Choice(["yes", "no"]), help="Whether CSV files name their columns.  [default: found]"
     ),
+    click.option("--config", metavar="NAME", help="Configuration of a data set folder that is read.  [default: all]"),
+    click.option("--split", metavar="NAME", help="Split of a data set folder that is read.  [default: all]"),
 )
 
 

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from carto_audit.benchmarks.hash_tables import Int
@@ -21,7 +20,7 @@ from carto_audit.data.batch import Batch
 from carto_audit.data.layouts import place
 from carto_audit.data.segments import read_segments
 from carto_audit.runtime.errors import AuditError
-from carto_audit.runtime.files import atomic_path
+from carto_audit.runtime.files import read_table, write_table
 from carto_audit.runtime.progress import SILENT, Progress
 from carto_audit.text.untrusted import safe_inline
 
@@ -273,8 +272,7 @@ def _worst(keys: Int, tiers: Int) -> list[str]:
 
 def write_matches(path: Path, matches: pa.Table) -> None:
     """Writes matches.parquet, whole or not at all, without the `sample` column."""
-    with atomic_path(path) as temporary:
-        pq.write_table(matches.drop_columns(["sample"]), temporary)
+    write_table(path, matches.drop_columns(["sample"]))
 
 
 def clean_table(benchmarks: Sequence[Benchmark], contamination: Contamination) -> pa.Table:
@@ -287,13 +285,12 @@ def clean_table(benchmarks: Sequence[Benchmark], contamination: Contamination) -
 
 def write_clean(path: Path, benchmarks: Sequence[Benchmark], contamination: Contamination) -> None:
     """Writes clean_items.parquet, whole or not at all."""
-    with atomic_path(path) as temporary:
-        pq.write_table(clean_table(benchmarks, contamination), temporary)
+    write_table(path, clean_table(benchmarks, contamination))
 
 
 def read_matches(path: Path) -> pa.Table:
     """Reads what `write_matches` wrote. Raises AuditError in one line when it cannot."""
     try:
-        return pq.read_table(path, schema=pa.schema([field for field in MATCH_SCHEMA if field.name != "sample"]))
+        return read_table(path, schema=pa.schema([field for field in MATCH_SCHEMA if field.name != "sample"]))
     except (OSError, pa.ArrowException) as error:
         raise AuditError(f"{safe_inline(str(path), 160)}: cannot read: {safe_inline(str(error), 160)}") from error

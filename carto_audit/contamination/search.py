@@ -12,14 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from carto_audit.benchmarks.index import Index
 from carto_audit.contamination.exact_match import Match
 from carto_audit.contamination.index_file import current_setting
 from carto_audit.data.batch import Batch, TextChunk, iter_texts
 from carto_audit.runtime.engine import map_shards
-from carto_audit.runtime.files import atomic_path
+from carto_audit.runtime.files import read_table, write_table
 from carto_audit.runtime.progress import SILENT, Advance, Progress
 
 PARALLEL_BYTES = 32 << 20
@@ -107,8 +106,7 @@ def search_shard(search: Search, shard: TextChunk) -> Findings:
     """Looks for every item in one shard, and keeps what was found, whole or not at all."""
     matches = found_table(search.find(shard.texts, search.index), shard.start)
     if search.folder:
-        with atomic_path(_kept_path(search.folder, shard)) as temporary:
-            pq.write_table(matches, temporary)
+        write_table(_kept_path(search.folder, shard), matches)
     return Findings(start=shard.start, samples=len(shard.texts), matches=matches)
 
 
@@ -143,7 +141,7 @@ def _kept_path(folder: Path, shard: TextChunk) -> Path:
 def _read_kept(path: Path) -> pa.Table | None:
     """What an earlier run found in a shard; None when it did not come so far, or left what cannot be read."""
     try:
-        table = pq.read_table(path)
+        table = read_table(path)
     except (OSError, pa.ArrowException):
         return None
     return table if table.schema.equals(FOUND_SCHEMA) else None

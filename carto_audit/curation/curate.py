@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from carto_audit.artifacts.audit_folder import AuditFolder, open_audit_folder
@@ -16,14 +15,22 @@ from carto_audit.artifacts.batch_facts import BatchFacts
 from carto_audit.artifacts.file_list import REPORT
 from carto_audit.attestation.statement import read_statement
 from carto_audit.cartography.quadrants import QUADRANT_NAMES
-from carto_audit.curation.division import Choice, Division, check_columns, divide, divided_suffix
+from carto_audit.curation.division import Choice, Division, check_columns, check_reason, divide, divided_suffix
 from carto_audit.curation.sample_weights import CURATED, WEIGHT, WEIGHT_SCHEMA, WEIGHTS
 from carto_audit.data.batch import SKIP_REASONS, Batch
 from carto_audit.data.formats.opened import Reading
+from carto_audit.data.hub_layout import HubChoice
 from carto_audit.data.layouts import Layout, plain
 from carto_audit.data.readers import bare_name, column_types, name_of
 from carto_audit.runtime.errors import AuditError, UsageError
-from carto_audit.runtime.files import atomic_folder, atomic_path, file_sha256, write_json
+from carto_audit.runtime.files import (
+    atomic_folder,
+    file_sha256,
+    name_text,
+    path_of,
+    write_json,
+    write_table,
+)
 from carto_audit.runtime.progress import SILENT, Progress
 from carto_audit.runtime.sealed_path import check_seals
 from carto_audit.text.untrusted import safe_inline
@@ -122,12 +129,12 @@ def _curate(batch: Batch, decisions: Decisions, out: Path, progress: Progress) -
     names = _names(batch.paths, batch.reading)
     for path in batch.paths:
         check_columns(path, batch.reading, column_types(path, batch.reading))
-    check_columns(batch.paths[0], batch.reading, batch.unseen)
+    check_reason(batch.paths[0], batch.unseen)
     start, files = 0, []
     with progress.task("Dividing the batch", batch.rows, "rows") as advance:
         for path, name, rows in zip(batch.paths, names, batch.file_rows, strict=True):
             span = slice(start, start + rows)
-            places = out / CURATED / name, out / QUARANTINE / name
+            places = out / CURATED / path_of(name), out / QUARANTINE / path_of(name)
             choice = Choice(weight=decisions.weight[span], reason=decisions.reason[span])
             files.append(_file_facts(path, name, divide(path, batch.reading, choice, places, advance)))
             start += rows
@@ -139,7 +146,9 @@ def _curate(batch: Batch, decisions: Decisions, out: Path, progress: Progress) -
 
 def _names(paths: Sequence[Path], reading: Reading) -> list[str]:
     """A file name for the parts of each file: its own, numbered in front where there are several."""
-    safe = [safe_inline(bare_name(path), 120).replace("/", "_") + divided_suffix(path, reading) for path in paths]
+    safe = [
+        safe_inline(name_text(bare_name(path)), 120).replace("/", "_") + divided_suffix(path, reading) for path in paths
+    ]
     return safe if len(paths) == 1 else [f"{number:05d}-{name}" for number, name in enumerate(safe)]
 
 
@@ -167,8 +176,7 @@ def _write_weights(path: Path, batch: Batch, decisions: Decisions) -> None:
         "row": np.arange(batch.rows),
         WEIGHT: decisions.weight,
     }
-    with atomic_path(path) as temporary:
-        pq.write_table(pa.table(columns, schema=WEIGHT_SCHEMA), temporary, compression="zstd")
+    write_table(path, pa.table(columns, schema=WEIGHT_SCHEMA), "zstd")
 
 
 def _summary(batch: Batch, decisions: Decisions, files: list[dict[str, Any]]) -> dict[str, Any]:
@@ -198,6 +206,7 @@ class Audited:
     layout: Layout
     id_column: str | None
     reading: Reading
+    choice: HubChoice | None
     never_drop: bool
 
 
@@ -211,6 +220,7 @@ def read_audited(folder: Path) -> Audited:
         layout=_layout(batch),
         id_column=batch["id_column"],
         reading=Reading(**batch.get("reading", {"given": {}})["given"]),
+        choice=_choice(batch),
         never_drop=bool(facts["policy"]["resolved"].get("never_drop", True)),
     )
 
@@ -220,6 +230,12 @@ def _layout(batch: BatchFacts) -> Layout:
     if found is None:
         return plain(batch["text_column"])
     return Layout(name=found["name"], columns=tuple(found["columns"]), learned=frozenset(found["learned"]))
+
+
+def _choice(batch: BatchFacts) -> HubChoice | None:
+    delivery = batch.get("delivery")
+    chosen = delivery.get("chosen") if delivery else None
+    return HubChoice(**chosen) if chosen else None
 
 
 def check_unchanged(folder: Path) -> None:
@@ -236,7 +252,9 @@ def is_curation(folder: Path) -> bool:
     try:
         summary = json.loads((folder / SUMMARY).read_text(encoding="utf-8"))
         listed = {part[name]["file"] for part in summary["files"] for name in (CURATED, QUARANTINE)}
-        found = {str(path.relative_to(folder)) for path in folder.rglob("*") if not path.is_dir() or path.is_symlink()}
+        found = {
+            name_text(path.relative_to(folder)) for path in folder.rglob("*") if not path.is_dir() or path.is_symlink()
+        }
     except (OSError, ValueError, KeyError, TypeError):
         return False
     return found <= {*listed, WEIGHTS, SUMMARY}
@@ -251,7 +269,7 @@ def find_batch(audited: Audited, folder: Path, given: Sequence[str | Path]) -> l
     beside = folder.resolve().parent
     named = beside / folder.resolve().name.removesuffix("-audit")
     for place in (Path(), beside):
-        paths = [place / name for name in audited.paths]
+        paths = [place / path_of(name) for name in audited.paths]
         if paths and all(path.is_file() for path in paths):
             return paths
     if named.is_dir():

@@ -118,10 +118,20 @@ def _is_plain_csv(path: Path, reading: Reading) -> bool:
 
 
 def check_columns(path: Path, reading: Reading, columns: Iterable[str]) -> None:
-    """Raises UsageError for a column of ours that a file has already."""
-    for name in (REASON,) if _is_plain_lines(path, reading) else (WEIGHT, REASON):
-        if name in columns:
-            raise UsageError(f'{name_of(path)}: has a column "{name}" already; rename it, then audit the batch again')
+    """Raises UsageError for a column of ours that a file has already. Lines of JSON, which are copied, may have a weight."""
+    check_reason(path, columns)
+    if WEIGHT in columns and not _is_plain_lines(path, reading):
+        raise _taken(path, WEIGHT)
+
+
+def check_reason(path: Path, columns: Iterable[str]) -> None:
+    """Raises UsageError where the reason of ours stands in a file already, which no format may have."""
+    if REASON in columns:
+        raise _taken(path, REASON)
+
+
+def _taken(path: Path, name: str) -> UsageError:
+    return UsageError(f'{name_of(path)}: has a column "{name}" already; rename it, then audit the batch again')
 
 
 def divide(path: Path, reading: Reading, choice: Choice, places: Places, advance: Advance) -> Division:

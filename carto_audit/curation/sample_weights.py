@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.dataset as pads
 from numpy.typing import NDArray
 
 from carto_audit.runtime.errors import AuditError
+from carto_audit.runtime.files import read_table
 from carto_audit.text.untrusted import safe_inline
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ def read_weights(path: str | Path) -> NDArray[np.float64]:
         weights = read_weights(whole.parent / WEIGHTS)
         return weights[weights > 0]
     try:
-        parts = [pads.dataset(file, format="parquet").to_table(columns=[WEIGHT])[WEIGHT] for file in _files(Path(path))]
+        parts = [read_table(file, [WEIGHT])[WEIGHT] for file in _files(Path(path))]
         weights = np.concatenate([part.to_numpy() for part in parts]).astype(np.float64)
     except (OSError, pa.ArrowException, ValueError) as error:
         raise AuditError(f"{where}: no weights here: {safe_inline(str(error), 160)}") from error

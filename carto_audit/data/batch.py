@@ -14,16 +14,18 @@ from numpy.typing import NDArray
 
 from carto_audit.data import shards
 from carto_audit.data.columns import Census, Column, unread_columns
-from carto_audit.data.delivery import Delivery, find_delivery
+from carto_audit.data.delivery import Delivery
 from carto_audit.data.formats.opened import AS_FOUND, Reading, is_utf8
+from carto_audit.data.hub_layout import HubChoice
 from carto_audit.data.layouts import Layout, find_layout, listed, of_columns, plain
 from carto_audit.data.readers import column_types, how_written, name_of
 from carto_audit.data.values import first_rows, holds_text
 from carto_audit.runtime.errors import AuditError, UsageError, option
+from carto_audit.runtime.files import name_text
 from carto_audit.runtime.limits import WAY_OUT, Limits
 from carto_audit.runtime.progress import SILENT, Progress
 from carto_audit.runtime.sealed_path import LIMITS, SealedPath, check_seals, seal_all
-from carto_audit.text.untrusted import safe_inline
+from carto_audit.text.untrusted import encodable, safe_inline
 
 PEEKED_ROWS, PEEKED_SHARDS = 256, 16
 """Rows that tell where the text lies, and shards that are looked into where a column of the first holds nothing."""
@@ -71,6 +73,8 @@ class Batch:
     """Of the whole batch: see `batch_sha256`."""
     reading: Reading
     """What was said of how its text files are to be read."""
+    choice: HubChoice | None
+    """What of data set folders was chosen; None where everything is read."""
     written: tuple[str, ...]
     """How each file is written where that is not as usual for its format, as `how_written` says it; aligned with `paths`."""
     layout: Layout
@@ -94,6 +98,11 @@ class Batch:
         """Of all bytes of text, those in columns that no stage reads, labels left out."""
         unread = sum(column.unread_bytes for column in self.unread)
         return unread / max(1, unread + int(self.n_bytes.sum()))
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of the files alone, aligned with `paths`."""
+        return tuple(name_text(path.name) for path in self.paths)
 
     @property
     def text_column(self) -> str:
@@ -127,6 +136,7 @@ def read_batch(
     layout: str | Layout | None = None,
     id_column: str | None = None,
     reading: Reading = AS_FOUND,
+    choice: HubChoice | None = None,
     apart: Path | None = None,
     limits: Limits = LIMITS,
     progress: Progress = SILENT,
@@ -135,9 +145,9 @@ def read_batch(
     `apart` is not of the delivery.
 
     Raises UsageError for a path or column that does not exist, AuditError for unreadable files, repeated ids and
-    batches without a single usable text.
+    batches without a single usable text. `choice` leaves the rest of data set folders unread.
     """
-    delivery = find_delivery(inputs, apart=apart)
+    delivery = shards.find_shards(inputs, reading=reading, choice=choice, apart=apart)
     parts: list[_Rows] = []
     census = Census()
     counts: list[int] = []
@@ -176,6 +186,7 @@ def read_batch(
         file_names=names,
         file_rows=tuple(counts),
         reading=reading,
+        choice=choice,
         written=written,
         layout=found,
         unread=unread_columns(census),
@@ -361,7 +372,7 @@ def _check_ids(ids: pa.LargeStringArray, column: str) -> None:
 def _names(paths: Sequence[Path]) -> tuple[str, ...]:
     """Each file's name relative to the folder that all files share."""
     folder = Path(os.path.commonpath([p.absolute().parent for p in paths]))
-    return tuple(str(path.absolute().relative_to(folder)).encode("utf-8", "replace").decode() for path in paths)
+    return tuple(encodable(name_text(path.absolute().relative_to(folder))) for path in paths)
 
 
 def _made_ids(names: tuple[str, ...], counts: list[int]) -> pa.LargeStringArray:

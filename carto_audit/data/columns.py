@@ -1,6 +1,6 @@
 """Columns: how much text each column of a delivery holds, and how much of it no stage reads."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -14,6 +14,9 @@ from carto_audit.data.values import holds_text, values_of
 LONGEST_LABEL, LONGEST_LABELS = 120, 480
 """Bytes of an id, an address or a source, and of all that a row has of them. A longer value of a column that is not read is text
 that went unread, and so is everything in a row that has more."""
+
+MAIN_SHARE = 0.9
+"""Of the bytes of a delivery, from which on files with the same columns are what was delivered, and others are beside it."""
 
 Lengths = NDArray[np.int64]
 
@@ -85,3 +88,24 @@ def unread_columns(census: Census) -> tuple[Column, ...]:
         if total
     ]
     return tuple(sorted(found, key=lambda column: (-column.n_bytes, column.name)))
+
+
+def files_apart(columns: Sequence[Collection[str] | None], sizes: Sequence[int]) -> frozenset[int]:
+    """The files of a delivery that are of another kind: they share no column with those that have MAIN_SHARE of the bytes.
+    Files that share one, through others too, are of one kind; those without columns, or whose columns nobody knows, are of every
+    kind. Empty where no kind has so many."""
+    kinds: list[tuple[set[str], set[int]]] = []
+    for place, names in enumerate(columns):
+        if not names:
+            continue
+        same = [kind for kind in kinds if not kind[0].isdisjoint(names)]
+        merged = (
+            {name for kind in same for name in kind[0]} | set(names),
+            {one for kind in same for one in kind[1]} | {place},
+        )
+        kinds = [kind for kind in kinds if kind not in same] + [merged]
+    weights = [sum(sizes[place] for place in places) for _, places in kinds]
+    if len(kinds) < 2 or max(weights) < MAIN_SHARE * sum(weights):
+        return frozenset()
+    main = kinds[weights.index(max(weights))][1]
+    return frozenset(place for _, places in kinds for place in places if place not in main)

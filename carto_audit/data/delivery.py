@@ -3,7 +3,7 @@
 import json
 import os
 import stat
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from glob import glob
@@ -58,21 +58,15 @@ EXPLANATIONS = {
     "hidden": "hidden",
     "unknown_format": "unknown format",
     "empty": "no rows",
+    "not_chosen": "not of the configuration and split that were chosen",
+    "other_columns": "none of the columns that the others have",
 }
 """Why a file was not read."""
 
-Reason = Literal[
-    "missing",
-    "dangling_link",
-    "link_out",
-    "same_file",
-    "not_regular",
-    "side_file",
-    "hidden",
-    "not_listed",
-    "unknown_format",
-    "empty",
-]
+Reason = (
+    Literal["missing", "dangling_link", "link_out", "same_file", "not_regular", "side_file", "hidden"]
+    | Literal["not_listed", "unknown_format", "empty", "not_chosen", "other_columns"]
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,7 +89,26 @@ class Delivery:
     paths: tuple[Path, ...]
     sizes: tuple[int, ...]
     """Bytes of each, aligned with `paths`."""
+    names: tuple[str, ...]
+    """The name of each below what was given, safe to print, aligned with `paths`."""
+    given: tuple[bool, ...]
+    """Whether each was given itself, not found in a folder or by a glob, aligned with `paths`."""
     others: tuple[OtherFile, ...]
+
+    def without(self, places: Collection[int], reason: Reason) -> "Delivery":
+        """The same delivery, where some of `paths` are data that is not read after all."""
+        kept = [place for place in range(len(self.paths)) if place not in places]
+        left = tuple(
+            OtherFile(name=self.names[place], n_bytes=self.sizes[place], reason=reason, is_data=True)
+            for place in sorted(places)
+        )
+        return Delivery(
+            paths=tuple(self.paths[place] for place in kept),
+            sizes=tuple(self.sizes[place] for place in kept),
+            names=tuple(self.names[place] for place in kept),
+            given=tuple(self.given[place] for place in kept),
+            others=(*self.others, *left),
+        )
 
     @property
     def unread(self) -> tuple[OtherFile, ...]:
@@ -234,6 +247,8 @@ def _sorted_out(entries: list[_Entry], whole: _Whole) -> Delivery:
     return Delivery(
         paths=tuple(entry.path for entry in read),
         sizes=tuple(entry.n_bytes for entry in read),
+        names=tuple(_shown(entry.name.relative_to(root)) for entry in read),
+        given=tuple(entry.is_named for entry in read),
         others=tuple(
             OtherFile(
                 name=_shown(entry.name.relative_to(root)),

@@ -10,9 +10,8 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from carto_audit.runtime.files import atomic_path
+from carto_audit.runtime.files import atomic_path, read_table, write_table
 from carto_audit.runtime.resources import resource_folder
 
 ROWS = 1600
@@ -121,8 +120,7 @@ def write_demo(folder: Path, seed: int = 0) -> Path:
 
 
 def _write(path: Path, columns: Mapping[str, Sequence[Any]]) -> None:
-    with atomic_path(path) as temporary:
-        pq.write_table(pa.table(columns), temporary)
+    write_table(path, pa.table(columns))
 
 
 def library_texts() -> Iterator[str]:
@@ -204,7 +202,7 @@ def _edited(rng: np.random.Generator, text: str) -> str:
 
 def read_truth(folder: Path) -> dict[str, list[int]]:
     """Row numbers by kind; ordinary rows are under the empty kind."""
-    table = pq.read_table(folder / TRUTH)
+    table = read_table(folder / TRUTH)
     rows: dict[str, list[int]] = {}
     for row, kind in zip(table["row"].to_pylist(), table["kind"].to_pylist(), strict=True):
         rows.setdefault(kind, []).append(row)

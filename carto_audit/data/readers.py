@@ -13,6 +13,7 @@ from carto_audit.data.formats import columnar, delimited, json_rows
 from carto_audit.data.formats.columnar import ROWS_PER_READ, array_bytes
 from carto_audit.data.formats.opened import AS_FOUND, COMPRESSED, READ_ERRORS, Reading, decompressed, encoding_of
 from carto_audit.runtime.errors import AuditError
+from carto_audit.runtime.files import name_text
 from carto_audit.runtime.sealed_path import meter
 from carto_audit.text.untrusted import safe_inline
 
@@ -38,7 +39,7 @@ class _Format:
 
 def name_of(path: Path) -> str:
     """The file's name, safe to print."""
-    return safe_inline(str(path), 160)
+    return safe_inline(name_text(path), 160)
 
 
 def format_of(path: Path) -> str | None:
@@ -154,6 +155,11 @@ def beside_rows(path: Path, reading: Reading = AS_FOUND) -> dict[str, int]:
 def reads_json(path: Path) -> bool:
     """Whether a file is read as JSON."""
     return _named(path) in ("jsonl", "json")
+
+
+def is_typed(path: Path) -> bool:
+    """Whether the columns of a file have types of their own, so that bytes are told from text."""
+    return not _FORMATS[_named(path)].is_text
 
 
 def _named(path: Path) -> str:

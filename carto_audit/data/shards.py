@@ -8,17 +8,19 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from carto_audit.data.columns import Census, cell_bytes, text_bytes
-from carto_audit.data.delivery import find_delivery
+from carto_audit.data.columns import Census, cell_bytes, files_apart, text_bytes
+from carto_audit.data.delivery import Delivery, find_delivery
 from carto_audit.data.formats.json_rows import json_bytes
 from carto_audit.data.formats.json_values import RepeatedKeys
 from carto_audit.data.formats.opened import AS_FOUND, Reading
 from carto_audit.data.formats.turns import Row
+from carto_audit.data.hub_layout import HubChoice, chosen_files
 from carto_audit.data.layouts import Layout
 from carto_audit.data.readers import (
     bare_name,
     beside_rows,
     column_types,
+    is_typed,
     name_of,
     one_line,
     read_columns,
@@ -26,7 +28,7 @@ from carto_audit.data.readers import (
     reads_json,
 )
 from carto_audit.data.values import decoded, may_hold_text
-from carto_audit.runtime.errors import AuditError, option
+from carto_audit.runtime.errors import AuditError, UsageError, option
 from carto_audit.text.untrusted import safe_inline
 
 
@@ -52,6 +54,49 @@ def batch_name(first: str) -> str:
 def expand_paths(inputs: Sequence[str | Path]) -> tuple[Path, ...]:
     """The data files behind files, folders and globs, as `find_delivery` finds them and with its errors."""
     return find_delivery(inputs).paths
+
+
+def find_shards(
+    inputs: Sequence[str | Path],
+    *,
+    reading: Reading = AS_FOUND,
+    choice: HubChoice | None = None,
+    apart: Path | None = None,
+) -> Delivery:
+    """The delivery behind the inputs, and of it what is read: of data set folders the `choice`, and no file of a folder or glob
+    that is of another kind, as `files_apart` tells. Errors are those of `find_delivery` and `chosen_files`."""
+    delivery = find_delivery(inputs, apart=apart)
+    if choice is not None:
+        delivery = delivery.without(_not_chosen(inputs, delivery, choice), "not_chosen")
+    if len(delivery.paths) < 2:
+        return delivery
+    columns = [_columns_of(path, reading) for path in delivery.paths]
+    beside = [place for place in files_apart(columns, delivery.sizes) if not delivery.given[place]]
+    return delivery.without(beside, "other_columns")
+
+
+def _not_chosen(inputs: Sequence[str | Path], delivery: Delivery, choice: HubChoice) -> set[int]:
+    """The files of the folders that are not of the choice. Raises UsageError where something else than a folder was given."""
+    left = set(range(len(delivery.paths)))
+    for folder in map(Path, inputs):
+        if not folder.is_dir():
+            flags = f"{option('config')} and {option('split')}"
+            raise UsageError(f"{name_of(folder)}: {flags} choose from a data set folder, and this is none")
+        names = {
+            path.relative_to(folder).as_posix(): place
+            for place, path in enumerate(delivery.paths)
+            if path.is_relative_to(folder)
+        }
+        left -= {names[name] for name in chosen_files(folder, names, choice) if name in names}
+    return left
+
+
+def _columns_of(path: Path, reading: Reading) -> frozenset[str] | None:
+    """The columns of a file, None where they cannot be told: reading it says what is wrong."""
+    try:
+        return frozenset(column_types(path, reading))
+    except AuditError:
+        return None
 
 
 def read_rows(
@@ -127,7 +172,11 @@ def _as_binary(column: pa.Array) -> pa.LargeBinaryArray:
 def _as_ids(path: Path, name: str, column: pa.Array) -> pa.LargeStringArray:
     if pa.types.is_dictionary(column.type):
         column = column.dictionary_decode()
+    if isinstance(column, pa.ExtensionArray):
+        column = column.storage
     try:
+        if is_typed(path) and _holds_bytes(column.type):
+            return _ids_of_bytes(column)
         # Through binary, because Arrow takes it on trust that a string column holds UTF-8.
         return column.cast(pa.large_string()).cast(pa.large_binary()).cast(pa.large_string())
     except pa.ArrowException as error:
@@ -136,3 +185,20 @@ def _as_ids(path: Path, name: str, column: pa.Array) -> pa.LargeStringArray:
         raise AuditError(
             f"{where}: cannot serve as ids ({detail}); drop {option('id_column')} or name another"
         ) from error
+
+
+def _holds_bytes(kind: pa.DataType) -> bool:
+    tests = (pa.types.is_fixed_size_binary, pa.types.is_binary, pa.types.is_large_binary, pa.types.is_binary_view)
+    return any(test(kind) for test in tests)
+
+
+def _ids_of_bytes(column: pa.Array) -> pa.LargeStringArray:
+    """Ids that were delivered as bytes, in hexadecimal digits; of any length, text that can be printed stays as it is."""
+    fixed = pa.types.is_fixed_size_binary(column.type)
+    ids = [None if value is None else value.hex() if fixed else _text_or_hex(value) for value in column.to_pylist()]
+    return pa.array(ids, pa.large_string())
+
+
+def _text_or_hex(value: bytes) -> str:
+    text = value.decode("utf-8", "replace")
+    return text if text.isprintable() and "\ufffd" not in text else value.hex()

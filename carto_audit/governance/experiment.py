@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from carto_audit.data.batch import Batch, read_batch, read_texts
@@ -35,7 +34,7 @@ from carto_audit.proxies.proxy_choice import ProxyChoice, choose_proxy, most_tok
 from carto_audit.proxies.sampling import draw_samples
 from carto_audit.proxies.tokens import encode_batches, weigh_pieces
 from carto_audit.runtime.errors import UsageError
-from carto_audit.runtime.files import atomic_path
+from carto_audit.runtime.files import write_table
 from carto_audit.runtime.progress import SILENT, Progress
 
 HELD_OUT_SHARE = 0.25
@@ -238,8 +237,7 @@ def plant(stock: PreparedBatch, ordinary: Bools, reserved: Bools, seed: int) -> 
 
 def write_texts(path: Path, texts: Sequence[str]) -> None:
     """Writes a batch that holds nothing but texts."""
-    with atomic_path(path) as temporary:
-        pq.write_table(pa.table({"text": pa.array(texts, pa.large_string())}), temporary)
+    write_table(path, pa.table({"text": pa.array(texts, pa.large_string())}))
 
 
 def _write(path: Path, stock: PreparedBatch, chosen: Bools, canaries: Canaries | None, seed: int) -> tuple[Path, Ids]:

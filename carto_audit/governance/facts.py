@@ -52,7 +52,7 @@ def redteam_facts(run: RedteamRun) -> dict[str, Any]:
         "schema_version": 1,
         "tool": {"name": "carto-audit", "version": __version__},
         "batch": {
-            "paths": [path.name for path in run.batch.paths],
+            "paths": list(run.batch.names),
             "sha256": run.batch.sha256,
             "rows": run.batch.rows,
             "tokens": run.tokens,

@@ -142,6 +142,7 @@ def run_redteam(
         layout=options.layout,
         id_column=options.id_column,
         reading=options.reading,
+        choice=options.choice,
         limits=policy.limits or LIMITS,
         progress=progress,
     )

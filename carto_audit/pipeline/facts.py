@@ -30,6 +30,7 @@ from carto_audit.cartography.reasons import NO_RECALL, RECALLS
 from carto_audit.cartography.scores import burn_in_epochs
 from carto_audit.data.batch import Batch
 from carto_audit.data.delivery import EXPLANATIONS, Delivery
+from carto_audit.data.hub_layout import HubChoice
 from carto_audit.data.layouts import place
 from carto_audit.pipeline.item_recall_table import figures_by_item, sum_up
 from carto_audit.pipeline.judge import loss_on
@@ -120,7 +121,7 @@ def _finite(value: Any) -> Any:
 def _batch(audit: "AuditResult") -> BatchFacts:
     batch = audit.batch
     return {
-        "paths": [path.name for path in batch.paths],
+        "paths": list(batch.names),
         "sha256": batch.sha256,
         "text_column": batch.text_column,
         "layout": {
@@ -151,7 +152,7 @@ def _batch(audit: "AuditResult") -> BatchFacts:
             }
             for s in batch.skipped
         ],
-        "delivery": delivery_facts(batch.delivery),
+        "delivery": delivery_facts(batch.delivery, batch.choice),
     }
 
 
@@ -173,10 +174,10 @@ def _reading(batch: Batch) -> ReadingFacts:
     }
 
 
-def delivery_facts(delivery: Delivery) -> DeliveryFacts:
+def delivery_facts(delivery: Delivery, choice: HubChoice | None = None) -> DeliveryFacts:
     """What of a delivery was read, and what was not, unread data first."""
     side = [other for other in delivery.others if not other.is_data]
-    return {
+    facts: DeliveryFacts = {
         "read_files": len(delivery.paths),
         "read_bytes": sum(delivery.sizes),
         "unread_files": len(delivery.unread),
@@ -194,6 +195,9 @@ def delivery_facts(delivery: Delivery) -> DeliveryFacts:
             for other in [*delivery.unread, *side][:MOST_FILES]
         ],
     }
+    if choice is not None:
+        facts["chosen"] = {"config": choice.config, "split": choice.split}
+    return facts
 
 
 def _run(audit: "AuditResult", texts: Texts, excerpts: Excerpts) -> RunFacts:

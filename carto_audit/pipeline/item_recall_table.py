@@ -7,13 +7,12 @@ from typing import Any, cast
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from carto_audit.artifacts.evidence_facts import ItemRecallFacts, RecallMeans
 from carto_audit.benchmarks.items import Benchmark
 from carto_audit.runtime.errors import AuditError
-from carto_audit.runtime.files import atomic_path
+from carto_audit.runtime.files import read_table, write_table
 from carto_audit.text.untrusted import safe_inline
 
 MOST_ITEMS = 200
@@ -222,13 +221,12 @@ def _mean(values: Sequence[float | None]) -> float | None:
 
 def write_testimony(path: Path, testimony: pa.Table) -> None:
     """Writes testimony.parquet, whole or not at all."""
-    with atomic_path(path) as temporary:
-        pq.write_table(testimony, temporary)
+    write_table(path, testimony)
 
 
 def read_testimony(path: Path) -> pa.Table:
     """Reads what `write_testimony` wrote. Raises AuditError in one line when it cannot."""
     try:
-        return pq.read_table(path, schema=TESTIMONY_SCHEMA)
+        return read_table(path, schema=TESTIMONY_SCHEMA)
     except (OSError, pa.ArrowException) as error:
         raise AuditError(f"{safe_inline(str(path), 160)}: cannot read: {safe_inline(str(error), 160)}") from error

@@ -130,4 +130,4 @@ def judge_redteam(
 
 
 def _named(batch: Batch) -> BatchName:
-    return BatchName(names=tuple(path.name for path in batch.paths), sha256=batch.sha256)
+    return BatchName(names=batch.names, sha256=batch.sha256)

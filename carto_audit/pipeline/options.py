@@ -5,6 +5,7 @@ from typing import get_args
 
 from carto_audit.cartography.thresholds import LossOn
 from carto_audit.data.formats.opened import Reading
+from carto_audit.data.hub_layout import HubChoice
 from carto_audit.data.layouts import LAYOUT_NAMES
 from carto_audit.runtime.errors import UsageError, option
 from carto_audit.text.untrusted import safe_inline
@@ -25,7 +26,8 @@ class AuditOptions:
     reads in a quarter of an hour; `repeats` are pairs of proxies whose scores are averaged, None one and, where that may change
     the verdict, a second; `reference` is a file of trusted text that a policy may measure the batch against; `strict_input`
     refuses a batch with a data file that is not read. `encoding` and what begins with `csv_` say how the batch's text files are
-    read, as `Reading` takes them; without them it is found.
+    read, as `Reading` takes them; without them it is found. `config` and `split` choose what of a data set folder is read; what
+    they leave out counts as unread.
 
     What is drawn from the batch depends on the `sampling_key`, a file of secret bytes; without one on a random key, or, where a
     `seed` is given, on that alone, so that a vendor can rehearse it. The seed of the training is 0 where none is given."""
@@ -39,6 +41,8 @@ class AuditOptions:
     csv_quote: str | None = None
     csv_escape: str | None = None
     csv_header: str | None = None
+    config: str | None = None
+    split: str | None = None
     proxy: str | None = None
     device: str = "auto"
     epochs: int = DEFAULT_EPOCHS
@@ -53,7 +57,7 @@ class AuditOptions:
     def __post_init__(self) -> None:
         if self.device not in DEVICES:
             raise UsageError(f"{option('device', safe_inline(str(self.device), 40))}: one of {', '.join(DEVICES)}")
-        for name in ("text_column", "layout", "id_column", "proxy", "reference", "sampling_key"):
+        for name in ("text_column", "layout", "id_column", "config", "split", "proxy", "reference", "sampling_key"):
             _check_text(name, getattr(self, name))
         if self.layout is not None and self.layout not in LAYOUT_NAMES:
             raise UsageError(f"{option('layout', safe_inline(self.layout, 40))}: one of {', '.join(LAYOUT_NAMES)}")
@@ -85,6 +89,12 @@ class AuditOptions:
             csv_escape=self.csv_escape,
             csv_header=self.csv_header,
         )
+
+    @property
+    def choice(self) -> HubChoice | None:
+        """What of data set folders is read, None where it is everything."""
+        named = self.config is not None or self.split is not None
+        return HubChoice(config=self.config, split=self.split) if named else None
 
     @property
     def rehearsable(self) -> bool:

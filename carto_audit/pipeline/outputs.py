@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from carto_audit.artifacts.file_list import ENVELOPE, EVIDENCE, OUTPUTS, STATEMENT, VERDICT
@@ -24,7 +23,7 @@ from carto_audit.pipeline.item_recall_table import write_testimony
 from carto_audit.report.html import write_report
 from carto_audit.report.map_figure import figure_png, figure_svg, map_figure
 from carto_audit.runtime.errors import AuditError, UsageError, option
-from carto_audit.runtime.files import atomic_path, file_sha256, json_bytes, reason, write_bytes, write_json
+from carto_audit.runtime.files import file_sha256, json_bytes, reason, write_bytes, write_json, write_table
 from carto_audit.text.untrusted import safe_inline
 from carto_audit.traces.trace import write_trace
 
@@ -73,8 +72,7 @@ def clear_verdict(folder: Path) -> None:
 def write_outputs(audit: "AuditResult", facts: ReportFacts, folder: Path) -> None:
     """Writes all files of an audit into `folder`, the verdict last."""
     clear_verdict(folder)
-    with atomic_path(folder / "scores.parquet") as temporary:
-        pq.write_table(scores_table(audit), temporary, compression="zstd")
+    write_table(folder / "scores.parquet", scores_table(audit), "zstd")
     write_trace(folder / "trace.parquet", audit.batch.sample_id, audit.fold, audit.trace)
     if audit.contamination is not None:
         write_matches(folder / "matches.parquet", audit.contamination.matches)
@@ -97,7 +95,7 @@ def write_outputs(audit: "AuditResult", facts: ReportFacts, folder: Path) -> Non
     write_report(folder, facts, figure_svg(figure), figure_png(figure))
     verdict = json_bytes(verdict_document(audit.verdict, audit.policy, audit.batch.sha256))
     subjects = {
-        **batch_subjects([path.name for path in audit.batch.paths], audit.batch.digests),
+        **batch_subjects(audit.batch.names, audit.batch.digests),
         **{name: file_sha256(folder / name) for name in EVIDENCE if (folder / name).exists()},
         VERDICT: hashlib.sha256(verdict).hexdigest(),
     }

@@ -128,6 +128,7 @@ class _Auditor:
                 layout=options.layout,
                 id_column=options.id_column,
                 reading=options.reading,
+                choice=options.choice,
                 apart=self.work,
                 limits=self.policy.limits or LIMITS,
                 progress=progress,

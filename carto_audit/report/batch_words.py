@@ -32,7 +32,21 @@ def reading_sentence(facts: ReportFacts) -> str:
     part = (
         " The map is of what trainers learn of it." if batch.get("layout", {}).get("loss_on") == "completions" else ""
     )
-    return f"Read: {safe_inline(batch['text_column'], 120)} of {plural(batch['rows'], 'row')}.{part}"
+    chosen = choice_words(facts)
+    return f"Read: {safe_inline(batch['text_column'], 120)} of {plural(batch['rows'], 'row')}{chosen}.{part}"
+
+
+def choice_words(facts: ReportFacts) -> str:
+    """` of the configuration "en", split "train"`: what was read by choice. Empty where nothing was."""
+    delivery = facts["batch"].get("delivery")
+    chosen = delivery.get("chosen") if delivery else None
+    if not chosen:
+        return ""
+    config, split = (
+        safe_inline(name, 60) if name is not None else None for name in (chosen["config"], chosen["split"])
+    )
+    said = "the default configuration" if config is None else f'the configuration "{config}"'
+    return f" of {said}" + ("" if split is None else f', split "{split}"')
 
 
 def unread_sentence(facts: ReportFacts) -> str:

@@ -270,7 +270,7 @@ _ADVICE: Mapping[str, str] = {
     "duplicates.": "Ask for a delivery without copies, or keep one row of each cluster_id of scores.parquet.",
     "contamination.suspected": "Look at the suspected items in matches.parquet: remove the rows, or waive the rule.",
     "contamination.min_detectability": "Give a benchmark whose items can be found: short ones without an answer cannot.",
-    "batch.unread_file_share": "Ask for all data as plain files in a known format; the report names what was not read.",
+    "batch.unread_file_share": "Ask for all data as plain files in a known format, or give a chosen split by its files.",
     "batch.unread_text_share": "Name all columns that hold text with --text-column A,B; the report lists the unread.",
     "batch.skipped_row_share": "Look at the rows that were skipped",
     "batch.unmapped_token_share": "Split samples that are too long for the map into documents.",

@@ -11,11 +11,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from io import BufferedReader
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from carto_audit.runtime.errors import AuditError
 from carto_audit.runtime.lock import locked
 from carto_audit.text.untrusted import safe_inline
+
+if TYPE_CHECKING:
+    from pyarrow import Schema, Table
 
 _HERE, _EXCHANGE = -100, 2
 """AT_FDCWD and RENAME_EXCHANGE of Linux."""
@@ -109,6 +112,39 @@ def file_sha256(path: Path) -> str:
     """Hex sha256 of a file's bytes, read in blocks."""
     with open_regular(path, follow=True) as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def write_table(path: Path, table: "Table", compression: str = "snappy") -> None:
+    """Writes a table as Parquet, whole or not at all. Arrow itself opens only what is called by UTF-8."""
+    import pyarrow.parquet as pq
+
+    with atomic_path(path) as temporary, temporary.open("wb") as stream:
+        pq.write_table(table, stream, compression=compression)
+
+
+def read_table(path: Path, columns: list[str] | None = None, schema: "Schema | None" = None) -> "Table":
+    """A Parquet file as a table, whatever it is called. Raises OSError and what Arrow raises."""
+    import pyarrow.parquet as pq
+
+    with open_regular(path, follow=True) as stream:
+        return pq.read_table(stream, columns=columns, schema=schema)
+
+
+def name_text(path: str | Path) -> str:
+    """A path or a name as the text that its bytes are, the same in every locale: in that of C, the system's names are ASCII to
+    Python. Bytes that are not UTF-8 are surrogates."""
+    try:
+        return os.fsencode(path).decode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:  # no name that this locale could give to a file
+        return str(path)
+
+
+def path_of(text: str) -> Path:
+    """The path that has this text for its name, in every locale."""
+    try:
+        return Path(os.fsdecode(text.encode("utf-8", "surrogateescape")))
+    except UnicodeEncodeError:  # no name of any file
+        return Path(os.fsdecode(text.encode("utf-8", "replace")))
 
 
 def open_regular(path: Path, *, follow: bool) -> BufferedReader:

@@ -6,11 +6,10 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from carto_audit.runtime.errors import AuditError
-from carto_audit.runtime.files import atomic_path
+from carto_audit.runtime.files import read_table, write_table
 from carto_audit.text.untrusted import safe_inline
 
 LATE_EPOCHS = 3
@@ -115,14 +114,13 @@ def write_trace(path: Path, sample_id: pa.Array, fold: NDArray[np.int8], trace: 
         flat = pa.array(np.ascontiguousarray(values.T).reshape(-1), from_pandas=True)
         columns[name] = pa.FixedSizeListArray.from_arrays(flat, values.shape[0])
     table = pa.table(columns).replace_schema_metadata({"logged_epochs": ",".join(map(str, trace.logged))})
-    with atomic_path(path) as temporary:
-        pq.write_table(table, temporary, compression="zstd")
+    write_table(path, table, "zstd")
 
 
 def read_trace(path: Path) -> tuple[pa.Array, NDArray[np.int8], Trace]:
     """Sample ids, folds and losses of a `trace.parquet`. Raises AuditError when the file is missing or not one."""
     try:
-        table = pq.read_table(path)
+        table = read_table(path)
         logged = tuple(int(e) for e in table.schema.metadata[b"logged_epochs"].split(b",") if e)
         values = {name: _matrix(table[name].combine_chunks()) for name in _COLUMNS}
     except (OSError, KeyError, TypeError, pa.ArrowException) as error:

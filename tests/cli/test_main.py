@@ -20,11 +20,12 @@ FLAGS = {
     "benchmarks build": "--out --registry --name --map --config --split",
     "benchmarks list": "--index --registry --items",
     "ingest": "--policy --benchmark --registry --out --text-column --layout --loss-on --strict-input --id-column --encoding "
-    "--csv-delimiter --csv-quote --csv-escape --csv-header --proxy --device --epochs --folds "
+    "--csv-delimiter --csv-quote --csv-escape --csv-header --config --split --proxy --device --epochs --folds "
     "--max-tokens --repeats --reference --baseline --redteam --sampling-key --seed --fail-on --format --excerpts --quiet",
     "demo": "--out --seed",
     "redteam": "--policy --quick --seeds --level --score --max-perplexity-increase --out --text-column --id-column --encoding "
-    "--csv-delimiter --csv-quote --csv-escape --csv-header --proxy --device --epochs --max-tokens --seed --quiet",
+    "--csv-delimiter --csv-quote --csv-escape --csv-header --config --split --proxy --device --epochs "
+    "--max-tokens --seed --quiet",
     "report": "--format --excerpts --open --schema",
     "completion": "",
     "apply": "--remove --out",

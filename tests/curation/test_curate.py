@@ -291,6 +291,19 @@ def test_a_weight_column_that_is_there_already_is_named(tmp_path):
     assert not (tmp_path / "out").exists()
 
 
+def test_lines_with_a_weight_of_their_own_are_copied_beside_a_table_and_a_reason_is_named(tmp_path):
+    write_parquet(tmp_path / "given" / "a.parquet", ["one", "two"])
+    lines = b'{"text": "three"}\n{"text": "four", "sample_weight": 2}\n'
+    (tmp_path / "given" / "b.jsonl").write_bytes(lines)
+    batch = read_batch([tmp_path / "given"])
+    curate(batch, decide(batch, [1, 1, 1, 1]), tmp_path / "out")
+    assert (tmp_path / "out" / "curated" / "00001-b.jsonl").read_bytes() == lines
+    (tmp_path / "given" / "b.jsonl").write_bytes(lines.replace(b"sample_weight", b"carto_audit_reason"))
+    batch = read_batch([tmp_path / "given"])
+    with pytest.raises(UsageError, match='has a column "carto_audit_reason" already'):
+        curate(batch, decide(batch, [1, 1, 1, 1]), tmp_path / "late")
+
+
 def test_rows_that_change_while_they_are_read_leave_nothing(tmp_path):
     path = write_parquet(tmp_path / "a.parquet", ["one", "two"])
     batch = read_batch([path])

@@ -1,5 +1,6 @@
 import gzip
 import json
+import uuid
 from pathlib import Path
 
 import pyarrow as pa
@@ -197,12 +198,32 @@ def test_a_line_that_is_no_json_object_is_named_by_its_number(tmp_path, line, co
         list(read_rows(path, plain("text"), None))
 
 
-@pytest.mark.parametrize("ids", [pa.array([b"\xff", b"a"]), pa.array([[1], [2]])], ids=["bytes", "lists"])
-def test_a_column_that_cannot_hold_ids_is_named(tmp_path, ids):
+def test_a_column_that_cannot_hold_ids_is_named(tmp_path):
     path = tmp_path / "a.parquet"
-    pq.write_table(pa.table({"text": ["a", "b"], "key": ids}), path)
+    pq.write_table(pa.table({"text": ["a", "b"], "key": [[1], [2]]}), path)
     with pytest.raises(AuditError, match=r'a\.parquet: column "key": cannot serve as ids'):
         list(read_rows(path, plain("text"), "key"))
+
+
+UUIDS = [uuid.UUID(int=number + 10**37).bytes for number in range(2)]
+
+
+@pytest.mark.parametrize("kind", [pa.binary(16), pa.binary(), pa.large_binary(), pa.uuid()], ids=str)
+def test_ids_of_bytes_become_hexadecimal_digits_in_every_typed_format(tmp_path, kind):
+    column = pa.array(UUIDS, kind)
+    table = pa.table({"text": ["a", "b"], "key": column})
+    pq.write_table(table, tmp_path / "a.parquet")
+    with pa_ipc.new_file(tmp_path / "a.arrow", table.schema) as writer:
+        writer.write_table(table)
+    for path in sorted(tmp_path.iterdir()):
+        assert read(path, ids="key") == (["a", "b"], [value.hex() for value in UUIDS]), path.name
+
+
+def test_ids_of_bytes_that_are_text_stay_text_and_none_stays_none(tmp_path):
+    path = tmp_path / "a.parquet"
+    keys = pa.array([b"row-1", "grün".encode(), b"\xff", b"a\n", None])
+    pq.write_table(pa.table({"text": list("abcde"), "key": keys}), path)
+    assert read(path, ids="key")[1] == ["row-1", "grün", "ff", "610a", None]
 
 
 def test_ids_of_any_simple_type_become_text(tmp_path):

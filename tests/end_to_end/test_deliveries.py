@@ -105,6 +105,51 @@ def test_a_delivery_that_is_read_whole_passes_is_verified_and_applied(carto, thi
     assert len(list((tmp_path / "curated" / "curated").iterdir())) == 2
 
 
+def write_lines(path, texts):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("".join(json.dumps({"text": text}) + "\n" for text in texts))
+
+
+def test_a_split_that_was_chosen_is_said_counted_verified_and_divided(carto, thin, tmp_path, policy):
+    hub, out = tmp_path / "hub", tmp_path / "audit"
+    configs = "\n- config_name: en\n  data_files:\n  - {split: train, path: a.jsonl}\n  - {split: test, path: b.jsonl}"
+    for number, name in enumerate(("a", "b", "c")):
+        write_lines(hub / f"{name}.jsonl", sentences(30, number))
+    (hub / "README.md").write_text(f"---\nconfigs:{configs}\n---\n")
+    given = (hub, "--config", "en", "--split", "train", "--policy", policy, "--out", out, *SHORT)
+    ended = carto("ingest", *given)
+    assert ended.code == 3, ended.err
+    said = "b.jsonl (not of the configuration and split that were chosen)"
+    assert f"2 of 3 data files were not read: {said}" in ended.out
+    assert 'Read: text of 30 rows of the configuration "en", split "train".' in (
+        out / "report.html"
+    ).read_text().replace("&#34;", '"')
+    facts = json.loads((out / "report.json").read_text())
+    assert facts["batch"]["delivery"]["chosen"] == {"config": "en", "split": "train"}
+    assert (facts["batch"]["paths"], facts["metrics"]["batch.unread_file_share"]) == (["a.jsonl"], 2 / 3)
+    assert carto("verify", out, hub).code == 0
+    assert carto("verify", out, hub / "a.jsonl").code == 0
+    assert carto("apply", out, hub, "--out", tmp_path / "curated").code == 0
+    refused = carto("ingest", *given, "--strict-input")
+    assert (refused.code, said in refused.err) == (3, True)
+    (hub / "a.jsonl").write_text('{"text": "swapped"}\n')
+    assert carto("verify", out, hub).code == 1
+
+
+def test_a_list_of_other_columns_beside_the_data_counts_as_unread_unless_it_is_given(carto, thin, tmp_path, policy):
+    folder, out = tmp_path / "shards", tmp_path / "audit"
+    write_lines(folder / "b.jsonl", sentences(60))
+    (folder / "a.csv").write_text("file,sha256\nb.jsonl,9f\nc.jsonl,8e\n")
+    ended = carto("ingest", folder, "--policy", policy, "--out", out, *SHORT)
+    assert ended.code == 3, ended.err
+    assert "1 of 2 data files was not read: a.csv (none of the columns that the others have)" in ended.out
+    assert carto("verify", out, folder).code == 0
+    assert carto("apply", out, folder, "--out", tmp_path / "curated").code == 0
+    ended = carto("ingest", folder / "b.jsonl", folder / "a.csv", "--policy", policy, "--out", tmp_path / "given")
+    assert ended.code == 2
+    assert 'a.csv: no column "text"; it has: file, sha256' in ended.err
+
+
 def test_strict_input_refuses_at_once_in_one_line(carto, tmp_path, shards, policy):
     add_unread(shards)
     ended = carto("ingest", shards, "--policy", policy, "--out", tmp_path / "audit", "--strict-input")

@@ -1,7 +1,9 @@
 """Columnar files: Parquet and Arrow, whose columns have types of their own."""
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -9,14 +11,18 @@ import pyarrow as pa
 import pyarrow.ipc as pa_ipc
 import pyarrow.parquet as pq
 
+from carto_audit.data.formats.arrow_messages import expanded_sizes
 from carto_audit.data.formats.opened import bytes_of
-from carto_audit.runtime.sealed_path import meter
+from carto_audit.runtime.errors import AuditError
+from carto_audit.runtime.sealed_path import identity_of, meter, open_bytes
+from carto_audit.text.untrusted import safe_inline
 
 ROWS_PER_READ = 1024
 """Rows decoded at once: small enough that a thousand samples of a megabyte each still fit."""
 
 LARGEST_READ = 8 << 30
-"""Bytes that rows decoded at once may have where each is as long as can be: Parquet says a value once for many rows."""
+"""Bytes that rows decoded at once may have where each is as long as can be: Parquet says a value once for many rows. An Arrow
+record batch, which is expanded whole, may say no more of itself."""
 
 
 def array_bytes(column: pa.Array) -> int:
@@ -62,11 +68,29 @@ def arrow_has_rows(path: Path) -> bool:
 def arrow_batches(path: Path, columns: list[str] | None) -> Iterator[pa.RecordBatch]:
     """All rows of some columns, or of all, in the batches in which they are stored."""
     with _open_arrow(path, columns) as reader:
-        if isinstance(reader, pa_ipc.RecordBatchFileReader):
-            batches = (reader.get_batch(i) for i in range(reader.num_record_batches))
-        else:
-            batches = iter(reader)
+        is_file = isinstance(reader, pa_ipc.RecordBatchFileReader)
+        _check_expansion(path, is_file)
+        batches = (reader.get_batch(i) for i in range(reader.num_record_batches)) if is_file else iter(reader)
         yield from batches if columns is None else (batch.select(columns) for batch in batches)
+
+
+def _check_expansion(path: Path, is_file: bool) -> None:
+    """Raises AuditError where what is compressed says that it is too much, before any of it is expanded."""
+    total, largest = _expansion(path, is_file, identity_of(path))
+    meter(path).add(total)
+    if largest > LARGEST_READ:
+        raise AuditError(
+            f"{safe_inline(str(path), 160)}: a record batch expands to {largest:,} bytes, more than the {LARGEST_READ:,} "
+            "that are held at once; write it in smaller ones"
+        )
+
+
+@lru_cache(maxsize=1024)
+def _expansion(path: Path, is_file: bool, _identity: tuple[object, ...]) -> tuple[int, int]:
+    """To how many bytes the compressed record batches of a file expand, and the largest of them."""
+    with open_bytes(path) as stream:
+        sizes = list(expanded_sizes(stream, stream.seek(0, os.SEEK_END), is_file=is_file))
+    return sum(sizes), max(sizes, default=0)
 
 
 @contextmanager

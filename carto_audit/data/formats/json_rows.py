@@ -28,6 +28,12 @@ CHUNK_CHARACTERS = 16 << 20
 JSON_TEXT = b"carto_audit.json"
 """Field metadata of a column of JSON text: values of several kinds that no single Arrow type holds."""
 
+ROW_LISTS = ("data", "rows", "records", "examples", "samples", "items")
+"""Keys under which documents keep their rows: an empty list there is of no rows, under another key it is a value of one row."""
+
+LONGEST_NOTE = 32
+"""Bytes of all text beside an empty list of rows, such as a version. Whoever says more delivers a row, which is read."""
+
 Kind = Literal["lines", "list", "inside", "split", "columns", "index", "row"]
 
 
@@ -175,14 +181,15 @@ def _no_object(path: Path, number: int, what: str) -> AuditError:
 
 @lru_cache(maxsize=1024)
 def _form_of(path: Path, reading: Reading, _identity: tuple[object, ...]) -> Form:
-    if not is_document(path) or _begins_with_a_line(path, reading):
+    if not is_document(path):
         return _LINES
     with _open_text(path, reading) as values:
         first = values.peek()
-        if first == "[":
-            return Form(kind="list", outside={})
-        if first != "{":
-            return _LINES
+    if first == "[":
+        return Form(kind="list", outside={})
+    if first != "{" or _begins_with_a_line(path, reading):
+        return _LINES
+    with _open_text(path, reading) as values:
         found = _document_form(path, _members(values))
         values.end()
     return found
@@ -254,6 +261,8 @@ def _document_form(path: Path, members: Mapping[str, _Member]) -> Form:
     if inside and "turns" not in kinds:
         outside = {key: member.n_bytes for key, member in members.items() if key != inside[0] and member.n_bytes}
         return Form(kind="inside", key=inside[0], outside=outside)
+    if hollow := _list_without_rows(members):
+        return Form(kind="inside", key=hollow, outside={})
     if {"columns", "data"} <= set(members) <= {"columns", "index", "data"} and members["data"].kind == "lists":
         return Form(kind="split", outside={})
     if kinds == {"object"} and all(map(str.isdecimal, members)):
@@ -262,6 +271,14 @@ def _document_form(path: Path, members: Mapping[str, _Member]) -> Form:
     if not members or listed or kinds == {"numbered"}:
         return Form(kind="columns", outside={})
     return Form(kind="row", outside={})
+
+
+def _list_without_rows(members: Mapping[str, _Member]) -> str | None:
+    """The key of an empty list that is there for rows, in a document that says no more than notes beside it."""
+    beside = [member for member in members.values() if member.length or member.n_bytes]
+    if any(member.kind in ("turns", "lists") for member in beside) or sum(m.n_bytes for m in beside) > LONGEST_NOTE:
+        return None
+    return next((key for key in ROW_LISTS if key in members and members[key] == _Member("values", 0, 0)), None)
 
 
 def _table(kind: Kind, value: Any) -> Iterator[dict[str, Any]]:

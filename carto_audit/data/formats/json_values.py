@@ -1,6 +1,7 @@
 """JSON values, decoded one after the other: never more of a text in memory than a value and a block."""
 
 import json
+import re
 from collections.abc import Iterator
 from typing import Any, TextIO
 
@@ -10,7 +11,7 @@ BLOCK = 1 << 20
 LONGEST_VALUE = 256 << 20
 """Characters. What is longer is no row but a broken file."""
 
-_SPACE = " \t\r\n"
+_SPACE = re.compile(r"[ \t\r\n]*")
 
 
 class RepeatedKeys(dict[str, Any]):
@@ -53,8 +54,7 @@ class ValueStream:
     def peek(self) -> str:
         """The next character that is no space, "" at the end."""
         while True:
-            while self._place < len(self._text) and self._text[self._place] in _SPACE:
-                self._place += 1
+            self._place = _SPACE.match(self._text, self._place).end()  # type: ignore[union-attr]  # it may be empty
             if self._place < len(self._text):
                 return self._text[self._place]
             if not self._more():
@@ -89,10 +89,13 @@ class ValueStream:
     def items(self) -> Iterator[Any]:
         """The values of the list that follows."""
         self.take("[")
-        while self.peek() != "]":
+        following = self.peek()
+        while following != "]":
             yield self.value()
-            if self.peek() != "]":
+            following = self.peek()
+            if following != "]":
                 self.take(",")
+                following = self.peek()
         self.take("]")
 
     def each_key(self) -> Iterator[str]:

@@ -84,6 +84,9 @@ def test_one_object_alone_is_a_row_where_no_list_of_rows_is_in_it(tmp_path):
             "messages": [{"role": "user", "content": "Who counts the oil?"}],
             "tools": [{"name": "f"}],
         },
+        "tags.json": {"text": "one row of words", "tags": []},
+        "much.json": {"text": "What is the sum of 17 and 25? 42", "note": "x", "data": []},
+        "said.json": {"data": [], "messages": [{"role": "user", "content": "Who?"}]},
     }
     for name, row in rows.items():
         (tmp_path / name).write_text(json.dumps(row))
@@ -117,7 +120,18 @@ def test_a_document_that_is_none_is_refused_in_one_line(tmp_path, document, comp
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("document", ["[]", "{}", '{"data": []}', " \n"])
+@pytest.mark.parametrize(
+    "document",
+    [
+        "[]",
+        "{}",
+        '{"data": []}',
+        " \n",
+        '{"version": "1.0", "data": []}',
+        '{"columns": ["text", "n"], "index": [], "data": []}',
+        '{"info": {"rows": 0}, "examples": [], "tags": ["a"]}',
+    ],
+)
 def test_a_document_without_rows_is_an_empty_shard(tmp_path, document):
     (tmp_path / "a.json").write_text(document)
     (tmp_path / "b.jsonl").write_text(lines(ROWS))

@@ -1,0 +1,106 @@
+"""What a compressed Arrow file expands to is told and refused before any of it is expanded."""
+
+import io
+import random
+import subprocess
+import sys
+
+import pyarrow as pa
+import pyarrow.feather
+import pyarrow.ipc as pa_ipc
+import pytest
+
+from carto_audit.data.batch import read_batch
+from carto_audit.data.formats import columnar
+from carto_audit.data.formats.arrow_messages import expanded_sizes
+from carto_audit.runtime.errors import AuditError
+from tests.support.repository import ROOT
+
+WAYS = {"file": pa_ipc.new_file, "stream": pa_ipc.new_stream}
+TABLE = pa.table(
+    {
+        "text": ["words " * 1000] * 50 + ["short"],
+        "n": list(range(51)),
+        "kind": pa.array(["a", "b", "c"] * 17).dictionary_encode(),
+        "nested": [[{"a": "zz"}, None]] * 51,
+    }
+)
+
+
+def written(way, codec, table=TABLE, rows=20, **options):
+    sink = io.BytesIO()
+    with WAYS[way](sink, table.schema, options=pa_ipc.IpcWriteOptions(compression=codec, **options)) as writer:
+        writer.write_table(table, max_chunksize=rows)
+    return sink.getvalue()
+
+
+def sizes(data, way):
+    return list(expanded_sizes(io.BytesIO(data), len(data), is_file=way == "file"))
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"use_legacy_format": True, "metadata_version": pa_ipc.MetadataVersion.V4}], ids=str
+)
+@pytest.mark.parametrize("codec", ["lz4", "zstd"])
+@pytest.mark.parametrize("way", WAYS)
+def test_a_compressed_file_says_what_it_expands_to_and_others_say_nothing(way, codec, options):
+    batches = [batch.get_total_buffer_size() for batch in TABLE.to_batches(max_chunksize=20)]
+    found = [size for size in sizes(written(way, codec, **options), way) if size > 1000]
+    assert len(found) == len(batches) == 3
+    plain = [len(written(way, None, TABLE.slice(start, 20), **options)) for start in (0, 20, 40)]
+    for size, whole in zip(found, plain, strict=True):
+        assert 0.9 * whole - 2000 < size < whole
+    assert not any(sizes(written(way, None, **options), way))
+
+
+def test_a_feather_file_is_one_too(tmp_path):
+    pyarrow.feather.write_feather(TABLE, tmp_path / "a.feather", compression="zstd")
+    data = (tmp_path / "a.feather").read_bytes()
+    assert sum(sizes(data, "file")) > 300_000
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_damaged_file_raises_nothing_but_value_errors(way):
+    data, rng = written(way, "zstd"), random.Random(0)
+    damaged = 0
+    for _ in range(2000):
+        changed = bytearray(data)
+        for place in rng.sample(range(len(data)), 8):
+            changed[place] = rng.randrange(256)
+        try:
+            sizes(bytes(changed), way)
+        except ValueError:
+            damaged += 1
+    assert 0 < damaged < 2000
+
+
+def bomb(path, way, codec, size):
+    """Two rows in one record batch that is much smaller than it says."""
+    path.write_bytes(written(way, codec, pa.table({"text": ["a row of some words", "w" * size]})))
+    return path
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_record_batch_that_is_too_much_is_refused_before_it_is_expanded(tmp_path, way):
+    path = bomb(tmp_path / "a.arrow", way, "zstd", 80 << 20)
+    program = (
+        "import sys, pyarrow; from pathlib import Path; from carto_audit.data.batch import read_batch\n"
+        "try: read_batch([Path(sys.argv[1])])\n"
+        "except Exception as error: print(error)\n"
+        "print(pyarrow.default_memory_pool().max_memory())"
+    )
+    done = subprocess.run([sys.executable, "-c", program, path], capture_output=True, text=True, check=True, cwd=ROOT)
+    said, most = done.stdout.splitlines()
+    assert "a.arrow: expands to more than 67,108,864 bytes" in said
+    assert "limits.expansion" in said
+    assert int(most) < 16 << 20
+
+
+def test_a_batch_within_the_limits_that_cannot_be_held_is_refused(tmp_path, monkeypatch):
+    path = bomb(tmp_path / "a.arrow", "file", "lz4", 1 << 24)
+    assert len(read_batch([path])) == 2
+    monkeypatch.setattr(columnar, "LARGEST_READ", 1 << 23)
+    with pytest.raises(
+        AuditError, match=r"a\.arrow: a record batch expands to 16,[0-9,]* bytes, more than the 8,388,608"
+    ):
+        read_batch([path])
