@@ -116,9 +116,10 @@ class RunFacts(TypedDict):
     """Of each interval; together those of all looks that the audit may take hold with 95 %."""
     reference_samples: int
     reference_sha256: str | None
-    burn_in_epochs: int
-    logged_epochs: list[int]
-    """The epochs after which both proxies were asked about every sample."""
+    burn_in_epochs: float
+    """A part of the first epoch where there are fewer than four."""
+    logged_epochs: list[float]
+    """The epochs after which both proxies were asked about every sample; a part of one at the end of a short burn-in."""
     max_tokens: int | None
     kinship: KinshipFacts
     packages: dict[str, str]

@@ -1,5 +1,6 @@
 """Baselines: every published statistic of a loss trace, and plain counts of copies, computed so that audits can compare."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -36,7 +37,7 @@ class DeltaStep:
     agreement: float | None
 
 
-def trace_baselines(trace: Trace, burn_in: int) -> dict[str, Floats]:
+def trace_baselines(trace: Trace, burn_in: float) -> dict[str, Floats]:
     """Every statistic, (N,), higher = more memorized as published; NaN where a sample was not trained on.
 
     Forget events: GenDataCarto (arXiv 2509.00083). LT-IQR: Pollock et al. (arXiv 2411.05743). Cumulative loss and learn
@@ -48,7 +49,7 @@ def trace_baselines(trace: Trace, burn_in: int) -> dict[str, Floats]:
     return {
         **{name: forget_scores(trace.train, epsilon_levels(trace, epsilon)) for name, epsilon in EPSILONS.items()},
         "lt_iqr": quartiles[1] - quartiles[0],
-        "drop": losses[:burn_in].max(axis=0) - losses[-2:].min(axis=0),
+        "drop": losses[: math.ceil(burn_in)].max(axis=0) - losses[-2:].min(axis=0),
         "learn_time": learn_time(losses, epsilon_levels(trace, EPSILONS["forget_held_out"])),
         "rebound": (losses[1:] - lowest[:-1]).max(axis=0) if len(losses) > 1 else np.full(losses.shape[1], np.nan),
         "cumulative_loss": losses.sum(axis=0),

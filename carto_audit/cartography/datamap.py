@@ -183,29 +183,29 @@ def masses(
     whole (finite population correction); the line might lie elsewhere; and with another seed a share m may differ by
     `spread` times the root of m (1 - m).
     """
-    codes = {name: (code,) for code, name in enumerate(QUADRANT_NAMES)} | {"memorized": MEMORIZED}
     mapped = datamap.quadrant != UNMAPPED
     tokens, kin = n_tokens[mapped], np.unique(group[mapped], return_inverse=True)[1]
     stands = np.ones(len(tokens)) if weight is None else weight[mapped]
     unseen = max(0.0, 1 - float(tokens.sum()) / max(1, mappable))
-
-    def mass(wanted: tuple[int, ...]) -> Mass:
-        at_line, *at_ends = (np.isin(codes[mapped], wanted) for codes in (datamap.quadrant, *datamap.at_ends))
-
-        def share(of: NDArray[np.float64]) -> tuple[float, tuple[float, float]]:
-            found, low, high = (float((of * inside).sum() / max(1.0, of.sum())) for inside in (at_line, *at_ends))
-            rows = sampled_share(found, at_line, of, kin, unseen, seed, confidence)
-            line = (min(low, high), max(low, high))
-            return found, combined(found, rows, line, around(found, spread))
-
-        (row_share, row_interval), (token_share, token_interval) = share(stands), share(stands * tokens)
-        return Mass(
-            rows=int(at_line.sum()),
-            tokens=int(tokens[at_line].sum()),
+    found = {}
+    for name, wanted in _MASSES.items():
+        inside, *at_ends = (np.isin(codes[mapped], wanted) for codes in (datamap.quadrant, *datamap.at_ends))
+        shares: list[tuple[float, tuple[float, float]]] = []
+        for of in (stands, stands * tokens):
+            share, *ends = (float((of * part).sum() / max(1.0, of.sum())) for part in (inside, *at_ends))
+            rows = sampled_share(share, inside, of, kin, unseen, seed, confidence)
+            shares.append((share, combined(share, rows, (min(ends), max(ends)), around(share, spread))))
+        (row_share, row_interval), (token_share, token_interval) = shares
+        found[name] = Mass(
+            rows=int(inside.sum()),
+            tokens=int(tokens[inside].sum()),
             row_share=row_share,
             token_share=token_share,
             row_interval=row_interval,
             token_interval=token_interval,
         )
+    return found
 
-    return {name: mass(wanted) for name, wanted in codes.items()}
+
+_MASSES = {name: (code,) for code, name in enumerate(QUADRANT_NAMES)} | {"memorized": MEMORIZED}
+"""Of which quadrants each mass is, by code."""

@@ -1,5 +1,6 @@
 """Scores per sample, from losses alone: how hard, how memorized, and where."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -105,9 +106,10 @@ def with_spans_of(scores: Scores, tokens: TokenLosses, occurrences: Occurrences)
     return replace(scores, **_span_scores(tokens, np.isfinite(scores.loss_out), occurrences))
 
 
-def burn_in_epochs(epochs: int, burn_in_share: float) -> int:
-    """T_e: the first epochs, after which difficulty is read; at least one, and else within a quarter of all."""
-    return max(1, min(round(burn_in_share * epochs), epochs // 4))
+def burn_in_epochs(epochs: int, burn_in_share: float) -> float:
+    """T_e: the first epochs, after which difficulty is read; within a quarter of all, so that of three epochs or fewer it is a
+    part of the first, and else a whole number of at least one."""
+    return max(1, min(round(burn_in_share * epochs), epochs // 4)) if epochs >= 4 else epochs / 4
 
 
 def difficulty(trace: Trace, burn_in_share: float, measure: DifficultyMeasure) -> NDArray[np.float64]:
@@ -115,12 +117,12 @@ def difficulty(trace: Trace, burn_in_share: float, measure: DifficultyMeasure) -
 
     `evaluation`: the loss at the end of the burn-in, the mean over the proxy that has seen the sample and the one that has not,
     where there are two: seeds agree far better on it than on either alone (bench/detection). `training`: the mean over the
-    burn-in's training steps (GenDataCarto, arXiv 2509.00083), which also says how early the sample was
-    read.
+    training steps of the epochs in which the burn-in lies (GenDataCarto, arXiv 2509.00083), which also says how early the
+    sample was read.
     """
     burn_in = burn_in_epochs(trace.epochs, burn_in_share)
     if measure == "training":
-        mean: NDArray[np.float64] = trace.train[:burn_in].mean(axis=0, dtype=np.float64)
+        mean: NDArray[np.float64] = trace.train[: math.ceil(burn_in)].mean(axis=0, dtype=np.float64)
         return mean
     at = next(k for k, epoch in enumerate(trace.logged) if epoch >= burn_in)
     unseen, seen = (losses[at].astype(np.float64) for losses in (trace.loss_out, trace.loss_in))

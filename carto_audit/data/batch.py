@@ -33,7 +33,8 @@ PEEKED_ROWS, PEEKED_SHARDS = 256, 16
 LONGEST_SAMPLE = 1_000_000
 """Bytes. A longer row would be hundreds of contexts of one voice; it is compared with everything, but not trained on."""
 
-CHUNK_BYTES = 8 << 20
+CHUNK_BYTES, CHUNK_SAMPLES = 8 << 20, 1 << 16
+"""Of a chunk of texts. Its hashes and signatures take up to a kilobyte a sample, however short the sample is."""
 
 SKIP_REASONS = {
     "null": "the text is missing",
@@ -202,7 +203,7 @@ def read_batch(
 
 
 def iter_texts(batch: Batch, progress: Progress = SILENT, label: str = "Reading texts") -> Iterator[TextChunk]:
-    """Streams the samples' texts in order, in chunks of at most about 8 MB (or one sample).
+    """Streams the samples' texts in order, in chunks of at most about 8 MB (or one sample) and CHUNK_SAMPLES samples.
 
     Raises AuditError when the files changed since `read_batch`.
     """
@@ -218,7 +219,7 @@ def iter_texts(batch: Batch, progress: Progress = SILENT, label: str = "Reading 
                         pending.append(_decode(value, path))
                         n_bytes += int(batch.n_bytes[sample])
                         sample += 1
-                        if n_bytes >= CHUNK_BYTES:
+                        if n_bytes >= CHUNK_BYTES or len(pending) == CHUNK_SAMPLES:
                             yield TextChunk(start=sample - len(pending), texts=pending)
                             advance(len(pending))
                             pending, n_bytes = [], 0

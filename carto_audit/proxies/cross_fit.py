@@ -1,6 +1,7 @@
 """Cross-fit training: one proxy per fold, each blind to its fold, so that every sample has a reader that never saw it."""
 
 import io
+import math
 import os
 import pickle
 from collections.abc import Callable, Iterator
@@ -31,17 +32,17 @@ WEIGHT_DECAY = 0.1
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainConfig:
     """What a run decides about training. `folds` 1 is the paper's single proxy, which has no out-of-fold losses; `burn_in` is
-    the epoch after which difficulty is read."""
+    how many epochs pass before difficulty is read: a whole number, or a part of the first."""
 
     epochs: int
     folds: int
     seed: int
     device: str
     threads: int
-    burn_in: int = 1
+    burn_in: float = 1
 
     @property
-    def logged(self) -> tuple[int, ...]:
+    def logged(self) -> tuple[float, ...]:
         """The epochs, counted from 1, after which losses are evaluated: the end of burn-in, the middle, and the late ones."""
         early = {min(self.burn_in, self.epochs), max(1, self.epochs // 2)}
         return tuple(sorted({*early, *self.late}))
@@ -52,10 +53,18 @@ class TrainConfig:
         return tuple(range(max(1, self.epochs - LATE_EPOCHS + 1), self.epochs + 1))
 
     @property
-    def averaged(self) -> int | None:
+    def averaged(self) -> float | None:
         """The epoch after which the losses are those of averaged weights: the end of burn-in, where no score averages over it.
         Early weights are noisy, and what is difficult to them is half an accident of the seed (bench/detection)."""
         return self.burn_in if self.burn_in not in self.late else None
+
+    def steps_averaged(self, epoch: int, steps: int) -> range:
+        """Of the `steps` of an epoch those after which weights are averaged: the second half of the burn-in's last epoch, or of
+        the part of one that it is. Empty where it ends in another epoch."""
+        if self.averaged is None or epoch != math.ceil(self.averaged):
+            return range(0)
+        end = steps if self.averaged >= 1 else max(1, int(self.averaged * steps))
+        return range(end // 2, end)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,25 +122,29 @@ class FoldRun:
         self.model.train()
         torch.manual_seed(int(rng.integers(2**62)))  # a checkpoint's dropout draws the same after a resumption
         steps = self.job.config.epochs * len(plan)
-        self.average = AveragedModel(self.model) if self.epoch + 1 == self.job.config.averaged else None
+        averaged = self.job.config.steps_averaged(self.epoch + 1, len(plan))
+        self.average = AveragedModel(self.model) if averaged else None
         for k, chosen in enumerate(plan):
             progress = self.epoch + k / len(plan)
             rate = learning_rate(round(progress * len(plan)), steps, 1.0) * self.job.spec.learning_rate
             losses, counts, taken = self.losses(self.learned, chosen)
             where = f"proxy {self.job.index + 1}, epoch {self.epoch + 1}, step {k + 1}"
             training_step(self.model, self.optimizer, rate, losses.sum() / max(1, taken), where)
-            if self.average and 2 * k >= len(plan) - 1:
+            if self.average and k in averaged:
                 self.average.update_parameters(self.model)
             self._add(sums, self.learned, chosen, losses, counts)
             self.tell(int(counts.sum()))
+            if self.job.config.burn_in < 1 and k + 1 == averaged.stop:
+                self.evaluate(self.job.config.burn_in)
+                self.model.train()
         learned = self.job.learned
         self.train_loss[self.epoch, learned] = sums[learned] / self.weighed_tokens[learned]
         self.epoch += 1
 
     @torch.no_grad()
-    def evaluate(self) -> None:
-        """Losses of every scored sample, in fold and out of it, after the current epoch; at the end of burn-in those of the mean
-        of the weights over the second half of the epoch."""
+    def evaluate(self, epoch: float) -> None:
+        """Losses of every scored sample, in fold and out of it, now that `epoch` is over; at the end of burn-in those of the mean
+        of the weights over its second half, or that of its last epoch."""
         sums = np.zeros(len(self.job.store), np.float64)
         self.model.eval()
         if self.average:
@@ -140,14 +153,14 @@ class FoldRun:
             losses, counts, _ = self.losses(self.scored, chosen)
             self._add(sums, self.scored, chosen, losses, counts)
             self.tell(int(counts.sum()) // 3)
-            if self.epoch not in self.job.config.late:
+            if epoch not in self.job.config.late:
                 continue
             flat = losses.float().cpu().numpy() / len(self.job.config.late)
             sample = self.scored.sample[chosen]
             begins = self.token_offsets[sample] + self.scored.start[chosen] - self.job.store.offsets[sample]
             for begin, part in zip(begins, np.split(flat, np.cumsum(counts)[:-1]), strict=True):
                 self.token_loss[begin : begin + len(part)] += part
-        scored, row = self.job.scored, self.job.config.logged.index(self.epoch)
+        scored, row = self.job.scored, self.job.config.logged.index(epoch)
         self.scored_loss[row, scored] = sums[scored] / self.weighed_tokens[scored]
         self.average = None
 
@@ -200,7 +213,7 @@ def train_fold(job: FoldJob, tell: Callable[[float], None]) -> None:
         while run.epoch < job.config.epochs:
             run.train_epoch()
             if run.epoch in job.config.logged:
-                run.evaluate()
+                run.evaluate(run.epoch)
             run.save(saved)
 
 

@@ -118,7 +118,7 @@ def _other_reasons(sample: SampleFacts) -> str:
     return "; ".join(clause for clause in str(sample["reasons"]).split("; ") if not clause.startswith(said))
 
 
-def _lines(sample: SampleFacts, logged: Sequence[int]) -> list[tuple[str, Sequence[float], Sequence[float | None]]]:
+def _lines(sample: SampleFacts, logged: Sequence[float]) -> list[tuple[str, Sequence[float], Sequence[float | None]]]:
     """The sample's losses: while training, of the proxy that never saw it, and of the one that did."""
     losses = sample["losses"]
     train, inside, outside = (losses[key][:400] for key in ("train", "in_fold", "out_of_fold"))
@@ -130,7 +130,7 @@ def _lines(sample: SampleFacts, logged: Sequence[int]) -> list[tuple[str, Sequen
     ]
 
 
-def _spark(sample: SampleFacts, logged: Sequence[int]) -> Markup:
+def _spark(sample: SampleFacts, logged: Sequence[float]) -> Markup:
     """The losses as a small picture. Markup is safe here: numbers and our own words, nothing from data."""
     ends = f"seen {number(sample['loss_in'])}, unseen {number(sample['loss_out'])}"
     return Markup(sparkline(_lines(sample, logged), f"loss over epochs: {ends} nats per token"))

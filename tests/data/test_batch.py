@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from carto_audit.benchmarks.items import read_benchmark
+from carto_audit.data import batch as batch_module
 from carto_audit.data.batch import CHUNK_BYTES, LONGEST_SAMPLE, SKIP_REASONS, iter_texts, read_batch, read_texts
 from carto_audit.runtime.errors import AuditError, UsageError
 from tests.support.audits import strings_of_bytes, write_parquet
@@ -230,6 +231,13 @@ def test_texts_stream_in_chunks_of_bounded_size_that_say_where_they_begin(tmp_pa
     assert [chunk.start for chunk in chunks] == np.cumsum([0, *(len(c.texts) for c in chunks[:-1])]).tolist()
     assert all(sum(map(len, chunk.texts[:-1])) < CHUNK_BYTES for chunk in chunks)
     assert [text for chunk in chunks for text in chunk.texts] == texts
+
+
+def test_a_chunk_of_tiny_texts_is_bounded_by_their_number(tmp_path, monkeypatch):
+    monkeypatch.setattr(batch_module, "CHUNK_SAMPLES", 3)
+    batch = read_batch([write_parquet(tmp_path / "a.parquet", ["a", None, "b", "c", "d", "", "e", "f", "g"])])
+    chunks = [(chunk.start, chunk.texts) for chunk in iter_texts(batch)]
+    assert chunks == [(0, ["a", "b", "c"]), (3, ["d", "e", "f"]), (6, ["g"])]
 
 
 def test_a_few_texts_are_read_by_sample_not_by_row(tmp_path):

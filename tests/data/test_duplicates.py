@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from carto_audit.data import batch as batch_module
 from carto_audit.data.batch import read_batch
 from carto_audit.data.duplicates import JACCARD_THRESHOLD, SHINGLE, copy_counts, find_duplicates
 from carto_audit.runtime.errors import AuditError
@@ -144,13 +145,18 @@ def test_a_folder_that_cannot_be_written_is_one_clear_line(tmp_path):
 
 
 @settings(deadline=None, max_examples=40)
-@given(st.lists(st.sampled_from(["a b c d", "a b c e", "A b c d", "x", "中文中文", "p q r s t u", "p q r s t u v"])))
-def test_clusters_agree_with_all_pairs_comparison(tmp_path_factory, texts):
+@given(
+    st.lists(st.sampled_from(["a b c d", "a b c e", "A b c d", "x", "中文中文", "p q r s t u", "p q r s t u v"])),
+    st.integers(1, 9),
+)
+def test_clusters_agree_with_all_pairs_comparison_however_the_batch_is_cut(tmp_path_factory, texts, at_once):
     if not texts:
         return
     folder = tmp_path_factory.mktemp("pairs")
     pq.write_table(pa.table({"text": texts}), folder / "batch.parquet")
-    found = find_duplicates(read_batch([folder / "batch.parquet"]), folder)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(batch_module, "CHUNK_SAMPLES", at_once)
+        found = find_duplicates(read_batch([folder / "batch.parquet"]), folder)
     alike = {frozenset(("a b c d", "A b c d")), frozenset(("p q r s t u", "p q r s t u v"))}
     for i, one in enumerate(texts):
         for j, other in enumerate(texts):

@@ -80,6 +80,19 @@ def test_a_capped_audit_maps_a_sample_and_judges_the_unfavourable_end(capped, fa
     assert judged.observed == audit.measurements["hotspot_memorized.token_share"].high
 
 
+def test_of_two_epochs_difficulty_is_read_a_quarter_of_the_way_and_kept_out_of_the_scores(capped, facts):
+    _, audit = capped
+    run = json.loads(json.dumps(facts["run"]))
+    assert (run["burn_in_epochs"], run["logged_epochs"]) == (0.5, [0.5, 1, 2])
+    assert [type(epoch) for epoch in run["logged_epochs"]] == [float, int, int]
+    trace, trained = audit.trace, np.flatnonzero(audit.trained)
+    assert trace.logged == (0.5, 1, 2)
+    scores = audit.analysis.scores.select(trained)
+    seen, unseen = trace.loss_in[:, trained], trace.loss_out[:, trained]
+    assert scores.difficulty == pytest.approx((seen[0] + unseen[0]) / 2, rel=1e-5)
+    assert scores.loss_out == pytest.approx(unseen[1:].mean(axis=0), rel=1e-5)
+
+
 def test_every_sample_has_a_row_and_what_was_not_trained_on_has_no_scores(capped):
     _, audit = capped
     table = scores_table(audit)

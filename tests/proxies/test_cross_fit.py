@@ -154,7 +154,7 @@ def test_a_resumed_run_ends_like_an_undisturbed_one(tmp_path):
     train_fold(job(whole), lambda n: None)
     first = FoldRun(job(halves), lambda n: None)
     first.train_epoch()
-    first.evaluate()  # the first of four epochs is logged
+    first.evaluate(1)  # the first of four epochs is logged
     first.save(halves / "proxy-0.pt")
     told = []
     train_fold(job(halves), told.append)
@@ -301,9 +301,10 @@ def test_token_losses_are_kept_for_scored_samples_only(tmp_path):
 @pytest.mark.parametrize(
     ("epochs", "burn_in", "logged", "late"),
     [
-        (1, 1, (1,), (1,)),
+        (1, 0.25, (0.25, 1), (1,)),
+        (2, 0.5, (0.5, 1, 2), (1, 2)),
+        (3, 0.75, (0.75, 1, 2, 3), (1, 2, 3)),
         (2, 1, (1, 2), (1, 2)),
-        (3, 1, (1, 2, 3), (1, 2, 3)),
         (4, 1, (1, 2, 3, 4), (2, 3, 4)),
         (8, 2, (2, 4, 6, 7, 8), (6, 7, 8)),
         (12, 2, (2, 6, 10, 11, 12), (10, 11, 12)),
@@ -338,7 +339,7 @@ def test_at_the_end_of_the_burn_in_losses_are_those_of_the_mean_weights_of_half_
 
     with patch.object(carto_audit.proxies.cross_fit, "training_step", recorded):
         run.train_epoch()
-    run.evaluate()
+    run.evaluate(2)
     assert run.average is None  # later evaluations are of the weights as they are
     late = weights[len(weights) // 2 :]
     assert 2 <= len(late) < len(weights)
@@ -346,21 +347,67 @@ def test_at_the_end_of_the_burn_in_losses_are_those_of_the_mean_weights_of_half_
     plain.model.load_state_dict(weights[-1])
     mean.model.load_state_dict({name: sum(w[name] for w in late) / len(late) for name in late[0]})
     for other in (plain, mean):
-        other.epoch = 2
-        other.evaluate()
+        other.evaluate(2)
     assert np.allclose(run.scored_loss[0], mean.scored_loss[0], atol=1e-5)
     assert not np.allclose(run.scored_loss[0], plain.scored_loss[0], atol=1e-4)
+
+
+@pytest.mark.parametrize("minibatch_tokens", [16, 10_000])
+def test_a_burn_in_that_ends_inside_an_epoch_is_evaluated_there(tmp_path, minibatch_tokens):
+    """By the mean of the weights over its second half, of at least one step; the last two epochs are what scores average."""
+    spec = dataclasses.replace(SPEC, minibatch_tokens=minibatch_tokens)
+    run = FoldRun(job(tmp_path, spec=spec, config=dataclasses.replace(CONFIG, epochs=2, burn_in=0.5)), lambda n: None)
+    weights, step = [], training_step
+
+    def recorded(model, *others):
+        step(model, *others)
+        weights.append({name: value.clone() for name, value in model.state_dict().items()})
+
+    with patch.object(carto_audit.proxies.cross_fit, "training_step", recorded):
+        run.train_epoch()
+    end = max(1, len(weights) // 2)
+    assert (end == 1) == (minibatch_tokens == 10_000)
+    assert not run.token_loss.any()
+    halfway = run.scored_loss[0].copy()
+    mean = FoldRun(run.job, lambda n: None)
+    chosen = weights[end // 2 : end]
+    mean.model.load_state_dict({name: sum(w[name] for w in chosen) / len(chosen) for name in chosen[0]})
+    mean.evaluate(0.5)
+    assert np.allclose(halfway, mean.scored_loss[0], atol=1e-5)
+    last = FoldRun(run.job, lambda n: None)
+    last.model.load_state_dict(weights[-1])
+    for other in (run, last):
+        other.evaluate(1)
+    assert (run.scored_loss[1] == last.scored_loss[1]).all()
+    assert np.allclose(halfway, run.scored_loss[1]) == (end == 1)
+
+
+def test_a_look_inside_an_epoch_changes_nothing_of_the_training(tmp_path):
+    states = []
+    for name, burn_in in (("inside", 0.5), ("whole", 1)):
+        folder = tmp_path / name
+        folder.mkdir()
+        train_fold(job(folder, config=dataclasses.replace(CONFIG, epochs=2, burn_in=burn_in)), lambda n: None)
+        states.append(torch.load(folder / "proxy-0.pt", weights_only=True))
+    inside, whole = states
+    for name, weight in inside["model"].items():
+        assert torch.equal(weight, whole["model"][name])
+    (train, scored, tokens), (whole_train, whole_scored, whole_tokens) = inside["arrays"], whole["arrays"]
+    assert torch.equal(train, whole_train)
+    assert torch.equal(scored[1:], whole_scored)
+    assert torch.equal(tokens, whole_tokens)
 
 
 def test_what_scores_average_over_is_read_by_the_weights_as_they_are():
     assert [dataclasses.replace(CONFIG, epochs=n, burn_in=1).averaged for n in (2, 3, 4, 8)] == [None, None, 1, 1]
 
 
-def test_the_work_told_is_the_work_foreseen(tmp_path):
+@pytest.mark.parametrize(("epochs", "burn_in", "looks"), [(4, 1, 4), (2, 0.5, 3)])
+def test_the_work_told_is_the_work_foreseen(tmp_path, epochs, burn_in, looks):
     told = []
-    task = job(tmp_path)
+    task = job(tmp_path, config=dataclasses.replace(CONFIG, epochs=epochs, burn_in=burn_in))
     train_fold(task, told.append)
     n_tokens = task.store.n_tokens.sum()
     foreseen = work_of(task, task.config.epochs)
-    assert foreseen == 4 * n_tokens + 4 * (n_tokens // 3)
+    assert foreseen == epochs * n_tokens + looks * (n_tokens // 3)
     assert sum(told) == pytest.approx(foreseen, rel=0.02)  # each minibatch rounds its third down

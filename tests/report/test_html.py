@@ -226,6 +226,19 @@ def test_each_verdict_is_said_in_words(status, words):
     assert words in render_html(facts, SVG)
 
 
+@pytest.mark.parametrize(
+    ("epochs", "burn_in", "logged", "words"),
+    [
+        (12, 2, [3, 6, 10, 11, 12], "12 epochs, a burn-in of 2, scored after epochs 3, 6, 10, 11, 12"),
+        (2, 0.5, [0.5, 1, 2], "2 epochs, a burn-in of 0.5, scored after epochs 0.5, 1, 2"),
+    ],
+)
+def test_the_page_says_after_which_epochs_losses_were_read(epochs, burn_in, logged, words):
+    facts = make_facts()
+    facts["run"].update(epochs=epochs, burn_in_epochs=burn_in, logged_epochs=logged)
+    assert words in section(render_html(facts, SVG), "provenance")
+
+
 def test_an_audit_of_nothing_much_still_renders():
     facts = make_facts()
     facts.update(riskiest=[], findings=[], warnings=[], metrics={}, metric_intervals={})

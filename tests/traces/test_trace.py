@@ -1,5 +1,6 @@
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -28,6 +29,30 @@ def test_a_trace_reads_back_as_it_was_written(tmp_path_factory, n, epochs, data)
     assert again.logged == logged
     for name in ("train", "loss_in", "loss_out"):
         np.testing.assert_array_equal(getattr(again, name), getattr(trace, name))
+
+
+@pytest.mark.parametrize(
+    ("logged", "written"), [((0.5, 1, 2), b"0.5,1,2"), ((0.75, 1, 2), b"0.75,1,2"), ((1, 2, 3), b"1,2,3")]
+)
+def test_a_part_of_an_epoch_is_written_beside_whole_ones(tmp_path, logged, written):
+    losses = np.ones((3, 1), np.float32)
+    path = tmp_path / "trace.parquet"
+    trace = Trace(train=losses, loss_in=losses, loss_out=losses, logged=logged)
+    write_trace(path, pa.array(["a"], pa.large_string()), np.zeros(1, np.int8), trace)
+    assert pq.read_schema(path).metadata[b"logged_epochs"] == written
+    again = read_trace(path)[2].logged
+    assert again == logged
+    assert [type(epoch) for epoch in again] == [type(epoch) for epoch in logged]
+
+
+def test_epochs_that_are_no_numbers_are_refused_in_one_line(tmp_path):
+    path = tmp_path / "trace.parquet"
+    losses = np.ones((1, 1), np.float32)
+    trace = Trace(train=losses, loss_in=losses, loss_out=losses, logged=(1,))
+    write_trace(path, pa.array(["a"], pa.large_string()), np.zeros(1, np.int8), trace)
+    pq.write_table(pq.read_table(path).replace_schema_metadata({"logged_epochs": "first"}), path)
+    with pytest.raises(AuditError, match="not a loss trace"):
+        read_trace(path)
 
 
 def test_what_is_no_trace_is_refused_in_one_line(tmp_path):
