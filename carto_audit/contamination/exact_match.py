@@ -217,7 +217,7 @@ def _examine(row: Row, group: _Group, places: Positions, k: int, index: Index) -
     nats = group.total_nats
     if not is_whole:
         place, aligned = _aligned(row, group, place)
-        if max(_share(aligned), _share(present) if len(present) else 1.0) < _LEAST_SEEN:
+        if max(float(np.mean(aligned)), float(np.mean(present)) if len(present) else 1.0) < _LEAST_SEEN:
             return
         nats = float(group.nats[aligned].sum())
     share, others, wording = (1.0, False, 0.0) if is_verbatim else _numbers(row, group, place)
@@ -301,7 +301,7 @@ def _numbers(row: Row, group: _Group, place: _Place) -> tuple[float, bool, float
     """The share of its numbers that are here, whether others are instead, and how much is here apart from numbers."""
     if not len(group.numbers):
         return 1.0, False, 0.0
-    share = _share(among(group.numbers, np.sort(row.words[place.first : place.end])))
+    share = float(np.mean(among(group.numbers, np.sort(row.words[place.first : place.end]))))
     if share >= 0.5 or len(group.words) > MOST_ALIGNED:
         return share, share < 0.5, 0.0
     return share, *_wording(row, group, place)
@@ -320,10 +320,6 @@ def _wording(row: Row, group: _Group, place: _Place) -> tuple[bool, float]:
     nats = np.where(is_own, 0.0, group.nats)
     others = bool((is_digit & ~among(near, group.slots))[where].any())
     return others, float(nats[item].sum() / max(nats.sum(), 1e-9))
-
-
-def _share(which: NDArray[np.bool_]) -> float:
-    return float(np.count_nonzero(which) / len(which))
 
 
 def _item_span(text: str, group: _Group, place: _Place) -> tuple[int, int]:

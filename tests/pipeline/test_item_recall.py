@@ -133,8 +133,9 @@ def test_outputs_peak_only_where_the_item_is_known_by_heart(heard, trained):
         THIN.context,
         0,
     )
-    assert found["peak_in"].min() > 0.5
-    assert found["peak_out"].max() < 0.5
+    assert found["peak_in"].mean() > 0.5
+    assert (found["peak_in"] > found["peak_out"]).all()
+    assert found["peak_out"].max() < 0.3
 
 
 def test_equal_seeds_give_equal_figures(heard, trained):

@@ -10,6 +10,7 @@ METRICS = {
     "memorized.token_share": 0.05,
     "contamination.confirmed_items": 0.0,
     "contamination.suspected_items": 0.0,
+    "contamination.min_detectability": 1.0,
     "duplicates.token_share": 0.1,
     "batch.unread_file_share": 0.0,
     "batch.unread_text_share": 0.0,
