@@ -109,7 +109,8 @@ def list_benchmarks(name: str | None, index_path: Path | None, registry: Path | 
     """List the benchmarks of an index, and the share of their items that can be found.
 
     "detectable" is found from the question alone in every form: by itself, embedded in a paragraph, rewrapped and recased.
-    "with options" counts the items that are found when their answer options stand beside the question.
+    "with options" counts the items that are found when their answer options stand beside the question. "disguised" is the
+    lowest share of a sample in honest disguises: markup, escapes, hyphens, subtitles and others.
 
     \b
     Examples:
@@ -200,11 +201,12 @@ def _table(
         "groups",
         "detectable",
         *(form.replace("_", " ") for form in FORMS),
+        "disguised",
         "source",
         "revision",
     ]
     table = empty_table(*heads)
-    for column in table.columns[1 : 4 + len(FORMS)]:
+    for column in table.columns[1 : 5 + len(FORMS)]:
         column.justify, column.no_wrap = "right", True
     rows: dict[str, list[str]] = {}
     for only, file in chosen:
@@ -214,7 +216,7 @@ def _table(
     for name in wanted:
         if name not in rows and listed is not None:
             entry = listed.entry(name)
-            blank = [""] * (3 + len(FORMS))
+            blank = [""] * (4 + len(FORMS))
             rows[name] = [name, *blank[:2], "not built", *blank[3:], listed.source(name), (entry.revision or "")[:12]]
     for row in rows.values():
         table.add_row(*(cell(value) for value in row))
@@ -233,6 +235,7 @@ def _row(file: "IndexFile", number: int) -> list[str]:
     groups = len(np.unique(index.items.owners()[own]))
     shares = file.detectability.shares(index, number)
     found = [f"{100 * shares[form]:.1f} %" for form in ("detectable", *FORMS)]
+    found.append(f"{100 * min(file.detectability.disguised[number].values(), default=0.0):.1f} %")
     revision = benchmark.revision or f"sha256 {benchmark.sha256}"
     short = revision[: 12 + (7 if benchmark.revision is None else 0)]
     return [benchmark.name, f"{benchmark.items.num_rows:,}", f"{groups:,}", *found, benchmark.source, short]

@@ -36,10 +36,14 @@ LONGEST_SAMPLE = 1_000_000
 CHUNK_BYTES, CHUNK_SAMPLES = 8 << 20, 1 << 16
 """Of a chunk of texts. Its hashes and signatures take up to a kilobyte a sample, however short the sample is."""
 
+_WORD = r"\p{N}|\p{So}|[^\P{L}\x{640}\x{115F}\x{1160}\x{3164}\x{FFA0}]"
+"""A digit, a pictograph, or a letter that is more than a filler: text without any says nothing."""
+
 SKIP_REASONS = {
     "null": "the text is missing",
     "empty": "the text has no characters",
     "whitespace": "the text is only whitespace",
+    "wordless": "the text has no letters, digits or pictographs",
     "undecodable": "the text is not valid UTF-8",
     "repeated_keys": "the JSON object has a key twice, and readers do not agree on which one counts",
     "over_long": f"the text is longer than {LONGEST_SAMPLE:,} bytes: checked for duplicates and contamination, not mapped",
@@ -326,8 +330,9 @@ def _examine(rows: shards.ShardRows) -> _Rows:
     decoded = pc.if_else(pa.array(valid), rows.text, pa.scalar(b"", pa.large_binary())).cast(pa.large_string())
     stripped = pc.utf8_length(pc.utf8_trim_whitespace(decoded))
     blank = pc.fill_null(stripped, 0).to_numpy(zero_copy_only=False) == 0
-    conditions = (rows.repeated, null, n_bytes == 0, ~valid, blank, n_bytes > LONGEST_SAMPLE)
-    names = ("repeated_keys", "null", "empty", "undecodable", "whitespace", "over_long")
+    wordless = ~pc.match_substring_regex(decoded, _WORD).fill_null(True).to_numpy(zero_copy_only=False)
+    conditions = (rows.repeated, null, n_bytes == 0, ~valid, blank, wordless, n_bytes > LONGEST_SAMPLE)
+    names = ("repeated_keys", "null", "empty", "undecodable", "whitespace", "wordless", "over_long")
     codes = [_REASONS.index(name) + 1 for name in names]
     return _Rows(ids=rows.ids, reason=np.select(conditions, codes, 0).astype(np.int8), n_bytes=n_bytes)
 

@@ -23,19 +23,21 @@ def texts_of(batch):
 
 def test_every_row_is_a_sample_or_a_skip_with_a_reason(tmp_path):
     texts = ["one", None, "two", "", " \t\n\u2003", "x" * (LONGEST_SAMPLE + 1), "nul \x00 inside"]
+    texts += [".", "\u200b\u200b", "\u3164 \u115f", "— ?!", "谁", "7"]
     batch = read_batch([write_parquet(tmp_path / "a.parquet", texts)])
-    assert batch.rows == 7
-    assert batch.row.tolist() == [0, 2, 5, 6]
-    assert batch.trainable.tolist() == [True, True, False, True]
+    assert batch.rows == 13
+    assert batch.row.tolist() == [0, 2, 5, 6, 11, 12]
+    assert batch.trainable.tolist() == [True, True, False, True, True, True]
     assert {s.reason: s.rows.tolist() for s in batch.skipped} == {
         "null": [1],
         "empty": [3],
         "whitespace": [4],
+        "wordless": [7, 8, 9, 10],
         "over_long": [5],
     }
     assert all(s.explanation == SKIP_REASONS[s.reason] for s in batch.skipped)
     assert texts_of(batch) == [texts[k] for k in batch.row]
-    assert batch.n_bytes.tolist() == [3, 3, LONGEST_SAMPLE + 1, 12]
+    assert batch.n_bytes.tolist() == [3, 3, LONGEST_SAMPLE + 1, 12, 3, 1]
 
 
 @pytest.mark.parametrize("suffix", ["parquet", "arrow"])

@@ -485,6 +485,7 @@ def make_facts() -> dict[str, Any]:
                         "recased": 0.95,
                         "with_options": 0.9,
                     },
+                    "detectability_disguised": {"markup": 0.97, "line_numbers": 0.91},
                     "clean_items": 35,
                     "confirmed_items": 3,
                     "suspected_items": 1,
