@@ -16,7 +16,7 @@ from carto_audit.runtime.errors import AuditError
 from carto_audit.runtime.progress import SILENT, Progress
 from carto_audit.text.minhash import signatures
 from carto_audit.text.untrusted import safe_inline
-from carto_audit.text.words import hash_words, ngrams
+from carto_audit.text.words import Ragged, hash_words, ngram_hashes, ngrams
 
 JACCARD_THRESHOLD = 0.7
 """Share of common shingles from which two samples are near copies; 5 % replaced words leave about 0.75."""
@@ -107,8 +107,8 @@ class _Components:
 def find_duplicates(batch: Batch, folder: Path, progress: Progress = SILENT) -> Duplicates:
     """Clusters the samples by identity and by Jaccard similarity of word shingles, transitively.
 
-    Spills hashes to `folder` (about as much as the text itself). Samples shorter than a shingle have only exact
-    copies. Raises AuditError when the folder cannot be written.
+    Spills hashes to `folder` (about as much as the text itself). Samples shorter than a shingle are near copies where their
+    words are the same. Raises AuditError when the folder cannot be written.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -137,7 +137,7 @@ def _sketch(batch: Batch, folder: Path, progress: Progress) -> _Sketches:
         for chunk in iter_texts(batch, progress, "Hashing for duplicates"):
             span = slice(chunk.start, chunk.start + len(chunk.texts))
             digests[span] = _digests(chunk.texts)
-            shingles = ngrams(hash_words(chunk.texts), SHINGLE)
+            shingles = _shingles(hash_words(chunk.texts))
             counts[span] = np.diff(shingles.offsets)
             shingles_file.write((shingles.values >> np.uint64(32)).astype(np.uint32).tobytes())
             signed = signatures(shingles, BANDS * ROWS, SEED)
@@ -145,6 +145,22 @@ def _sketch(batch: Batch, folder: Path, progress: Progress) -> _Sketches:
             _write_keys(keys_file, _band_keys(signed), chunk.start, len(batch))
     offsets = np.concatenate(([0], np.cumsum(counts)))
     return _Sketches(digests=digests, offsets=offsets, shingles=shingles_path, keys=keys_path, bytes=bytes_path)
+
+
+def _shingles(words: Ragged) -> Ragged:
+    """The shingles of each text; of one with fewer words, all of them as one: "Yes, indeed" and "yes indeed!" are copies."""
+    grams = ngrams(words, SHINGLE)
+    sizes = np.diff(words.offsets)
+    short = np.flatnonzero((sizes > 0) & (sizes < SHINGLE))
+    begins = words.offsets[short]
+    whole = np.empty(len(short), dtype=np.uint64)
+    for size in range(1, SHINGLE):
+        chosen = sizes[short] == size
+        whole[chosen] = ngram_hashes(words.values, size)[begins[chosen]]
+    values = np.insert(grams.values, grams.offsets[short], whole)
+    counts = np.diff(grams.offsets)
+    counts[short] = 1
+    return Ragged(values=values, offsets=np.concatenate(([0], np.cumsum(counts))))
 
 
 def _digests(texts: list[str]) -> NDArray[np.uint64]:
@@ -291,7 +307,7 @@ def _clusters(first: Index, label: Index) -> Duplicates:
 def copy_counts(texts: list[str], group: Index) -> tuple[Index, Index]:
     """How many texts of its group are equal to each text, and how many are equal or similar (JACCARD_THRESHOLD), itself
     included, (n,) each. Compares all pairs of a group."""
-    shingles = ngrams(hash_words(texts), SHINGLE)
+    shingles = _shingles(hash_words(texts))
     sets = [set(part.tolist()) for part in np.split(shingles.values, shingles.offsets[1:-1])]
     exact, near = np.zeros(len(texts), np.int64), np.zeros(len(texts), np.int64)
     members = np.split(np.argsort(group, kind="stable"), np.cumsum(np.unique(group, return_counts=True)[1])[:-1])

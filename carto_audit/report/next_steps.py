@@ -269,7 +269,7 @@ def _words_of(changed: Mapping[str, str], facts: ReportFacts) -> str:
 _ADVICE: Mapping[str, str] = {
     "duplicates.": "Ask for a delivery without copies, or keep one row of each cluster_id of scores.parquet.",
     "contamination.suspected": "Look at the suspected items in matches.parquet: remove the rows, or waive the rule.",
-    "contamination.min_detectability": "Map the benchmark's columns to what names its items, or give it without those that nothing names.",
+    "contamination.min_detectability": "Map the benchmark's columns to what names its items; short ones cannot be found.",
     "batch.unread_file_share": "Ask for all data as plain files in a known format, or give a chosen split by its files.",
     "batch.unread_text_share": "Name all columns that hold text with --text-column A,B; the report lists the unread.",
     "batch.skipped_row_share": "Look at the rows that were skipped",

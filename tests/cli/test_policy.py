@@ -67,7 +67,7 @@ def test_failing_cases_exit_with_1_and_malformed_ones_with_2(carto, desk):
     failed = carto("policy", "test", "cases.yaml", "broken.yaml")
     assert failed.code == 1
     assert failed.out.splitlines()[-1] == "7 of 8 cases pass"
-    assert "FAIL broken.yaml:20:5: as good as the last batch" in failed.out
+    assert "FAIL broken.yaml:21:5: as good as the last batch" in failed.out
     (desk / "malformed.yaml").write_text(CASES.replace("expect:", "expct:", 1))
     malformed = carto("policy", "test", "malformed.yaml")
     assert (malformed.code, malformed.out) == (2, "")

@@ -109,11 +109,13 @@ def test_twenty_thousand_nearly_identical_rows_are_one_cluster(duplicates_of):
     assert not found.exact.any()
 
 
-def test_texts_shorter_than_a_shingle_have_only_exact_copies(duplicates_of):
-    found = duplicates_of([f"{k % 3} x" for k in range(3000)] + ["!", "?", "!", "2  X"])
+def test_texts_shorter_than_a_shingle_are_copies_where_their_words_are_the_same(duplicates_of):
+    others = ["2  X", "x 2", "2", "2.", "2 x y", "🙂", "🙃"]
+    found = duplicates_of([f"{k % 3} x" for k in range(3000)] + others)
     assert found.cluster_id[:6].tolist() == [0, 1, 2, 0, 1, 2]
-    assert found.cluster_id[3000:].tolist() == [3000, 3001, 3000, 3003]
-    assert not found.near.any()
+    assert found.cluster_id[3000:].tolist() == [2, 3001, 3002, 3002, 3004, 3005, 3006]
+    assert found.near[[3000, 3003]].all()
+    assert not found.exact[3000:].any()
 
 
 def test_texts_without_spaces_between_words_are_compared_by_character(duplicates_of):

@@ -5,7 +5,6 @@ A row that holds the letters of an item is read again with the item's own word b
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from difflib import SequenceMatcher
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,7 +23,8 @@ LEAST_SHARE = 0.3
 
 LEAST_RUNS = 2
 
-_LEAST_BLOCK = 3  # letters in a row that are taken for the item's own
+_LEAST_RUN = 5  # letters in a row that are taken for the item's own
+_MOST_PLACES = 16  # of one run in an item
 _LONGEST = 4000  # letters of a group that are aligned; longer ones are found by their windows
 
 
@@ -84,6 +84,30 @@ def respace(texts: Sequence[str], found: Iterator[Candidate], index: Index) -> I
             yield candidate.text, _respaced(spelled[candidate.text], own, candidate, texts[candidate.text])
 
 
+def _common_runs(item: str, row: str) -> Iterator[tuple[int, int, int]]:
+    """Runs of _LEAST_RUN letters or more that both hold: where in each, and how long; in the row's order, in linear time.
+
+    Of several places in the item the one nearest to where the last run ended.
+    """
+    places: dict[str, list[int]] = {}
+    for k in range(len(item) - _LEAST_RUN + 1):
+        found = places.setdefault(item[k : k + _LEAST_RUN], [])
+        if len(found) < _MOST_PLACES:
+            found.append(k)
+    here, expected = 0, 0
+    while here <= len(row) - _LEAST_RUN:
+        known = places.get(row[here : here + _LEAST_RUN])
+        if known is None:
+            here += 1
+            continue
+        own = min(known, key=lambda place: abs(place - expected))
+        size = _LEAST_RUN
+        while own + size < len(item) and here + size < len(row) and item[own + size] == row[here + size]:
+            size += 1
+        yield own, here, size
+        here, expected = here + size, own + size
+
+
 def _keep_numbers(begins: NDArray[np.bool_], row: Spelling, low: int) -> None:
     """Digits that stand side by side in the text stay one number, whatever the item has in their place."""
     for k in range(1, len(begins)):
@@ -97,13 +121,10 @@ def _respaced(row: Spelling, item: Spelling, candidate: Candidate, text: str) ->
     low = max(0, candidate.first - margin)
     high = min(len(row.letters), candidate.end + 2 * margin)
     begins = row.begins_word[low:high].copy()
-    pairs = SequenceMatcher(None, item.letters, row.letters[low:high], autojunk=False)
-    for block in pairs.get_matching_blocks():
-        if block.size >= _LEAST_BLOCK:
-            # the word that the item ends with ends here too, or begins where the item's own begins
-            begins[block.b : block.b + block.size] = item.begins_word[block.a : block.a + block.size]
-            if block.a + block.size == len(item.letters) and block.b + block.size < len(begins):
-                begins[block.b + block.size] = True
+    for own, here, size in _common_runs(item.letters, row.letters[low:high]):
+        begins[here : here + size] = item.begins_word[own : own + size]
+        if own + size == len(item.letters) and here + size < len(begins):
+            begins[here + size] = True  # behind the item's last word
     _keep_numbers(begins, row, low)
     parts: list[str] = []
     places: list[int] = []

@@ -34,7 +34,7 @@ _LETTERED = re.compile(r"^[ \t]*\(?([a-zA-Z]|[ivx]{1,4})[.)][ \t]", re.MULTILINE
 _CALL_OPEN = re.compile(
     r"^[ \t]*(?:[A-Za-z_][\w.:]{0,40}[ \t]*\([ \t]*|[A-Za-z_][\w:.]{0,40}[ \t]*(?:<<|=|\+=)[ \t]*)f?[\"']", re.MULTILINE
 )
-_CALL_CLOSE = re.compile(r"(?:\\n)?[\"'][ \t]*(?:<<[^\n]{0,80}|\)?[ \t]*[;,]?)[ \t]*$", re.MULTILINE)
+_CALL_CLOSE = re.compile(r"(?:\\n)?[\"'][ \t]*+(?:<<[^\n]{0,80}|\)[ \t]*+[;,]?|[;,])?[ \t]*+$", re.MULTILINE)
 _NOTE = re.compile(
     r"\[(?:\d{1,4}|[a-z]|citation needed|note \d+|sic)\]|(?<=\w)\^\d{1,3}|[\u00b9\u00b2\u00b3\u2070-\u2079]+"
 )

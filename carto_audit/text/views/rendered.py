@@ -3,6 +3,7 @@
 import html
 import re
 import urllib.parse
+from collections.abc import Iterator
 
 from carto_audit.text.views.reading import Reading
 from carto_audit.text.views.signs import OTHER, all_of, any_of
@@ -36,7 +37,6 @@ _SIGN_ESCAPE = re.compile(r"\\([\"'/])")
 _PERCENT = re.compile(r"(?:%[0-9A-Fa-f]{2})+")
 _PRINTABLE = re.compile(r"(?:=\r?\n|(?<![\d)\s])=[0-9A-F]{2})(?:=\r?\n|=[0-9A-F]{2})*")  # not "4*5=20"
 _ENTITY = re.compile(r"&(?:#[0-9]{1,7}|#[xX][0-9A-Fa-f]{1,6}|[A-Za-z][A-Za-z0-9]{1,31});?")
-_COMMENT = re.compile(r"<!--(?:[^-]|-(?!->)){0,20000}-->")
 _HIDDEN = re.compile(r"<(script|style|rt|rp)\b[^>]{0,500}>[^<]{0,20000}</\1\s*>", re.IGNORECASE)
 _NOTE = re.compile(r"<sup\b[^>]{0,200}>\s*\[?[\d*†]{1,4}\]?\s*</sup>", re.IGNORECASE)
 _CUE = re.compile(r"<\d{1,2}:\d{2}(?::\d{2})?[.,]\d{1,3}>")
@@ -96,11 +96,20 @@ def _entities(reading: Reading) -> Reading:
 
 
 def _tags(reading: Reading) -> Reading:
-    for pattern in (_COMMENT, _NOTE, _HIDDEN, _CUE, _INLINE_TAG):
+    reading = reading.replaced("tags", list(_comments(reading.text)))
+    for pattern in (_NOTE, _HIDDEN, _CUE, _INLINE_TAG):
         reading = reading.substituted("tags", pattern, "")
     # "<unk>" and "a<b" open what is never closed: only where some tag is closed are unknown names tags.
     other = _TAG if "</" in reading.text or "/>" in reading.text else _BLOCK_TAG
     return reading.substituted("tags", other, " ")
+
+
+def _comments(text: str) -> Iterator[tuple[int, int, str]]:
+    """The comments of a page; one that is never closed is none, and nor is any behind it."""
+    begin = text.find("<!--")
+    while begin >= 0 and (end := text.find("-->", begin + 4)) >= 0:
+        yield begin, end + 3, ""
+        begin = text.find("<!--", end + 3)
 
 
 def _markdown(reading: Reading) -> Reading:

@@ -3,6 +3,7 @@ import codecs
 import html
 import json
 import re
+import sys
 import urllib.parse
 
 import numpy as np
@@ -183,3 +184,56 @@ def test_an_edit_keeps_what_it_does_not_touch():
 def test_spelled_numbers_are_written_in_digits(spelled, value):
     assert value_of(spelled) == value
     assert with_digits(f"She has {spelled} ducks, someone said.").text == f"She has {value} ducks, someone said."
+
+
+HOSTILE = {
+    "comments": "<!--" * 50_000,
+    "comments and dashes": "<!-- - -- " * 20_000,
+    "quotes and spaces": ('"' + " " * 50_000 + "x\n") * 4,
+    "tags": "<a " * 60_000,
+    "closed tags": "<b>" * 60_000 + "</b>",
+    "scripts": "<script>x" * 20_000,
+    "links": "[a](" * 50_000,
+    "escapes": "\\" * 200_000,
+    "unicode escapes": "\\u0041" * 30_000,
+    "percent": "%25" * 60_000,
+    "entities": "&amp;" * 40_000,
+    "letters and digits": "a1" * 100_000,
+    "hex": "4a" * 100_000,
+    "base64": "QUJD" * 50_000,
+    "digits": "65 " * 60_000,
+    "numbered lines": "1 a\n2 b\n" * 20_000,
+    "columns": "a b c\n" * 30_000,
+    "timecodes": "00:00:00,000 --> x\n" * 10_000,
+    "spaces": " " * 400_000,
+    "newlines": "\n" * 200_000,
+    "word parts": "a@@ " * 40_000,
+    "marks": "a" + "\u0301" * 100_000,
+    "trade marks": "™" * 100_000,
+    "brackets": "(NN " * 40_000,
+    "upper case": "A: " * 60_000,
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_no_text_costs_more_than_its_length(name):
+    """Twice the text may cost about twice the calls; an expression that tries all ways of matching would never end."""
+    text = HOSTILE[name]
+    work("é" + PLAIN)  # tables that are made once
+    assert work(text) < 4 * work(text[: len(text) // 2]) + 200_000
+
+
+def work(text):
+    """Calls of functions that reading a text takes, of Python and of C."""
+    calls = 0
+
+    def count(frame, event, argument):
+        nonlocal calls
+        calls += 1
+
+    sys.setprofile(count)
+    try:
+        list(read_through([text], hash_words([text])))
+    finally:
+        sys.setprofile(None)
+    return calls
