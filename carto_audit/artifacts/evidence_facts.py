@@ -320,7 +320,7 @@ class MatchFacts(PlaceFacts):
     leak_kind: str
     containment: Share
     longest_run: int
-    minhash_estimate: Share
+    minhash_estimate: Share | None
     sample_start: int
     sample_end: int
     segment: NotRequired[str]

@@ -191,7 +191,7 @@ def _match(i: int) -> dict[str, Any]:
         "leak_kind": "question_and_answer" if i == 0 else "question",
         "containment": 1.0 - 0.07 * i,
         "longest_run": 31 - 2 * i,
-        "minhash_estimate": 0.94 - 0.05 * i,
+        "minhash_estimate": None if i == 2 else 0.94 - 0.05 * i,
         "sample_start": 120,
         "sample_end": 320,
         "item_start": 0,
