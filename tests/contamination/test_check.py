@@ -257,7 +257,7 @@ def test_offsets_count_characters_of_the_original_text(check):
 
 
 def test_clean_text_has_no_matches(check):
-    found = check([" ".join(PROSE), "x", "the bell hangs from ropes", "１２ " * 50, "!!!"])
+    found = check([" ".join(PROSE), "x", "the bell hangs from ropes", "１２ " * 50, "🙂 !!!"])
     assert found.matches.num_rows == 0
     assert found.tier.tolist() == [0] * 5
     assert found.tier_names().tolist() == [""] * 5
