@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,9 @@ from carto_audit.runtime.errors import AuditError, UsageError, option
 from carto_audit.runtime.files import name_text
 from carto_audit.runtime.sealed_path import SealedPath, check_seals, seal_all
 from carto_audit.text.untrusted import encodable, safe_inline
+
+_SHARD = re.compile(r"-\d{5}-of-\d{5}\.")
+_PLAIN_FOLDERS = ("", "main", "default", "data", "all", "test", "train", "validation")
 
 _LEAST_ITEMS, _MOST_ALIKE, _LABEL = 8, 0.25, 3  # items, distinct questions a item, words: from there on they are labels
 
@@ -206,7 +210,11 @@ def _with_ids(items: Sequence[Item], name: str) -> Iterator[Item]:
 
 
 def _bare_name(path: Path) -> str:
-    return str(encodable(name_text((path.resolve() if path.is_dir() else path).name))).split(".")[0]
+    """What the file is called, without its suffixes; a shard of a data set is called after the set's folder."""
+    named = path.resolve() if path.is_dir() else path
+    if _SHARD.search(path.name):
+        named = next((folder for folder in path.resolve().parents if folder.name not in _PLAIN_FOLDERS), named)
+    return str(encodable(name_text(named.name))).split(".")[0]
 
 
 def _digest(path: Path, files: Sequence[SealedPath]) -> str:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import stat
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
@@ -365,7 +366,9 @@ def _check(given: Path, found: list[_Entry]) -> None:
     if given.exists():
         what = "unknown format" if stat.S_ISREG(given.stat().st_mode) else "not a file"
         raise UsageError(f"{name_of(given)}: {what}; give {KNOWN_SUFFIXES}")
-    raise UsageError(f"{name_of(given)}: no such file or folder" + (" that can be read" if found else ""))
+    elsewhere = re.match(r"[a-z][a-z0-9]{1,9}:", str(given))
+    hint = "; batches are read from local files: download them first" if elsewhere else ""
+    raise UsageError(f"{name_of(given)}: no such file or folder{' that can be read' if found else ''}{hint}")
 
 
 def _is_empty(entry: _Entry) -> bool:

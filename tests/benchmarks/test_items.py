@@ -319,3 +319,12 @@ def test_copa_asks_by_its_premise(tmp_path):
         ["It was noon.", "It fell."],
         "It was noon.",
     )
+
+
+def test_shards_of_different_sets_are_called_after_their_folders(tmp_path):
+    for name in ("gsm", "facts"):
+        folder = tmp_path / name / "main"
+        folder.mkdir(parents=True)
+        pq.write_table(pa.table({"question": ["Who repaired the bell?"]}), folder / "test-00000-of-00001.parquet")
+    names = [read_benchmark(path).name for path in sorted(tmp_path.rglob("*.parquet"))]
+    assert names == ["facts", "gsm"]

@@ -368,3 +368,11 @@ def test_the_schema_of_a_saved_data_set_is_not_its_rows(tmp_path):
     (tmp_path / "saved" / "good.jsonl").unlink()
     assert json.loads((tmp_path / "saved" / "state.json").read_text()) == {"_split": None}
     assert read_batch([tmp_path / "saved"]).file_names == ("data-00000-of-00001.arrow",)
+
+
+@pytest.mark.parametrize("address", ["hf://datasets/org/name", "s3://bucket/part.parquet", "gs:bucket/x.jsonl"])
+def test_an_address_of_elsewhere_is_refused_with_the_way_out(tmp_path, address):
+    with pytest.raises(
+        UsageError, match="no such file or folder; batches are read from local files: download them first"
+    ):
+        find_delivery([Path(address)])
