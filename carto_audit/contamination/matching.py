@@ -1,7 +1,11 @@
 """Matching: every item found in a few texts, as they stand and in every reading of them, each match in delivered characters."""
 
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
 
 from carto_audit.benchmarks.index import Index
 from carto_audit.benchmarks.programs import ProgramHit, find_programs, is_code
@@ -60,9 +64,11 @@ def _find(texts: Sequence[str], words: FoldedWords, hashes: Ragged, index: Index
         found += (_delivered(m, *respaced[m.row]) for m in _by_words(spaced, find_words(spaced).hashed(), index))
     found += _by_other_evidence(texts, hashes, index)
     keys = loose_keys(words, hashes.values)
-    found += (
-        match for hit in find_rare_words(words, hashes, keys, index) for match in _by_rare_words(hit, texts, index)
-    )
+    spans: dict[int, NDArray[np.int64]] = {}
+    for hit in find_rare_words(words, hashes, keys, index):
+        if hit.text not in spans:
+            spans[hit.text] = word_spans(texts[hit.text])
+        found += _by_rare_words(hit, spans[hit.text], index)
     return found
 
 
@@ -107,11 +113,10 @@ def _found(
     )
 
 
-def _by_rare_words(hit: RareHit, texts: Sequence[str], index: Index) -> Iterator[Match]:
+def _by_rare_words(hit: RareHit, spans: NDArray[np.int64], index: Index) -> Iterator[Match]:
     ruling = judge_rare_words(hit.share, hit.numbers, hit.has_others)
     if ruling.tier == CLEAN:
         return
-    spans = word_spans(texts[hit.text])
     item = int(index.items[hit.group][0])
     yield Match(
         row=hit.text,
@@ -146,18 +151,26 @@ def surest(found: Iterable[Match], index: Index) -> list[Match]:
     words say of that place.
     """
     best: dict[tuple[int, int], Match] = {}
-    kept: dict[tuple[int, int], list[Match]] = {}
-    for match in sorted(found, key=_sureness):
+    kept: dict[tuple[int, int], list[Match]] = {}  # of each row and benchmark, by where they begin
+    ordered = sorted(found, key=_sureness)
+    longest = max((match.sample_span[1] - match.sample_span[0] for match in ordered), default=0)
+    for match in ordered:
         if (match.row, match.item) in best:
             continue
-        rivals = kept.setdefault((match.row, int(index.item_benchmark[match.item])), [])
         is_other = finder_of(match.view) in (PROGRAM, SKELETON)  # these see what words do not show
-        if not is_other and any(rival.view != match.view and _overlap(match, rival) >= 0.5 for rival in rivals):
-            continue
-        best[match.row, match.item] = match
+        rivals = kept.setdefault((match.row, int(index.item_benchmark[match.item])), [])
         if not is_other:
-            rivals.append(match)
+            low = bisect_left(rivals, match.sample_span[0] - longest, key=_begin)
+            high = bisect_left(rivals, match.sample_span[1], key=_begin)
+            if any(rival.view != match.view and _overlap(match, rival) >= 0.5 for rival in rivals[low:high]):
+                continue
+            rivals.insert(bisect_left(rivals, match.sample_span[0], key=_begin), match)
+        best[match.row, match.item] = match
     return sorted(best.values(), key=lambda m: (m.row, m.sample_span, m.item))
+
+
+def _begin(match: Match) -> int:
+    return match.sample_span[0]
 
 
 def _sureness(match: Match) -> tuple[bool, int, bool, int, float, int, int]:

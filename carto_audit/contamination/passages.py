@@ -24,10 +24,13 @@ _MOST_ITEMS = 64
 
 def find_with_passages(found: Sequence[Match], texts: Sequence[str], words: Ragged, index: Index) -> Iterator[Match]:
     """For each passage among the matches the items whose questions stand beside it: all that cannot be told apart."""
+    spelled: dict[int, Int] = {}
     for match in found:
         if index.component[match.group] != PASSAGE:
             continue
-        spans = word_spans(texts[match.row])
+        if match.row not in spelled:
+            spelled[match.row] = word_spans(texts[match.row])
+        spans = spelled[match.row]
         first, end = (int(np.searchsorted(spans[:, 0], place)) for place in match.sample_span)
         row = words[match.row]
         shares = {
