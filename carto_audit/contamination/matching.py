@@ -65,7 +65,7 @@ def _find(texts: Sequence[str], words: FoldedWords, hashes: Ragged, index: Index
     found += _by_other_evidence(texts, hashes, index)
     keys = loose_keys(words, hashes.values)
     spans: dict[int, NDArray[np.int64]] = {}
-    for hit in find_rare_words(words, hashes, keys, index):
+    for hit in find_rare_words(words, hashes, keys, index, sure):
         if hit.text not in spans:
             spans[hit.text] = word_spans(texts[hit.text])
         found += _by_rare_words(hit, spans[hit.text], index)

@@ -3,7 +3,7 @@
 What is compared is which words of an item stand near one another, each by a loose key, and how much they say together.
 """
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -49,10 +49,15 @@ class RareHit:
     end: int
 
 
-def find_rare_words(words: FoldedWords, hashes: Ragged, keys: Hashes, index: Index) -> Iterator[RareHit]:
-    """Groups of which enough rare words stand in one window of a text; the best window of each pair of text and group."""
+def find_rare_words(
+    words: FoldedWords, hashes: Ragged, keys: Hashes, index: Index, known: Collection[tuple[int, int]] = ()
+) -> Iterator[RareHit]:
+    """Groups of which enough rare words stand in one window of a text; the best window of each pair of text and group, but
+    for pairs that are known already."""
     best: dict[tuple[int, int], RareHit] = {}
     for text, cell, group in _proposed(words, keys, index):
+        if (text, group) in known:
+            continue
         hit = _measured(text, cell, group, words, hashes, keys, index)
         if hit is not None and ((text, group) not in best or hit.share > best[text, group].share):
             best[text, group] = hit
