@@ -2,16 +2,17 @@
 
 python docs/lookalikes.py
 
-The table is read through the package `confusable_homoglyphs` (of the extra `test`), which carries the consortium's file.
+The table is read through the package `confusable_homoglyphs` (of the extra `dev`), which carries the consortium's file.
 """
 
-import sys
 import unicodedata
 from pathlib import Path
 
 from confusable_homoglyphs.confusables import confusables_data
 
 TARGET = Path(__file__).parents[1] / "carto_audit" / "text" / "lookalikes.py"
+
+LINE = 108
 
 SMALL_CAPITAL = "LATIN LETTER SMALL CAPITAL "
 """Letters drawn as capitals of the height of small ones; the consortium's table holds only some of them."""
@@ -22,7 +23,7 @@ From the Unicode Consortium's table of confusables (UTS 39). A letter leads to a
 cases of a letter lead to the same, that of the small one where they differ.
 """
 
-LOOKALIKES = "'''
+LOOKALIKES = '''
 
 
 def plain(text: str) -> str:
@@ -60,24 +61,21 @@ def lookalikes() -> dict[str, str]:
     return found
 
 
+def module_text() -> str:
+    """The module, sorted, so that a change shows as one."""
+    pairs = "".join(source + like for source, like in sorted(lookalikes().items(), key=lambda pair: (pair[1], pair[0])))
+    lines = [""]
+    for piece in _pieces(pairs.encode("ascii", "backslashreplace").decode()):
+        if len(lines[-1]) + len(piece) > LINE:
+            lines.append("")
+        lines[-1] += piece
+    body = "".join(f'    "{line}"\n' for line in lines)
+    return f'{HEAD}(\n{body})\n"""Pairs: what is drawn, and the ASCII character that it is drawn like."""\n'
+
+
 def main() -> None:
-    """Writes the module, sorted, so that a change shows as one."""
-    pairs = "".join(
-        f"{source}{like}" for source, like in sorted(lookalikes().items(), key=lambda pair: (pair[1], pair[0]))
-    )
-    escaped = pairs.encode("ascii", "backslashreplace").decode()
-    parts: list[str] = [""]
-    for piece in _pieces(escaped):
-        if len(parts[-1]) + len(piece) > 108:
-            parts.append("")
-        parts[-1] += piece
-    body = (
-        '(\n    "'
-        + '"\n    "'.join(parts)
-        + '"\n)\n"""Pairs: what is drawn, and the ASCII character that it is drawn like."""\n'
-    )
-    TARGET.write_text(HEAD.removesuffix('"') + body, encoding="utf-8")
-    sys.stdout.write(f"{TARGET}: {len(pairs) // 2} characters\n")
+    """Writes the module."""
+    TARGET.write_text(module_text(), encoding="utf-8")
 
 
 def _pieces(escaped: str) -> list[str]:

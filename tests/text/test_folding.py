@@ -1,14 +1,17 @@
 import sys
 import unicodedata
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from carto_audit.text import lookalikes as lookalikes_module
 from carto_audit.text.folding import fold, fold_sources
 from carto_audit.text.lookalikes import LOOKALIKES
 from carto_audit.text.untrusted import INVISIBLE
 from carto_audit.text.views.through import _STEPS, readings
+from docs.lookalikes import module_text
 
 TEXTS = st.text(st.characters(exclude_categories=("Cs",)), max_size=40)
 
@@ -77,3 +80,7 @@ def test_folding_twice_changes_nothing_more_and_leads_back(text):
     assert len(starts) == len(ends) == len(folded)
     assert all(0 <= start < end <= len(text) for start, end in zip(starts, ends, strict=True))
     assert (starts[1:] >= starts[:-1]).all()
+
+
+def test_the_table_of_lookalikes_is_the_consortium_s():
+    assert Path(lookalikes_module.__file__).read_text(encoding="utf-8") == module_text()
