@@ -61,7 +61,7 @@ def _find(texts: Sequence[str], words: FoldedWords, hashes: Ragged, index: Index
     found += _by_other_evidence(texts, hashes, index)
     keys = loose_keys(words, hashes.values)
     found += (
-        match for hit in find_rare_words(words, hashes, keys, index) for match in _by_rare_words(hit, texts, index)
+        match for hit in find_rare_words(words, hashes, keys, index, sure) for match in _by_rare_words(hit, texts, index)
     )
     return found
 

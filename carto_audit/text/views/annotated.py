@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Iterator
 
 from carto_audit.text.views.reading import Reading
-from carto_audit.text.views.signs import MIXED, OTHER, all_of, any_of
+from carto_audit.text.views.signs import MIXED, NOTE, ORNAMENT, PART, all_of, any_of
 from carto_audit.text.views.steps import Step
 
 _LEAST = 3
@@ -170,9 +170,9 @@ ANNOTATED = (
     Step(shows=all_of(any_of(":", least=_LEAST), _LINES), apply=_speakers),
     Step(shows=all_of(any_of('"', "'", least=2), any_of("\n")), apply=_calls),
     Step(shows=_LINES, apply=_numbers),
-    Step(shows=any_of("[", "^", OTHER, least=_LEAST), apply=_notes),
+    Step(shows=any_of(NOTE, least=_LEAST), apply=_notes),
     Step(shows=any_of("/", "_", "|", "(", least=_LEAST_TAGGED), apply=_word_tags),
-    Step(shows=any_of("@", "#", OTHER, least=_LEAST), apply=_word_parts),
+    Step(shows=any_of(PART, least=_LEAST), apply=_word_parts),
 )
 
 
@@ -186,6 +186,6 @@ def _plain_letters(reading: Reading) -> Reading:
 
 GUESSES = (
     Step(shows=any_of(MIXED, least=_LEAST), apply=_plain_letters),
-    Step(shows=any_of(OTHER, least=_LEAST), apply=_ornaments),
+    Step(shows=any_of(ORNAMENT, least=_LEAST), apply=_ornaments),
 )
 """Views that may be wrong about the whole text, so each of them is a reading of its own."""

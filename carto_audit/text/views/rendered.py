@@ -5,7 +5,7 @@ import re
 import urllib.parse
 
 from carto_audit.text.views.reading import Reading
-from carto_audit.text.views.signs import OTHER, all_of, any_of
+from carto_audit.text.views.signs import OTHER, TAG, all_of, any_of
 from carto_audit.text.views.steps import Step
 
 _ROUNDS = 3  # what was encoded more often stays encoded
@@ -128,7 +128,7 @@ RENDERED = (
     Step(shows=any_of("\\"), apply=_latex),
     Step(shows=any_of("\\"), apply=_escapes),
     Step(shows=any_of("&"), apply=_entities),
-    Step(shows=any_of("<"), apply=_tags),
+    Step(shows=any_of(TAG), apply=_tags),
     Step(shows=any_of("[", "*", "~", "`", least=2), apply=_markdown),
     Step(shows=any_of("'", least=8), apply=_markdown),
     Step(shows=all_of(any_of("-", OTHER), any_of("\n")), apply=_hyphens),
