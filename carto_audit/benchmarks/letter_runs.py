@@ -38,5 +38,5 @@ def index_letters(texts: Sequence[str]) -> LetterIndex:
         table=hash_table(values[few]),
         spaced=hash_table(np.unique(runs.spaced(np.flatnonzero(few[place])))),
         groups=kept,
-        counts=np.bincount(group, minlength=len(texts)).astype(np.int64)
+        counts=np.bincount(group, minlength=len(texts)).astype(np.int64),
     )

@@ -14,7 +14,7 @@ from carto_audit.text.words import Hashes, find_words, mix64
 NEAR = 2
 """Two telling words of an item at most so many telling words apart are a pair, in whichever order they stand."""
 
-MOST_GROUPS = 25
+MOST_GROUPS = 10
 """A pair that more questions hold proposes none of them."""
 
 LEAST_NATS = 0.5

@@ -5,7 +5,7 @@ import re
 import urllib.parse
 
 from carto_audit.text.views.reading import Reading
-from carto_audit.text.views.signs import OTHER, TAG, all_of, any_of
+from carto_audit.text.views.signs import BREAK, TAG, all_of, any_of
 from carto_audit.text.views.steps import Step
 
 _ROUNDS = 3  # what was encoded more often stays encoded
@@ -131,6 +131,6 @@ RENDERED = (
     Step(shows=any_of(TAG), apply=_tags),
     Step(shows=any_of("[", "*", "~", "`", least=2), apply=_markdown),
     Step(shows=any_of("'", least=8), apply=_markdown),
-    Step(shows=all_of(any_of("-", OTHER), any_of("\n")), apply=_hyphens),
+    Step(shows=all_of(any_of(BREAK), any_of("\n")), apply=_hyphens),
 )
 """Markup and escapes, in the order in which a page that holds all of them would undo them."""

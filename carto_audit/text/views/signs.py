@@ -12,7 +12,8 @@ Int = NDArray[np.int64]
 Flags = NDArray[np.bool_]
 
 MIXED, LONGEST_RUN, OTHER = "a digit between letters", "the longest run without spaces", "outside ASCII"
-DIGIT, TAG, NOTE, PART, ORNAMENT = "a digit", "a tag", "a note", "a part of a word", "a sign with letters"
+DIGIT, TAG, NOTE, PART = "a digit", "a tag", "a note", "a part of a word"
+ORNAMENT, BREAK = "a sign with letters", "a hyphen before a line end"
 
 _COUNTED = "\\\n\t\x1b=%&<[*`'\"~-:@#/_|(]^"
 _TAG_OPENS = re.compile(
@@ -25,8 +26,10 @@ _PAIRS = {  # the first two bytes in UTF-8 of what may be one
     NOTE: [(ord(a), ord(b)) for a in "[^" for b in "0123456789abcdefghijklmnopqrstuvwxyz"]
     + [(0xC2, 0xB2), (0xC2, 0xB3), (0xC2, 0xB9), (0xE2, 0x81), (0xE2, 0x82)],
     PART: [(ord("@"), ord("@")), (ord("#"), ord("#")), (0xE2, 0x96), (0xC4, 0xA0), (0xEF, 0xBF)],
-    ORNAMENT: [(0xE2, 0x84), *((0xE2, k) for k in range(0x91, 0x94)), *((0xE3, k) for k in range(0x88, 0x90))]
-    + [(0xC2, 0xA8), (0xC2, 0xAF), (0xC2, 0xB4), (0xC2, 0xB8), (0xF0, 0x9F)],
+    BREAK: [(ord("-"), ord("\n")), (ord("-"), ord("\r")), (0xE2, 0x80), (0xC2, 0xAC)],
+    ORNAMENT: [(0xE2, k) for k in (0x82, 0x84, *range(0x91, 0x94), *range(0xBA, 0xC0))]
+    + [(0xE3, k) for k in range(0x86, 0x90)]
+    + [(0xC2, 0xA8), (0xC2, 0xAF), (0xC2, 0xB4), (0xC2, 0xB8), (0xEF, 0xB7), (0xF0, 0x9F)],
 }
 
 

@@ -37,9 +37,10 @@ def readings(text: str, shown: Sequence[bool]) -> Iterator[Reading]:
     plain = Reading.of(text)
     first, last = len(DECODED) + len(RENDERED), len(_STEPS) - len(GUESSES)
     rendered = apply_steps(plain, _STEPS[:first], shown[:first])
-    bare = apply_steps(rendered, ANNOTATED, shown[first:last] if rendered is plain else None)
+    is_same = rendered is plain  # leaving out annotations reveals no signs
+    bare = apply_steps(rendered, ANNOTATED, shown[first:last] if is_same else None, reveals=False)
     yield from (reading for reading in dict.fromkeys((rendered, bare)) if reading is not plain)
     for k, guess in enumerate(GUESSES, start=last):
-        guessed = apply_steps(bare, (guess,), shown[k : k + 1] if bare is plain else None)
+        guessed = apply_steps(bare, (guess,), shown[k : k + 1] if is_same else None)
         if guessed is not bare:
             yield guessed
