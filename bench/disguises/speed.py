@@ -64,7 +64,8 @@ class Checkout:
 
     def seconds(self, name: str) -> float:
         """CPU seconds for the documents of that name."""
-        assert self._process.stdin and self._process.stdout
+        assert self._process.stdin
+        assert self._process.stdout
         self._process.stdin.write(f"{name}\n")
         self._process.stdin.flush()
         return float(self._process.stdout.readline())
@@ -81,7 +82,7 @@ def unpack(commit: str, folder: Path) -> Path | None:
 
 
 def measure(
-    items: dict[str, list[Item]], documents: dict[str, list[str]], repeats: int, baseline: str, peer: str | None
+    items: dict[str, list[Item]], documents: dict[str, list[str]], repeats: int, baseline: str | None, peer: str | None
 ) -> None:
     """Prints MB/s of each, medians of so many rounds, and the ratios of the same rounds."""
     sizes = {name: sum(len(text.encode()) for text in texts) / 1e6 for name, texts in documents.items()}
@@ -90,7 +91,9 @@ def measure(
         for name, own in items.items():
             write_items(folder / f"{name}.parquet", own)
         (folder / "documents.json").write_text(json.dumps(documents), encoding="utf-8")
-        code = {"this checkout": ROOT} | ({baseline: found} if (found := unpack(baseline, old)) else {})
+        code = {"this checkout": ROOT}
+        if baseline and (found := unpack(baseline, old)):
+            code[baseline] = found
         rates: dict[str, dict[str, list[float]]] = {}
         for _ in range(repeats):
             _round(code, folder, sizes, rates, items, documents, peer)
@@ -151,7 +154,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
             for k, text in enumerate(clean)
         ]
         documents = dict(zip(peers.SPEEDS, (clean, third), strict=True))
-        measure(items, documents, 1 if given.smoke else given.rounds, given.baseline, given.corpus_assay)
+        measure(
+            items,
+            documents,
+            1 if given.smoke else given.rounds,
+            None if given.smoke else given.baseline,
+            given.corpus_assay,
+        )
 
 
 if __name__ == "__main__":

@@ -26,7 +26,8 @@ class RareWords:
     """The loose keys of all groups' telling words, what each says in nats, and the pairs of them that propose groups.
 
     `of_group` has each group's keys, by their place in `table`, and `nats` what they say there. `pairs` has the pairs of all
-    groups, and `groups` the groups of each; those that more than MOST_GROUPS hold are left out. `total` is what all words of a group say, and `pair_count` how many pairs propose it, (groups,).
+    groups, and `groups` the groups of each; those that more than MOST_GROUPS hold are left out. `total` is what all words of a
+    group say, and `pair_count` how many pairs propose it, (groups,).
     """
 
     table: HashTable

@@ -47,6 +47,7 @@ _JOINERS = (
 )
 _WORD_MARKS = "\u2581\u0120"  # of sentencepiece, and of byte-level BPE
 _MARKED_PIECE = re.compile(f" ?([{_WORD_MARKS}])|(?<=\\S) (?=\\S)")
+_BETWEEN_SPACES, _BETWEEN_COMMAS = re.compile(r"\S+"), re.compile(r"[^,;|\t]+")
 _LEET = str.maketrans("4301578@$!|", "aeoistbasil")
 _LEET_WORD = re.compile(r"(?<![\w@$!|])(?=[\w@$!|]*[A-Za-z])(?=[\w@$!|]*[0-9@$!|])[\w@$!|]{2,30}")
 _LEET_NUMBER = re.compile(r"(?<![\w@$!|])[4301578]{1,4}(?![\w@$!|])")
@@ -110,11 +111,16 @@ def _columns(reading: Reading) -> Reading:
     n_lines = reading.text.count("\n") + 1
     if n_lines < _LEAST_TAGGED or len(reading.text) > _LONGEST_LINE * n_lines:
         return reading
+    changed = _columns_of(reading, _BETWEEN_SPACES)
+    return _columns_of(reading, _BETWEEN_COMMAS) if changed is reading else changed
+
+
+def _columns_of(reading: Reading, field: re.Pattern[str]) -> Reading:
     edits: list[tuple[int, int, str]] = []
     lines: list[tuple[int, list[tuple[int, int]]]] = []
     place = 0
     for line in [*reading.text.split("\n"), ""]:
-        fields = [(place + m.start(), place + m.end()) for m in re.finditer(r"\S+", line)]
+        fields = [(place + m.start(), place + m.end()) for m in field.finditer(line)]
         if lines and len(fields) != len(lines[-1][1]):
             edits += _other_columns(reading.text, [fields for _, fields in lines])
             lines = []

@@ -13,7 +13,7 @@ Flags = NDArray[np.bool_]
 
 MIXED, LONGEST_RUN, OTHER = "a digit between letters", "the longest run without spaces", "outside ASCII"
 DIGIT, TAG, NOTE, PART = "a digit", "a tag", "a note", "a part of a word"
-ORNAMENT, BREAK = "a sign with letters", "a hyphen before a line end"
+ORNAMENT, BREAK, BOXED = "a sign with letters", "a hyphen before a line end", "a letter that is called a sign"
 
 _COUNTED = "\\\n\t\x1b=%&<[*`'\"~-:@#/_|(]^"
 _TAG_OPENS = re.compile(
@@ -27,6 +27,7 @@ _PAIRS = {  # the first two bytes in UTF-8 of what may be one
     + [(0xC2, 0xB2), (0xC2, 0xB3), (0xC2, 0xB9), (0xE2, 0x81), (0xE2, 0x82)],
     PART: [(ord("@"), ord("@")), (ord("#"), ord("#")), (0xE2, 0x96), (0xC4, 0xA0), (0xEF, 0xBF)],
     BREAK: [(ord("-"), ord("\n")), (ord("-"), ord("\r")), (0xE2, 0x80), (0xC2, 0xAC)],
+    BOXED: [(0xF3, 0xA0), (0xF0, 0x9F)],
     ORNAMENT: [(0xE2, k) for k in (0x82, 0x84, *range(0x91, 0x94), *range(0xBA, 0xC0))]
     + [(0xE3, k) for k in range(0x86, 0x90)]
     + [(0xC2, 0xA8), (0xC2, 0xAF), (0xC2, 0xB4), (0xC2, 0xB8), (0xEF, 0xB7), (0xF0, 0x9F)],
@@ -64,8 +65,8 @@ class Signs:
         counts["\n"] = counts["\n"] - 1  # the one that was put between the texts
         counts[DIGIT] = count(place[(byte >= 48) & (byte <= 57)])
         counts[OTHER] = count(place[byte >= 128])
-        for sign, pairs in _PAIRS.items():
-            code = byte.astype(np.int64) << 8 | after
+        code = byte.astype(np.int64) << 8 | after
+        for sign in _PAIRS:
             counts[sign] = count(place[np.take(_is_pair(sign), code)])
         tags = _TAG_OPENS.finditer(joined) if counts["<"].any() else iter(())
         counts[TAG] = count(np.array([m.start() for m in tags], dtype=np.int64))

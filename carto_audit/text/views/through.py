@@ -26,7 +26,8 @@ def read_through(texts: Sequence[str], words: Ragged) -> Iterator[tuple[int, Rea
         for reading in readings(texts[number], shown[:, number].tolist()):
             yield number, reading
     for number, cipher in ciphers_of(words, MOST_CIPHERS):
-        yield number, deciphered(Reading.of(texts[number]), cipher)
+        for reading in deciphered(Reading.of(texts[number]), cipher):
+            yield number, reading
 
 
 def readings(text: str, shown: Sequence[bool]) -> Iterator[Reading]:
