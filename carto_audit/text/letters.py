@@ -46,7 +46,7 @@ def sample_runs(words: FoldedWords) -> LetterRuns:
     """The runs of RUN letters of each text, whatever stands between the letters; one in SAMPLED."""
     is_letter = words.kinds > 0
     codes = words.codes if words.codes.dtype == np.uint8 else np.take(_bytes(), words.codes)
-    letters = codes[is_letter]
+    letters = codes[is_letter].astype(np.uint8, copy=False)
     at = _sampled(letters)
     ends = _letters_before(is_letter, words.text_ends)
     text = np.searchsorted(ends, at, side="right")

@@ -110,7 +110,7 @@ def _said(window: Int, group: Int, at: Int, key: Int, rare: RareWords) -> Float:
     owner, place = ranges(rare.of_group.offsets[group], rare.of_group.offsets[group + 1])
     code = window[owner] * size + rare.of_group.values[place]
     is_here = among(code, here) | among(code + size, here)
-    return np.bincount(owner, rare.nats[place] * is_here, len(window))
+    return np.bincount(owner, rare.nats[place] * is_here, len(window)).astype(np.float64)
 
 
 def _measured(

@@ -98,7 +98,7 @@ def _kinds() -> NDArray[np.uint8]:
 @cache
 def _is_sign() -> Flags:
     """Which bytes are looked at more closely."""
-    signs = (_kinds() == 2) | (np.arange(256) >= 128)
+    signs: Flags = (_kinds() == 2) | (np.arange(256) >= 128)
     signs[[ord(c) for c in _COUNTED]] = True
     return signs
 
