@@ -39,17 +39,18 @@ GENERIC = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scale:
-    """How much is measured: items of each set, passages, negatives of each kind, and code points from end to end."""
+    """How much is measured: items of each set, one disguise in so many, passages, negatives of each kind, code points."""
 
     items: int
+    every: int
     passages: int
     negatives: int
     most: int | None
     points: int
 
 
-FULL = Scale(items=15, passages=100, negatives=5000, most=None, points=300)
-SMOKE = Scale(items=3, passages=3, negatives=12, most=40, points=6)
+FULL = Scale(items=15, every=1, passages=100, negatives=5000, most=None, points=300)
+SMOKE = Scale(items=1, every=12, passages=2, negatives=3, most=10, points=3)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,7 +76,7 @@ class Planted:
         return sum(t == CONFIRMED for t in tier), sum(t >= SUSPECTED for t in tier)
 
 
-def show_disguises(planted: Planted, seed: int) -> None:
+def show_disguises(planted: Planted, every: int, seed: int) -> None:
     """Prints for each group how many disguises are read through, and each disguise."""
     groups = {
         "honest": disguises.HONEST,
@@ -84,7 +85,10 @@ def show_disguises(planted: Planted, seed: int) -> None:
         "tricks, kept back": kept_back.TRICKS,
     }
     n = len(planted.items)
-    found = {group: {name: planted.found(write, seed) for name, write in own.items()} for group, own in groups.items()}
+    found = {
+        group: {name: planted.found(write, seed) for name, write in list(own.items())[::every]}
+        for group, own in groups.items()
+    }
     print(f"{n} items\n\n| disguises | tried | read through |\n|---|---|---|")
     for group, own in found.items():
         print(f"| {group} | {len(own)} | {sum(flagged >= READ * n for _, flagged in own.values())} |")
@@ -205,7 +209,7 @@ def measure(corpora: Corpora, given: argparse.Namespace, scale: Scale, folder: P
         start += len(own)
     planted = Planted(items=chosen, prose=prose, index=index)
     if "disguises" in given.only:
-        show_disguises(planted, given.seed)
+        show_disguises(planted, scale.every, given.seed)
     if "scripts" in given.only:
         show_scripts(folder, given.seed)
     if "passages" in given.only:

@@ -11,6 +11,7 @@ import sys
 import tarfile
 import tempfile
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from statistics import median
 from types import TracebackType
@@ -95,26 +96,26 @@ def measure(
         if baseline and (found := unpack(baseline, old)):
             code[baseline] = found
         rates: dict[str, dict[str, list[float]]] = {}
-        for _ in range(repeats):
-            _round(code, folder, sizes, rates, items, documents, peer)
+        with ExitStack() as open_processes:
+            runs = {version: open_processes.enter_context(Checkout(place, folder)) for version, place in code.items()}
+            for name in sizes:  # once to warm them
+                for run in runs.values():
+                    run.seconds(name)
+            for _ in range(repeats):
+                for name, size in sizes.items():
+                    for version, run in runs.items():
+                        rates.setdefault(version, {}).setdefault(name, []).append(size / run.seconds(name))
+                _add_peer(rates, items, documents, peer)
     _show(rates)
 
 
-def _round(
-    code: dict[str, Path],
-    folder: Path,
-    sizes: dict[str, float],
+def _add_peer(
     rates: dict[str, dict[str, list[float]]],
     items: dict[str, list[Item]],
     documents: dict[str, list[str]],
     peer: str | None,
 ) -> None:
-    """Every version on all documents, once to warm it and once measured, and the peer."""
-    for version, place in code.items():
-        with Checkout(place, folder) as run:
-            for name, size in sizes.items():
-                run.seconds(name)
-                rates.setdefault(version, {}).setdefault(name, []).append(size / run.seconds(name))
+    """Adds a round of corpus-assay, where it is at hand."""
     try:
         _, found = peers.corpus_assay(peer, items, documents)
     except peers.SkippedError:

@@ -231,6 +231,14 @@ def test_an_edit_keeps_what_it_does_not_touch():
     assert reading.views_of(5, 6) == ()
 
 
+def test_a_reading_is_within_spans_that_hold_all_its_changes():
+    reading = Reading.of("abcdefgh").replaced("one", [(1, 2, "X"), (5, 6, "Y")])
+    assert reading.is_within([(0, 3), (4, 8)])
+    assert reading.is_within([(0, 8)])
+    assert not reading.is_within([(0, 3)])
+    assert not reading.is_within([])
+
+
 @pytest.mark.parametrize(
     ("spelled", "value"),
     [
