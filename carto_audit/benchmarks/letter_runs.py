@@ -15,9 +15,13 @@ MOST_GROUPS = 25
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LetterIndex:
-    """The sampled runs of letters of all groups, the groups of each, and how many each group has: (groups,)."""
+    """The sampled runs of letters of all groups, the groups of each, and how many each group has: (groups,).
+
+    `spaced` has each run with its word borders: a text that has them as well hides nothing there.
+    """
 
     table: HashTable
+    spaced: HashTable
     groups: Lists
     counts: Int
 
@@ -31,5 +35,8 @@ def index_letters(texts: Sequence[str]) -> LetterIndex:
     owner, group = groups.expand(np.flatnonzero(few))
     kept = Lists(values=group, offsets=np.concatenate(([0], np.cumsum(np.bincount(owner, minlength=int(few.sum()))))))
     return LetterIndex(
-        table=hash_table(values[few]), groups=kept, counts=np.bincount(group, minlength=len(texts)).astype(np.int64)
+        table=hash_table(values[few]),
+        spaced=hash_table(np.unique(runs.spaced(np.flatnonzero(few[place])))),
+        groups=kept,
+        counts=np.bincount(group, minlength=len(texts)).astype(np.int64),
     )

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
-from numpy.typing import NDArray
 
 from carto_audit.benchmarks.hash_tables import Float, HashTable, Int, Lists, as_lists, hash_table
 from carto_audit.benchmarks.surprisal import COMMON, PREDICTED
@@ -15,7 +14,7 @@ from carto_audit.text.words import Hashes, find_words, mix64
 NEAR = 2
 """Two telling words of an item at most so many telling words apart are a pair, in whichever order they stand."""
 
-MOST_GROUPS = 25
+MOST_GROUPS = 10
 """A pair that more questions hold proposes none of them."""
 
 LEAST_NATS = 0.5
@@ -24,17 +23,16 @@ LEAST_NATS = 0.5
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RareWords:
-    """The loose keys of all groups' words, what each says in nats, and the pairs of them that propose groups.
+    """The loose keys of all groups' telling words, what each says in nats, and the pairs of them that propose groups.
 
-    `of_group` has each group's keys, by their place in `table`, and `nats` what they say there. `is_telling` says which keys
-    make pairs, `pairs` has those of all groups, and `groups` the groups of each; it is empty where more than MOST_GROUPS hold
-    it. `total` is what all words of a group say, and `pair_count` how many pairs propose it, (groups,).
+    `of_group` has each group's keys, by their place in `table`, and `nats` what they say there. `pairs` has the pairs of all
+    groups, and `groups` the groups of each; those that more than MOST_GROUPS hold are left out. `total` is what all words of a
+    group say, and `pair_count` how many pairs propose it, (groups,).
     """
 
     table: HashTable
     of_group: Lists
     nats: Float  # (values of `of_group`,)
-    is_telling: NDArray[np.bool_]  # (table,)
     pairs: HashTable
     groups: Lists
     total: Float
@@ -54,7 +52,7 @@ def index_rare_words(texts: Sequence[str], nats: Float) -> RareWords:
     telling = most >= LEAST_NATS
     code, most = code[telling], most[telling]
     owner, key = code // max(1, len(values)), code % max(1, len(values))
-    is_telling = english >= LEAST_NATS
+    is_telling = english >= LEAST_NATS  # all keys that are left in any group
     told = is_telling[place]
     pairs, of = near_pairs(keys[told], group[told], NEAR)
     known, which = np.unique(pairs, return_inverse=True)
@@ -62,10 +60,9 @@ def index_rare_words(texts: Sequence[str], nats: Float) -> RareWords:
     few = np.diff(holders.offsets) <= MOST_GROUPS
     pair, holder = holders.expand(np.flatnonzero(few))
     return RareWords(
-        table=hash_table(values),
-        of_group=Lists(values=key, offsets=_offsets(owner, len(texts))),
+        table=hash_table(values[is_telling]),
+        of_group=Lists(values=(np.cumsum(is_telling) - 1)[key], offsets=_offsets(owner, len(texts))),
         nats=most,
-        is_telling=is_telling,
         pairs=hash_table(known[few]),
         groups=Lists(values=holder, offsets=_offsets(pair, int(few.sum()))),
         total=np.bincount(owner, most, len(texts)).astype(np.float64),

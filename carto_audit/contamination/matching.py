@@ -17,6 +17,7 @@ from carto_audit.contamination.exact_match import Match, verify
 from carto_audit.contamination.passages import find_with_passages
 from carto_audit.contamination.tiers import (
     CLEAN,
+    CONFIRMED,
     ORDER_FREE,
     PASSAGE,
     PROGRAM,
@@ -37,13 +38,16 @@ from carto_audit.text.words import FoldedWords, Ragged, find_words, word_spans
 
 WORDS = "words"
 
+_BESIDE_OPTION = 8  # characters of its letter, sign and line end
+
 
 def find_matches(texts: list[str], index: Index) -> list[Match]:
     """Every item found in a few texts, by row, then by place, in every view. `Match.row` counts in `texts`."""
     words = find_words(texts)
     hashes = words.hashed()
     found = _find(texts, words, hashes, index)
-    read = list(read_through(texts, hashes))
+    told = _told(found, index)
+    read = [(row, reading) for row, reading in read_through(texts, hashes) if not reading.is_within(told.get(row, ()))]
     twins = sorted({match.row for match in found if match.near_variant})  # whose numbers may only be spelled otherwise
     read += [(row, reading) for row in twins if (reading := with_digits(texts[row])).changes]
     if read:
@@ -51,6 +55,19 @@ def find_matches(texts: list[str], index: Index) -> list[Match]:
         words = find_words(derived)
         found += (_delivered(match, *read[match.row]) for match in _find(derived, words, words.hashed(), index))
     return surest(found, index)
+
+
+def _told(found: Sequence[Match], index: Index) -> dict[int, list[tuple[int, int]]]:
+    """Where rows hold items that their words confirm, with the options behind them: no other reading can say more there."""
+    spans: dict[int, list[tuple[int, int]]] = {}
+    for match in found:
+        if match.tier == CONFIRMED and match.view == WORDS:
+            column = index.benchmarks[index.item_benchmark[match.item]].items["choices"]
+            options = column[int(index.item_row[match.item])].as_py() or ()
+            start, end = match.sample_span
+            room = sum(len(option) + _BESIDE_OPTION for option in options)
+            spans.setdefault(match.row, []).append((start, end + room))
+    return spans
 
 
 def _find(texts: Sequence[str], words: FoldedWords, hashes: Ragged, index: Index) -> list[Match]:

@@ -21,9 +21,11 @@ def loose_keys(words: FoldedWords, hashes: Hashes) -> Hashes:
     """
     if not len(hashes):
         return hashes
-    bits = np.take(_consonants(), words.codes)
+    bits = np.take(_ascii_consonants() if words.codes.dtype == np.uint8 else _consonants(), words.codes)
     bits[_endings(words)] = 0
-    mask = np.bitwise_or.reduceat(bits, words.starts)
+    mask = np.bitwise_or.reduceat(bits, words.starts).astype(np.uint64)
+    if bits.dtype == np.uint32:
+        mask += (mask >> np.uint64(31)) * (_DIGIT - np.uint64(1 << 31))
     first = np.take(_consonants(), words.codes[words.starts]) + words.codes[words.starts].astype(np.uint64)
     keys = mix64(mask * _FACTOR + first * _OTHER_FACTOR)
     is_own = (mask & _DIGIT > 0) | (np.bitwise_count(mask) < _LEAST) | (words.kinds[words.starts] > 1)
@@ -55,3 +57,10 @@ def _consonants() -> NDArray[np.uint64]:
         bits[code] = 0 if chr(code) in _VOWELS else 1 << (code - ord("a"))
     bits[ord("0") : ord("9") + 1] = _DIGIT
     return bits
+
+
+@cache
+def _ascii_consonants() -> NDArray[np.uint32]:
+    """The same for ASCII in half the memory; the highest bit says that a character is a digit."""
+    bits = _consonants()[:128]
+    return np.where(bits == _DIGIT, np.uint64(1 << 31), bits).astype(np.uint32)

@@ -25,6 +25,9 @@ LEAST_RUNS = 2
 
 _LEAST_RUN = 5  # letters in a row that are taken for the item's own
 _MOST_PLACES = 16  # of one run in an item
+LEAST_HIDDEN = 0.15
+"""Of a group's sampled runs, that must stand in a row with other word borders: what has its own is found by words."""
+
 _LONGEST = 4000  # letters of a group that are aligned; longer ones are found by their windows
 
 
@@ -42,17 +45,24 @@ def find_letters(words: FoldedWords, index: Index) -> Iterator[Candidate]:
     """Groups of which some texts hold enough runs of letters, one place for each pair of text and group."""
     runs = sample_runs(words)
     hit, place = index.letters.table.find(runs.values)
+    is_hidden = np.ones(len(hit), dtype=bool)
+    is_hidden[index.letters.spaced.find(runs.spaced(hit))[0]] = False
+    hiding = np.zeros(len(words.text_ends), dtype=bool)
+    hiding[runs.text[hit][is_hidden]] = True
+    some = hiding[runs.text[hit]]  # most texts hide nothing
+    hit, place, is_hidden = hit[some], place[some], is_hidden[some]
     owner, group = index.letters.groups.expand(place)
     text, letter = runs.text[hit][owner], runs.place[hit][owner]
     order = np.lexsort((letter, group, text))
-    text, group, letter, run = text[order], group[order], letter[order], place[owner][order]
+    text, group, letter, run, hidden = (a[order] for a in (text, group, letter, place[owner], is_hidden[owner]))
     if not len(text):
         return
     begins = np.flatnonzero(np.append(True, (np.diff(text) != 0) | (np.diff(group) != 0)))
     ends = np.append(begins[1:], len(text))
     counts = index.letters.counts[group[begins]]
     needed = np.maximum(np.minimum(LEAST_RUNS, counts), LEAST_SHARE * counts)
-    for k in np.flatnonzero(ends - begins >= needed).tolist():
+    enough = (ends - begins >= needed) & (np.add.reduceat(hidden, begins, dtype=np.int64) >= LEAST_HIDDEN * counts)
+    for k in np.flatnonzero(enough).tolist():
         low, high = int(begins[k]), int(ends[k])
         first, end, distinct = _densest(letter[low:high], run[low:high], _letters_of(int(group[low]), index))
         if distinct >= needed[k]:

@@ -3,14 +3,14 @@
 What is compared is which words of an item stand near one another, each by a loose key, and how much they say together.
 """
 
-from collections.abc import Collection, Iterator
+from collections.abc import Container, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
-from carto_audit.benchmarks.hash_tables import Float, Int, among
+from carto_audit.benchmarks.hash_tables import Float, Int, among, distinct, ranges
 from carto_audit.benchmarks.index import QUESTION, Index
-from carto_audit.benchmarks.rare_words import near_pairs
+from carto_audit.benchmarks.rare_words import RareWords, near_pairs
 from carto_audit.text.words import FoldedWords, Hashes, Ragged
 
 LEAST_SHARE = 0.63
@@ -31,6 +31,8 @@ MOST_STRETCHED = 6.0
 
 _CELL = 160  # words; a window is two cells, and every place lies in two windows
 _NEAR = 4  # telling words; what dilutes an item may be telling as well
+_ROUNDING = 1e-9
+_FACTOR, _BITS = np.uint64(0x9E3779B97F4A7C15), 20
 _PROPOSED, _LEAST_PAIRS = 0.2, 3  # share and number of a group's pairs that propose it
 
 
@@ -50,13 +52,15 @@ class RareHit:
 
 
 def find_rare_words(
-    words: FoldedWords, hashes: Ragged, keys: Hashes, index: Index, known: Collection[tuple[int, int]] = ()
+    words: FoldedWords, hashes: Ragged, keys: Hashes, index: Index, sure: Container[tuple[int, int]] = ()
 ) -> Iterator[RareHit]:
-    """Groups of which enough rare words stand in one window of a text; the best window of each pair of text and group, but
-    for pairs that are known already."""
+    """Groups of which enough rare words stand in one window of a text; the best window of each pair of text and group.
+
+    The pairs in `sure` are left out: what words in their order say of them holds.
+    """
     best: dict[tuple[int, int], RareHit] = {}
     for text, cell, group in _proposed(words, keys, index):
-        if (text, group) in known:
+        if (text, group) in sure:
             continue
         hit = _measured(text, cell, group, words, hashes, keys, index)
         if hit is not None and ((text, group) not in best or hit.share > best[text, group].share):
@@ -65,24 +69,48 @@ def find_rare_words(
 
 
 def _proposed(words: FoldedWords, keys: Hashes, index: Index) -> Iterator[tuple[int, int, int]]:
-    """Text, cell and group where enough pairs of a group's telling words stand near each other."""
+    """Text, cell and group where enough pairs of a group's telling words stand near each other, and enough of its words."""
     rare = index.rare_words
     place, key = rare.table.find(keys)
-    place = place[rare.is_telling[key]]
-    text = np.searchsorted(words.offsets, place, side="right") - 1
+    text = np.repeat(np.arange(len(words.offsets) - 1), np.diff(np.searchsorted(place, words.offsets)))
     cell = (place - words.offsets[text]) // _CELL
     cells = int(cell.max(initial=0)) + 2
-    pairs, where = near_pairs(keys[place], text * cells + cell, _NEAR)
+    at = text * cells + cell
+    pairs, where = near_pairs(keys[place], at, _NEAR)
     hit, pair = rare.pairs.find(pairs)
     window = np.concatenate([where[hit], np.maximum(where[hit] - 1, where[hit] // cells * cells)])
-    known = np.unique(window * max(1, len(rare.groups)) + np.concatenate([pair, pair]))
+    known = distinct(window * max(1, len(rare.groups)) + np.concatenate([pair, pair]))
     owner, group = rare.groups.expand(known % max(1, len(rare.groups)))
-    code, count = np.unique(known[owner] // max(1, len(rare.groups)) * len(rare.total) + group, return_counts=True)
-    window, group = code // max(1, len(rare.total)), code % max(1, len(rare.total))
+    n_groups = max(1, len(rare.total))
+    code = _frequent(known[owner] // max(1, len(rare.groups)) * n_groups + group)
+    code, count = np.unique(code, return_counts=True)
+    window, group = code // n_groups, code % n_groups
     able = (count >= np.maximum(_LEAST_PAIRS, _PROPOSED * rare.pair_count[group])) & (rare.total[group] >= LEAST_NATS)
     able &= index.component[group] == QUESTION
-    for at, number in zip(window[able].tolist(), group[able].tolist(), strict=True):
-        yield at // cells, at % cells, number
+    window, group = window[able], group[able]
+    needed = np.maximum(LEAST_NATS, LEAST_SHARE * rare.total[group]) - _ROUNDING
+    for k in np.flatnonzero(_said(window, group, at, key, rare) >= needed).tolist():
+        yield int(window[k]) // cells, int(window[k]) % cells, int(group[k])
+
+
+def _frequent(codes: Int) -> Int:
+    """Without most of the codes that come less often than _LEAST_PAIRS times: counted by some bits of a hash, all at once."""
+    bins = ((codes.astype(np.uint64) * _FACTOR) >> np.uint64(64 - _BITS)).astype(np.int64)
+    return codes[(np.bincount(bins, minlength=1 << _BITS) >= _LEAST_PAIRS)[bins]]
+
+
+def _said(window: Int, group: Int, at: Int, key: Int, rare: RareWords) -> Float:
+    """What the words of each group say that stand in its window: cells `window` and the next. `at` has the cell of each key."""
+    if not len(window):
+        return np.empty(0)
+    near = np.zeros(int(max(at.max(), window.max())) + 2, dtype=bool)
+    near[window] = near[window + 1] = True
+    size = max(1, len(rare.table.values))
+    here = distinct((at * size + key)[near[at]])
+    owner, place = ranges(rare.of_group.offsets[group], rare.of_group.offsets[group + 1])
+    code = window[owner] * size + rare.of_group.values[place]
+    is_here = among(code, here) | among(code + size, here)
+    return np.bincount(owner, rare.nats[place] * is_here, len(window)).astype(np.float64)
 
 
 def _measured(
@@ -159,10 +187,8 @@ def _best_stretch(here: Int, key: Int, nats: Float, size: int, total: float) -> 
 
 
 def _stretch(here: Int, key: Int, nats: Float, low: int, high: int) -> _Stretch:
-    distinct = np.unique(key[low:high])
-    return _Stretch(
-        first=int(here[low]), last=int(here[high - 1]), nats=float(nats[distinct].sum()), words=len(distinct)
-    )
+    present = np.flatnonzero(np.bincount(key[low:high]))
+    return _Stretch(first=int(here[low]), last=int(here[high - 1]), nats=float(nats[present].sum()), words=len(present))
 
 
 def needed_share(stretch: float) -> float:

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Iterator
 
 from carto_audit.text.views.reading import Reading
-from carto_audit.text.views.signs import MIXED, OTHER, all_of, any_of
+from carto_audit.text.views.signs import MIXED, NOTE, ORNAMENT, PART, all_of, any_of
 from carto_audit.text.views.steps import Step
 
 _LEAST = 3
@@ -47,6 +47,7 @@ _JOINERS = (
 )
 _WORD_MARKS = "\u2581\u0120"  # of sentencepiece, and of byte-level BPE
 _MARKED_PIECE = re.compile(f" ?([{_WORD_MARKS}])|(?<=\\S) (?=\\S)")
+_BETWEEN_SPACES, _BETWEEN_COMMAS = re.compile(r"\S+"), re.compile(r"[^,;|\t]+")
 _LEET = str.maketrans("4301578@$!|", "aeoistbasil")
 _LEET_WORD = re.compile(r"(?<![\w@$!|])(?=[\w@$!|]*[A-Za-z])(?=[\w@$!|]*[0-9@$!|])[\w@$!|]{2,30}")
 _LEET_NUMBER = re.compile(r"(?<![\w@$!|])[4301578]{1,4}(?![\w@$!|])")
@@ -110,11 +111,16 @@ def _columns(reading: Reading) -> Reading:
     n_lines = reading.text.count("\n") + 1
     if n_lines < _LEAST_TAGGED or len(reading.text) > _LONGEST_LINE * n_lines:
         return reading
+    changed = _columns_of(reading, _BETWEEN_SPACES)
+    return _columns_of(reading, _BETWEEN_COMMAS) if changed is reading else changed
+
+
+def _columns_of(reading: Reading, field: re.Pattern[str]) -> Reading:
     edits: list[tuple[int, int, str]] = []
     lines: list[tuple[int, list[tuple[int, int]]]] = []
     place = 0
     for line in [*reading.text.split("\n"), ""]:
-        fields = [(place + m.start(), place + m.end()) for m in re.finditer(r"\S+", line)]
+        fields = [(place + m.start(), place + m.end()) for m in field.finditer(line)]
         if lines and len(fields) != len(lines[-1][1]):
             edits += _other_columns(reading.text, [fields for _, fields in lines])
             lines = []
@@ -170,9 +176,9 @@ ANNOTATED = (
     Step(shows=all_of(any_of(":", least=_LEAST), _LINES), apply=_speakers),
     Step(shows=all_of(any_of('"', "'", least=2), any_of("\n")), apply=_calls),
     Step(shows=_LINES, apply=_numbers),
-    Step(shows=any_of("[", "^", OTHER, least=_LEAST), apply=_notes),
+    Step(shows=any_of(NOTE, least=_LEAST), apply=_notes),
     Step(shows=any_of("/", "_", "|", "(", least=_LEAST_TAGGED), apply=_word_tags),
-    Step(shows=any_of("@", "#", OTHER, least=_LEAST), apply=_word_parts),
+    Step(shows=any_of(PART, least=_LEAST), apply=_word_parts),
 )
 
 
@@ -186,6 +192,6 @@ def _plain_letters(reading: Reading) -> Reading:
 
 GUESSES = (
     Step(shows=any_of(MIXED, least=_LEAST), apply=_plain_letters),
-    Step(shows=any_of(OTHER, least=_LEAST), apply=_ornaments),
+    Step(shows=any_of(ORNAMENT, least=_LEAST), apply=_ornaments),
 )
 """Views that may be wrong about the whole text, so each of them is a reading of its own."""

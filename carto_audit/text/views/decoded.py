@@ -4,11 +4,14 @@ import base64
 import binascii
 import re
 import string
+import zlib
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
 
+from carto_audit.text.views.characters import CHARACTERS, DUMPS
 from carto_audit.text.views.reading import Reading
 from carto_audit.text.views.signs import DIGIT, LONGEST_RUN, any_of
 from carto_audit.text.views.steps import Step
@@ -31,6 +34,10 @@ _DECIMAL = re.compile(
     r"(?<![0-9])(?:(?:3[2-9]|[4-9][0-9]|1[01][0-9]|12[0-6])[ ,;]{1,2}){11,100000}"
     r"(?:3[2-9]|[4-9][0-9]|1[01][0-9]|12[0-6])(?![0-9])"
 )
+_UUENCODED = re.compile(r"^begin [0-7]{3} [^\n]{1,100}\n(?:[ -`]{1,62}\n){1,20000}`?\n?end\b", re.MULTILINE)
+_ASCII85 = re.compile(r"<~[!-uz\s]{20,200000}~>")
+_PACKED = (b"\x1f\x8b", b"x\x01", b"x^", b"x\x9c", b"x\xda")
+_MOST_EXPANDED = 1 << 20  # bytes
 _PADDED = re.compile(r"[A-Za-z0-9+/]==?(?=\s|$)")
 _TOKEN = re.compile(r"[A-Za-z0-9+/_-]{2,}={0,2}")
 
@@ -40,6 +47,11 @@ _MARKERS = (
     "under between same does where who statement true because after before has had more much per day total"
 ).split()
 _LOWER = string.ascii_lowercase
+_KEYS, _NEXT_KEYS = "qwertyuiopasdfghjklzxcvbnm", "wertyuiopqsdfghjklaxcvbnmz"
+_UPRIGHT = "abcdefghijklmnopqrtuvwyz"
+_FLIPPED = "ɐqɔpǝɟƃɥᴉɾʞlɯuodbɹʇnʌʍʎz"
+_DOUBLED = re.compile(r"([^\W\d_])\1")
+_WORD_OR_NOT = re.compile(r"([^\W_]+)|[\W_]+")
 
 
 def _decode_runs(reading: Reading) -> Reading:
@@ -86,7 +98,25 @@ def _base64(run: str) -> bytes:
     bare = re.sub(r"[ \r\n]", "", run).rstrip("=").replace("-", "+").replace("_", "/")
     if len(bare) < 24 or "=" in bare:
         raise ValueError("no run of base64")
-    return base64.b64decode(bare + "=" * (-len(bare) % 4), validate=True)
+    return _expanded(base64.b64decode(bare + "=" * (-len(bare) % 4), validate=True))
+
+
+def _expanded(data: bytes) -> bytes:
+    """What gzip or zlib packed, a megabyte of it at most; other bytes as they are."""
+    if not data.startswith(_PACKED):
+        return data
+    try:
+        return zlib.decompressobj(47).decompress(data, _MOST_EXPANDED)
+    except zlib.error as error:
+        raise ValueError(str(error)) from error
+
+
+def _uuencoded(run: str) -> bytes:
+    return b"".join(binascii.a2b_uu(line) for line in run.split("\n")[1:] if line.strip("` ") not in ("", "end"))
+
+
+def _ascii85(run: str) -> bytes:
+    return base64.a85decode(run, adobe=True)
 
 
 def _binary(run: str) -> bytes:
@@ -102,6 +132,8 @@ _CODES: tuple[tuple[str, re.Pattern[str], Callable[[str], bytes]], ...] = (
     ("hex", _HEX, _hex),
     ("base32", _BASE32, _base32),
     ("base64", _BASE64, _base64),
+    ("uuencode", _UUENCODED, _uuencoded),
+    ("base85", _ASCII85, _ascii85),
     ("base85", _BASE85, lambda run: base64.b85decode(run)),
 )
 _DIGIT_CODES: tuple[tuple[str, re.Pattern[str], Callable[[str], bytes]], ...] = (
@@ -128,19 +160,40 @@ def _decode_tokens(reading: Reading) -> Reading:
     return reading.replaced("base64", edits) if padded >= _LEAST_MARKERS else reading
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Cipher:
+    """A table that leads from written letters to the ones that were meant, and whether the text stands in reverse."""
+
+    name: str
+    table: dict[int, int]
+    is_reversed: bool = False
+    doubles: bool = False
+
+    def written(self, word: str) -> str:
+        """A word under the cipher."""
+        written = word.translate({plain: code for code, plain in self.table.items() if chr(plain).islower()})
+        written = written[::-1] if self.is_reversed else written
+        return "".join(c + c for c in written) if self.doubles else written
+
+
 @cache
-def _ciphers() -> tuple[dict[int, int], list[tuple[str, dict[int, int] | None]]]:
-    """Which cipher the hash of a word is a marker of, and the ciphers: a table that undoes it, None for reversed text."""
-    found: list[tuple[str, dict[int, int] | None]] = []
+def _ciphers() -> tuple[dict[int, int], list[_Cipher]]:
+    """Which cipher the hash of a word is a marker of, and the ciphers."""
+    found = [_Cipher(name=f"rot{shift}", table=_alphabet(_LOWER[shift:] + _LOWER[:shift])) for shift in range(1, 26)]
+    found += [
+        _Cipher(name="atbash", table=_alphabet(_LOWER[::-1])),
+        _Cipher(name="reversed", table={}, is_reversed=True),
+        _Cipher(name="rot47", table={33 + (k + 47) % 94: 33 + k for k in range(94)}),
+        _Cipher(name="shifted keys", table=str.maketrans(_NEXT_KEYS + _NEXT_KEYS.upper(), _KEYS + _KEYS.upper())),
+        _Cipher(name="shifted keys", table=str.maketrans(_KEYS + _KEYS.upper(), _NEXT_KEYS + _NEXT_KEYS.upper())),
+        _Cipher(name="upside down", table=str.maketrans(_FLIPPED, _UPRIGHT), is_reversed=True),
+        _Cipher(name="doubled letters", table={}, doubles=True),
+    ]
     words: dict[int, int] = {}
-    for shift in range(1, 26):
-        found.append((f"rot{shift}", _alphabet(_LOWER[shift:] + _LOWER[:shift])))
-    found.append(("atbash", _alphabet(_LOWER[::-1])))
-    found.append(("reversed", None))
-    for number, (_, table) in enumerate(found):
-        undone = {chr(plain): chr(code) for code, plain in table.items()} if table else {}
-        spelled = ["".join(undone.get(c, c) for c in word) if table else word[::-1] for word in _MARKERS]
-        for value in hash_words(spelled).values.tolist():
+    for number, cipher in enumerate(found):
+        hashes = hash_words([cipher.written(word) for word in _MARKERS])
+        single = hashes.offsets[:-1][np.diff(hashes.offsets) == 1]  # under some ciphers a word falls apart
+        for value in hashes.values[single].tolist():
             words.setdefault(value, number)
     for value in hash_words(_MARKERS).values.tolist():
         words.pop(value, None)
@@ -169,22 +222,34 @@ def ciphers_of(words: Ragged, most: int) -> Iterator[tuple[int, int]]:
         yield from ((text, cipher) for _, cipher in likely[:most])
 
 
-def deciphered(reading: Reading, cipher: int) -> Reading:
-    """The whole text with one cipher undone."""
-    name, table = _ciphers()[1][cipher]
+def deciphered(reading: Reading, number: int) -> Iterator[Reading]:
+    """The whole text with one cipher undone; where words stand in reverse, their order may or may not."""
+    cipher = _ciphers()[1][number]
     size = len(reading.text)
     places = np.arange(size, dtype=np.int64)
-    if table is None:
-        return reading.reordered(name, places[::-1], reading.text[::-1], (0, size))
-    return reading.reordered(name, places, reading.text.translate(table), (0, size))
+    if cipher.doubles:
+        yield reading.substituted(cipher.name, _DOUBLED, lambda match: match[1])
+        return
+    text = reading.text.translate(cipher.table)
+    if cipher.is_reversed:
+        places, text = places[::-1], text[::-1]
+    yield reading.reordered(cipher.name, places, text, (0, size))
+    if cipher.is_reversed and not cipher.table:
+        order = np.concatenate(
+            [np.arange(m.start(), m.end())[:: -1 if m[1] else 1] for m in _WORD_OR_NOT.finditer(reading.text)]
+        )
+        text = "".join(reading.text[k] for k in order.tolist())
+        yield reading.reordered("words reversed", order, text, (0, size))
 
 
 _RUNS = Step(shows=any_of(LONGEST_RUN, least=_LEAST_RUN), apply=_decode_runs)
 
 DECODED = (
+    DUMPS,
     _RUNS,
     _RUNS,
     Step(shows=any_of(DIGIT, least=_LEAST_DIGITS), apply=_decode_digits),
     Step(shows=any_of("=", least=_LEAST_MARKERS), apply=_decode_tokens),
+    *CHARACTERS,
 )
 """Codes, one within another undone as well."""

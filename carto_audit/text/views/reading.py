@@ -45,6 +45,16 @@ class Reading:
         found = [c.view for c in self.changes if ((c.starts < end) & (c.ends > start)).any()]
         return tuple(dict.fromkeys(found))
 
+    def is_within(self, spans: Iterable[tuple[int, int]]) -> bool:
+        """Whether all that the views touched lies within some spans of the delivered text."""
+        for change in self.changes:
+            inside = np.zeros(len(change.starts), dtype=bool)
+            for start, end in spans:
+                inside |= (change.starts >= start) & (change.ends <= end)
+            if not inside.all():
+                return False
+        return True
+
     def replaced(self, view: str, edits: Iterable[tuple[int, int, str]]) -> "Reading":
         """Another reading in which some spans of this one are other text. The edits are in order and do not overlap."""
         text: list[str] = []

@@ -6,9 +6,10 @@ import urllib.parse
 from collections.abc import Iterator
 
 from carto_audit.text.views.reading import Reading
-from carto_audit.text.views.signs import OTHER, all_of, any_of
+from carto_audit.text.views.signs import BREAK, TAG, all_of, any_of
 from carto_audit.text.views.steps import Step
 
+_LEAST_ATTRIBUTES = 5
 _ROUNDS = 3  # what was encoded more often stays encoded
 
 _INLINE = (
@@ -29,9 +30,9 @@ _LATEX_NAMES = (
 
 _ANSI = re.compile(r"\x1b\[[0-9;?]{0,32}[A-Za-z]")
 _NUMBER_ESCAPE = re.compile(
-    r"(?:\\u[0-9A-Fa-f]{4}|\\U[0-9A-Fa-f]{8}|\\u\{[0-9A-Fa-f]{1,6}\}|\\x[0-9A-Fa-f]{2}|\\[0-3][0-7]{2})+"
+    r"(?:\\u[0-9A-Fa-f]{4}|\\U[0-9A-Fa-f]{8}|\\u\{[0-9A-Fa-f]{1,6}\}|\\00[0-9A-Fa-f]{4}|\\x[0-9A-Fa-f]{2}|\\[0-3][0-7]{2})+"
 )
-_ONE_NUMBER = re.compile(r"\\(?:[uUx]\{?([0-9A-Fa-f]{2,8})\}?|([0-3][0-7]{2}))")
+_ONE_NUMBER = re.compile(r"\\(?:(?:[uUx]\{?|(?=00[0-9A-Fa-f]{4}))([0-9A-Fa-f]{2,8})\}?|([0-3][0-7]{2}))")
 _SPACE_ESCAPE = re.compile(rf"\\(?!(?:{_LATEX_NAMES})(?![A-Za-z]))[nrt]")
 _SIGN_ESCAPE = re.compile(r"\\([\"'/])")
 _PERCENT = re.compile(r"(?:%[0-9A-Fa-f]{2})+")
@@ -42,6 +43,9 @@ _NOTE = re.compile(r"<sup\b[^>]{0,200}>\s*\[?[\d*†]{1,4}\]?\s*</sup>", re.IGNO
 _CUE = re.compile(r"<\d{1,2}:\d{2}(?::\d{2})?[.,]\d{1,3}>")
 _INLINE_TAG = re.compile(rf"</?(?:{_INLINE})(?:\s[^<>]{{0,2000}})?/?>", re.IGNORECASE)
 _TAG = re.compile(r"</?[A-Za-z!?][^<>]{0,2000}>|<!\[CDATA\[|\]\]>")
+_WORD_ATTRIBUTE = re.compile(
+    r'<[A-Za-z][\w:.-]{0,30}\s(?:[^<>]{0,500}\s)?(?:form|word|text|token|value|content|w)="([^"<>]{1,200})"[^<>]{0,500}/>'
+)
 _BLOCK_TAG = re.compile(
     r"<(?:br|hr|p|div|li|img|td|th|tr|h[1-6]|input|meta|link|!DOCTYPE)\b[^<>]{0,2000}>", re.IGNORECASE
 )
@@ -53,6 +57,7 @@ _REFERENCE_LINK = re.compile(r"\[([^\[\]\n]{1,300})\]\[[^\[\]\n]{0,100}\]")
 _WIKI_LINK = re.compile(r"\[\[[^\[\]|\n]{1,300}\|([^\[\]\n]{1,300})\]\]")
 _EMPHASIS = re.compile(r"(?<=[^\W\d_])(?:\*{1,3}|~~|'{2,5}|`|__)(?=[^\W\d_])")
 _LATEX_SPACE = re.compile(r"\\(?:quad|qquad|enspace|thinspace|newline|linebreak|par|[,;:! \\])(?![A-Za-z])")
+_ROFF_FONT = re.compile(r"\\f(?:[BIRPS1-4]|\([A-Z]{2}|\[[A-Z]{0,3}\])")
 _LATEX_HYPHEN = re.compile(r"\\-")
 _LATEX_ACCENT = re.compile(r"\\(?:['\"`^~=.]|[uvHckrb](?=\{))\{?\\?([A-Za-z])\}?")
 _LATEX_TEXT = re.compile(rf"\\(?:{_TEXT_COMMANDS})\*?(?![A-Za-z])")
@@ -96,6 +101,8 @@ def _entities(reading: Reading) -> Reading:
 
 
 def _tags(reading: Reading) -> Reading:
+    if len(_WORD_ATTRIBUTE.findall(reading.text)) >= _LEAST_ATTRIBUTES:  # tags that hold nothing say it in an attribute
+        reading = reading.substituted("attributes", _WORD_ATTRIBUTE, lambda match: f" {match[1]} ")
     reading = reading.replaced("tags", list(_comments(reading.text)))
     for pattern in (_NOTE, _HIDDEN, _CUE, _INLINE_TAG):
         reading = reading.substituted("tags", pattern, "")
@@ -120,6 +127,7 @@ def _markdown(reading: Reading) -> Reading:
 
 
 def _latex(reading: Reading) -> Reading:
+    reading = reading.substituted("roff", _ROFF_FONT, "")
     reading = reading.substituted("latex", _LATEX_HYPHEN, "")
     reading = reading.substituted("latex", _LATEX_SPACE, " ")
     reading = reading.unwrapped("latex", _LATEX_ACCENT)
@@ -137,9 +145,9 @@ RENDERED = (
     Step(shows=any_of("\\"), apply=_latex),
     Step(shows=any_of("\\"), apply=_escapes),
     Step(shows=any_of("&"), apply=_entities),
-    Step(shows=any_of("<"), apply=_tags),
+    Step(shows=any_of(TAG), apply=_tags),
     Step(shows=any_of("[", "*", "~", "`", least=2), apply=_markdown),
     Step(shows=any_of("'", least=8), apply=_markdown),
-    Step(shows=all_of(any_of("-", OTHER), any_of("\n")), apply=_hyphens),
+    Step(shows=all_of(any_of(BREAK), any_of("\n")), apply=_hyphens),
 )
 """Markup and escapes, in the order in which a page that holds all of them would undo them."""

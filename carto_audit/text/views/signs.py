@@ -1,5 +1,6 @@
 """Signs: how often some characters stand in each of many texts, so that a view is tried only where it may change something."""
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -11,9 +12,26 @@ Int = NDArray[np.int64]
 Flags = NDArray[np.bool_]
 
 MIXED, LONGEST_RUN, OTHER = "a digit between letters", "the longest run without spaces", "outside ASCII"
-DIGIT = "a digit"
+DIGIT, TAG, NOTE, PART = "a digit", "a tag", "a note", "a part of a word"
+ORNAMENT, BREAK, BOXED = "a sign with letters", "a hyphen before a line end", "a letter that is called a sign"
 
 _COUNTED = "\\\n\t\x1b=%&<[*`'\"~-:@#/_|(]^"
+_TAG_OPENS = re.compile(
+    rb"<(?:[/!?\d]|(?:abbr|acronym|b|bdi|bdo|big|cite|code|data|del|dfn|em|font|i|ins|kbd|label|mark|nobr|q|rb|ruby|s|samp|"
+    rb"small|span|strike|strong|sub|sup|time|tt|u|var|wbr|a|script|style|rt|rp|br|hr|p|div|li|img|td|th|tr|h[1-6]|input|meta|"
+    rb"link)\b|[A-Za-z][^<>]{0,2000}/>)",
+    re.IGNORECASE,
+)
+_PAIRS = {  # the first two bytes in UTF-8 of what may be one
+    NOTE: [(ord(a), ord(b)) for a in "[^" for b in "0123456789abcdefghijklmnopqrstuvwxyz"]
+    + [(0xC2, 0xB2), (0xC2, 0xB3), (0xC2, 0xB9), (0xE2, 0x81), (0xE2, 0x82)],
+    PART: [(ord("@"), ord("@")), (ord("#"), ord("#")), (0xE2, 0x96), (0xC4, 0xA0), (0xEF, 0xBF)],
+    BREAK: [(ord("-"), ord("\n")), (ord("-"), ord("\r")), (0xE2, 0x80), (0xC2, 0xAC)],
+    BOXED: [(0xF3, 0xA0), (0xF0, 0x9F)],
+    ORNAMENT: [(0xE2, k) for k in (0x82, 0x84, *range(0x91, 0x94), *range(0xBA, 0xC0))]
+    + [(0xE3, k) for k in range(0x86, 0x90)]
+    + [(0xC2, 0xA8), (0xC2, 0xAF), (0xC2, 0xB4), (0xC2, 0xB8), (0xEF, 0xB7), (0xF0, 0x9F)],
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,37 +47,38 @@ class Signs:
 
     @classmethod
     def of(cls, texts: Sequence[str]) -> "Signs":
-        """Counts the signs of some texts, in one pass over their bytes for each."""
-        data = np.frombuffer("\n".join(texts).encode("utf-8", "surrogatepass") + b"\n", np.uint8)
+        """Counts the signs of some texts, in one pass over their bytes for all."""
+        joined = "\n".join(texts).encode("utf-8", "surrogatepass") + b"\n"
+        data = np.frombuffer(joined, np.uint8)
         sizes = [len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass")) for text in texts]
         ends = np.cumsum(np.array(sizes, dtype=np.int64) + 1)
         begins = np.concatenate(([0], ends[:-1])).astype(np.int64)
-        kind = np.take(_kinds(), data)
 
-        def count(flags: Flags) -> Int:
-            running = np.flatnonzero(flags)
-            found: Int = np.searchsorted(running, ends) - np.searchsorted(running, begins)
+        def count(places: Int) -> Int:
+            found: Int = np.searchsorted(places, ends) - np.searchsorted(places, begins)
             return found
 
-        present = np.bincount(data, minlength=256)
-        none = np.zeros(len(texts), dtype=np.int64)
-        counts = {c: count(data == ord(c)) if present[ord(c)] else none for c in _COUNTED}
+        place = np.flatnonzero(np.take(_is_sign(), data))
+        byte = data[place]
+        after = data[np.minimum(place + 1, len(data) - 1)]
+        counts = {c: count(place[byte == ord(c)]) for c in _COUNTED}
         counts["\n"] = counts["\n"] - 1  # the one that was put between the texts
-        is_mixed = np.zeros(len(data), dtype=bool)
-        is_mixed[1:-1] = (kind[1:-1] == 2) & (kind[:-2] == 1) & (kind[2:] == 1)
-        return cls(
-            counts=counts
-            | {
-                DIGIT: count((data >= 48) & (data <= 57)),
-                MIXED: count(is_mixed),
-                OTHER: count(data >= 128) if present[128:].any() else none,
-                LONGEST_RUN: _longest_runs(data, begins),
-            }
-        )
+        counts[DIGIT] = count(place[(byte >= 48) & (byte <= 57)])
+        counts[OTHER] = count(place[byte >= 128])
+        code = byte.astype(np.int64) << 8 | after
+        for sign in _PAIRS:
+            counts[sign] = count(place[np.take(_is_pair(sign), code)])
+        tags = _TAG_OPENS.finditer(joined) if counts["<"].any() else iter(())
+        counts[TAG] = count(np.array([m.start() for m in tags], dtype=np.int64))
+        inner = place[(_kinds()[byte] == 2) & (place > 0) & (place < len(data) - 1)]
+        counts[MIXED] = count(inner[(_kinds()[data[inner - 1]] == 1) & (_kinds()[data[inner + 1]] == 1)])
+        return cls(counts=counts | {LONGEST_RUN: _longest_runs(data, begins)})
 
 
 def _longest_runs(data: NDArray[np.uint8], begins: Int) -> Int:
-    spaces = np.flatnonzero((data == 32) | (data == 10) | (data == 13) | (data == 9))
+    spaces = np.flatnonzero(data <= 32)
+    byte = data[spaces]
+    spaces = spaces[(byte == 32) | (byte == 10) | (byte == 13) | (byte == 9)]
     runs = np.diff(spaces, prepend=-1)
     if not len(begins):
         return np.zeros(0, dtype=np.int64)
@@ -74,6 +93,21 @@ def _kinds() -> NDArray[np.uint8]:
     for code in range(128):
         kinds[code] = 1 if chr(code).isalpha() else 2 if chr(code) in "0123456789@$!|" else 0
     return kinds
+
+
+@cache
+def _is_sign() -> Flags:
+    """Which bytes are looked at more closely."""
+    signs: Flags = (_kinds() == 2) | (np.arange(256) >= 128)
+    signs[[ord(c) for c in _COUNTED]] = True
+    return signs
+
+
+@cache
+def _is_pair(sign: str) -> Flags:
+    pairs = np.zeros(1 << 16, dtype=bool)
+    pairs[[first << 8 | second for first, second in _PAIRS[sign]]] = True
+    return pairs
 
 
 Shows = Callable[[Signs], Flags]

@@ -17,11 +17,16 @@ class Step:
     apply: Callable[[Reading], Reading]
 
 
-def apply_steps(reading: Reading, steps: Sequence[Step], shown: Sequence[bool] | None = None) -> Reading:
-    """The reading after every step whose signs it shows: `shown` says which, until one has changed it; None tries all."""
+def apply_steps(
+    reading: Reading, steps: Sequence[Step], shown: Sequence[bool] | None = None, *, reveals: bool = True
+) -> Reading:
+    """The reading after every step whose signs it shows: `shown` says which, None tries all.
+
+    Steps that reveal signs are followed by all others once one has changed it.
+    """
     start = reading
     for k, step in enumerate(steps):
-        if shown is None or shown[k] or reading is not start:
+        if shown is None or shown[k] or (reveals and reading is not start):
             reading = step.apply(reading)
     return reading
 

@@ -26,7 +26,8 @@ def read_through(texts: Sequence[str], words: Ragged) -> Iterator[tuple[int, Rea
         for reading in readings(texts[number], shown[:, number].tolist()):
             yield number, reading
     for number, cipher in ciphers_of(words, MOST_CIPHERS):
-        yield number, deciphered(Reading.of(texts[number]), cipher)
+        for reading in deciphered(Reading.of(texts[number]), cipher):
+            yield number, reading
 
 
 def readings(text: str, shown: Sequence[bool]) -> Iterator[Reading]:
@@ -37,9 +38,10 @@ def readings(text: str, shown: Sequence[bool]) -> Iterator[Reading]:
     plain = Reading.of(text)
     first, last = len(DECODED) + len(RENDERED), len(_STEPS) - len(GUESSES)
     rendered = apply_steps(plain, _STEPS[:first], shown[:first])
-    bare = apply_steps(rendered, ANNOTATED, shown[first:last] if rendered is plain else None)
+    is_same = rendered is plain  # leaving out annotations reveals no signs
+    bare = apply_steps(rendered, ANNOTATED, shown[first:last] if is_same else None, reveals=False)
     yield from (reading for reading in dict.fromkeys((rendered, bare)) if reading is not plain)
     for k, guess in enumerate(GUESSES, start=last):
-        guessed = apply_steps(bare, (guess,), shown[k : k + 1] if bare is plain else None)
+        guessed = apply_steps(bare, (guess,), shown[k : k + 1] if is_same else None)
         if guessed is not bare:
             yield guessed

@@ -7,8 +7,10 @@ import pytest
 from bench.disguises.scripts import QUESTIONS, forms
 from carto_audit.benchmarks.index import build_index
 from carto_audit.contamination.disguises.honest import DISGUISES
+from carto_audit.contamination.disguises.letters import find_letters
 from carto_audit.contamination.matching import find_matches
 from carto_audit.contamination.tiers import CONFIRMED, SOURCE_OVERLAP, SUSPECTED, finder_of
+from carto_audit.text.words import find_words
 from tests.support.quizzes import quiz
 
 QUESTION = (
@@ -105,6 +107,27 @@ def test_a_trick_hides_no_item(index, name):
     match = surest(framed(TRICKS[name]), index)
     assert match.tier >= SUSPECTED
     assert not match.near_variant
+
+
+def test_letters_lead_to_an_item_only_where_its_words_are_hidden(index):
+    plain, joined, half = (
+        framed(QUESTION),
+        framed(TRICKS["no spaces"]),
+        framed(" ".join(["".join(WORDS[:15]), *WORDS[15:]])),
+    )
+    assert [found.text for found in find_letters(find_words([plain, joined, half]), index)] == [1, 2]
+
+
+def test_options_behind_a_confirmed_item_are_read_once(index):
+    options = "\nA. nine of them\nB. ten of them\nC. all of them\nD. none"
+    found = find_matches([framed(f"{QUESTION}{options}")], index)
+    assert [(match.tier, match.view) for match in found] == [(CONFIRMED, "words")]
+
+
+def test_a_second_item_in_disguise_is_found_beside_a_confirmed_one(index):
+    disguised = DISGUISES["line_numbers"](OTHERS[1])
+    found = find_matches([f"{QUESTION}\n{disguised}\n{BEHIND}"], index)
+    assert sorted((match.item, match.tier >= SUSPECTED) for match in found) == [(0, True), (2, True)]
 
 
 def test_rare_words_propose_and_never_confirm(index):

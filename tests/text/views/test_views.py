@@ -1,10 +1,14 @@
 import base64
+import binascii
 import codecs
+import gzip
 import html
 import json
 import re
 import sys
+import unicodedata
 import urllib.parse
+import zlib
 
 import numpy as np
 import pytest
@@ -13,7 +17,7 @@ from hypothesis import strategies as st
 
 from carto_audit.text.views.names import in_words
 from carto_audit.text.views.reading import Reading
-from carto_audit.text.views.signs import Signs
+from carto_audit.text.views.signs import BREAK, ORNAMENT, TAG, Signs
 from carto_audit.text.views.spelled_numbers import value_of, with_digits
 from carto_audit.text.views.through import _STEPS, read_through, readings
 from carto_audit.text.words import hash_words
@@ -21,6 +25,13 @@ from carto_audit.text.words import hash_words
 PLAIN = "Janet sells sixteen duck eggs at the farmers market every morning for her friends and keeps what is left"
 WORDS = PLAIN.split()
 ROWS = [" ".join(WORDS[k : k + 3]) for k in range(0, len(WORDS), 3)]
+MORSE = dict(
+    zip(
+        "abcdefghijklmnopqrstuvwxyz",
+        ".- -... -.-. -.. . ..-. --. .... .. .--- -.- .-.. -- -. --- .--. --.- .-. ... - ..- ...- .-- -..- -.-- --..".split(),
+        strict=True,
+    )
+)
 
 
 def words(text):
@@ -89,6 +100,33 @@ CASES = {
     "decimal codes": " ".join(str(b) for b in PLAIN.encode()),
     "rot13": codecs.encode(PLAIN, "rot13"),
     "backwards": PLAIN[::-1],
+    "backwards, word by word": " ".join(w[::-1] for w in WORDS),
+    "doubled letters": re.sub("([A-Za-z])", r"\1\1", PLAIN),
+    "upside down": PLAIN.lower().translate(str.maketrans("abcdefghijklmnopqrtuvwyz", "ɐqɔpǝɟƃɥᴉɾʞlɯuodbɹʇnʌʍʎz"))[::-1],
+    "the next key": PLAIN.lower().translate(str.maketrans("qwertyuiopasdfghjklzxcvbnm", "wertyuiopqsdfghjklaxcvbnmz")),
+    "rot47": "".join(chr(33 + (ord(c) + 14) % 94) if c != " " else c for c in PLAIN),
+    "dump": "\n".join(
+        f"{k:08x}: {PLAIN[k : k + 16].encode().hex(' ', 2):39}  {PLAIN[k : k + 16]}" for k in range(0, 104, 16)
+    ),
+    "dump, canonical": "\n".join(
+        f"{k:08x}  {PLAIN[k : k + 16].encode().hex(' '):47}  |{PLAIN[k : k + 16]}|" for k in range(0, 104, 16)
+    ),
+    "calls of chr": " + ".join(f"chr({b})" for b in PLAIN.encode()),
+    "octal codes": " ".join(f"{b:03o}" for b in PLAIN.encode()),
+    "bytes of C": ", ".join(f"0x{b:02x}" for b in PLAIN.encode()),
+    "places": " ".join("-".join(str(ord(c) - 96) for c in w.lower()) for w in WORDS),
+    "Morse": " / ".join(" ".join(MORSE[c] for c in w.lower()) for w in WORDS),
+    "tag characters": "".join(chr(0xE0000 + ord(c)) for c in PLAIN),
+    "regional indicators": re.sub("[a-z]", lambda m: chr(0x1F1E6 + ord(m[0]) - 97), PLAIN.lower()),
+    "gzip": base64.b64encode(gzip.compress(f"{PLAIN} {PLAIN}".encode())).decode(),
+    "zlib": base64.b64encode(zlib.compress(PLAIN.encode())).decode(),
+    "uuencode": f"begin 644 a.txt\n{binascii.b2a_uu(PLAIN[:45].encode()).decode()}"
+    f"{binascii.b2a_uu(PLAIN[45:90].encode()).decode()}{binascii.b2a_uu(PLAIN[90:].encode()).decode()}`\nend",
+    "Ascii85": base64.a85encode(PLAIN.encode(), adobe=True).decode(),
+    "roff fonts": " ".join(f"\\fB{w}\\f(CW" for w in WORDS),
+    "attributes": "\n".join(f'<w n="{k}" form="{w}"/>' for k, w in enumerate(WORDS)),
+    "escapes of CSS": "".join(f"\\{ord(c):06x}" for c in PLAIN),
+    "columns, commas": "\n".join(f'{k},"{w}",NN,O' for k, w in enumerate(WORDS)),
 }
 
 
@@ -116,6 +154,10 @@ def test_every_view_has_a_name_in_words_and_leads_back(name):
         "1 apple\n2 pears and some\nplums, then home.",
         "An aside at 12:30, and again at 12:45.",
         "Costs rose 5% in May, 7% in June.",
+        "<unk> wrote of <unk> and of @-@ signs, x <y and <z.",
+        "On 12-11-2020, 1-2-3 and 4-5-6: call 020-7946-0018 or 020-7946-0019 between 9-12 and 14-17.",
+        "- one\n- two - three -- four ... five --- and so on - - - - - - -",
+        "Totals 101 102 103 104 105 106 107 108 110 111 112 were odd.",
         "def f(x):\n    return x_1 + x_2",
     ],
 )
@@ -153,6 +195,25 @@ def test_signs_are_counted_for_each_text(texts):
     assert signs.counts["\n"].tolist() == [text.count("\n") for text in texts]
 
 
+def test_what_is_packed_expands_to_a_megabyte_at_most():
+    text = base64.b64encode(zlib.compress(b"and so on " * 1_000_000)).decode()
+    assert [len(reading.text) for reading in read(text).values()] == [(1 << 20) + 2]
+
+
+def test_signs_of_tags_and_ornaments_are_those_that_views_look_for():
+    shown = Signs.of(["<unk> < b", "</p>", "<B>", "<x/>", "™", "Ⓐ", "㎏", "⼀", "é", "a-\nb", "a - b"])
+    assert shown.counts[TAG].tolist() == [0, 1, 1, 1, *[0] * 7]
+    assert shown.counts[ORNAMENT].tolist() == [0, 0, 0, 0, 1, 1, 1, 1, 0, 0, 0]
+    assert shown.counts[BREAK].tolist() == [*[0] * 9, 1, 0]
+
+
+def test_every_sign_that_folds_to_letters_shows():
+    signs = [chr(c) for c in range(128, 0x20000) if unicodedata.category(chr(c))[0] == "S"]
+    ornaments = [c for c in signs if any(map(str.isalnum, unicodedata.normalize("NFKC", c)))]
+    assert len(ornaments) > 500
+    assert Signs.of(ornaments).has(ORNAMENT).all()
+
+
 def test_a_span_is_led_back_to_what_was_delivered():
     text = "x &amp;amp; <b>Ja</b>net"
     reading = read(text)["entities+tags"]
@@ -169,6 +230,14 @@ def test_an_edit_keeps_what_it_does_not_touch():
     assert [reading.source(k, k + 1) for k in range(5)] == [(1, 3), (1, 3), (3, 4), (4, 5), (5, 6)]
     assert reading.views_of(1, 2) == ("one", "two")
     assert reading.views_of(5, 6) == ()
+
+
+def test_a_reading_is_within_spans_that_hold_all_its_changes():
+    reading = Reading.of("abcdefgh").replaced("one", [(1, 2, "X"), (5, 6, "Y")])
+    assert reading.is_within([(0, 3), (4, 8)])
+    assert reading.is_within([(0, 8)])
+    assert not reading.is_within([(0, 3)])
+    assert not reading.is_within([])
 
 
 @pytest.mark.parametrize(
