@@ -37,7 +37,6 @@ EXCERPT_WORDS: Mapping[str, str] = {
 
 SEEN_WELL = 0.9
 """AUC from which a dose counts as detected; the words for less are in `auc_words`."""
-
 ENOUGH_PROVED = 0.75
 """Of the secrets that the policy asks about, what share must be found for what is not flagged to be worth something."""
 

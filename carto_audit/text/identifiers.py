@@ -1,5 +1,6 @@
-"""Numbers that name a person: telephone numbers and national identifiers, each checked by the library that knows it; and
-numbers that name none, such as those of books.
+"""Numbers that name a person: telephone numbers and national identifiers, each checked by the library that knows it.
+
+Numbers that name none, such as those of books, are told as well.
 
 Candidates are found by regex; phonenumbers and python-stdnum check them. After _MOST_CHECKS of them a window is not worth the
 time: the rest counts as found.
