@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -152,13 +153,13 @@ def run(name: str, data: bytes) -> None:
             TARGETS[name](data, Path(folder))
 
 
-def edited(document: object, script: bytes) -> object:
+def edited(document: Any, script: bytes) -> Any:
     """The document with some of its values replaced or left out: three bytes an edit, two for the place, one for the value."""
-    for at in range(0, min(len(script) - 2, 60), 3):
-        places = list(_places(document))
-        if not places:
-            return document
+    places = _places(document) if len(script) > 2 else []
+    for at in range(0, min(len(script) - 2, 60) if places else 0, 3):
         parent, key = places[int.from_bytes(script[at : at + 2], "big") % len(places)]
+        if key not in (parent if isinstance(parent, dict) else range(len(parent))):
+            continue  # left out before
         if script[at + 2] == 255:
             del parent[key]
         else:
@@ -166,8 +167,8 @@ def edited(document: object, script: bytes) -> object:
     return document
 
 
-def _places(node: object) -> list[tuple[object, object]]:
-    found: list[tuple[object, object]] = []
+def _places(node: Any) -> list[tuple[Any, Any]]:
+    found: list[tuple[Any, Any]] = []
     todo = [node]
     while todo:
         one = todo.pop()
