@@ -25,7 +25,6 @@ from carto_audit.contamination.index_file import read_index, write_index
 from carto_audit.data.batch import iter_texts, read_batch
 from carto_audit.policy.model import load_policy
 from carto_audit.runtime.errors import CartoError
-from carto_audit.runtime.files import json_bytes
 from tests.support.quizzes import ITEMS, quiz
 from tests.support.report_facts import make_facts
 
@@ -105,7 +104,8 @@ def envelope(data: bytes, folder: Path) -> None:
     """A DSSE envelope, whose payload is read as the statement of an audit: first byte 0 modulo 3, edits of a real statement in
     an envelope; 1, of the envelope; else the bytes themselves."""
     kind, script = data[0] % 3, data[1:]
-    statement = json_bytes(edited(json.loads(_STATEMENT), script if kind == 0 else b""))
+    changed = edited(json.loads(_STATEMENT), script if kind == 0 else b"")
+    statement = (json.dumps(changed, indent=2, sort_keys=True, ensure_ascii=False) + "\n").encode()
     carried = {
         "payload": base64.b64encode(statement).decode(),
         "payloadType": PAYLOAD_TYPE,
