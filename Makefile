@@ -2,12 +2,13 @@
 PYTHON ?= python3
 VENV ?= .venv
 WORKERS ?= auto
+SECONDS ?= 300
 DATA ?= $(CARTO_AUDIT_DATA)
 BIN := $(VENV)/bin
 BENCHES := $(patsubst bench/%/run.py,bench.%.run,$(sort $(wildcard bench/*/run.py)))
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test lint format bench bench-detection wheel clean
+.PHONY: demo test lint format bench bench-detection fuzz sbom wheel clean
 
 demo: $(VENV)/.installed  ## audit a vendor batch with planted risks, end to end
 	$(BIN)/carto-audit demo --out demo
@@ -30,6 +31,14 @@ bench: $(VENV)/.dev  ## every benchmark prints its figures; DATA is the folder t
 bench-detection: $(VENV)/.dev  ## does the audit see what leaks? A reduced table in under 20 minutes on 2 cores
 	$(BIN)/python -m bench.detection.run --quick $(if $(DATA),--data "$(DATA)")
 
+fuzz: $(VENV)/.fuzz  ## damaged files of every kind, so many SECONDS of each
+	$(BIN)/python -m tests.fuzz.run all --seconds $(SECONDS)
+
+sbom: $(VENV)/.installed  ## sbom.json: what is installed, as CycloneDX 1.6
+	$(PYTHON) -m venv $(VENV)/sbom
+	$(VENV)/sbom/bin/python -m pip install --quiet --disable-pip-version-check "cyclonedx-bom>=7,<8"
+	$(VENV)/sbom/bin/cyclonedx-py environment --pyproject pyproject.toml --output-reproducible --output-format JSON --output-file sbom.json $(BIN)/python
+
 docs/commands.md: $(VENV)/.installed carto_audit/cli/*.py  ## the reference of commands, made of their own help
 	$(BIN)/python -m carto_audit.cli.reference $@
 
@@ -40,7 +49,7 @@ wheel: $(VENV)/.installed
 	$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir dist .
 
 clean:
-	rm -rf $(VENV) dist demo .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) dist demo .pytest_cache .mypy_cache .ruff_cache .hypothesis sbom.json
 
 $(VENV)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -49,4 +58,8 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 
 $(VENV)/.dev: $(VENV)/.installed
 	$(INSTALL) --editable '.[dev]'
+	touch $@
+
+$(VENV)/.fuzz: $(VENV)/.dev
+	$(INSTALL) --editable '.[fuzz]'
 	touch $@

@@ -1,13 +1,12 @@
 """A local Hugging Face data set folder, as the hub or `save_to_disk` lays it out. Read by its rules, without a library."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
-from ruamel.yaml import YAML
-
+from carto_audit.data.hub_layout import CARD, LARGEST_CARD, front_matter
 from carto_audit.data.readers import KNOWN_FORMATS, format_of
 from carto_audit.runtime.errors import AuditError, option
 from carto_audit.runtime.strict_model import nearest
@@ -18,8 +17,6 @@ _SPLIT_NAMES = {
     "validation": ("validation", "valid", "val", "dev"),
     "train": ("train", "training"),
 }
-_FRONT_MATTER = re.compile(r"\A---\r?\n(.*?)\r?\n---", re.DOTALL)
-_CARD_LIMIT = 1 << 20  # bytes of a data set card that are looked at
 
 Splits = dict[str, list[Path]]
 
@@ -32,7 +29,7 @@ def split_files(folder: Path, config: str | None, split: str) -> tuple[str, list
     """
     shown = safe_inline(str(folder), 160)
     try:
-        configs = _declared(folder) or _by_name(folder)
+        configs = _declared(folder, shown) or _by_name(folder)
     except OSError as error:
         raise AuditError(f"{shown}: cannot read this folder: {error.strerror}") from error
     configs = {name: splits for name, splits in configs.items() if any(splits.values())}
@@ -61,10 +58,11 @@ def _one(known: Sequence[str] | dict[str, Any], wanted: str | None, shown: str, 
     return next(iter(known))
 
 
-def _declared(folder: Path) -> dict[str, Splits]:
+def _declared(folder: Path, shown: str) -> dict[str, Splits]:
     """The configurations that the card in README.md declares, by name; none when it declares none."""
     found: dict[str, Splits] = {}
-    for entry in _card(folder).get("configs") or ():
+    names = {path.relative_to(folder).as_posix(): path for path in _data_files(folder)}
+    for entry in _card(folder, shown).get("configs") or ():
         if not isinstance(entry, dict):
             continue
         files = entry.get("data_files")
@@ -72,37 +70,37 @@ def _declared(folder: Path) -> dict[str, Splits]:
         splits: Splits = {}
         for part in parts:
             if isinstance(part, dict) and "path" in part:
-                splits[str(part.get("split", "train"))] = list(_matching(folder, part["path"]))
+                splits[str(part.get("split", "train"))] = list(_matching(names, part["path"]))
             elif isinstance(part, dict):
-                splits |= {str(name): list(_matching(folder, patterns)) for name, patterns in part.items()}
+                splits |= {str(name): list(_matching(names, patterns)) for name, patterns in part.items()}
             elif isinstance(part, str):
-                splits.setdefault("", []).extend(_matching(folder, part))
+                splits.setdefault("", []).extend(_matching(names, part))
         found[str(entry.get("config_name", "default"))] = {name: paths for name, paths in splits.items() if paths}
     return {name: splits for name, splits in found.items() if splits}
 
 
-def _card(folder: Path) -> dict[str, Any]:
-    """The card's front matter; an unreadable card declares nothing, as on the hub."""
-    card = folder / "README.md"
+def _card(folder: Path, shown: str) -> dict[str, Any]:
+    """The card's front matter; what is no YAML declares nothing, as on the hub. Raises AuditError where it stands for more
+    than can be held, or read in time."""
+    card = folder / CARD
     if not card.is_file():
         return {}
     with card.open("rb") as stream:
-        matter = _FRONT_MATTER.match(stream.read(_CARD_LIMIT).decode("utf-8", "replace"))
-    if matter is None:
-        return {}
+        text = stream.read(LARGEST_CARD).decode("utf-8", "replace")
     try:
-        values = YAML(typ="safe", pure=True).load(matter[1])
+        values = front_matter(text, shown, "name the files")
+    except AuditError:
+        raise
     except Exception:  # ruamel lets ValueError, TypeError and others through on odd scalars
         return {}
     return dict(values) if isinstance(values, dict) and isinstance(values.get("configs"), list) else {}
 
 
-def _matching(folder: Path, patterns: Any) -> Iterator[Path]:
-    """Files below the folder whose relative path one of the patterns names. Nothing outside it is ever looked at."""
+def _matching(names: Mapping[str, Path], patterns: Any) -> Iterator[Path]:
+    """Of the folder's files, by their path in it, those that a pattern names. Nothing outside it is ever looked at."""
     wanted = [str(pattern).removeprefix("./") for pattern in (patterns if isinstance(patterns, list) else [patterns])]
-    for path in _data_files(folder):
-        relative = path.relative_to(folder).as_posix()
-        if any(relative == pattern or fnmatch(relative, pattern.replace("**/", "*")) for pattern in wanted):
+    for name, path in names.items():
+        if any(name == pattern or fnmatch(name, pattern.replace("**/", "*")) for pattern in wanted):
             yield path
 
 

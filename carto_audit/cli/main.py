@@ -134,7 +134,7 @@ cli.add_command(completion)
     type=click.Choice(EXCERPTS),
     default="redacted",
     show_default=True,
-    help="How much text the report quotes.",
+    help="How much text the report quotes. `redacted` masks secrets and numbers, not the names of persons.",
 )
 @click.option("--quiet", is_flag=True, help="Show only the verdict, what was not read, and the report's path.")
 def ingest(

@@ -10,16 +10,10 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from ruamel.yaml import YAML
-from ruamel.yaml.tokens import (
-    AliasToken,
-    FlowMappingEndToken,
-    FlowMappingStartToken,
-    FlowSequenceEndToken,
-    FlowSequenceStartToken,
-)
 
 from carto_audit.runtime.errors import AuditError, UsageError, option
 from carto_audit.runtime.files import name_text, read_regular
+from carto_audit.runtime.located_yaml import yaml_excess
 from carto_audit.runtime.strict_model import nearest
 from carto_audit.text.untrusted import safe_inline
 
@@ -27,14 +21,8 @@ CARD = "README.md"
 LARGEST_CARD, LARGEST_MATTER = 1 << 20, 256 << 10
 """Bytes of a data set card, and characters of the YAML in front of it, of which a parser reads about 100,000 a second."""
 
-DEEPEST = 100
-"""Lists and objects in each other: the parser's time grows with the square."""
-
 MOST_STARS = 4
 """In a part of a pattern: the time to match a long name grows with its length to that power."""
-
-_OPENING = (FlowMappingStartToken, FlowSequenceStartToken)
-_CLOSING = (FlowMappingEndToken, FlowSequenceEndToken)
 
 _FRONT_MATTER = re.compile(r"\A---[ \t]*\r?\n(.*?)\r?\n---[ \t]*(\r?\n|\Z)", re.DOTALL)
 _USED = ("config_name", "data_files", "data_dir", "default")
@@ -139,14 +127,17 @@ def _one(known: Mapping[str, Any], wanted: str | None, shown: str, what: str, fl
     raise UsageError(f'{shown}: no {what} is called "{safe_inline(wanted, 60)}"{hint}')
 
 
-def _check_size(matter: str, shown: str) -> None:
-    """Raises AuditError where a few lines of YAML stand for more than can be held, or read in time."""
-    depth = 0
-    for token in YAML(typ="safe", pure=True).scan(matter):
-        depth += isinstance(token, _OPENING) - isinstance(token, _CLOSING)
-        if depth > DEEPEST or isinstance(token, AliasToken):
-            what = "repeats itself by aliases" if depth <= DEEPEST else "has lists in lists without end"
-            raise AuditError(f"{shown}: {CARD} {what}; {_way_out()}")
+def front_matter(text: str, shown: str, way_out: str) -> Any:
+    """The values of the YAML in front of a card; None where there is none. Raises AuditError where it stands for more than can
+    be held, or read in time, and what ruamel raises where it is no YAML."""
+    matter = _FRONT_MATTER.match(text.removeprefix("\ufeff"))
+    if matter is None:
+        return None
+    if len(matter[1]) > LARGEST_MATTER:
+        raise AuditError(f"{shown}: {CARD} has more than {LARGEST_MATTER >> 10} KB of YAML; {way_out}")
+    if excess := yaml_excess(matter[1]):
+        raise AuditError(f"{shown}: {CARD} {excess}; {way_out}")
+    return YAML(typ="safe", pure=True).load(matter[1])
 
 
 def _card(folder: Path, shown: str) -> dict[str, Any]:
@@ -155,13 +146,7 @@ def _card(folder: Path, shown: str) -> dict[str, Any]:
         text = read_regular(folder / CARD, LARGEST_CARD).decode("utf-8", "replace")
     except FileNotFoundError:
         return {}
-    matter = _FRONT_MATTER.match(text.removeprefix("\ufeff"))
-    if matter is None:
-        return {}
-    if len(matter[1]) > LARGEST_MATTER:
-        raise AuditError(f"{shown}: {CARD} has more than {LARGEST_MATTER >> 10} KB of YAML; {_way_out()}")
-    _check_size(matter[1], shown)
-    values = YAML(typ="safe", pure=True).load(matter[1])
+    values = front_matter(text, shown, _way_out())
     configs = values.get("configs") if isinstance(values, dict) else None
     if not isinstance(configs, list):
         return {} if configs is None else {"configs": configs}

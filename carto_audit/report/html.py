@@ -42,6 +42,7 @@ from carto_audit.report.sample_details import match_pairs, point_labels, sample_
 from carto_audit.runtime import files
 from carto_audit.runtime.errors import UsageError, option
 from carto_audit.text.numbers import plural, times
+from carto_audit.text.redaction import MASKED
 from carto_audit.text.untrusted import encodable, safe_inline
 
 PAGE_LIMIT = 2_000_000
@@ -174,6 +175,7 @@ def _view(facts: ReportFacts) -> dict[str, Any]:
         "forgetting": narrative.forgetting_sentence(facts["map"]["forget"]["sweep"]),
         "details": sample_details(facts, pairs, len(shown)),
         "pairs": pairs,
+        "mask_words": MASKED if facts["excerpts"] == "redacted" else "",
         "excerpt_words": narrative.EXCERPT_WORDS.get(facts["excerpts"], ""),
         "risky_in": Counter(sample["quadrant"] for sample in shown),
         "risky_quadrants": {sample["quadrant"] for sample in shown},

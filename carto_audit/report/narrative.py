@@ -10,6 +10,7 @@ from carto_audit.policy.metrics import Measurement
 from carto_audit.policy.values import interval_words, observed_and_limit
 from carto_audit.report.batch_words import reading_sentence, unread_sentence
 from carto_audit.text.numbers import number, percent, plural, times
+from carto_audit.text.redaction import MASKED
 
 STATUS_WORDS: Mapping[str, str] = {
     "accepted": "Accepted",
@@ -28,7 +29,7 @@ OUTCOME_WORDS: Mapping[str, str] = {
 }
 
 EXCERPT_WORDS: Mapping[str, str] = {
-    "redacted": "Secrets and personal data are masked, and so is every number and code around the memorized passage.",
+    "redacted": f"{MASKED} Every number and code around a memorized passage is masked too.",
     "full": "Nothing is masked in these excerpts: do not publish this page.",
     "none": "This page was made without excerpts.",
 }
@@ -36,7 +37,6 @@ EXCERPT_WORDS: Mapping[str, str] = {
 
 SEEN_WELL = 0.9
 """AUC from which a dose counts as detected; the words for less are in `auc_words`."""
-
 ENOUGH_PROVED = 0.75
 """Of the secrets that the policy asks about, what share must be found for what is not flagged to be worth something."""
 

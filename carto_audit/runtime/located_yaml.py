@@ -1,5 +1,6 @@
 """Located YAML: one hand-written file as plain values that remember their place: file, line and column."""
 
+import re
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -13,10 +14,29 @@ from ruamel.yaml.constructor import ConstructorError, RoundTripConstructor
 from ruamel.yaml.error import MarkedYAMLError, YAMLWarning
 from ruamel.yaml.reader import ReaderError
 from ruamel.yaml.scalarbool import ScalarBoolean
+from ruamel.yaml.tokens import (
+    AliasToken,
+    BlockEndToken,
+    BlockMappingStartToken,
+    BlockSequenceStartToken,
+    FlowMappingEndToken,
+    FlowMappingStartToken,
+    FlowSequenceEndToken,
+    FlowSequenceStartToken,
+)
 
 from carto_audit.text.untrusted import safe_inline
 
 _MAX_BYTES = 256 * 1024  # a generous policy is 20 KB; ruamel's pure parser reads about 100 KB a second
+
+DEEPEST = 100
+"""Lists and objects in each other: the parser's time grows with the square."""
+
+TOO_DEEP, REPEATED = "has lists in lists without end", "repeats itself by aliases"
+
+_OPENING = (BlockMappingStartToken, BlockSequenceStartToken, FlowMappingStartToken, FlowSequenceStartToken)
+_CLOSING = (BlockEndToken, FlowMappingEndToken, FlowSequenceEndToken)
+_MANY_OPENED = re.compile(rf"(?:[\[{{][ \n]{{0,80}}){{{DEEPEST + 1}}}")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -119,6 +139,26 @@ def read_located_yaml(path: Path, shown: str, kind: str = "policy") -> tuple[Tab
     return tree, problems
 
 
+def yaml_excess(text: str) -> str:
+    """What makes a few lines of YAML stand for more than can be held, or read in time: TOO_DEEP, REPEATED, or "" where nothing
+    does. Costs less than parsing; raises what ruamel raises where the text is no YAML."""
+    if _MANY_OPENED.search(text):
+        return TOO_DEEP
+    depth = 0
+    for token in YAML(typ="safe", pure=True).scan(text):
+        depth += isinstance(token, _OPENING) - isinstance(token, _CLOSING)
+        if depth > DEEPEST or isinstance(token, AliasToken):
+            return TOO_DEEP if depth > DEEPEST else REPEATED
+    return ""
+
+
+def _is_too_deep(text: str) -> bool:
+    try:
+        return yaml_excess(text) == TOO_DEEP
+    except Exception:  # no YAML: the parser says where
+        return False
+
+
 def _read_text(path: Path, kind: str) -> str:
     if not path.exists():
         raise ValueError("no such file")
@@ -152,6 +192,9 @@ class _Constructor(RoundTripConstructor):
 
 
 def _parse(text: str, top: Place, problems: list[Problem]) -> CommentedMap | None:
+    if _is_too_deep(text):
+        problems.append(Problem(place=top, message="nested too deeply"))
+        return None
     yaml = YAML(typ="rt", pure=True)
     yaml.Constructor = _Constructor
     try:

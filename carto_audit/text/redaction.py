@@ -2,15 +2,17 @@
 
 import ipaddress
 import re
+from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
+from operator import itemgetter
 from typing import Literal, get_args
 
 from stdnum import luhn
 from stdnum.iso7064 import mod_97_10
 
-from carto_audit.text.identifiers import identifiers, phones
+from carto_audit.text.identifiers import identifiers, phones, public_numbers
 from carto_audit.text.untrusted import INVISIBLE, safe_inline
 
 # How far beyond an excerpt the detectors look, so that a secret cut by its border is seen whole (a PEM key: 3,300).
@@ -23,6 +25,12 @@ Excerpts = Literal["none", "redacted", "full"]
 """How much of the samples a report quotes: nothing, without secrets and personal data, or as it is."""
 
 EXCERPTS: tuple[Excerpts, ...] = get_args(Excerpts)
+MASKED = (
+    "Masked by form and check digit: e-mail and IP addresses, telephone, card, bank and national numbers, keys, tokens and "
+    "passwords; names of persons are not masked."
+)
+"""What a reader of masked text is told beside it: the classes, and what stays readable."""
+
 Finder = Callable[[str], Iterator[Interval]]
 
 
@@ -45,7 +53,7 @@ def _matches(pattern: str, check: Callable[[str], bool] = lambda _: True, group:
 
 
 def _is_ipv4(text: str) -> bool:
-    return all(int(part) <= 255 for part in text.split("."))
+    return all(int(part) <= 255 and part == str(int(part)) for part in text.split("."))
 
 
 def _is_ipv6(text: str) -> bool:
@@ -67,19 +75,27 @@ def _is_key_material(text: str) -> bool:
 
 _CARD_RUN = re.compile(r"(?<!\d)\d(?:[ -]?\d){12,}")
 _CARD_GROUP = re.compile(r"\d+")
+_ISSUED = re.compile(
+    r"4\d{12}(?:\d{3}){0,2}|[56]\d{12,18}|3[47]\d{13}|3(?:0[0-5]|[689]\d)\d{11,16}|35\d{14,17}"
+    r"|2(?:22[1-9]|2[3-9]\d|[3-6]\d\d|7[01]\d|720)\d{12}|(?:8[12]\d\d|9792)\d{12}"
+)
+"""How numbers of cards begin, and how long they are then."""
+_CARD_SIZES = re.compile(r"[0-9]+|(?:4,){3}4|(?:4,){3,4}[1-3]|4,6,[45]|8,8|6,13")
+"""How many digits stand in each group: other rows of numbers are a table."""
 
 
 def _cards(text: str) -> Iterator[Interval]:
-    """Runs of 13 to 19 digits that pass Luhn, written in at most eight groups and masked by whole groups."""
+    """Runs of 13 to 19 digits that pass Luhn, begin as an issuer's numbers do, are grouped as on a card and masked by whole
+    groups."""
     for run in _CARD_RUN.finditer(text):
         groups = [(m.start() + run.start(), m.group()) for m in _CARD_GROUP.finditer(run.group())]
         for first in range(len(groups)):
-            digits = ""
-            for start, group in groups[first : first + 8]:
-                digits += group
+            digits, sizes = "", list[str]()
+            for start, group in groups[first : first + 5]:
+                digits, sizes = digits + group, [*sizes, str(len(group))]
                 if len(digits) > 19:
                     break
-                if len(digits) >= 13 and luhn.is_valid(digits):
+                if _ISSUED.fullmatch(digits) and _CARD_SIZES.fullmatch(",".join(sizes)) and luhn.is_valid(digits):
                     yield groups[first][0], start + len(group)
 
 
@@ -105,7 +121,10 @@ _DETECTORS: tuple[tuple[str, Finder], ...] = (
         _matches(
             r"(?<![A-Za-z0-9])(?:(?:AKIA|ASIA|AIDA|AROA)[A-Z0-9]{16}|gh[pousr]_\w{20,255}|github_pat_\w{20,255}|glpat-[\w-]{16,255}"
             r"|xox[a-z]-[\w-]{10,255}|xapp-[\w-]{10,255}|hf_[A-Za-z0-9]{16,255}|sk-[\w-]{16,255}|[rs]k_(?:live|test)_\w{10,255}"
-            r"|AIza[\w-]{30,255}|npm_\w{30,255})"
+            r"|AIza[\w-]{30,255}|npm_\w{30,255}|pypi-[\w-]{30,255}|do[opr]_v1_[0-9a-f]{40,255}|dapi[0-9a-f]{32}|shp[a-z]{2}_\w{20,255}"
+            r"|GOCSPX-[\w-]{20,255}|ya29\.[\w-]{20,2048}|SG\.[\w-]{16,64}\.[\w-]{16,255}|whsec_[\w+/=]{20,255}|(?:SK|AC)[0-9a-f]{32}"
+            r"|lin_api_\w{20,255}|ATATT3[\w=-]{30,255}|AGE-SECRET-KEY-1[A-Z0-9]{50,64}|T[A-Z0-9]{8,12}/B[A-Z0-9]{8,12}/\w{20,40}"
+            r"|\d{8,10}:AA[\w-]{32,34})"
         ),
     ),
     ("[secret]", _matches(r"://([^\s/:@]{1,120}:[^\s/@]{1,120})@", group=1)),
@@ -121,13 +140,21 @@ _DETECTORS: tuple[tuple[str, Finder], ...] = (
     ("[card]", _cards),
     ("[iban]", _ibans),
     ("[ssn]", _matches(r"(?<![\d-])(?!000|666|9)\d{3}([ -])(?!00)\d{2}\1(?!0000)\d{4}(?![\d-])")),
-    ("[ip]", _matches(r"(?<![\d.])(?:[0-9]{1,3}\.){3}[0-9]{1,3}(?!\d|\.\d)", _is_ipv4)),
+    (
+        "[ip]",
+        _matches(
+            r"(?<![\d.vV])(?<!(?i:version) )(?<!(?i:version): )(?:[0-9]{1,3}\.){3}[0-9]{1,3}(?!\d|\.\d)", _is_ipv4
+        ),
+    ),
     ("[ip]", _matches(r"(?<![\w:.])[0-9A-Fa-f:]{4,39}(?:\.[0-9]{1,3}){0,3}(?![\w:])", _is_ipv6)),
     ("[phone]", phones),
     ("[id]", identifiers),
     ("[secret]", _matches(r"(?<![A-Za-z0-9+/_-])[A-Za-z0-9+/_-]{32,}={0,2}", _is_key_material)),
     ("[number]", _matches(r"\d{9,}")),
 )
+# What these find within a public number is none of a person's.
+_NUMBER_LABELS = {"[card]", "[ssn]", "[ip]", "[phone]", "[id]", "[number]"}
+
 # Inside a memorized span the text is likely the secret itself: short numbers and codes go too.
 _SPAN_DETECTORS: tuple[tuple[str, Finder], ...] = (
     ("[number]", _matches(r"\d(?:[ .,:/-]?\d){2,}")),
@@ -242,13 +269,24 @@ def _line(text: str) -> str:
 
 def _found(text: str, span: Interval | None) -> list[tuple[int, int, str]]:
     """Disjoint intervals to mask, in order, each with its label."""
-    found = [(start, end, rank) for rank, (_, finder) in enumerate(_DETECTORS) for start, end in finder(text)]
+    public = _united((start, end, 0) for start, end in sorted(public_numbers(text)))
+    found = [
+        (start, end, rank)
+        for rank, (label, finder) in enumerate(_DETECTORS)
+        for start, end in finder(text)
+        if not (label in _NUMBER_LABELS and _within(start, end, public))
+    ]
     if span is not None:
         # Codes may be cut by the span's border, anywhere up to the window's: look wide, keep what touches the span.
         for rank, (_, finder) in enumerate(_SPAN_DETECTORS, start=len(_DETECTORS)):
             found += [(start, end, rank) for start, end in finder(text) if start < span[1] and end > span[0]]
     labels = [label for label, _ in (*_DETECTORS, *_SPAN_DETECTORS)]
     return [(start, end, labels[rank]) for start, end, rank in _united(sorted(found))]
+
+
+def _within(start: int, end: int, disjoint: list[tuple[int, int, int]]) -> bool:
+    place = bisect_right(disjoint, start, key=itemgetter(0)) - 1
+    return place >= 0 and end <= disjoint[place][1]
 
 
 def _united(intervals: Iterable[tuple[int, int, int]]) -> list[tuple[int, int, int]]:

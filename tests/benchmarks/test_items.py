@@ -195,6 +195,22 @@ def asked(benchmark):
 BOTH = ["main/test-00000-of-00002", "main/test-00001-of-00002"]
 
 
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize(
+    ("configs", "complaint"),
+    [
+        (" " + "[" * 5000, "README.md has lists in lists without end; name the files"),
+        ("\n" + "- " * 5000 + "x", "README.md has lists in lists without end; name the files"),
+        ("\n- &a [x]\n- [*a, *a]", "README.md repeats itself by aliases; name the files"),
+        ("\n" + "- x\n" * 70_000, "README.md has more than 256 KB of YAML; name the files"),
+    ],
+)
+def test_a_card_of_a_few_lines_that_stand_for_much_is_refused_at_once(tmp_path, configs, complaint):
+    folder = write_folder(tmp_path / "quiz", f"---\nconfigs:{configs}\n---\n")
+    with pytest.raises(AuditError, match=complaint):
+        read_benchmark(folder)
+
+
 def test_a_data_set_folder_is_read_by_configuration_and_split(tmp_path):
     folder = write_folder(tmp_path / "quiz")
     benchmark = read_benchmark(folder)

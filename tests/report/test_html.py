@@ -10,6 +10,7 @@ from carto_audit.report.html import PAGE_LIMIT, render_again, render_html, write
 from carto_audit.report.map_figure import SCORE_WORDS, figure_png, figure_svg, map_figure
 from carto_audit.runtime.errors import AuditError, UsageError
 from carto_audit.runtime.resources import resource_folder
+from carto_audit.text.redaction import MASKED
 from tests.support.report_facts import AUCS, REMEDIES, control_scores, make_columns, make_facts
 
 HOSTILE = (
@@ -169,7 +170,7 @@ def test_a_risky_sample_opens_to_its_losses_and_its_copies():
 @pytest.mark.parametrize(
     ("mode", "words"),
     [
-        ("redacted", "Secrets and personal data are masked"),
+        ("redacted", MASKED),
         ("full", "Nothing is masked in these excerpts: do not publish this page."),
         ("none", "This page was made without excerpts."),
     ],
@@ -180,6 +181,16 @@ def test_the_page_says_how_its_excerpts_were_made(mode, words):
     html = render_html(facts, SVG)
     assert words in section(html, "riskiest")
     assert words in section(html, "provenance")
+
+
+def test_beside_every_masked_excerpt_stands_what_is_masked_and_that_names_are_not():
+    assert "names of persons are not masked" in MASKED
+    facts = make_facts()
+    html = render_html(facts, SVG)
+    places = ("contamination", "kinship", "riskiest", "provenance", "method")
+    assert [place for place in places if MASKED not in section(html, place)] == []
+    facts["excerpts"] = "full"
+    assert MASKED not in render_html(facts, SVG)
 
 
 def test_a_page_without_excerpts_can_be_made_of_any_audit_and_nothing_else(tmp_path):

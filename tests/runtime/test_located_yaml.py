@@ -34,6 +34,8 @@ def write(tmp_path):
         ),
         (b"\x89PNG\r\n\x1a\n\xff", "policy.yaml: not UTF-8 text; a policy is a YAML file saved as UTF-8"),
         (b"[" * 20_000, "policy.yaml: nested too deeply"),
+        (b"a: " + b"[b," * 20_000, "policy.yaml: nested too deeply"),
+        (b"a:\n" + b"- " * 20_000, "policy.yaml: nested too deeply"),
         (b"a: 1\n---\na: 2\n", "policy.yaml:2:1: not valid YAML: but found another document"),
     ],
 )

@@ -41,6 +41,13 @@ PEM = "-----BEGIN RSA PRIVATE KEY-----\n" + "MIIEpAIBAAKCAQEA7bq9Xc2\n" * 30 + "
         ("RSSMRA85T10A562S", "[id]"),
         ("54362315K", "[id]"),
         ("390.533.447-05", "[id]"),
+        ("1 50 09 66 688 452 87", "[id]"),
+        ("541112734901302939", "[id]"),  # python-stdnum 2 falls over this one: KeyError
+        ("dop_v1_a121af687960c8d27d22aeec45a51e717d1b5b59fd534332eaaf3e84be71adf8", "[key]"),
+        ("SG.BSDLAyj9GVWjbp4IgxbBVe.A5gIfiTiQW9OfjzYFhq_dXyz0123456789abcdefghij", "[key]"),
+        ("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", "[key]"),
+        ("T0A1B2C3D/B0A1B2C3D4E/a1B2c3D4e5F6g7H8i9J0k1L2", "[key]"),
+        ("5647382910:AAGm5BoV08YhqumuWZCNak8V3oYYEUFvVt7", "[key]"),
     ],
 )
 def test_each_kind_of_secret_is_masked_by_its_label(secret, label):
@@ -57,6 +64,17 @@ def test_each_kind_of_secret_is_masked_by_its_label(secret, label):
         "see ISBN chapters 12 and 13",
         "name@ and @name",
         "-----BEGIN of a story",
+        "version 3.17.3.17, v10.0.22.1 and Chrome/138.0.4185.13",
+        "ISBN 978-0-306-40615-7, ISBN 9780306406157 and ISBN-10: 0-306-40615-2",
+        "10.1038/s41586-022-4884-3 and arXiv:2737.38555",
+        "the years 1971 1973 1975 1977 1979 1981",
+        "364 371 378 385 392 399 406",
+        "bits 10001001 00011101 00001110 11010010",
+        "0653912a-9068-6036-8074-759042932612",
+        "at 1646-04-06 06:15:00.123 (12-11-1714)",
+        "from 02.09.1610-02.09.1611",
+        "651 504 302 Kč, 12.526.487.900 IDR and USD 12,526,000",
+        "CA 90792-7353 and OID 1.3.6.1.4.1.61089",
     ],
 )
 def test_ordinary_text_stays_readable(text):
@@ -118,6 +136,12 @@ def test_a_secret_cut_by_the_border_of_the_excerpt_is_masked():
     shown = excerpt(text, middle + 60, middle + 70, context=58)
     assert "doe" not in shown.before
     assert "example" not in shown.before
+
+
+def test_a_public_number_hides_no_secret_beside_or_around_it():
+    assert redact("10.1038/jane@example.com") == "10.1038/[email]"
+    assert redact("ISBN 9780306406157 4111 1111 1111 1111") == "ISBN 9780306406157 [card]"
+    assert redact("USD 4111 1111 1111 1111") == "USD [card]"
 
 
 def test_invisible_characters_do_not_hide_a_secret():

@@ -2,9 +2,10 @@
 
 import io
 import lzma
+import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import pyarrow as pa
 from charset_normalizer import from_bytes
@@ -77,7 +78,35 @@ AS_FOUND = Reading()
 
 def bytes_of(path: Path) -> pa.NativeFile:
     """The file opened for Arrow: no pipe, and of a sealed file no bytes but those that were sealed."""
-    return pa.PythonFile(open_bytes(path), "r")
+    return pa.PythonFile(_Bounded(open_bytes(path)), "r")
+
+
+class _Bounded(io.RawIOBase):
+    """A file of which no more is asked for than there is: room for a length that a damaged file claims is never made."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream, self._size = stream, stream.seek(0, os.SEEK_END)
+        stream.seek(0)
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._stream.tell()
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        return self._stream.seek(offset, whence)
+
+    def read(self, size: int = -1) -> bytes:
+        left = max(0, self._size - self._stream.tell())
+        return self._stream.read(left if size < 0 else min(size, left))
+
+    def close(self) -> None:
+        self._stream.close()
+        super().close()
 
 
 def compression_of(path: Path) -> str | None:

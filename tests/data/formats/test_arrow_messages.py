@@ -2,6 +2,7 @@
 
 import io
 import random
+import struct
 import subprocess
 import sys
 
@@ -103,4 +104,14 @@ def test_a_batch_within_the_limits_that_cannot_be_held_is_refused(tmp_path, monk
     with pytest.raises(
         AuditError, match=r"a\.arrow: a record batch expands to 16,[0-9,]* bytes, more than the 8,388,608"
     ):
+        read_batch([path])
+
+
+def test_a_length_that_a_file_claims_beyond_its_end_is_refused_without_making_room(tmp_path):
+    whole = written("stream", None, pa.table({"text": ["one two three"]}))
+    body = struct.pack("<q", list(pa_ipc.MessageReader.open_stream(whole))[1].body.size)
+    assert whole.count(body) == 1
+    path = tmp_path / "a.arrow"
+    path.write_bytes(whole.replace(body, struct.pack("<q", 1 << 55)))
+    with pytest.raises(AuditError, match=r"a\.arrow: cannot read as arrow: .*for message body"):
         read_batch([path])
