@@ -12,8 +12,8 @@ from pathlib import Path
 
 SEEDS = Path(__file__).parent / "seeds"
 NAMES = ("batch", "index", "envelope", "policy", "report", "card")
-LIMITS = ("-timeout=20", "-rss_limit_mb=3000", "-max_len=65536")
-"""Seconds that one input may take, and megabytes. More of either is a finding."""
+LIMITS = ("-timeout=60", "-rss_limit_mb=3000", "-max_len=65536")
+"""Seconds by the clock that one input may take on a busy machine, and megabytes. More of either is a finding."""
 
 
 def fuzz(name: str, seconds: int, corpus: Path) -> None:

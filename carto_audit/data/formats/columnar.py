@@ -66,12 +66,58 @@ def arrow_has_rows(path: Path) -> bool:
 
 
 def arrow_batches(path: Path, columns: list[str] | None) -> Iterator[pa.RecordBatch]:
-    """All rows of some columns, or of all, in the batches in which they are stored."""
+    """All rows of some columns, or of all, in the batches in which they are stored. Raises ArrowInvalid where values would lie
+    outside of what the file holds: Arrow itself takes a file's word for where its values begin and end."""
     with _open_arrow(path, columns) as reader:
         is_file = isinstance(reader, pa_ipc.RecordBatchFileReader)
         _check_expansion(path, is_file)
         batches = (reader.get_batch(i) for i in range(reader.num_record_batches)) if is_file else iter(reader)
-        yield from batches if columns is None else (batch.select(columns) for batch in batches)
+        for batch in batches if columns is None else (batch.select(columns) for batch in batches):
+            for column in batch.columns:
+                _check_places(column)
+            yield batch
+
+
+def _check_places(column: pa.Array) -> None:
+    """Raises ArrowInvalid where a value begins or ends outside of its buffer. Text that is not UTF-8 is none of its business."""
+    column.validate()
+    try:
+        column.validate(full=True)
+    except pa.ArrowInvalid:
+        if isinstance(column, pa.DictionaryArray):
+            _check_places(column.dictionary)
+            _check_places(column.indices)
+            pa.DictionaryArray.from_arrays(
+                column.indices, pa.nulls(len(column.dictionary))
+            )  # which looks at each index
+            return
+        if isinstance(column, pa.MapArray):  # whose own offsets are looked at before its values
+            _check_places(column.keys)
+            _check_places(column.items)
+            return
+        plain = _without_text(column.type)
+        if plain == column.type:
+            raise
+        column.cast(plain).validate(full=True)
+
+
+def _without_text(kind: pa.DataType) -> pa.DataType:
+    """The type with bytes in the place of text, at any depth."""
+    if pa.types.is_string(kind):
+        return pa.binary()
+    if pa.types.is_large_string(kind):
+        return pa.large_binary()
+    if pa.types.is_string_view(kind):
+        return pa.binary_view()
+    if pa.types.is_struct(kind):
+        return pa.struct([field.with_type(_without_text(field.type)) for field in kind.fields])
+    if pa.types.is_large_list(kind):
+        return pa.large_list(kind.value_field.with_type(_without_text(kind.value_type)))
+    if pa.types.is_fixed_size_list(kind):
+        return pa.list_(kind.value_field.with_type(_without_text(kind.value_type)), kind.list_size)
+    if pa.types.is_list(kind):
+        return pa.list_(kind.value_field.with_type(_without_text(kind.value_type)))
+    return kind
 
 
 def _check_expansion(path: Path, is_file: bool) -> None:

@@ -14,6 +14,7 @@ import pytest
 from carto_audit.data.batch import read_batch
 from carto_audit.data.formats import columnar
 from carto_audit.data.formats.arrow_messages import expanded_sizes
+from carto_audit.data.readers import read_columns
 from carto_audit.runtime.errors import AuditError
 from tests.support.repository import ROOT
 
@@ -115,3 +116,58 @@ def test_a_length_that_a_file_claims_beyond_its_end_is_refused_without_making_ro
     path.write_bytes(whole.replace(body, struct.pack("<q", 1 << 55)))
     with pytest.raises(AuditError, match=r"a\.arrow: cannot read as arrow: .*for message body"):
         read_batch([path])
+
+
+STRANGE = b"caf\xe9 au lait, as somebody wrote it"
+TEXTS = {
+    "string": pa.array([b"one two three", STRANGE]).cast(pa.binary()).view(pa.string()),
+    "large": pa.array([b"one two three", STRANGE], pa.large_binary()).view(pa.large_string()),
+    "dictionary": pa.DictionaryArray.from_arrays(
+        pa.array([1, 0, 1]), pa.array([b"one two", STRANGE]).view(pa.string())
+    ),
+    "list": pa.ListArray.from_arrays(
+        pa.array([0, 1, 2], pa.int32()), pa.array([b"one two", STRANGE]).view(pa.string())
+    ),
+    "map": pa.MapArray.from_arrays(
+        pa.array([0, 1, 2], pa.int32()), pa.array(["a", "b"]), pa.array([b"one two", STRANGE]).view(pa.string())
+    ),
+    "struct": pa.StructArray.from_arrays([pa.array([b"one two", STRANGE]).view(pa.string())], ["text"]),
+}
+
+
+@pytest.mark.parametrize("kind", TEXTS)
+def test_text_that_is_not_utf8_is_no_damage(tmp_path, kind):
+    path = tmp_path / "a.arrow"
+    path.write_bytes(written("stream", None, pa.table({"text": TEXTS[kind]})))
+    (found,) = columnar.arrow_batches(path, None)
+    assert len(found) == len(TEXTS[kind])
+
+
+@pytest.mark.parametrize("kind", TEXTS)
+@pytest.mark.parametrize("way", WAYS)
+def test_values_that_would_lie_outside_of_the_file_are_refused(tmp_path, kind, way):
+    table = pa.table({"text": TEXTS[kind]})
+    whole = written(way, None, table)
+    buffers = [buffer.to_pybytes() for buffer in places_of(TEXTS[kind])]
+    path, refused = tmp_path / "a.arrow", 0
+    for buffer in buffers:
+        at = whole.rindex(buffer)
+        width = 8 if kind in ("large", "dictionary") and buffer is buffers[0] else 4
+        for wrong in (-1, 1 << 30):
+            place = at + width  # the second one
+            path.write_bytes(whole[:place] + wrong.to_bytes(width, "little", signed=True) + whole[place + width :])
+            with pytest.raises(AuditError, match=r"a\.arrow: cannot read as arrow: "):
+                list(read_columns(path, ["text"]))
+            refused += 1
+    assert refused >= 2
+
+
+def places_of(column):
+    """The buffers that say where values begin, or which of a dictionary they are."""
+    if isinstance(column, pa.DictionaryArray):
+        return [column.indices.buffers()[1], column.dictionary.buffers()[1]]
+    if isinstance(column, pa.MapArray):
+        return [column.buffers()[1], column.items.buffers()[1]]
+    if isinstance(column, pa.ListArray):
+        return [column.buffers()[1], column.values.buffers()[1]]
+    return [column.field(0).buffers()[1]] if isinstance(column, pa.StructArray) else [column.buffers()[1]]
