@@ -36,13 +36,15 @@ _ONE_NUMBER = re.compile(r"\\(?:(?:[uUx]\{?|(?=00[0-9A-Fa-f]{4}))([0-9A-Fa-f]{2,
 _SPACE_ESCAPE = re.compile(rf"\\(?!(?:{_LATEX_NAMES})(?![A-Za-z]))[nrt]")
 _SIGN_ESCAPE = re.compile(r"\\([\"'/])")
 _PERCENT = re.compile(r"(?:%[0-9A-Fa-f]{2})+")
+_PERCENT_UNIT = re.compile(r"%u([0-9A-Fa-f]{4})")
+_OVERSTRUCK = re.compile(r"(\S)\x08(?=\1)")  # how printers and manual pages write bold
 _PRINTABLE = re.compile(r"(?:=\r?\n|(?<![\d)\s])=[0-9A-F]{2})(?:=\r?\n|=[0-9A-F]{2})*")  # not "4*5=20"
 _ENTITY = re.compile(r"&(?:#[0-9]{1,7}|#[xX][0-9A-Fa-f]{1,6}|[A-Za-z][A-Za-z0-9]{1,31});?")
 _HIDDEN = re.compile(r"<(script|style|rt|rp)\b[^>]{0,500}>[^<]{0,20000}</\1\s*>", re.IGNORECASE)
 _NOTE = re.compile(r"<sup\b[^>]{0,200}>\s*\[?[\d*†]{1,4}\]?\s*</sup>", re.IGNORECASE)
 _CUE = re.compile(r"<\d{1,2}:\d{2}(?::\d{2})?[.,]\d{1,3}>")
 _INLINE_TAG = re.compile(rf"</?(?:{_INLINE})(?:\s[^<>]{{0,2000}})?/?>", re.IGNORECASE)
-_TAG = re.compile(r"</?[A-Za-z!?][^<>]{0,2000}>|<!\[CDATA\[|\]\]>")
+_TAG = re.compile(r"<!\[CDATA\[|\]\]>|</?[A-Za-z!?][^<>]{0,2000}>")
 _WORD_ATTRIBUTE = re.compile(
     r'<[A-Za-z][\w:.-]{0,30}\s(?:[^<>]{0,500}\s)?(?:form|word|text|token|value|content|w)="([^"<>]{1,200})"[^<>]{0,500}/>'
 )
@@ -53,6 +55,7 @@ _BBCODE = re.compile(
     r"\[/?(?:b|i|u|s|url|img|code|quote|color|size|font|center|list|spoiler)(?:=[^\]\n]{0,200})?\]", re.IGNORECASE
 )
 _LINK = re.compile(r"!?\[([^\[\]\n]{1,300})\]\([^()\n]{0,500}\)")
+_ORG_LINK = re.compile(r"\[\[[^\[\]\n]{1,300}\]\[([^\[\]\n]{1,300})\]\]")
 _REFERENCE_LINK = re.compile(r"\[([^\[\]\n]{1,300})\]\[[^\[\]\n]{0,100}\]")
 _WIKI_LINK = re.compile(r"\[\[[^\[\]|\n]{1,300}\|([^\[\]\n]{1,300})\]\]")
 _EMPHASIS = re.compile(r"(?<=[^\W\d_])(?:\*{1,3}|~~|'{2,5}|`|__)(?=[^\W\d_])")
@@ -79,6 +82,7 @@ def _unescape(match: re.Match[str]) -> str:
 
 
 def _percent(reading: Reading) -> Reading:
+    reading = reading.substituted("percent", _PERCENT_UNIT, lambda match: chr(int(match[1], 16)))
     for _ in range(_ROUNDS):
         reading = reading.substituted("percent", _PERCENT, lambda match: urllib.parse.unquote(match[0]))
     return reading
@@ -120,7 +124,7 @@ def _comments(text: str) -> Iterator[tuple[int, int, str]]:
 
 
 def _markdown(reading: Reading) -> Reading:
-    for pattern in (_WIKI_LINK, _LINK, _REFERENCE_LINK):
+    for pattern in (_WIKI_LINK, _ORG_LINK, _LINK, _REFERENCE_LINK):
         reading = reading.unwrapped("markdown", pattern)
     reading = reading.substituted("markdown", _BBCODE, "")
     return reading.substituted("markdown", _EMPHASIS, "")
@@ -140,6 +144,7 @@ def _hyphens(reading: Reading) -> Reading:
 
 RENDERED = (
     Step(shows=any_of("\x1b"), apply=lambda reading: reading.substituted("terminal", _ANSI, "")),
+    Step(shows=any_of("\b"), apply=lambda reading: reading.substituted("terminal", _OVERSTRUCK, "")),
     Step(shows=any_of("=", least=2), apply=_printable),
     Step(shows=any_of("%", least=2), apply=_percent),
     Step(shows=any_of("\\"), apply=_latex),

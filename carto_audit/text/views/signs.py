@@ -15,7 +15,7 @@ MIXED, LONGEST_RUN, OTHER = "a digit between letters", "the longest run without 
 DIGIT, TAG, NOTE, PART = "a digit", "a tag", "a note", "a part of a word"
 ORNAMENT, BREAK, BOXED = "a sign with letters", "a hyphen before a line end", "a letter that is called a sign"
 
-_COUNTED = "\\\n\t\x1b=%&<[*`'\"~-:@#/_|(]^"
+_COUNTED = "\b\\\n\t\x1b=%&<[*`'\"~-:@#/_|(]^"
 _TAG_OPENS = re.compile(
     rb"<(?:[/!?\d]|(?:abbr|acronym|b|bdi|bdo|big|cite|code|data|del|dfn|em|font|i|ins|kbd|label|mark|nobr|q|rb|ruby|s|samp|"
     rb"small|span|strike|strong|sub|sup|time|tt|u|var|wbr|a|script|style|rt|rp|br|hr|p|div|li|img|td|th|tr|h[1-6]|input|meta|"

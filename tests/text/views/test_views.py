@@ -123,6 +123,10 @@ CASES = {
     "uuencode": f"begin 644 a.txt\n{binascii.b2a_uu(PLAIN[:45].encode()).decode()}"
     f"{binascii.b2a_uu(PLAIN[45:90].encode()).decode()}{binascii.b2a_uu(PLAIN[90:].encode()).decode()}`\nend",
     "Ascii85": base64.a85encode(PLAIN.encode(), adobe=True).decode(),
+    "overstruck": "".join(f"{c}\b{c}" if c != " " else c for c in PLAIN),
+    "Org links": " ".join(f"[[https://example.org/{k}][{w}]]" for k, w in enumerate(WORDS)),
+    "percent units": "".join(f"%u{ord(c):04X}" for c in PLAIN),
+    "CDATA": " ".join(f"<w><![CDATA[{w}]]></w>" for w in WORDS),
     "roff fonts": " ".join(f"\\fB{w}\\f(CW" for w in WORDS),
     "attributes": "\n".join(f'<w n="{k}" form="{w}"/>' for k, w in enumerate(WORDS)),
     "escapes of CSS": "".join(f"\\{ord(c):06x}" for c in PLAIN),
