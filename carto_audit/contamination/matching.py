@@ -179,7 +179,8 @@ def surest(found: Iterable[Match], index: Index) -> list[Match]:
         if not is_other:
             low = bisect_left(rivals, match.sample_span[0] - longest, key=_begin)
             high = bisect_left(rivals, match.sample_span[1], key=_begin)
-            if any(rival.view != match.view and _overlap(match, rival) >= 0.5 for rival in rivals[low:high]):
+            is_guess = finder_of(match.view) == ORDER_FREE  # twins of an item share its rare words
+            if any(_overlap(match, r) >= 0.5 for r in rivals[low:high] if is_guess or r.view != match.view):
                 continue
             rivals.insert(bisect_left(rivals, match.sample_span[0], key=_begin), match)
         best[match.row, match.item] = match

@@ -30,7 +30,7 @@ MOST_STRETCHED = 6.0
 """Times the item's words that may lie from the first to the last of them."""
 
 _CELL = 160  # words; a window is two cells, and every place lies in two windows
-_NEAR = 4  # telling words; what dilutes an item may be telling as well
+_NEAR = 3  # telling words; what dilutes an item may be telling as well
 _ROUNDING = 1e-9
 _FACTOR, _BITS = np.uint64(0x9E3779B97F4A7C15), 20
 _PROPOSED, _LEAST_PAIRS = 0.2, 3  # share and number of a group's pairs that propose it
