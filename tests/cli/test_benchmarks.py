@@ -61,7 +61,7 @@ def test_a_list_tells_what_can_be_found_and_where_it_came_from(run, tmp_path):
     assert ended.code == 0
     head, row = rows_of(ended.out)
     assert " ".join(head) == (
-        "benchmark items groups detectable alone embedded rewrapped recased with options source revision"
+        "benchmark items groups detectable alone embedded rewrapped recased with options disguised source revision"
     )
     assert row[-3:-1] == ["quiz.jsonl", "sha256"]
     assert row[3:15:2][-1] != row[3:15:2][0]  # with options more is found

@@ -5,8 +5,10 @@ What is compared is which words of an item stand near one another, each by a loo
 
 from collections.abc import Container, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from carto_audit.benchmarks.hash_tables import Float, Int, among, distinct, ranges
 from carto_audit.benchmarks.index import QUESTION, Index
@@ -24,7 +26,7 @@ LEAST_NATS = 20.0
 """Nats that they must say: five rare words."""
 
 LEAST_WORDS = 6
-"""Different words that must stand there."""
+"""Different words that must stand there, numbers not counted."""
 
 MOST_STRETCHED = 6.0
 """Times the item's words that may lie from the first to the last of them."""
@@ -130,7 +132,11 @@ def _measured(
     if nats[order][np.bincount(key, minlength=len(own)) > 0].sum() < max(LEAST_NATS, LEAST_SHARE * total):
         return None
     found = _best_stretch(here, key, nats[order], size, total)
-    if found.margin(size, total) < 0 or found.nats < LEAST_NATS or found.words < LEAST_WORDS:
+    if found.margin(size, total) < 0 or found.nats < LEAST_NATS:
+        return None
+    inside = here[(here >= found.first) & (here <= found.last)]
+    spelled = inside[~_is_digit(words.codes[words.starts[begin + inside]])]  # a list of numbers is no item
+    if len(np.unique(keys[begin + spelled])) < LEAST_WORDS:
         return None
     here_numbers, has_others = _numbers(
         words, hashes, begin + found.first, begin + found.last + 1, index.numbers[group]
@@ -151,8 +157,13 @@ def _measured(
 def _numbers(words: FoldedWords, hashes: Ragged, begin: int, end: int, numbers: Hashes) -> tuple[float, bool]:
     """The share of some numbers that stand among the words `begin` to `end`, 1 of none, and whether others do."""
     values, first = hashes.values[begin:end], words.codes[words.starts[begin:end]]
-    has_others = bool(((first >= ord("0")) & (first <= ord("9")) & ~among(values, numbers)).any())
+    has_others = bool((_is_digit(first) & ~among(values, numbers)).any())
     return float(among(numbers, np.sort(values)).mean()) if len(numbers) else 1.0, has_others
+
+
+def _is_digit(codes: NDArray[Any]) -> NDArray[np.bool_]:
+    flags: NDArray[np.bool_] = (codes >= ord("0")) & (codes <= ord("9"))
+    return flags
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,7 +11,7 @@ from carto_audit.text.views.rendered import RENDERED
 from carto_audit.text.views.steps import apply_steps, shown_by
 from carto_audit.text.words import Ragged
 
-MOST_CIPHERS = 3
+MOST_CIPHERS = 8
 """Ciphers that are undone in one text; a text cannot hold the frequent words of all."""
 
 _STEPS = (*DECODED, *RENDERED, *ANNOTATED, *GUESSES)

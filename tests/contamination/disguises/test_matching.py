@@ -193,3 +193,17 @@ def test_every_script_is_read_in_every_form(scripts, script):
             m.row for m in find_matches(texts, scripts) if m.tier >= SUSPECTED and m.item == start + m.row // repeats
         }
         assert len(found) >= (0.9 if form == "near copy" else 1.0) * len(texts), form
+
+
+def test_a_list_of_numbers_is_no_item_of_numbers(tmp_path):
+    question = "What is the ones digit of 11 times 22 times 33 times 44 times 55 times 66 times 77 times 88?"
+    against = build_index([quiz(tmp_path / "ones.jsonl", [{"item_id": "1", "question": question, "answer": "0"}])])
+    assert find_matches([framed(" ".join(str(11 * k) for k in range(1, 30)))], against) == []
+
+
+def test_frequent_words_of_other_ciphers_do_not_hide_the_one_that_counts(index):
+    def shifted(text, by):
+        return "".join(chr((ord(c) - 97 + by) % 26 + 97) if "a" <= c <= "z" else c for c in text.lower())
+
+    decoys = " ".join(shifted("the and for how many she her with that each", by) for by in (3, 5, 7, 9, 11))
+    assert surest(f"{decoys} {shifted(QUESTION, 13)}", index).tier >= SUSPECTED

@@ -183,14 +183,6 @@ def test_every_character_of_a_reading_comes_from_the_delivered_text(text):
             assert ((change.starts >= 0) & (change.ends <= len(text))).all()
 
 
-@settings(deadline=None, max_examples=200)
-@given(st.lists(ANY, max_size=5))
-def test_what_is_read_after_asking_for_signs_is_read_without_asking(texts):
-    found = {(number, reading.text) for number, reading in read_through(texts, hash_words(texts))}
-    tried = {(k, reading.text) for k, text in enumerate(texts) for reading in readings(text, [True] * len(_STEPS))}
-    assert found <= tried
-
-
 @given(st.lists(ANY, min_size=1, max_size=5))
 def test_signs_are_counted_for_each_text(texts):
     signs = Signs.of(texts)
