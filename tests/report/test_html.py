@@ -211,11 +211,17 @@ def test_a_page_without_excerpts_can_be_made_of_any_audit_and_nothing_else(tmp_p
     assert "Natalia packs" in (tmp_path / "report.html").read_text(encoding="utf-8")
 
 
-@settings(max_examples=25)
+@pytest.fixture(scope="module")
+def clean():
+    """The page of harmless facts."""
+    return Page(render_html(make_facts(), SVG))
+
+
+@settings(max_examples=15)
 @given(st.text(max_size=40).filter(lambda text: not text.isidentifier()))
-def test_any_text_in_every_field_stays_text(poison):
+def test_any_text_in_every_field_stays_text(clean, poison):
     html = render_html(poisoned(make_facts(), poison), SVG)
-    clean, page = Page(render_html(make_facts(), SVG)), Page(html)
+    page = Page(html)
     assert set(page.tags) <= set(clean.tags)
     assert page.tags["script"] == page.tags["style"] == 1
     assert {name for name, _ in page.attributes} <= {name for name, _ in clean.attributes} | {"hidden"}
@@ -283,7 +289,7 @@ def test_samples_without_numbers_render():
     assert "not on the map" in section(render_html(facts, SVG), "riskiest")
 
 
-@pytest.mark.parametrize("filler", ["x", "&", '"', "\U0001f600"])
+@pytest.mark.parametrize("filler", ["&", "\U0001f600"])
 def test_the_page_stays_below_its_limit_whatever_the_facts_hold(filler):
     facts = poisoned(make_facts(), filler * 5_000)
     facts["batch"]["paths"] *= 3_000

@@ -34,7 +34,7 @@ def test_no_code_point_that_is_neither_letter_nor_digit_hides_a_word():
     text = "".join(f"x{chr(c)}" for c in plain if c not in range(0xD800, 0xE000))
     assert letters(text) == "x" * (len(text) // 2)
     signs = [c for c in others if letters(chr(c))]
-    assert [hex(c) for c in signs[::3] if hidden_by(c)] == []
+    assert [hex(c) for c in signs[::9] if hidden_by(c)] == []
 
 
 def test_letters_that_nobody_sees_hide_no_word():
