@@ -35,6 +35,10 @@ class Lists:
         owner, place = ranges(self.offsets[keys], self.offsets[keys + 1])
         return owner, self.values[place]
 
+    def only(self, keys: Int) -> "Lists":
+        """The lists of some keys, in their order."""
+        return Lists(values=self.expand(keys)[1], offsets=np.concatenate(([0], np.cumsum(np.diff(self.offsets)[keys]))))
+
     def owners(self) -> Int:
         """The key of each value."""
         return np.repeat(np.arange(len(self)), np.diff(self.offsets))

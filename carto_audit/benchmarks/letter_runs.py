@@ -32,11 +32,10 @@ def index_letters(texts: Sequence[str]) -> LetterIndex:
     values, place = np.unique(runs.values, return_inverse=True)
     groups = as_lists(place, runs.text, len(values))
     few = np.diff(groups.offsets) <= MOST_GROUPS
-    owner, group = groups.expand(np.flatnonzero(few))
-    kept = Lists(values=group, offsets=np.concatenate(([0], np.cumsum(np.bincount(owner, minlength=int(few.sum()))))))
+    kept = groups.only(np.flatnonzero(few))
     return LetterIndex(
         table=hash_table(values[few]),
         spaced=hash_table(np.unique(runs.spaced(np.flatnonzero(few[place])))),
         groups=kept,
-        counts=np.bincount(group, minlength=len(texts)).astype(np.int64),
+        counts=np.bincount(kept.values, minlength=len(texts)).astype(np.int64),
     )

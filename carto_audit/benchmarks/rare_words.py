@@ -58,15 +58,18 @@ def index_rare_words(texts: Sequence[str], nats: Float) -> RareWords:
     known, which = np.unique(pairs, return_inverse=True)
     holders = as_lists(which, of, len(known))
     few = np.diff(holders.offsets) <= MOST_GROUPS
-    pair, holder = holders.expand(np.flatnonzero(few))
+    kept = holders.only(np.flatnonzero(few))
     return RareWords(
         table=hash_table(values[is_telling]),
-        of_group=Lists(values=(np.cumsum(is_telling) - 1)[key], offsets=_offsets(owner, len(texts))),
+        of_group=Lists(
+            values=(np.cumsum(is_telling) - 1)[key],
+            offsets=np.concatenate(([0], np.cumsum(np.bincount(owner, minlength=len(texts))))),
+        ),
         nats=most,
         pairs=hash_table(known[few]),
-        groups=Lists(values=holder, offsets=_offsets(pair, int(few.sum()))),
+        groups=kept,
         total=np.bincount(owner, most, len(texts)).astype(np.float64),
-        pair_count=np.bincount(holder, minlength=len(texts)).astype(np.int64),
+        pair_count=np.bincount(kept.values, minlength=len(texts)).astype(np.int64),
     )
 
 
@@ -79,10 +82,6 @@ def near_pairs(keys: Hashes, text: Int, near: int) -> tuple[Hashes, Int]:
         pairs.append(mix64(keys[apart:][same] + keys[:-apart][same]))
         of.append(text[apart:][same])
     return np.concatenate(pairs), np.concatenate(of)
-
-
-def _offsets(owner: Int, n: int) -> Int:
-    return np.concatenate(([0], np.cumsum(np.bincount(owner, minlength=n))))
 
 
 def _english_nats(keys: Hashes) -> Float:

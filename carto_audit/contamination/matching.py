@@ -3,6 +3,7 @@
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +15,7 @@ from carto_audit.contamination.candidates import find_candidates
 from carto_audit.contamination.disguises.letters import find_letters, respace
 from carto_audit.contamination.disguises.rare_words import RareHit, find_rare_words
 from carto_audit.contamination.exact_match import Match, verify
-from carto_audit.contamination.passages import find_with_passages
+from carto_audit.contamination.passages import Spans, find_with_passages
 from carto_audit.contamination.tiers import (
     CLEAN,
     CONFIRMED,
@@ -73,19 +74,17 @@ def _told(found: Sequence[Match], index: Index) -> dict[int, list[tuple[int, int
 def _find(texts: Sequence[str], words: FoldedWords, hashes: Ragged, index: Index) -> list[Match]:
     """What is found in texts as they stand: by words, by letters, by programs and invariant tokens, by rare words."""
     found = _by_words(texts, hashes, index)
-    found += list(find_with_passages(found, texts, hashes, index))
+    spans = cache(lambda row: word_spans(texts[row]))  # a text of many items is taken apart once
+    found += list(find_with_passages(found, spans, hashes, index))
     sure = {(match.row, match.group) for match in found if match.tier >= SUSPECTED}
     respaced = list(respace(texts, (c for c in find_letters(words, index) if (c.text, c.group) not in sure), index))
     if respaced:
         spaced = [reading.text for _, reading in respaced]
         found += (_delivered(m, *respaced[m.row]) for m in _by_words(spaced, find_words(spaced).hashed(), index))
-    found += _by_other_evidence(texts, hashes, index)
+    found += _by_other_evidence(texts, spans, hashes, index)
     keys = loose_keys(words, hashes.values)
-    spans: dict[int, NDArray[np.int64]] = {}
     for hit in find_rare_words(words, hashes, keys, index, sure):
-        if hit.text not in spans:
-            spans[hit.text] = word_spans(texts[hit.text])
-        found += _by_rare_words(hit, spans[hit.text], index)
+        found += _by_rare_words(hit, spans(hit.text), index)
     return found
 
 
@@ -96,7 +95,7 @@ def _by_words(texts: Sequence[str], words: Ragged, index: Index) -> list[Match]:
     return found
 
 
-def _by_other_evidence(texts: Sequence[str], words: Ragged, index: Index) -> Iterator[Match]:
+def _by_other_evidence(texts: Sequence[str], spans: Spans, words: Ragged, index: Index) -> Iterator[Match]:
     """Items found by their code under any variable names, and items that a row may translate."""
     for hit in find_programs(texts, index.programs):
         ruling = judge_program(hit.kept, hit.renamed)
@@ -105,8 +104,8 @@ def _by_other_evidence(texts: Sequence[str], words: Ragged, index: Index) -> Ite
     for found in find_translations(words, index.invariant_tokens):
         if is_code(texts[found.row]):
             continue
-        spans = word_spans(texts[found.row])
-        span = int(spans[found.span[0], 0]), int(spans[found.span[1] - 1, 1])
+        places = spans(found.row)
+        span = int(places[found.span[0], 0]), int(places[found.span[1] - 1, 1])
         yield _found(found, judge_translation(found.tokens), found.share, span, SKELETON, index)
 
 

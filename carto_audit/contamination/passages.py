@@ -1,6 +1,6 @@
 """Passages: items whose question says nothing without its passage. The passage with its question beside it is the item."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -11,7 +11,7 @@ from carto_audit.contamination.exact_match import Match
 from carto_audit.contamination.tiers import PASSAGE as PASSAGE_VIEW
 from carto_audit.contamination.tiers import judge_passage
 from carto_audit.text.alignment import align
-from carto_audit.text.words import Hashes, Ragged, word_spans
+from carto_audit.text.words import Hashes, Ragged
 
 BESIDE = 60
 """Words that may stand between a passage and its question, besides the question's own length."""
@@ -21,17 +21,17 @@ LEAST_SHARE = 0.75
 
 _MOST_ITEMS = 64
 
+Spans = Callable[[int], Int]
+"""The `word_spans` of a text by its number."""
 
-def find_with_passages(found: Sequence[Match], texts: Sequence[str], words: Ragged, index: Index) -> Iterator[Match]:
+
+def find_with_passages(found: Sequence[Match], spans: Spans, words: Ragged, index: Index) -> Iterator[Match]:
     """For each passage among the matches the items whose questions stand beside it: all that cannot be told apart."""
-    spelled: dict[int, Int] = {}
     for match in found:
         if index.component[match.group] != PASSAGE:
             continue
-        if match.row not in spelled:
-            spelled[match.row] = word_spans(texts[match.row])
-        spans = spelled[match.row]
-        first, end = (int(np.searchsorted(spans[:, 0], place)) for place in match.sample_span)
+        places = spans(match.row)
+        first, end = (int(np.searchsorted(places[:, 0], place)) for place in match.sample_span)
         row = words[match.row]
         shares = {
             item: _share_beside(index.words[index.question_of(item)], row, first, end)
@@ -49,8 +49,8 @@ def find_with_passages(found: Sequence[Match], texts: Sequence[str], words: Ragg
                     view=PASSAGE_VIEW,
                     supported=True,
                     sample_span=(
-                        min(match.sample_span[0], int(spans[low, 0])),
-                        max(match.sample_span[1], int(spans[high, 1])),
+                        min(match.sample_span[0], int(places[low, 0])),
+                        max(match.sample_span[1], int(places[high, 1])),
                     ),
                 )
 

@@ -91,7 +91,7 @@ def respace(texts: Sequence[str], found: Iterator[Candidate], index: Index) -> I
             items[candidate.group] = spell(index.item_text(int(index.items[candidate.group][0]), candidate.group))
         own = items[candidate.group]
         if len(own.letters) <= _LONGEST:
-            yield candidate.text, _respaced(spelled[candidate.text], own, candidate, texts[candidate.text])
+            yield candidate.text, _respaced(spelled[candidate.text], own, candidate)
 
 
 def _common_runs(item: str, row: str) -> Iterator[tuple[int, int, int]]:
@@ -126,7 +126,7 @@ def _keep_numbers(begins: NDArray[np.bool_], row: Spelling, low: int) -> None:
             begins[k] = False
 
 
-def _respaced(row: Spelling, item: Spelling, candidate: Candidate, text: str) -> Reading:
+def _respaced(row: Spelling, item: Spelling, candidate: Candidate) -> Reading:
     margin = len(item.letters)
     low = max(0, candidate.first - margin)
     high = min(len(row.letters), candidate.end + 2 * margin)
@@ -145,6 +145,5 @@ def _respaced(row: Spelling, item: Spelling, candidate: Candidate, text: str) ->
         parts.append(row.letters[k])
         places.append(k)
     at = np.array(places, dtype=np.int64)
-    span = np.array([int(row.starts[low])]), np.array([int(row.ends[high - 1])])
-    change = Change(view=JOINED, starts=span[0], ends=span[1])
+    change = Change(view=JOINED, starts=row.starts[low : low + 1], ends=row.ends[high - 1 : high])
     return Reading(text="".join(parts), starts=row.starts[at], ends=row.ends[at], changes=(change,))
