@@ -45,8 +45,6 @@ class RareHit:
     text: int
     group: int
     share: float
-    nats: float
-    words: int
     numbers: float  # share of the group's numbers that are here; 1 where it has none
     has_others: bool  # whether other numbers are here
     first: int
@@ -145,8 +143,6 @@ def _measured(
         text=text,
         group=group,
         share=found.nats / total,
-        nats=found.nats,
-        words=found.words,
         numbers=here_numbers,
         has_others=has_others,
         first=begin + found.first - int(words.offsets[text]),
@@ -168,12 +164,11 @@ def _is_digit(codes: NDArray[Any]) -> NDArray[np.bool_]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Stretch:
-    """A stretch of a text from the first to the last of an item's words, what they say, and how many there are."""
+    """A stretch of a text from the first to the last of an item's words, and what they say."""
 
     first: int
     last: int
     nats: float
-    words: int
 
     def margin(self, size: int, total: float) -> float:
         """By how much its share is above what a stretch of this length needs."""
@@ -199,7 +194,7 @@ def _best_stretch(here: Int, key: Int, nats: Float, size: int, total: float) -> 
 
 def _stretch(here: Int, key: Int, nats: Float, low: int, high: int) -> _Stretch:
     present = np.flatnonzero(np.bincount(key[low:high]))
-    return _Stretch(first=int(here[low]), last=int(here[high - 1]), nats=float(nats[present].sum()), words=len(present))
+    return _Stretch(first=int(here[low]), last=int(here[high - 1]), nats=float(nats[present].sum()))
 
 
 def needed_share(stretch: float) -> float:
