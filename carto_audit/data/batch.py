@@ -36,8 +36,7 @@ LONGEST_SAMPLE = 1_000_000
 CHUNK_BYTES, CHUNK_SAMPLES = 8 << 20, 1 << 16
 """Of a chunk of texts. Its hashes and signatures take up to a kilobyte a sample, however short the sample is."""
 
-_WORD = r"\p{N}|\p{So}|[^\P{L}\x{640}\x{115F}\x{1160}\x{3164}\x{FFA0}]"
-"""A digit, a pictograph, or a letter that is more than a filler: text without any says nothing."""
+_WORD = r"\p{N}|\p{So}|[^\P{L}\x{640}\x{115F}\x{1160}\x{3164}\x{FFA0}]"  # says something: a digit, a letter, a picture
 
 SKIP_REASONS = {
     "null": "the text is missing",
@@ -308,9 +307,9 @@ def _peeked(paths: Sequence[Path], reading: Reading) -> list[dict[str, Any]]:
         silent = {name for name in columns if all(row.get(name) is None for row in found)}
         if found and not silent:
             break
-    if not found:
-        raise AuditError(f"{_describe(paths)}: zero rows: nothing to audit")
-    return found
+    if found:
+        return found
+    raise AuditError(f"{_describe(paths)}: zero rows: nothing to audit")
 
 
 def _given_columns(text: str, columns: dict[str, pa.DataType], path: Path, reading: Reading) -> Layout:
@@ -328,10 +327,12 @@ def _examine(rows: shards.ShardRows) -> _Rows:
     n_bytes = pc.fill_null(pc.binary_length(rows.text), 0).to_numpy(zero_copy_only=False).astype(np.int64)
     null = rows.text.is_null().to_numpy(zero_copy_only=False)
     decoded = pc.if_else(pa.array(valid), rows.text, pa.scalar(b"", pa.large_binary())).cast(pa.large_string())
-    stripped = pc.utf8_length(pc.utf8_trim_whitespace(decoded))
-    blank = pc.fill_null(stripped, 0).to_numpy(zero_copy_only=False) == 0
-    wordless = ~pc.match_substring_regex(decoded, _WORD).fill_null(True).to_numpy(zero_copy_only=False)
-    conditions = (rows.repeated, null, n_bytes == 0, ~valid, blank, wordless, n_bytes > LONGEST_SAMPLE)
+    blank = pc.fill_null(pc.utf8_length(pc.utf8_trim_whitespace(decoded)), 0).to_numpy(zero_copy_only=False) == 0
+    for pattern in ("[0-9A-Za-z]", _WORD):  # the second takes milliseconds to compile, and few texts need it
+        wordless = ~pc.match_substring_regex(decoded, pattern).fill_null(True).to_numpy(zero_copy_only=False)
+        if not wordless.any():
+            break
+    conditions = rows.repeated, null, n_bytes == 0, ~valid, blank, wordless, n_bytes > LONGEST_SAMPLE
     names = ("repeated_keys", "null", "empty", "undecodable", "whitespace", "wordless", "over_long")
     codes = [_REASONS.index(name) + 1 for name in names]
     return _Rows(ids=rows.ids, reason=np.select(conditions, codes, 0).astype(np.int8), n_bytes=n_bytes)
