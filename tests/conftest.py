@@ -11,6 +11,7 @@ from carto_audit.cli import main as cli
 from carto_audit.data import sampling_key
 from tests.support.audits import (
     GATE,
+    MAIN,
     NO_ITEMS,
     Ended,
     run_process,
@@ -38,6 +39,15 @@ def one_key():
     """The same random key for every audit in this process, so that a test sees the same numbers at every run."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sampling_key, "new_sampling_key", lambda: sampling_key.SamplingKey(b"x" * sampling_key.KEY_BYTES))
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_core():
+    """One core for all audits in this process, which then train in it: a process more has to load torch first. Tests of what
+    several processes do ask for them."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "cpu_count", lambda: 1)
         yield
 
 
@@ -81,7 +91,7 @@ def audit_hostile_folder(cwd):
         folder=cwd / f"{name}-audit",
         arguments=arguments,
         cwd=cwd,
-        ended=run_process(*arguments, cwd=cwd),
+        ended=run_process(*arguments, cwd=cwd, program=MAIN),
         input=cwd / name,
         input_before=before,
     )

@@ -3,6 +3,7 @@
 import ast
 import subprocess
 import sys
+from functools import cache
 
 import pytest
 
@@ -28,6 +29,7 @@ PRINTERS = {"report.formats.terminal", "report.formats.render", "governance.repo
 """Besides the command line, which prints by trade."""
 
 
+@cache
 def tree_of(module):
     return ast.parse(source_of(module).read_text(encoding="utf-8"))
 

@@ -17,11 +17,12 @@ from carto_audit.attestation.statement import read_statement
 from carto_audit.cartography.quadrants import QUADRANT_NAMES
 from carto_audit.curation.division import Choice, Division, check_columns, check_reason, divide, divided_suffix
 from carto_audit.curation.sample_weights import CURATED, WEIGHT, WEIGHT_SCHEMA, WEIGHTS
-from carto_audit.data.batch import SKIP_REASONS, Batch
+from carto_audit.data.batch import Batch
 from carto_audit.data.formats.opened import Reading
 from carto_audit.data.hub_layout import HubChoice
 from carto_audit.data.layouts import Layout, plain
 from carto_audit.data.readers import bare_name, column_types, name_of
+from carto_audit.data.skips import SKIP_REASONS
 from carto_audit.runtime.errors import AuditError, UsageError
 from carto_audit.runtime.files import (
     atomic_folder,

@@ -15,10 +15,11 @@ from numpy.typing import NDArray
 from carto_audit.data import shards
 from carto_audit.data.columns import Census, Column, unread_columns
 from carto_audit.data.delivery import Delivery
-from carto_audit.data.formats.opened import AS_FOUND, Reading, is_utf8
+from carto_audit.data.formats.opened import AS_FOUND, Reading
 from carto_audit.data.hub_layout import HubChoice
 from carto_audit.data.layouts import Layout, find_layout, listed, of_columns, plain
 from carto_audit.data.readers import column_types, how_written, name_of
+from carto_audit.data.skips import Examined, Skipped, count_reasons, examine, is_usable, skipped_rows
 from carto_audit.data.values import first_rows, holds_text
 from carto_audit.runtime.errors import AuditError, UsageError, option
 from carto_audit.runtime.files import name_text
@@ -30,32 +31,8 @@ from carto_audit.text.untrusted import encodable, safe_inline
 PEEKED_ROWS, PEEKED_SHARDS = 256, 16
 """Rows that tell where the text lies, and shards that are looked into where a column of the first holds nothing."""
 
-LONGEST_SAMPLE = 1_000_000
-"""Bytes. A longer row would be hundreds of contexts of one voice; it is compared with everything, but not trained on."""
-
 CHUNK_BYTES, CHUNK_SAMPLES = 8 << 20, 1 << 16
 """Of a chunk of texts. Its hashes and signatures take up to a kilobyte a sample, however short the sample is."""
-
-_WORD = r"\p{N}|\p{So}|[^\P{L}\x{640}\x{115F}\x{1160}\x{3164}\x{FFA0}]"  # says something: a digit, a letter, a picture
-
-SKIP_REASONS = {
-    "null": "the text is missing",
-    "empty": "the text has no characters",
-    "whitespace": "the text is only whitespace",
-    "wordless": "the text has no letters, digits or pictographs",
-    "undecodable": "the text is not valid UTF-8",
-    "repeated_keys": "the JSON object has a key twice, and readers do not agree on which one counts",
-    "over_long": f"the text is longer than {LONGEST_SAMPLE:,} bytes: checked for duplicates and contamination, not mapped",
-}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Skipped:
-    """Rows that a stage could not use, and why. `rows` are row numbers in the batch, counted from 0."""
-
-    reason: str
-    explanation: str
-    rows: NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,17 +99,6 @@ class TextChunk:
     texts: list[str]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Rows:
-    ids: pa.LargeStringArray | None
-    reason: NDArray[np.int8]  # index into SKIP_REASONS + 1; 0 = usable
-    n_bytes: NDArray[np.int64]
-
-
-_REASONS = tuple(SKIP_REASONS)
-_OVER_LONG = _REASONS.index("over_long") + 1
-
-
 def read_batch(
     inputs: Sequence[str | Path],
     *,
@@ -152,7 +118,7 @@ def read_batch(
     batches without a single usable text. `choice` leaves the rest of data set folders unread.
     """
     delivery = shards.find_shards(inputs, reading=reading, choice=choice, apart=apart)
-    parts: list[_Rows] = []
+    parts: list[Examined] = []
     census = Census()
     counts: list[int] = []
     n_bytes = 0
@@ -164,7 +130,7 @@ def read_batch(
         for path in paths:
             counts.append(0)
             for rows in shards.read_rows(path, found, id_column, census, reading):
-                parts.append(_examine(rows))
+                parts.append(examine(rows))
                 counts[-1] += len(rows.text)
                 n_bytes += rows.text.nbytes
                 _check_limits(paths, limits, sum(counts), n_bytes)
@@ -173,9 +139,9 @@ def read_batch(
     if sum(counts) == 0:
         raise AuditError(f"{_describe(paths)}: zero rows: nothing to audit")
     reason = np.concatenate([part.reason for part in parts])
-    usable = (reason == 0) | (reason == _OVER_LONG)
+    usable = is_usable(reason)
     if not (reason == 0).any():
-        raise AuditError(f"{_describe(paths)}: no usable text in {len(reason)} rows: {_count_reasons(reason)}")
+        raise AuditError(f"{_describe(paths)}: no usable text in {len(reason)} rows: {count_reasons(reason)}")
     row = np.flatnonzero(usable).astype(np.int64)
     digests = tuple(path.seal.sha256 for path in paths if path.seal)
     names = _names(paths)
@@ -201,7 +167,7 @@ def read_batch(
         row=row,
         n_bytes=np.concatenate([part.n_bytes for part in parts])[usable],
         trainable=reason[usable] == 0,
-        skipped=_skipped(reason),
+        skipped=skipped_rows(reason),
     )
 
 
@@ -321,43 +287,7 @@ def _given_columns(text: str, columns: dict[str, pa.DataType], path: Path, readi
     return of_columns(names) if any(isinstance(value, list | dict) for value in values) else plain(names[0])
 
 
-def _examine(rows: shards.ShardRows) -> _Rows:
-    """The skip reason of each row, or 0. Costs no Python object per row unless some row is not UTF-8."""
-    valid = _valid_utf8(rows.text)
-    n_bytes = pc.fill_null(pc.binary_length(rows.text), 0).to_numpy(zero_copy_only=False).astype(np.int64)
-    null = rows.text.is_null().to_numpy(zero_copy_only=False)
-    decoded = pc.if_else(pa.array(valid), rows.text, pa.scalar(b"", pa.large_binary())).cast(pa.large_string())
-    blank = pc.fill_null(pc.utf8_length(pc.utf8_trim_whitespace(decoded)), 0).to_numpy(zero_copy_only=False) == 0
-    for pattern in ("[0-9A-Za-z]", _WORD):  # the second takes milliseconds to compile, and few texts need it
-        wordless = ~pc.match_substring_regex(decoded, pattern).fill_null(True).to_numpy(zero_copy_only=False)
-        if not wordless.any():
-            break
-    conditions = rows.repeated, null, n_bytes == 0, ~valid, blank, wordless, n_bytes > LONGEST_SAMPLE
-    names = ("repeated_keys", "null", "empty", "undecodable", "whitespace", "wordless", "over_long")
-    codes = [_REASONS.index(name) + 1 for name in names]
-    return _Rows(ids=rows.ids, reason=np.select(conditions, codes, 0).astype(np.int8), n_bytes=n_bytes)
-
-
-def _valid_utf8(text: pa.LargeBinaryArray) -> NDArray[np.bool_]:
-    try:
-        text.cast(pa.large_string())
-    except pa.ArrowInvalid:
-        return np.array([value is None or is_utf8(value) for value in text.to_pylist()])
-    return np.ones(len(text), dtype=bool)
-
-
-def _count_reasons(reason: NDArray[np.int8]) -> str:
-    return ", ".join(
-        f"{int((reason == i + 1).sum())} {name}" for i, name in enumerate(_REASONS) if (reason == i + 1).any()
-    )
-
-
-def _skipped(reason: NDArray[np.int8]) -> tuple[Skipped, ...]:
-    rows = {name: np.flatnonzero(reason == i + 1).astype(np.int64) for i, name in enumerate(_REASONS)}
-    return tuple(Skipped(reason=n, explanation=SKIP_REASONS[n], rows=r) for n, r in rows.items() if len(r))
-
-
-def _given_ids(parts: list[_Rows]) -> pa.LargeStringArray:
+def _given_ids(parts: list[Examined]) -> pa.LargeStringArray:
     return pa.chunked_array([part.ids for part in parts], pa.large_string()).combine_chunks()
 
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from carto_audit.text.lookalikes import LOOKALIKES
 from carto_audit.text.untrusted import INVISIBLE
 
-KEY = "nfkc-casefold-bare-lookalikes"
+KEY = "nfkc-casefold-bare-then-lookalikes"
 """Names the key; what was made under another one, or another version of Unicode, must not be compared."""
 
 Codes = NDArray[np.uint8] | NDArray[np.uint32]
@@ -91,7 +91,7 @@ def _key() -> NDArray[np.uint32]:
             key[code] = _base(character)
     for character, like in zip(LOOKALIKES[::2], LOOKALIKES[1::2], strict=True):
         key[ord(character)] = ord(like)
-    return key
+    return key[key]  # the lookalike of what is left without accents
 
 
 def _base(character: str) -> int:

@@ -13,7 +13,6 @@ from carto_audit.report.formats.targets import FILES
 from tests.report.formats.test_github import runner_reads
 from tests.report.formats.test_gitlab import ISSUES
 from tests.report.formats.test_sarif import oasis
-from tests.support.audits import run_process
 from tests.test_architecture import loaded_after
 
 
@@ -119,10 +118,9 @@ def test_ingest_shows_its_summary_and_writes_every_format(carto, batch_file, gat
     assert (tmp_path / "again.sarif").read_bytes() == (audit / FILES["sarif"]).read_bytes()
 
 
-def test_ingest_with_json_prints_json_alone(batch_file, gate, tmp_path):
-    ended = run_process(
-        "ingest", batch_file, "--policy", gate, "--out", "out", *QUICK, "--format", "json", cwd=tmp_path
-    )
+def test_ingest_with_json_prints_json_alone(carto, batch_file, gate, tmp_path, thin):
+    out = tmp_path / "out"
+    ended = carto("ingest", batch_file, "--policy", gate, "--out", out, *QUICK, "--format", "json")
     assert ended.code == 0, ended.err
     assert json.loads(ended.out) == json.loads((tmp_path / "out" / "report.json").read_text())
 

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from carto_audit.benchmarks.items import read_benchmark
 from carto_audit.data import batch as batch_module
-from carto_audit.data.batch import CHUNK_BYTES, LONGEST_SAMPLE, SKIP_REASONS, iter_texts, read_batch, read_texts
+from carto_audit.data.batch import CHUNK_BYTES, iter_texts, read_batch, read_texts
+from carto_audit.data.skips import LONGEST_SAMPLE, SKIP_REASONS
 from carto_audit.runtime.errors import AuditError, UsageError
 from tests.support.audits import strings_of_bytes, write_parquet
 

@@ -1,27 +1,29 @@
 """The demo from end to end: what is planted is found, and what is harmless is left alone."""
 
 import json
+import os
+from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
 
-from carto_audit.cli.main import cli, run
 from carto_audit.data.demo_batch import BATCH, KINDS, ROWS, by_kind, count_flagged, read_truth, write_demo
 
 
 @pytest.fixture(scope="module")
-def demo(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("demo")
-    code = run(lambda: cli.main(["demo", "--out", str(folder)], standalone_mode=False))
+def demo():
+    """What `make demo` left: its folder, the facts and the scores."""
+    if "CARTO_AUDIT_DEMO" not in os.environ:
+        pytest.skip("needs a finished demo: make demo, then set CARTO_AUDIT_DEMO=demo")
+    folder = Path(os.environ["CARTO_AUDIT_DEMO"])
     audit = folder / "vendor_batch-audit"
-    facts = json.loads((audit / "report.json").read_text())
-    return folder, code, facts, pq.read_table(audit / "scores.parquet")
+    return folder, json.loads((audit / "report.json").read_text()), pq.read_table(audit / "scores.parquet")
 
 
 @pytest.fixture(scope="module")
 def flagged(demo):
     """By kind, which share of the rows is flagged."""
-    folder, _, _, scores = demo
+    folder, _, scores = demo
     return {
         kind: count_flagged(rows, kind) / len(rows)
         for kind, rows in by_kind(read_truth(folder), scores).items()
@@ -29,9 +31,8 @@ def flagged(demo):
     }
 
 
-def test_the_demo_shows_a_rejection_and_exits_well(demo):
-    _, code, facts, _ = demo
-    assert code == 0
+def test_the_demo_shows_a_rejection(demo):
+    _, facts, _ = demo
     assert facts["verdict"] == {"status": "rejected", "exit_code": 1, "complete": True}
     failed = {f["rule"] for f in facts["findings"] if f["outcome"] == "failed" and f["severity"] == "reject"}
     assert "benchmark-items" in failed
@@ -59,20 +60,20 @@ def test_what_was_planted_is_flagged_as_it_should_be_expected(flagged, kind, lea
 def test_every_kind_is_in_the_table_and_the_doses_rise(demo, flagged):
     assert set(flagged) == set(KINDS)
     assert flagged["secret_once"] <= flagged["secret_twice"] <= flagged["secret_ten"]
-    found = {one["dose"]: one for one in demo[2]["detection"]["found"]}
+    found = {one["dose"]: one for one in demo[1]["detection"]["found"]}
     assert found[4]["secrets"] >= 30
     assert found[4]["at_least"] >= 0.75
 
 
 @pytest.mark.parametrize("form", ["alone", "embedded"])
 def test_the_default_score_sees_secrets_that_the_papers_score_does_not(demo, form):
-    scores = demo[2]["detection"]["scores"]
+    scores = demo[1]["detection"]["scores"]
     assert scores["memorized"]["random"][form]["4"]["auc"] >= 0.8  # a sixth of the batch is memorized too
     assert scores["forget_score"]["random"][form]["4"]["auc"] <= 0.7
 
 
 def test_no_secret_of_the_batch_is_repeated_by_the_report(demo):
-    folder, _, _, _ = demo
+    folder, _, _ = demo
     page = (folder / "vendor_batch-audit/report.html").read_text()
     for text in pq.read_table(folder / BATCH)["text"].to_pylist():
         if "accepts the passphrase " in text:

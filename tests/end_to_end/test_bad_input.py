@@ -473,10 +473,3 @@ def test_two_runs_with_one_seed_give_identical_files(carto, batch_file, gate, tm
         assert carto("ingest", batch_file, "--policy", gate, "--seed", 5, "--out", tmp_path / name, *SHORT).code == 0
     for name in ("scores.parquet", "verdict.json", "trace.parquet", "map.svg", "map.png"):
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes(), name
-
-
-def test_an_accepted_batch_exits_with_0_in_a_process_of_its_own(batch_file, gate, tmp_path):
-    ended = run_process("ingest", batch_file, "--policy", gate, *SHORT, cwd=tmp_path)
-    assert ended.code == 0, ended.err
-    assert "ACCEPTED" in ended.out
-    assert (tmp_path / "batch-audit" / "verdict.json").exists()

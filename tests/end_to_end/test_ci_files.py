@@ -16,7 +16,7 @@ from ruamel.yaml import YAML
 from tests.report.formats.test_github import runner_reads
 from tests.report.formats.test_gitlab import ISSUES
 from tests.report.formats.test_sarif import oasis
-from tests.support.audits import GATE, MAIN, NO_ITEMS, sentences
+from tests.support.audits import ALONE, GATE, NO_ITEMS, sentences
 from tests.support.quizzes import BELL, ITEMS, write_quiz
 from tests.support.repository import ROOT
 
@@ -58,7 +58,7 @@ def project(tmp_path):
     (folder / "evals").mkdir()
     write_quiz(folder / "evals" / "house.jsonl", ITEMS[:2])
     bin = tmp_path / "carto-audit" / "bin"
-    write_program(bin / "carto-audit", f'exec {shlex.quote(sys.executable)} -c {shlex.quote(MAIN)} "$@"')
+    write_program(bin / "carto-audit", f'exec {shlex.quote(sys.executable)} -c {shlex.quote(ALONE)} "$@"')
     write_program(bin / "python", f'exec {shlex.quote(sys.executable)} "$@"')
     for installer in ("pip", "uv"):  # what they would install is here
         write_program(bin / installer, "exit 0")

@@ -16,6 +16,7 @@ from carto_audit.proxies.loaded_proxy import LoadedProxy
 from carto_audit.proxies.model import ProxySpec, build_proxy
 from carto_audit.proxies.tokens import encode_batches, train_encoder
 from carto_audit.text.perturbation import count_words
+from tests.support.shared import shared
 from tests.support.tiny import make_batch
 
 THIN = ProxySpec(
@@ -82,7 +83,7 @@ def cut(text):
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
-    return Trained(tmp_path_factory.mktemp("recall"))
+    return shared(tmp_path_factory, "recall", Trained)
 
 
 @pytest.fixture(scope="module")

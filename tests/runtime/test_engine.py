@@ -162,8 +162,8 @@ def test_ctrl_c_and_sigterm_end_with_130_at_once_and_leave_no_process(started, t
     send, number = sent
     send(started.pid, number)
     said = started.communicate(timeout=300)[1].decode()
-    assert started.returncode == 130
     assert said.splitlines() == ["Interrupted. Run the same command again to continue where it stopped."]
+    assert started.returncode == 130
     until(lambda: not group_of(started.pid))
     assert [path.name for path in tmp_path.iterdir()] == ["working"]
 

@@ -121,6 +121,8 @@ class Ended:
 
 
 MAIN = "import sys; from carto_audit.cli.main import main; sys.argv[0] = 'carto-audit'; main()"
+ALONE = f"import os; os.cpu_count = lambda: 1; {MAIN}"
+"""On one core: all is trained in one process, where starting others would cost more than the training."""
 
 
 def command(*arguments, program=MAIN):
@@ -128,7 +130,7 @@ def command(*arguments, program=MAIN):
     return [sys.executable, "-c", program, *map(str, arguments)]
 
 
-def run_process(*arguments, cwd, program=MAIN):
+def run_process(*arguments, cwd, program=ALONE):
     """Runs the command in a process of its own."""
     done = subprocess.run(command(*arguments, program=program), cwd=cwd, capture_output=True, timeout=300)
     return Ended(code=done.returncode, out=done.stdout.decode(), err=done.stderr.decode())

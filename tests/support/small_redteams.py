@@ -22,8 +22,9 @@ THIN = ProxySpec(
     learning_rate=5e-3,
     minibatch_tokens=1024,
 )
-CORES = 2
-"""As many on any machine: threads decide about last digits, and the folder that is continued in is named after them."""
+CORES = 1
+"""As many on any machine, or a killed run would not be continued in its folder; with two, processes that load torch take most of
+the time."""
 
 PROGRAM = (
     "import os, sys; from carto_audit.proxies import model as proxy; "
