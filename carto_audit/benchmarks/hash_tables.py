@@ -1,4 +1,4 @@
-"""Hash tables: sorted hashes behind a bitmap, and lists behind keys. An absent hash costs one look."""
+"""Hash tables: sorted hashes behind a bitmap, and lists behind keys. An absent hash costs one look, another a few."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -46,26 +46,44 @@ class Lists:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HashTable:
-    """A sorted set of hashes behind a bitmap of their top bits, so that an absent hash costs one look."""
+    """A sorted set of hashes behind a bitmap of their top bits, so that an absent hash costs one look.
+
+    The values whose top bits are `b`, of fewer bits, are those from `begins[b]` to `begins[b + 1]`, one or none as a rule.
+    """
 
     values: Hashes
     bitmap: NDArray[np.bool_]
+    begins: NDArray[np.int32]
 
     def find(self, hashes: Hashes) -> tuple[Int, Int]:
         """Which of `hashes` are present, and their place in `values`: two arrays of equal length."""
-        maybe = np.flatnonzero(self.bitmap[_top_bits(hashes, len(self.bitmap))])
-        place = search(self.values, hashes[maybe])
-        place = np.minimum(place, len(self.values) - 1)
-        found = self.values[place] == hashes[maybe]
+        maybe = np.flatnonzero(self.may_hold(hashes))
+        wanted = hashes[maybe]
+        bucket = _top_bits(wanted, len(self.begins) - 1)
+        place, end = self.begins[bucket].astype(np.int64), self.begins[bucket + 1]
+        left = np.flatnonzero(place < end)
+        found = np.zeros(len(wanted), dtype=bool)
+        while len(left):
+            here = self.values[place[left]]
+            found[left[here == wanted[left]]] = True
+            left = left[here < wanted[left]]
+            place[left] += 1
+            left = left[place[left] < end[left]]
         return maybe[found], place[found]
+
+    def may_hold(self, hashes: Hashes) -> NDArray[np.bool_]:
+        """Which of `hashes` may be present: all that are, and one in twelve others or fewer."""
+        flags: NDArray[np.bool_] = self.bitmap[_top_bits(hashes, len(self.bitmap))]
+        return flags
 
 
 def hash_table(values: Hashes) -> HashTable:
-    """A table of sorted, distinct `values`; 32 bits of bitmap per value keep false looks near 3 %."""
-    size = 1 << min(26, max(10, (32 * len(values)).bit_length()))
+    """A table of sorted, distinct `values`; 8 bits of bitmap per value keep false looks near 8 %."""
+    size, buckets = (1 << min(26, max(10, (k * len(values)).bit_length())) for k in (8, 2))
     bitmap = np.zeros(size, dtype=bool)
     bitmap[_top_bits(values, size)] = True
-    return HashTable(values=values, bitmap=bitmap)
+    counts = np.bincount(_top_bits(values, buckets), minlength=buckets)
+    return HashTable(values=values, bitmap=bitmap, begins=np.concatenate(([0], np.cumsum(counts))).astype(np.int32))
 
 
 def _top_bits(hashes: Hashes, size: int) -> Int:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
+from numpy.typing import NDArray
 
 from carto_audit.benchmarks.hash_tables import Float, HashTable, Int, Lists, as_lists, hash_table
 from carto_audit.benchmarks.surprisal import COMMON, PREDICTED
@@ -20,17 +21,23 @@ MOST_GROUPS = 10
 LEAST_NATS = 0.5
 """A word that says less is not counted: nearly every text holds it."""
 
+TELLING = 2.5
+"""Nats from which a word is one of a pair: the hundred most frequent words of English are none."""
+
+_BITS = 20
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RareWords:
     """The loose keys of all groups' telling words, what each says in nats, and the pairs of them that propose groups.
 
-    `of_group` has each group's keys, by their place in `table`, and `nats` what they say there. `pairs` has the pairs of all
-    groups, and `groups` the groups of each; those that more than MOST_GROUPS hold are left out. `total` is what all words of a
-    group say, and `pair_count` how many pairs propose it, (groups,).
+    `of_group` has each group's keys, by their place in `table`, and `nats` what they say there. `telling` has the keys that say
+    at least TELLING, `pairs` the pairs of them, and `groups` the groups of each pair; those that more than MOST_GROUPS hold are
+    left out. `total` is what all words of a group say, and `pair_count` how many pairs propose it, (groups,).
     """
 
     table: HashTable
+    telling: HashTable
     of_group: Lists
     nats: Float  # (values of `of_group`,)
     pairs: HashTable
@@ -42,27 +49,29 @@ class RareWords:
 def index_rare_words(texts: Sequence[str], nats: Float) -> RareWords:
     """Indexes the words of every group; `nats` has what each of them adds, text by text."""
     words = find_words(texts)
-    keys = loose_keys(words, words.hashed().values)
+    hashes = words.hashed().values
+    keys = loose_keys(words, hashes, np.arange(len(hashes)))
     group = np.repeat(np.arange(len(texts)), np.diff(words.offsets))
     values, place = np.unique(keys, return_inverse=True)
     english = _english_nats(values)
     code, first = np.unique(group * max(1, len(values)) + place, return_inverse=True)
     most = np.zeros(len(code))
     np.maximum.at(most, first, np.minimum(nats, english[place]))
-    telling = most >= LEAST_NATS
-    code, most = code[telling], most[telling]
+    said = most >= LEAST_NATS
+    code, most = code[said], most[said]
     owner, key = code // max(1, len(values)), code % max(1, len(values))
-    is_telling = english >= LEAST_NATS  # all keys that are left in any group
-    told = is_telling[place]
+    counts = english >= LEAST_NATS  # all keys that are left in any group
+    told = (english >= TELLING)[place] & ~is_frequent(hashes)
     pairs, of = near_pairs(keys[told], group[told], NEAR)
     known, which = np.unique(pairs, return_inverse=True)
     holders = as_lists(which, of, len(known))
     few = np.diff(holders.offsets) <= MOST_GROUPS
     kept = holders.only(np.flatnonzero(few))
     return RareWords(
-        table=hash_table(values[is_telling]),
+        table=hash_table(values[counts]),
+        telling=hash_table(np.unique(keys[told])),
         of_group=Lists(
-            values=(np.cumsum(is_telling) - 1)[key],
+            values=(np.cumsum(counts) - 1)[key],
             offsets=np.concatenate(([0], np.cumsum(np.bincount(owner, minlength=len(texts))))),
         ),
         nats=most,
@@ -84,6 +93,23 @@ def near_pairs(keys: Hashes, text: Int, near: int) -> tuple[Hashes, Int]:
     return np.concatenate(pairs), np.concatenate(of)
 
 
+def is_frequent(hashes: Hashes) -> NDArray[np.bool_]:
+    """Which words are frequent in English, told by some bits of their own hash: one in 4,000 others is taken for one. It saves
+    most words of a text a loose key."""
+    flags: NDArray[np.bool_] = _frequent()[hashes >> np.uint64(64 - _BITS)]
+    return flags
+
+
+@cache
+def _frequent() -> NDArray[np.bool_]:
+    flags = np.zeros(1 << _BITS, dtype=bool)
+    words = find_words(list(COMMON))
+    hashes = words.hashed().values
+    says_little = _english_nats(loose_keys(words, hashes, np.arange(len(hashes)))) < TELLING
+    flags[hashes[says_little] >> np.uint64(64 - _BITS)] = True
+    return flags
+
+
 def _english_nats(keys: Hashes) -> Float:
     """The most that a word with this key says: little, where a frequent word of English has it too."""
     common, ranks = _english_keys()
@@ -95,5 +121,6 @@ def _english_nats(keys: Hashes) -> Float:
 @cache
 def _english_keys() -> tuple[Hashes, Int]:
     words = find_words(list(COMMON))
-    keys, first = np.unique(loose_keys(words, words.hashed().values), return_index=True)
+    hashes = words.hashed().values
+    keys, first = np.unique(loose_keys(words, hashes, np.arange(len(hashes))), return_index=True)
     return keys, first + 1

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from carto_audit import __version__
 from carto_audit.benchmarks import hash_tables, index, letter_runs, programs, rare_words, surprisal, translations
-from carto_audit.benchmarks.hash_tables import HashTable, Lists
+from carto_audit.benchmarks.hash_tables import HashTable, Lists, hash_table
 from carto_audit.benchmarks.index import Index
 from carto_audit.benchmarks.items import ITEM_SCHEMA
 from carto_audit.contamination.detectability import FORMS, Detectability
@@ -331,6 +331,8 @@ def _check_table(value: HashTable) -> None:
         raise ValueError("a table of hashes is not in order")
     if size < 2 or size & (size - 1):
         raise ValueError("a table of hashes has a broken bitmap")
+    if not np.array_equal(value.begins, hash_table(value.values).begins):
+        raise ValueError("a table of hashes says wrong where its values begin")
 
 
 _CHECKS: dict[type, Callable[[Any], None]] = {

@@ -30,7 +30,6 @@ from carto_audit.contamination.tiers import (
     judge_rare_words,
     judge_translation,
 )
-from carto_audit.text.loose_words import loose_keys
 from carto_audit.text.views.names import in_words
 from carto_audit.text.views.reading import Reading
 from carto_audit.text.views.spelled_numbers import with_digits
@@ -82,8 +81,7 @@ def _find(texts: Sequence[str], words: FoldedWords, hashes: Ragged, index: Index
         spaced = [reading.text for _, reading in respaced]
         found += (_delivered(m, *respaced[m.row]) for m in _by_words(spaced, find_words(spaced).hashed(), index))
     found += _by_other_evidence(texts, spans, hashes, index)
-    keys = loose_keys(words, hashes.values)
-    for hit in find_rare_words(words, hashes, keys, index, sure):
+    for hit in find_rare_words(words, hashes, index, sure):
         found += _by_rare_words(hit, spans(hit.text), index)
     return found
 

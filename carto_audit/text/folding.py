@@ -2,6 +2,7 @@
 
 import re
 import unicodedata
+from collections.abc import Sequence
 from functools import cache
 
 import numpy as np
@@ -17,6 +18,7 @@ Codes = NDArray[np.uint8] | NDArray[np.uint32]
 
 _SPACES = "\t\n\v\f\r\x85"
 _CONTROL = re.compile("[\x00-\x08\x0e-\x1f\x7f]")
+_CONTROLS = bytes(code for code in range(128) if _CONTROL.match(chr(code)))
 _DROPPED = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Mn", "Mc", "Me"})
 _NOT_SPELLING = "\u0640\u07fa\ufffc\ufffd"  # letters that only stretch a word, and what stands for something lost
 _IOTA_BELOW = "\u0345"  # a mark that casefold would make a letter
@@ -27,7 +29,8 @@ def fold(text: str) -> str:
     """Compatibility forms and case undone; without marks and characters that are no text; lookalikes as ASCII.
 
     Dropped are control, format, private-use, unassigned and replacement characters, and all marks: accents, vowel signs,
-    points. A character that is drawn like an ASCII letter or digit becomes it. The length may change; `fold_sources` leads
+    points. A character that is drawn like an ASCII letter or digit becomes it, and other signs outside ASCII a space: a text in
+    Latin letters is ASCII then, which takes half the time. The length may change; `fold_sources` leads
     back to the original characters.
     """
     if text.isascii():
@@ -36,6 +39,13 @@ def fold(text: str) -> str:
     codes = np.frombuffer(folded.encode("utf-32-le", "surrogatepass"), np.uint32)
     bare = _key()[codes]
     return bare[bare > 0].tobytes().decode("utf-32-le")
+
+
+def fold_all(texts: Sequence[str]) -> list[str]:
+    """`fold` of each text; in a fraction of the time where none has anything but printed ASCII and line ends."""
+    folded = [text.lower() if text.isascii() else fold(text) for text in texts]
+    letters = "".join(folded).encode("utf-8", "replace")
+    return folded if len(letters.translate(None, _CONTROLS)) == len(letters) else [fold(text) for text in texts]
 
 
 def fold_sources(text: str) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -91,7 +101,8 @@ def _key() -> NDArray[np.uint32]:
             key[code] = _base(character)
     for character, like in zip(LOOKALIKES[::2], LOOKALIKES[1::2], strict=True):
         key[ord(character)] = ord(like)
-    return key[key]  # the lookalike of what is left without accents
+    key[[c for c in range(128, _LAST_LETTER) if key[c] == c and not chr(c).isalnum()]] = ord(" ")
+    return key[key]  # what becomes of a character without accents becomes of it with them
 
 
 def _base(character: str) -> int:

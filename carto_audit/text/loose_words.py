@@ -5,6 +5,7 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
+from carto_audit.text.folding import Codes
 from carto_audit.text.words import FoldedWords, Hashes, mix64
 
 _VOWELS = "aeiouy"
@@ -13,37 +14,37 @@ _LEAST = 2  # different consonants; with fewer a word has no loose key but its o
 _FACTOR, _OTHER_FACTOR = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xD1B54A32D192ED03)
 
 
-def loose_keys(words: FoldedWords, hashes: Hashes) -> Hashes:
-    """A key for each word: its first letter and which consonants it has, without the endings -s, -ed and -ing.
+def loose_keys(words: FoldedWords, hashes: Hashes, some: NDArray[np.int64]) -> Hashes:
+    """A key for each of some words: its first letter and which consonants it has, without the endings -s, -ed and -ing.
 
     Numbers, words with digits, words of scripts with one letter a word, and words of fewer than two consonants keep their
-    own hash.
+    own hash; `hashes` are those of all words. `some` ascend.
     """
-    if not len(hashes):
-        return hashes
-    bits = np.take(_ascii_consonants() if words.codes.dtype == np.uint8 else _consonants(), words.codes)
-    bits[_endings(words)] = 0
-    mask = np.bitwise_or.reduceat(bits, words.starts).astype(np.uint64)
+    if not len(some):
+        return np.empty(0, np.uint64)
+    starts, ends, first = words.starts[some], words.ends[some], words.codes[words.starts[some]]
+    low, high = int(starts[0]), int(ends[-1])
+    table = _ascii_consonants() if words.codes.dtype == np.uint8 else _consonants()
+    bits = np.zeros(high - low + 1, dtype=table.dtype)
+    np.take(table, words.codes[low:high], out=bits[:-1])
+    edges = np.stack([starts, _bare_ends(words.codes, starts, ends)], axis=1).ravel() - low
+    mask = np.bitwise_or.reduceat(bits, edges)[::2].astype(np.uint64)
     if bits.dtype == np.uint32:
         mask += (mask >> np.uint64(31)) * (_DIGIT - np.uint64(1 << 31))
-    first = np.take(_consonants(), words.codes[words.starts]) + words.codes[words.starts].astype(np.uint64)
-    keys = mix64(mask * _FACTOR + first * _OTHER_FACTOR)
-    is_own = (mask & _DIGIT > 0) | (np.bitwise_count(mask) < _LEAST) | (words.kinds[words.starts] > 1)
-    return np.where(is_own, hashes, keys)
+    keys = mix64(mask * _FACTOR + (np.take(_consonants(), first) + first.astype(np.uint64)) * _OTHER_FACTOR)
+    is_own = (mask & _DIGIT > 0) | (np.bitwise_count(mask) < _LEAST) | (words.kinds[starts] > 1)
+    return np.where(is_own, hashes[some], keys)
 
 
-def _endings(words: FoldedWords) -> NDArray[np.int64]:
-    """The codes of the endings that do not count, two at most a word: "makings" is "mak"."""
-    codes, ends = words.codes, words.ends.copy()
-    dropped = []
+def _bare_ends(codes: Codes, starts: NDArray[np.int64], ends: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Where the words end without the endings that do not count, of which a word may have several: "makings" is "mak"."""
     for ending, least in (("s", 4), ("ed", 5), ("ing", 6)):
-        has = ends - words.starts >= least
-        for back, letter in enumerate(reversed(ending), start=1):
-            has[has] = codes[ends[has] - back] == ord(letter)
-        for back in range(1, len(ending) + 1):
-            dropped.append(ends[has] - back)
+        has = np.flatnonzero((ends - starts >= least) & (codes[ends - 1] == ord(ending[-1])))
+        for back, letter in enumerate(reversed(ending[:-1]), start=2):
+            has = has[codes[ends[has] - back] == ord(letter)]
+        ends = ends.copy()
         ends[has] -= len(ending)
-    return np.concatenate(dropped)
+    return ends
 
 
 @cache

@@ -7,7 +7,7 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
-from carto_audit.text.folding import KEY, Codes, fold, fold_sources
+from carto_audit.text.folding import KEY, Codes, fold, fold_all, fold_sources
 
 HASHES = f"{KEY}/cjk1-hangul2-unspaced3-long/poly64/affine32"
 """Names the normalization and hash functions; values made under different names must not be compared."""
@@ -92,7 +92,7 @@ class FoldedWords:
 def find_words(texts: Sequence[str]) -> FoldedWords:
     """The words of each text. A word is one CJK or kana character, two letters of Hangul or three of a script without
     spaces, which overlap, else a run of letters and digits."""
-    folded = [fold(text) for text in texts]
+    folded = fold_all(texts)
     text_ends = np.cumsum(np.fromiter((len(text) + 1 for text in folded), np.int64, len(folded)))
     return _find_words(_codes("\n".join(folded)), text_ends)
 
@@ -320,7 +320,8 @@ def _cut_long(
         grams = ngram_hashes(np.take(letter_values(), codes[starts[k] : ends[k]]), 4)
         cuts.append(starts[k] + 4 + np.flatnonzero(grams[:-1] % np.uint64(_CUT) == 0))
     inner = np.concatenate(cuts)
-    return np.sort(np.concatenate([starts, inner])), np.sort(np.concatenate([ends, inner]))
+    place = np.searchsorted(starts, inner)
+    return np.insert(starts, place, inner), np.insert(ends, place - 1, inner)
 
 
 def _hash_spans(codes: Codes, starts: NDArray[np.int64], ends: NDArray[np.int64]) -> Hashes:

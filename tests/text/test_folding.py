@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from carto_audit.text import lookalikes as lookalikes_module
-from carto_audit.text.folding import _LAST_LETTER, fold, fold_sources
+from carto_audit.text.folding import _LAST_LETTER, fold, fold_all, fold_sources
 from carto_audit.text.lookalikes import LOOKALIKES
 from carto_audit.text.untrusted import INVISIBLE
 from carto_audit.text.views.through import _STEPS, readings
@@ -35,6 +35,12 @@ def test_no_code_point_that_is_neither_letter_nor_digit_hides_a_word():
     assert letters(text) == "x" * (len(text) // 2)
     signs = [c for c in others if letters(chr(c))]
     assert [hex(c) for c in signs[::15] if hidden_by(c)] == []
+
+
+@given(st.lists(TEXTS))
+def test_many_texts_fold_as_each_alone(texts):
+    assert fold_all(texts) == [fold(text) for text in texts]
+    assert fold_all([*texts, "Plain\x00 text"])[-1] == "plain text"
 
 
 def test_letters_that_nobody_sees_hide_no_word():

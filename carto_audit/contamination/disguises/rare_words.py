@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from carto_audit.benchmarks.hash_tables import Float, Int, among, distinct, ranges
 from carto_audit.benchmarks.index import QUESTION, Index
-from carto_audit.benchmarks.rare_words import RareWords, near_pairs
+from carto_audit.benchmarks.rare_words import RareWords, is_frequent, near_pairs
+from carto_audit.text.loose_words import loose_keys
 from carto_audit.text.words import FoldedWords, Hashes, Ragged
 
 LEAST_SHARE = 0.63
@@ -52,31 +53,52 @@ class RareHit:
 
 
 def find_rare_words(
-    words: FoldedWords, hashes: Ragged, keys: Hashes, index: Index, sure: Container[tuple[int, int]] = ()
+    words: FoldedWords, hashes: Ragged, index: Index, sure: Container[tuple[int, int]] = ()
 ) -> Iterator[RareHit]:
     """Groups of which enough rare words stand in one window of a text; the best window of each pair of text and group.
 
     The pairs in `sure` are left out: what words in their order say of them holds.
     """
     best: dict[tuple[int, int], RareHit] = {}
-    for text, cell, group in _proposed(words, keys, index):
-        if (text, group) in sure:
-            continue
-        hit = _measured(text, cell, group, words, hashes, keys, index)
+    for text, begin, end, group in _proposed(words, hashes, index, sure):
+        hit = _measured(text, begin, end, group, words, hashes, index)
         if hit is not None and ((text, group) not in best or hit.share > best[text, group].share):
             best[text, group] = hit
     yield from best.values()
 
 
-def _proposed(words: FoldedWords, keys: Hashes, index: Index) -> Iterator[tuple[int, int, int]]:
-    """Text, cell and group where enough pairs of a group's telling words stand near each other, and enough of its words."""
+def _proposed(
+    words: FoldedWords, hashes: Ragged, index: Index, sure: Container[tuple[int, int]]
+) -> Iterator[tuple[int, int, int, int]]:
+    """Text, window and group where enough pairs of a group's telling words stand near each other, and enough of its words. The
+    windows are of the words `begin` to `end`."""
     rare = index.rare_words
-    place, key = rare.table.find(keys)
+    window, group = _paired(words, hashes, rare)
+    cells = _cells(words)
+    text = window // cells
+    able = (rare.total[group] >= LEAST_NATS) & (index.component[group] == QUESTION)
+    able &= np.fromiter((pair not in sure for pair in zip(text.tolist(), group.tolist(), strict=True)), bool, len(text))
+    text, cell, group = text[able], window[able] % cells, group[able]
+    begin = words.offsets[text] + cell * _CELL
+    end = np.minimum(words.offsets[text + 1], begin + 2 * _CELL)
+    needed = np.maximum(LEAST_NATS, LEAST_SHARE * rare.total[group]) - _ROUNDING
+    for k in np.flatnonzero(_said(begin, end, group, words, hashes, rare) >= needed).tolist():
+        yield int(text[k]), int(begin[k]), int(end[k]), int(group[k])
+
+
+def _cells(words: FoldedWords) -> int:
+    """Cells of the longest text, and one more."""
+    return int(np.diff(words.offsets).max(initial=0)) // _CELL + 2
+
+
+def _paired(words: FoldedWords, hashes: Ragged, rare: RareWords) -> tuple[Int, Int]:
+    """Windows, text by text, and the groups of which they hold enough pairs of telling words."""
+    some = np.flatnonzero(~is_frequent(hashes.values))
+    keys = loose_keys(words, hashes.values, some)
+    is_known = np.flatnonzero(rare.telling.may_hold(keys))
+    place, cells = some[is_known], _cells(words)
     text = np.repeat(np.arange(len(words.offsets) - 1), np.diff(np.searchsorted(place, words.offsets)))
-    cell = (place - words.offsets[text]) // _CELL
-    cells = int(cell.max(initial=0)) + 2
-    at = text * cells + cell
-    pairs, where = near_pairs(keys[place], at, _NEAR)
+    pairs, where = near_pairs(keys[is_known], text * cells + (place - words.offsets[text]) // _CELL, _NEAR)
     hit, pair = rare.pairs.find(pairs)
     window = np.concatenate([where[hit], np.maximum(where[hit] - 1, where[hit] // cells * cells)])
     known = distinct(window * max(1, len(rare.groups)) + np.concatenate([pair, pair]))
@@ -85,12 +107,8 @@ def _proposed(words: FoldedWords, keys: Hashes, index: Index) -> Iterator[tuple[
     code = _frequent(known[owner] // max(1, len(rare.groups)) * n_groups + group)
     code, count = np.unique(code, return_counts=True)
     window, group = code // n_groups, code % n_groups
-    able = (count >= np.maximum(_LEAST_PAIRS, _PROPOSED * rare.pair_count[group])) & (rare.total[group] >= LEAST_NATS)
-    able &= index.component[group] == QUESTION
-    window, group = window[able], group[able]
-    needed = np.maximum(LEAST_NATS, LEAST_SHARE * rare.total[group]) - _ROUNDING
-    for k in np.flatnonzero(_said(window, group, at, key, rare) >= needed).tolist():
-        yield int(window[k]) // cells, int(window[k]) % cells, int(group[k])
+    enough = count >= np.maximum(_LEAST_PAIRS, _PROPOSED * rare.pair_count[group])
+    return window[enough], group[enough]
 
 
 def _frequent(codes: Int) -> Int:
@@ -99,34 +117,31 @@ def _frequent(codes: Int) -> Int:
     return codes[(np.bincount(bins, minlength=1 << _BITS) >= _LEAST_PAIRS)[bins]]
 
 
-def _said(window: Int, group: Int, at: Int, key: Int, rare: RareWords) -> Float:
-    """What the words of each group say that stand in its window: cells `window` and the next. `at` has the cell of each key."""
-    if not len(window):
-        return np.empty(0)
-    near = np.zeros(int(max(at.max(), window.max())) + 2, dtype=bool)
-    near[window] = near[window + 1] = True
+def _said(begin: Int, end: Int, group: Int, words: FoldedWords, hashes: Ragged, rare: RareWords) -> Float:
+    """What the words of each group say that stand in its window, the words `begin` to `end`."""
+    windows, number = np.unique(begin, return_inverse=True)
+    owner, place = ranges(windows, end[np.unique(begin, return_index=True)[1]])
+    is_known, key = rare.table.find(loose_keys(words, hashes.values, place))
     size = max(1, len(rare.table.values))
-    here = distinct((at * size + key)[near[at]])
+    here = distinct(owner[is_known] * size + key)
     owner, place = ranges(rare.of_group.offsets[group], rare.of_group.offsets[group + 1])
-    code = window[owner] * size + rare.of_group.values[place]
-    is_here = among(code, here) | among(code + size, here)
-    return np.bincount(owner, rare.nats[place] * is_here, len(window)).astype(np.float64)
+    is_here = among(number[owner] * size + rare.of_group.values[place], here)
+    return np.bincount(owner, rare.nats[place] * is_here, len(group)).astype(np.float64)
 
 
 def _measured(
-    text: int, cell: int, group: int, words: FoldedWords, hashes: Ragged, keys: Hashes, index: Index
+    text: int, begin: int, end: int, group: int, words: FoldedWords, hashes: Ragged, index: Index
 ) -> RareHit | None:
     rare = index.rare_words
-    begin = int(words.offsets[text]) + cell * _CELL
-    end = min(int(words.offsets[text + 1]), begin + 2 * _CELL)
+    keys = loose_keys(words, hashes.values, np.arange(begin, end))
     low, high = rare.of_group.offsets[group : group + 2].tolist()
     own, nats = rare.table.values[rare.of_group.values[low:high]], rare.nats[low:high]
     order = np.argsort(own)
-    here = np.flatnonzero(among(keys[begin:end], own[order]))
+    here = np.flatnonzero(among(keys, own[order]))
     if len(here) < LEAST_WORDS:
         return None
     size, total = len(index.words[group]), float(rare.total[group])
-    key = np.searchsorted(own[order], keys[begin:end][here])
+    key = np.searchsorted(own[order], keys[here])
     if nats[order][np.bincount(key, minlength=len(own)) > 0].sum() < max(LEAST_NATS, LEAST_SHARE * total):
         return None
     found = _best_stretch(here, key, nats[order], size, total)
@@ -134,7 +149,7 @@ def _measured(
         return None
     inside = here[(here >= found.first) & (here <= found.last)]
     spelled = inside[~_is_digit(words.codes[words.starts[begin + inside]])]  # a list of numbers is no item
-    if len(np.unique(keys[begin + spelled])) < LEAST_WORDS:
+    if len(np.unique(keys[spelled])) < LEAST_WORDS:
         return None
     here_numbers, has_others = _numbers(
         words, hashes, begin + found.first, begin + found.last + 1, index.numbers[group]
