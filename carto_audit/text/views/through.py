@@ -16,11 +16,9 @@ from carto_audit.text.words import Ragged, hash_words
 _ROUNDS = 8
 """Codes and markup within one another that are undone."""
 
-_QUIET = frozenset(
-    "terminal|latex|roff|escapes|markdown|hyphens|columns|timecodes|line numbers|speakers|notes|string literals|word tags".split(
-        "|"
-    )
-)
+_QUIET = {"terminal", "latex", "roff", "escapes", "markdown", "hyphens", "columns", "timecodes", "line numbers"} | {
+    *("speakers", "notes", "string literals", "word tags"),
+}
 """Views that are common and hardly ever show a code that was not seen before."""
 
 _UNDONE = (*DECODED, *RENDERED)
@@ -75,9 +73,9 @@ def readings(texts: Sequence[str], shown: Flags) -> Iterator[tuple[int, Reading]
 
 def _guesses(reading: Reading, shown: Flags) -> Iterator[Reading]:
     """The reading under each guess of which it shows the signs, and under all that are about letters."""
-    changed = [guess for k in np.flatnonzero(shown).tolist() if (guess := GUESSES[k].apply(reading)) is not reading]
-    yield from changed
-    if len(changed) > 1:
+    changed = {k: guess for k in np.flatnonzero(shown).tolist() if (guess := GUESSES[k].apply(reading)) is not reading}
+    yield from changed.values()
+    if sum(k < len(LETTER_GUESSES) for k in changed) > 1:
         yield apply_steps(reading, LETTER_GUESSES, shown[: len(LETTER_GUESSES)])
 
 

@@ -207,6 +207,9 @@ def test_every_view_has_a_name_in_words_and_leads_back(name):
         "- one\n- two - three -- four ... five --- and so on - - - - - - -",
         "Totals 101 102 103 104 105 106 107 108 110 111 112 were odd.",
         "def f(x):\n    return x_1 + x_2",
+        "Python 3.11 on x86 reads utf8, H2O, B2B, mp3, 5G, the 3rd and the 4th, 2x and 10kg of CO2.",
+        "The word дом is a house, окно a window, кот a cat; река is a river, лес a wood, and Москва is Moscow.",
+        '{"name": "Ada", "born": "1815", "of": "London"} {"name": "Alan", "born": "1912", "of": "London"}',
     ],
 )
 def test_plain_text_has_no_other_reading(text):
