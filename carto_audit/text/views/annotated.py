@@ -61,6 +61,9 @@ _GLUED_WORD = re.compile(  # more numbers in one are no word, but a code
     r"(?<![A-Za-z0-9])(?:[A-Za-z]+[0-9]{1,9}(?:[A-Za-z]+[0-9]{1,9})?[A-Za-z]*|[0-9]{1,9}[A-Za-z]+(?:[0-9]{1,9}[A-Za-z]*)?)(?![A-Za-z0-9])"
 )
 _FIELD = re.compile(r"""(["'])([A-Za-z_][\w:.-]{0,30})\1[ ]{0,2}:[ ]{0,2}(?:"([^"\n]{1,80})"|'([^'\n]{1,80})')""")
+_LINE_FIELD = re.compile(
+    r"^[ \t]{0,20}(?:-[ ]{1,4})?([A-Za-z_][\w.-]{0,30}):[ ]{1,4}([^\s\"'][^\n\"']{0,79})$", re.MULTILINE
+)
 _BETWEEN_SPACES, _BETWEEN_COMMAS = re.compile(r"\S+"), re.compile(r"[^,;|\t]+")
 _LEET = str.maketrans("4301578@$!|", "aeoistbasil")
 _LEET_WORD = re.compile(r"(?<![\w@$!|])(?=[\w@$!|]*[A-Za-z])(?=[\w@$!|]*[0-9@$!|])[\w@$!|]{2,30}")
@@ -233,6 +236,8 @@ def _by_fields(reading: Reading) -> Reading:
     values: dict[str, list[tuple[int, int]]] = {}
     for match in _FIELD.finditer(reading.text):
         values.setdefault(match[2], []).append(match.span(3) if match[3] else match.span(4))
+    for match in _LINE_FIELD.finditer(reading.text):
+        values.setdefault(match[1], []).append(match.span(2))
     spans: list[tuple[int, int]] = []
     for field in values.values():
         words = sum(reading.text.count(" ", begin, end) + 1 for begin, end in field)
@@ -253,5 +258,8 @@ LETTER_GUESSES = (
 )
 """Views that may be wrong about the whole text, so each of them is a reading of its own, and all together are one."""
 
-GUESSES = (*LETTER_GUESSES, Step(shows=any_of(FIELD, least=_LEAST_RECORDS), apply=_by_fields))
+_RECORDS = all_of(any_of(":", least=2 * _LEAST_RECORDS), any_of("\n", least=2 * _LEAST_RECORDS - 1))
+_FIELDS = (Step(shows=lambda signs: _RECORDS(signs) | signs.has(FIELD, _LEAST_RECORDS), apply=_by_fields),)
+
+GUESSES = (*LETTER_GUESSES, *_FIELDS)
 """Guesses about letters, and about what belongs together."""

@@ -163,6 +163,7 @@ CASES = {
     "trade marks and digits for letters": " ".join(w[:1] + "™" + w[1:] for w in WORDS).translate(
         str.maketrans("aeo", "430")
     ),
+    "records, on lines": "\n".join(f"- form: {w}\n  tag: NN" for w in WORDS),
     "records": json.dumps([{"id": k, "word": w, "tag": "NN"} for k, w in enumerate(WORDS)]),
     "base64 with odd bytes": base64.b64encode(b"\xff" + PLAIN.encode() + b"\xfe").decode(),
     "base64 in word parts": "@@ ".join(re.findall(".{1,10}", base64.b64encode(PLAIN.encode()).decode())),
@@ -300,6 +301,7 @@ def test_spelled_numbers_are_written_in_digits(spelled, value):
 
 HOSTILE = {
     "records": '"a": "b" ' * 20_000,
+    "fields on lines": "- a: b\n" * 30_000,
     "names of fields": '"a": ' * 40_000,
     "what is not shown": '<b style="display:none' * 10_000,
     "nothing shown": "<b hidden>x</b>" * 10_000,
