@@ -23,7 +23,7 @@ from carto_audit.contamination.tiers import CLEAN, NAMING, SAME_WORDING, SUPPORT
 from carto_audit.text.alignment import align, in_runs
 from carto_audit.text.folding import fold
 from carto_audit.text.minhash import premix, segment_minima
-from carto_audit.text.words import Hashes, is_number, word_spans, words_span
+from carto_audit.text.words import Hashes, is_number, unglued, word_spans, words_span
 
 _LEAST_SEEN = 0.3  # share of the question's words or shingles; no rule flags a pair with less of both
 _AT_ONCE = 1 << 18  # words of the candidates that are measured at once
@@ -309,8 +309,8 @@ def _numbers(row: Row, group: _Group, place: _Place) -> tuple[float, bool, float
 
 def _wording(row: Row, group: _Group, place: _Place) -> tuple[bool, float]:
     """Whether other numbers stand where its own should, and how much of it is there apart from numbers and names."""
-    near = row.words[place.low : place.high]
     written = [row.written(k) for k in range(place.low, place.high)]
+    near, written = unglued(row.words[place.low : place.high], written, group.words)
     is_digit = np.array([is_number(fold(word)) for word in written], dtype=bool)
     is_slot = is_digit | np.array([word[:1].isupper() for word in written], dtype=bool)
     is_own = among(group.words, group.slots)

@@ -8,6 +8,7 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
+from carto_audit.benchmarks.hash_tables import among
 from carto_audit.benchmarks.index import Index
 from carto_audit.benchmarks.programs import ProgramHit, find_programs, is_code
 from carto_audit.benchmarks.translations import TranslationHit, find_translations
@@ -23,6 +24,7 @@ from carto_audit.contamination.tiers import (
     PASSAGE,
     PROGRAM,
     SKELETON,
+    SOURCE_OVERLAP,
     SUSPECTED,
     Ruling,
     finder_of,
@@ -30,11 +32,12 @@ from carto_audit.contamination.tiers import (
     judge_rare_words,
     judge_translation,
 )
+from carto_audit.text.views.annotated import DIGITS_INSIDE
 from carto_audit.text.views.names import in_words
 from carto_audit.text.views.reading import Reading
 from carto_audit.text.views.spelled_numbers import with_digits
 from carto_audit.text.views.through import read_through
-from carto_audit.text.words import FoldedWords, Ragged, find_words, word_spans
+from carto_audit.text.words import FoldedWords, Ragged, find_words, hash_words, word_spans
 
 WORDS = "words"
 
@@ -53,7 +56,9 @@ def find_matches(texts: list[str], index: Index) -> list[Match]:
     if read:
         derived = [reading.text for _, reading in read]
         words = find_words(derived)
-        found += (_delivered(match, *read[match.row]) for match in _find(derived, words, words.hashed(), index))
+        for match in _find(derived, words, words.hashed(), index):
+            row, reading = read[match.row]
+            found.append(_delivered(_with_its_numbers(match, reading, index), row, reading))
     return surest(found, index)
 
 
@@ -147,6 +152,18 @@ def _by_rare_words(hit: RareHit, spans: NDArray[np.int64], index: Index) -> Iter
         item_span=(0, len(index.item_text(item, hit.group))),
         view=ORDER_FREE,
     )
+
+
+def _with_its_numbers(match: Match, reading: Reading, index: Index) -> Match:
+    """A match in a text without digits beside letters is a twin at most, unless it shows the item's own numbers."""
+    numbers = index.numbers[match.group]
+    is_bare = any(change.view == DIGITS_INSIDE for change in reading.changes)
+    if not is_bare or match.tier < SUSPECTED or match.supported or not len(numbers):
+        return match
+    here = hash_words([reading.text[slice(*match.sample_span)]]).values
+    if among(numbers, np.sort(here)).mean() >= 0.5:
+        return match
+    return replace(match, tier=SOURCE_OVERLAP, near_variant=True, reason="the same wording, perhaps with other numbers")
 
 
 def _delivered(match: Match, row: int, reading: Reading) -> Match:

@@ -1,5 +1,6 @@
 """Words: the one normalization that both sides of every comparison share, hashed for a chunk of texts at once."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -34,6 +35,7 @@ _CUT = 8  # one letter in so many ends a part of a long word
 
 _HASH_BYTES = 8
 
+_DIGITS = re.compile("[0-9]+")
 _NUMERALS = frozenset(
     "two three four five six seven eight nine ten eleven twelve fifteen twenty thirty forty fifty sixty seventy eighty "
     "ninety hundred thousand million billion half twice thrice second third fourth fifth".split()
@@ -59,6 +61,16 @@ class Ragged:
 def is_number(word: str) -> bool:
     """Whether a folded word is a number: digits, or an English numeral other than "one", which is a pronoun too."""
     return word.isdecimal() or word in _NUMERALS
+
+
+def unglued(hashes: Hashes, written: Sequence[str], known: Hashes) -> tuple[Hashes, list[str]]:
+    """Words in which digits stand beside letters as the first number in each, except where a word itself is known."""
+    hashes, written = hashes.copy(), list(written)
+    for k in np.flatnonzero(~np.isin(hashes, known)).tolist():
+        word = fold(written[k])
+        if not word.isdecimal() and (number := _DIGITS.search(word)):
+            hashes[k], written[k] = hash_words([number[0]]).values[0], number[0]
+    return hashes, written
 
 
 def is_letter_run(word: str) -> bool:

@@ -126,13 +126,21 @@ def _keep_numbers(begins: NDArray[np.bool_], row: Spelling, low: int) -> None:
             begins[k] = False
 
 
+def _edges_of_numbers(letters: str) -> NDArray[np.bool_]:
+    """Before which letters a number begins or has ended: glued to letters it is a number still."""
+    is_digit = np.array([letter.isdigit() for letter in letters], dtype=bool)
+    return np.append(False, is_digit[1:] != is_digit[:-1])
+
+
 def _respaced(row: Spelling, item: Spelling, candidate: Candidate) -> Reading:
     margin = len(item.letters)
     low = max(0, candidate.first - margin)
     high = min(len(row.letters), candidate.end + 2 * margin)
-    begins = row.begins_word[low:high].copy()
+    edges = _edges_of_numbers(row.letters[low:high])
+    begins = row.begins_word[low:high] | edges
     for own, here, size in _common_runs(item.letters, row.letters[low:high]):
         begins[here : here + size] = item.begins_word[own : own + size]
+        begins[here] |= edges[here]
         if own + size == len(item.letters) and here + size < len(begins):
             begins[here + size] = True  # behind the item's last word
     _keep_numbers(begins, row, low)

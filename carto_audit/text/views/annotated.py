@@ -7,15 +7,25 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterator
+from functools import cache
 
+import numpy as np
+
+from carto_audit.text.folding import fold
 from carto_audit.text.views.reading import Reading
-from carto_audit.text.views.signs import MIXED, NOTE, ORNAMENT, PART, all_of, any_of
+from carto_audit.text.views.signs import FIELD, FOREIGN, GLUED, MIXED, NOTE, ORNAMENT, PART, all_of, any_of
 from carto_audit.text.views.steps import Step
+
+DIGITS_INSIDE = "digits inside words"
+"""The view that leaves out digits beside letters, so that numbers beside letters are none for it."""
 
 _LEAST = 3
 """Lines, marks or words that must look alike."""
 
 _LEAST_TAGGED = 5
+_LEAST_GLUED, _GLUED_WITHIN = 12, 400  # words, and characters
+_LEAST_RECORDS = 8
+_MOST_WORDS = 3  # in a field, on average: what is longer is read where it stands
 _LEAST_COLUMNS = 3
 _MOST_COLUMNS = 40
 _LONGEST_LINE = 80  # characters, on average
@@ -47,6 +57,13 @@ _JOINERS = (
 )
 _WORD_MARKS = "\u2581\u0120"  # of sentencepiece, and of byte-level BPE
 _MARKED_PIECE = re.compile(f" ?([{_WORD_MARKS}])|(?<=\\S) (?=\\S)")
+_GLUED_WORD = re.compile(  # more numbers in one are no word, but a code
+    r"(?<![A-Za-z0-9])(?:[A-Za-z]+[0-9]{1,9}(?:[A-Za-z]+[0-9]{1,9})?[A-Za-z]*|[0-9]{1,9}[A-Za-z]+(?:[0-9]{1,9}[A-Za-z]*)?)(?![A-Za-z0-9])"
+)
+_FIELD = re.compile(r"""(["'])([A-Za-z_][\w:.-]{0,30})\1[ ]{0,2}:[ ]{0,2}(?:"([^"\n]{1,80})"|'([^'\n]{1,80})')""")
+_LINE_FIELD = re.compile(
+    r"^[ \t]{0,20}(?:-[ ]{1,4})?([A-Za-z_][\w.-]{0,30}):[ ]{1,4}([^\s\"'][^\n\"']{0,79})$", re.MULTILINE
+)
 _BETWEEN_SPACES, _BETWEEN_COMMAS = re.compile(r"\S+"), re.compile(r"[^,;|\t]+")
 _LEET = str.maketrans("4301578@$!|", "aeoistbasil")
 _LEET_WORD = re.compile(r"(?<![\w@$!|])(?=[\w@$!|]*[A-Za-z])(?=[\w@$!|]*[0-9@$!|])[\w@$!|]{2,30}")
@@ -190,8 +207,59 @@ def _plain_letters(reading: Reading) -> Reading:
     return reading.substituted("digits for letters", _LEET_NUMBER, lambda match: match[0].translate(_LEET))
 
 
-GUESSES = (
-    Step(shows=any_of(MIXED, least=_LEAST), apply=_plain_letters),
+def _without_digits(reading: Reading) -> Reading:
+    """Words without the digits beside their letters, where many stand close together."""
+    words = list(_GLUED_WORD.finditer(reading.text))
+    begins = np.array([word.start() for word in words], dtype=np.int64)
+    last = begins[_LEAST_GLUED - 1 :]
+    many = np.flatnonzero(last - begins[: len(last)] <= _GLUED_WITHIN)
+    some = sorted({k for first in many.tolist() for k in range(first, first + _LEAST_GLUED)})
+    return reading.replaced(DIGITS_INSIDE, [(*words[k].span(), re.sub("[0-9]", "", words[k][0])) for k in some])
+
+
+def _without_others(reading: Reading) -> Reading:
+    """Words of ASCII without letters of other scripts, where some stand between theirs."""
+    others = "".join(sorted(c for c in set(reading.text) if ord(c) > 127 and _is_other(c)))
+    inside = re.compile(f"(?<=[A-Za-z])[{others}]{{1,9}}(?=[ ]?[A-Za-z])") if others else None
+    if inside is None or len(inside.findall(reading.text)) < _LEAST_TAGGED:
+        return reading
+    return reading.substituted("letters among others", inside, "")
+
+
+@cache
+def _is_other(character: str) -> bool:
+    return character.isalnum() and (character in "\u00aa\u00ba" or not fold(character).isascii())
+
+
+def _by_fields(reading: Reading) -> Reading:
+    """Many records of a word or two read field by field: `[{"id": "1", "word": "how"}, {"id": "2", "word": "many"}]`."""
+    values: dict[str, list[tuple[int, int]]] = {}
+    for match in _FIELD.finditer(reading.text):
+        values.setdefault(match[2], []).append(match.span(3) if match[3] else match.span(4))
+    for match in _LINE_FIELD.finditer(reading.text):
+        values.setdefault(match[1], []).append(match.span(2))
+    spans: list[tuple[int, int]] = []
+    for field in values.values():
+        words = sum(reading.text.count(" ", begin, end) + 1 for begin, end in field)
+        if len(field) >= _LEAST_RECORDS and words <= _MOST_WORDS * len(field):
+            spans += field
+    if not spans:
+        return reading
+    places = np.concatenate([np.append(np.arange(begin, end), end - 1) for begin, end in spans])
+    text = "".join(f"{reading.text[begin:end]} " for begin, end in spans)
+    return reading.reordered("fields", places, text, (min(spans)[0], max(spans)[1]))
+
+
+LETTER_GUESSES = (
     Step(shows=any_of(ORNAMENT, least=_LEAST), apply=_ornaments),
+    Step(shows=any_of(FOREIGN, least=_LEAST_TAGGED), apply=_without_others),
+    Step(shows=any_of(MIXED, least=_LEAST), apply=_plain_letters),
+    Step(shows=any_of(GLUED, least=_LEAST_GLUED), apply=_without_digits),
 )
-"""Views that may be wrong about the whole text, so each of them is a reading of its own."""
+"""Views that may be wrong about the whole text, so each of them is a reading of its own, and all together are one."""
+
+_RECORDS = all_of(any_of(":", least=2 * _LEAST_RECORDS), any_of("\n", least=2 * _LEAST_RECORDS - 1))
+_FIELDS = (Step(shows=lambda signs: _RECORDS(signs) | signs.has(FIELD, _LEAST_RECORDS), apply=_by_fields),)
+
+GUESSES = (*LETTER_GUESSES, *_FIELDS)
+"""Guesses about letters, and about what belongs together."""

@@ -14,8 +14,8 @@ _DUMP_LINE = re.compile(
     r"^[0-9A-Fa-f]{6,8}(?:: ((?:[0-9A-Fa-f]{2,4} )+)|  ((?:[0-9A-Fa-f]{2} {1,60})+)\|)", re.MULTILINE
 )
 _CALLS = re.compile(r"(?:(?:chr|char)\((\d{2,3})\)[ +&.,|]{0,3}){8,50000}", re.IGNORECASE)
-_OCTAL = re.compile(r"(?<![0-9])(?:[01][0-7]{2}[ ,]{1,2}){11,50000}[01][0-7]{2}(?![0-9])")
-_BYTES = re.compile(r"(?:0x[0-9A-Fa-f]{2}(?:[,; \n]{1,4}|\b)){12,50000}")
+_OCTAL = re.compile(r"(?<![0-9])(?:[01][0-7]{2}[ ,\n\"']{1,4}){11,50000}[01][0-7]{2}(?![0-9])")
+_BYTES = re.compile(r"(?:(?:0x|U\+00)[0-9A-Fa-f]{2}(?:[,; \n\"']{1,4}|\b)){12,50000}")
 _PLACE = r"(?:[1-9]|1\d|2[0-6])"
 _PLACES = re.compile(rf"(?<![\w.-]){_PLACE}(?:-{_PLACE})*(?:[ ,/]{{1,3}}{_PLACE}(?:-{_PLACE})*){{5,50000}}(?![\w.-])")
 _MORSE = re.compile(r"(?<!\S)[.-]{1,6}(?: / |[ /\n]{1,2})(?:[.-]{1,6}(?: / |[ /\n]{1,2}|\Z)){14,50000}")
@@ -31,6 +31,7 @@ _BOXES = (
     | {0x1F170 + k: ord("a") + k for k in range(26)}
 )
 _BOX = re.compile("[" + "".join(map(chr, _BOXES)) + "]+")
+_SELECTORS = re.compile("[\ufe00-\ufe0f\U000e0100-\U000e01ef]{8,50000}")
 
 
 def _dumps(reading: Reading) -> Reading:
@@ -47,7 +48,7 @@ def _undumped(match: re.Match[str]) -> str:
 def _codes(reading: Reading) -> Reading:
     reading = reading.substituted("decimal codes", _CALLS, lambda m: _said(re.findall(r"\d+", m[0]), 10))
     reading = reading.substituted("octal codes", _OCTAL, lambda m: _said(re.findall(r"\d+", m[0]), 8))
-    return reading.substituted("hex", _BYTES, lambda m: _said(re.findall(r"0x(\w\w)", m[0]), 16))
+    return reading.substituted("hex", _BYTES, lambda m: _said(re.findall(r"(?:0x|U\+00)(\w\w)", m[0]), 16))
 
 
 def _said(numbers: list[str], base: int) -> str:
@@ -77,16 +78,23 @@ def _from_morse(match: re.Match[str]) -> str:
 
 def _boxes(reading: Reading) -> Reading:
     """Tag characters, which nobody sees, and letters in boxes and circles that Unicode calls signs."""
+    reading = reading.substituted("letters in signs", _SELECTORS, _selected)
     return reading.substituted("letters in signs", _BOX, lambda match: match[0].translate(_BOXES))
 
 
+def _selected(match: re.Match[str]) -> str:
+    """Variation selectors as the bytes that their numbers are."""
+    data = bytes(ord(c) - 0xFE00 if ord(c) < 0x10000 else ord(c) - 0xE0100 + 16 for c in match[0])
+    return f" {data.decode('utf-8', 'replace')} "
+
+
+BOXES = Step(shows=any_of(BOXED, least=_LEAST_BOXED), apply=_boxes)
 DUMPS = Step(shows=all_of(any_of(DIGIT, least=_LEAST_CODES), any_of("\n", least=2)), apply=_dumps)
-"""To be undone before other runs of hexadecimal digits are."""
+"""To be undone before other runs of hexadecimal digits are; and before characters that nobody sees are dropped."""
 
 CHARACTERS = (
     Step(shows=any_of(DIGIT, least=_LEAST_CODES), apply=_codes),
     Step(shows=all_of(any_of(DIGIT, least=_LEAST_CODES), any_of("-", least=12)), apply=_places),
     Step(shows=any_of("-", least=12), apply=_morse),
-    Step(shows=any_of(BOXED, least=_LEAST_BOXED), apply=_boxes),
 )
 """Each of them only where so much of it stands together that it can hardly be anything else."""

@@ -81,6 +81,25 @@ class Reading:
             changes=(*self.changes, Change(view=view, starts=spans[:, 0], ends=spans[:, 1])),
         )
 
+    def moved_behind(self, view: str, parts: Iterable[tuple[int, int, int, int]]) -> "Reading":
+        """Another reading without some spans, in order, of each of which a part stands behind all of the text instead.
+
+        A span and its part are four places: where the span begins and ends, and where the part does.
+        """
+        parts = list(parts)
+        kept = self.replaced(view, [(begin, end, "") for begin, end, *_ in parts])
+        held = [np.arange(first, last) for *_, first, last in parts if last > first]
+        if kept is self or not held:
+            return kept
+        places = np.concatenate([np.append(part[:1], part) for part in held])  # a space before each
+        moved = "".join(f" {self.text[part[0] : part[-1] + 1]}" for part in held)
+        return Reading(
+            text=kept.text + moved,
+            starts=np.concatenate([kept.starts, self.starts[places]]),
+            ends=np.concatenate([kept.ends, self.ends[places]]),
+            changes=kept.changes,
+        )
+
     def reordered(self, view: str, places: Int, text: str, touched: tuple[int, int]) -> "Reading":
         """Another reading whose characters `text` stand for those of this one at `places`."""
         source = self.source(*touched)

@@ -10,7 +10,10 @@ from carto_audit.text.views.signs import BREAK, TAG, all_of, any_of
 from carto_audit.text.views.steps import Step
 
 _LEAST_ATTRIBUTES = 5
-_ROUNDS = 3  # what was encoded more often stays encoded
+_LEAST_BARE = 5
+_LEAST_WORDS = 5  # in the attribute of a tag
+_MOST_HIDDEN = 50_000  # characters of one element
+_ROUNDS = 3
 
 _INLINE = (
     "a|abbr|acronym|b|bdi|bdo|big|cite|code|data|del|dfn|em|font|i|ins|kbd|label|mark|nobr|q|rb|ruby|s|samp|small|span|"
@@ -39,17 +42,27 @@ _PERCENT = re.compile(r"(?:%[0-9A-Fa-f]{2})+")
 _PERCENT_UNIT = re.compile(r"%u([0-9A-Fa-f]{4})")
 _OVERSTRUCK = re.compile(r"(\S)\x08(?=\1)")  # how printers and manual pages write bold
 _PRINTABLE = re.compile(r"(?:=\r?\n|(?<![\d)\s])=[0-9A-F]{2})(?:=\r?\n|=[0-9A-F]{2})*")  # not "4*5=20"
-_ENTITY = re.compile(r"&(?:#[0-9]{1,7}|#[xX][0-9A-Fa-f]{1,6}|[A-Za-z][A-Za-z0-9]{1,31});?")
-_HIDDEN = re.compile(r"<(script|style|rt|rp)\b[^>]{0,500}>[^<]{0,20000}</\1\s*>", re.IGNORECASE)
+_ENTITY = re.compile(r"&(?:#0{0,40}[0-9]{1,7}|#[xX]0{0,40}[0-9A-Fa-f]{1,6}|[A-Za-z][A-Za-z0-9]{1,31});?")
+_MAY_HIDE = re.compile(
+    r"<(?:script|style|r[tp])\b|display\s*:|visibility\s*:|opacity\s*:|font-size\s*:|\bhidden\b", re.I
+)
+_HIDES = re.compile(
+    r"<(?:(script|style|rt|rp)\b[^<>]{0,500}|([a-z][a-z0-9]{0,20})\s[^<>]{0,500}?(?:display\s*:\s*none|"
+    r"visibility\s*:\s*hidden|opacity\s*:\s*0|font-size\s*:\s*0|\bhidden\b)[^<>]{0,500})>",
+    re.IGNORECASE,
+)
+_LONG_TAG = re.compile(r"<[A-Za-z][^<>]{30,20000}>")
+_VALUE = re.compile(r"=[ ]?(?:\"([^\"]{20,20000})\"|'([^']{20,20000})')")
 _NOTE = re.compile(r"<sup\b[^>]{0,200}>\s*\[?[\d*†]{1,4}\]?\s*</sup>", re.IGNORECASE)
+_BARE_TAG = re.compile(r"<[A-Za-z][\w-]{0,20}>")
 _CUE = re.compile(r"<\d{1,2}:\d{2}(?::\d{2})?[.,]\d{1,3}>")
-_INLINE_TAG = re.compile(rf"</?(?:{_INLINE})(?:\s[^<>]{{0,2000}})?/?>", re.IGNORECASE)
-_TAG = re.compile(r"<!\[CDATA\[|\]\]>|</?[A-Za-z!?][^<>]{0,2000}>")
+_INLINE_TAG = re.compile(rf"</?(?:{_INLINE})(?:\s[^<>]{{0,20000}})?/?>", re.IGNORECASE)
+_TAG = re.compile(r"<!\[CDATA\[|\]\]>|</?[A-Za-z!?][^<>]{0,20000}>")
 _WORD_ATTRIBUTE = re.compile(
     r'<[A-Za-z][\w:.-]{0,30}\s(?:[^<>]{0,500}\s)?(?:form|word|text|token|value|content|w)="([^"<>]{1,200})"[^<>]{0,500}/>'
 )
 _BLOCK_TAG = re.compile(
-    r"<(?:br|hr|p|div|li|img|td|th|tr|h[1-6]|input|meta|link|!DOCTYPE)\b[^<>]{0,2000}>", re.IGNORECASE
+    r"<(?:br|hr|p|div|li|img|td|th|tr|h[1-6]|input|meta|link|!DOCTYPE)\b[^<>]{0,20000}>", re.IGNORECASE
 )
 _BBCODE = re.compile(
     r"\[/?(?:b|i|u|s|url|img|code|quote|color|size|font|center|list|spoiler)(?:=[^\]\n]{0,200})?\]", re.IGNORECASE
@@ -68,7 +81,7 @@ _HYPHEN = re.compile("(?<=\\w)[-\u2010\u2011\u00ac]\\r?\\n[ \\t]{0,40}(?=\\w)")
 
 
 def _escapes(reading: Reading) -> Reading:
-    reading = reading.substituted("escapes", _NUMBER_ESCAPE, _unescape)
+    reading = reading.substituted("character escapes", _NUMBER_ESCAPE, _unescape)
     reading = reading.substituted("escapes", _SPACE_ESCAPE, " ")
     return reading.substituted("escapes", _SIGN_ESCAPE, lambda match: match[1])
 
@@ -105,22 +118,56 @@ def _entities(reading: Reading) -> Reading:
 
 
 def _tags(reading: Reading) -> Reading:
+    """What a page shows, and behind it what it does not: that may be an item, or what is to hide one."""
     if len(_WORD_ATTRIBUTE.findall(reading.text)) >= _LEAST_ATTRIBUTES:  # tags that hold nothing say it in an attribute
         reading = reading.substituted("attributes", _WORD_ATTRIBUTE, lambda match: f" {match[1]} ")
-    reading = reading.replaced("tags", list(_comments(reading.text)))
-    for pattern in (_NOTE, _HIDDEN, _CUE, _INLINE_TAG):
+    for hidden in (_comments, _unshown, _values):
+        reading = reading.moved_behind("tags", hidden(reading.text))
+    for pattern in (_NOTE, _CUE, _INLINE_TAG):
         reading = reading.substituted("tags", pattern, "")
     # "<unk>" and "a<b" open what is never closed: only where some tag is closed are unknown names tags.
     other = _TAG if "</" in reading.text or "/>" in reading.text else _BLOCK_TAG
     return reading.substituted("tags", other, " ")
 
 
-def _comments(text: str) -> Iterator[tuple[int, int, str]]:
+def _comments(text: str) -> Iterator[tuple[int, int, int, int]]:
     """The comments of a page; one that is never closed is none, and nor is any behind it."""
     begin = text.find("<!--")
     while begin >= 0 and (end := text.find("-->", begin + 4)) >= 0:
-        yield begin, end + 3, ""
+        yield begin, end + 3, begin + 4, end
         begin = text.find("<!--", end + 3)
+
+
+def _unshown(text: str) -> Iterator[tuple[int, int, int, int]]:
+    """Elements that a page does not show where they stand, up to the first end tag of their name."""
+    place = 0
+    lower = text.lower() if _MAY_HIDE.search(text) else ""
+    for match in _HIDES.finditer(text) if len(lower) == len(text) else ():
+        held = match.end()
+        last = lower.find(f"</{(match[1] or match[2]).lower()}", held, held + _MOST_HIDDEN)
+        end = text.find(">", last, last + _MOST_HIDDEN) + 1 if last >= 0 else 0
+        if match.start() >= place and end:
+            yield match.start(), end, held, last
+            place = end
+
+
+def _values(text: str) -> Iterator[tuple[int, int, int, int]]:
+    """Attributes of tags that say something in words."""
+    for tag in _LONG_TAG.finditer(text):
+        if tag[0].count(" ") >= _LEAST_WORDS:
+            for value in _VALUE.finditer(text, *tag.span()):
+                begin, end = value.span(1) if value[1] else value.span(2)
+                if text.count(" ", begin, end) >= _LEAST_WORDS - 1:
+                    yield begin, end, begin, end
+
+
+def _bare_tags(reading: Reading) -> Reading:
+    """Tags of any name behind letters, where some stand inside words."""
+    text = reading.text
+    found = [m.span() for m in _BARE_TAG.finditer(text) if text[m.start() - 1 : m.start()].isalpha()]
+    if sum(text[end : end + 1].isalpha() for _, end in found) < _LEAST_BARE:
+        return reading
+    return reading.replaced("tags", [(*span, "") for span in found])
 
 
 def _markdown(reading: Reading) -> Reading:
@@ -151,6 +198,7 @@ RENDERED = (
     Step(shows=any_of("\\"), apply=_escapes),
     Step(shows=any_of("&"), apply=_entities),
     Step(shows=any_of(TAG), apply=_tags),
+    Step(shows=any_of("<", least=_LEAST_BARE), apply=_bare_tags),
     Step(shows=any_of("[", "*", "~", "`", least=2), apply=_markdown),
     Step(shows=any_of("'", least=8), apply=_markdown),
     Step(shows=all_of(any_of(BREAK), any_of("\n")), apply=_hyphens),

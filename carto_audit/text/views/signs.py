@@ -14,6 +14,11 @@ Flags = NDArray[np.bool_]
 MIXED, LONGEST_RUN, OTHER = "a digit between letters", "the longest run without spaces", "outside ASCII"
 DIGIT, TAG, NOTE, PART = "a digit", "a tag", "a note", "a part of a word"
 ORNAMENT, BREAK, BOXED = "a sign with letters", "a hyphen before a line end", "a letter that is called a sign"
+GLUED, FOREIGN, FIELD = (
+    "a digit beside a letter",
+    "a letter of another script behind one of ASCII",
+    "the name of a field",
+)
 
 _COUNTED = "\b\\\n\t\x1b=%&<[*`'\"~-:@#/_|(]^"
 _TAG_OPENS = re.compile(
@@ -27,6 +32,10 @@ _PAIRS = {  # the first two bytes in UTF-8 of what may be one
     + [(0xC2, 0xB2), (0xC2, 0xB3), (0xC2, 0xB9), (0xE2, 0x81), (0xE2, 0x82)],
     PART: [(ord("@"), ord("@")), (ord("#"), ord("#")), (0xE2, 0x96), (0xC4, 0xA0), (0xEF, 0xBF)],
     BREAK: [(ord("-"), ord("\n")), (ord("-"), ord("\r")), (0xE2, 0x80), (0xC2, 0xAC)],
+    FIELD: [(ord(quote), ord(":")) for quote in "\"'"],
+    FOREIGN: [(first, second) for first in (*range(0xCE, 0xE1), *range(0xE3, 0xEE)) for second in range(0x80, 0xC0)]
+    + [(0xE1, second) for second in range(0x80, 0xB8)]
+    + [(0xC2, 0xAA), (0xC2, 0xBA)],
     BOXED: [(0xF3, 0xA0), (0xF0, 0x9F)],
     ORNAMENT: [(0xE2, k) for k in (0x82, 0x84, *range(0x91, 0x94), *range(0xBA, 0xC0))]
     + [(0xE3, k) for k in range(0x86, 0x90)]
@@ -70,9 +79,25 @@ class Signs:
             counts[sign] = count(place[np.take(_is_pair(sign), code)])
         tags = _TAG_OPENS.finditer(joined) if counts["<"].any() else iter(())
         counts[TAG] = count(np.array([m.start() for m in tags], dtype=np.int64))
-        inner = place[(_kinds()[byte] == 2) & (place > 0) & (place < len(data) - 1)]
-        counts[MIXED] = count(inner[(_kinds()[data[inner - 1]] == 1) & (_kinds()[data[inner + 1]] == 1)])
+        counts[FOREIGN] = count(_behind_letters(data, place[np.take(_is_pair(FOREIGN), code)]))
+        counts |= {
+            sign: count(places) for sign, places in _digits_beside_letters(data, place[_kinds()[byte] == 2]).items()
+        }
         return cls(counts=counts | {LONGEST_RUN: _longest_runs(data, begins)})
+
+
+def _behind_letters(data: NDArray[np.uint8], places: Int) -> Int:
+    places = places[places > 0]
+    behind: Int = places[_kinds()[data[places - 1]] == 1]
+    return behind
+
+
+def _digits_beside_letters(data: NDArray[np.uint8], places: Int) -> dict[str, Int]:
+    """Where digits, or signs that stand for letters, stand between letters, and digits at least behind or before one."""
+    places = places[(places > 0) & (places < len(data) - 1)]
+    behind, before = _kinds()[data[places - 1]] == 1, _kinds()[data[places + 1]] == 1
+    is_digit = (data[places] >= 48) & (data[places] <= 57)
+    return {MIXED: places[behind & before], GLUED: places[(behind | before) & is_digit]}
 
 
 def _longest_runs(data: NDArray[np.uint8], begins: Int) -> Int:

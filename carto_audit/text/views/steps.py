@@ -17,17 +17,10 @@ class Step:
     apply: Callable[[Reading], Reading]
 
 
-def apply_steps(
-    reading: Reading, steps: Sequence[Step], shown: Sequence[bool] | None = None, *, reveals: bool = True
-) -> Reading:
-    """The reading after every step whose signs it shows: `shown` says which, None tries all.
-
-    Steps that reveal signs are followed by all others once one has changed it.
-    """
-    start = reading
-    for k, step in enumerate(steps):
-        if shown is None or shown[k] or (reveals and reading is not start):
-            reading = step.apply(reading)
+def apply_steps(reading: Reading, steps: Sequence[Step], shown: Flags) -> Reading:
+    """The reading after every step whose signs it shows: `shown`, (steps,), says which."""
+    for k in np.flatnonzero(shown).tolist():
+        reading = steps[k].apply(reading)
     return reading
 
 

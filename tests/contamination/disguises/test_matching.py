@@ -1,6 +1,7 @@
 """Items in disguise, found through the audit's own function, each told where it was delivered."""
 
 import random
+import re
 
 import pytest
 
@@ -151,6 +152,28 @@ def test_other_numbers_and_names_make_a_near_variant(index, change):
         text = text.replace(own, other)
     match = surest(framed(text), index)
     assert (match.tier, match.near_variant) == (SOURCE_OVERLAP, True)
+
+
+GLUED = {
+    "no spaces": "".join,
+    "groups of five": lambda words: " ".join("".join(words)[k : k + 5] for k in range(0, len("".join(words)), 5)),
+    "numbers alone": lambda words: re.sub(r" (?=[0-9])|(?<=[0-9]) ", "", " ".join(words)),
+    "numbers, and digits in every word": lambda words: " ".join(
+        f"{w[:1]}{k % 10}{w[1:]}" for k, w in enumerate(re.sub(r" (?=[0-9])|(?<=[0-9]) ", "", " ".join(words)).split())
+    ),
+}
+
+
+@pytest.mark.parametrize("name", GLUED)
+def test_other_numbers_are_told_where_they_stand_glued_to_letters(index, name):
+    words = QUESTION.replace("412", "530").replace("38", "61").split()
+    found = [m for m in find_matches([framed(GLUED[name](words))], index) if m.item == 0]
+    assert all(m.tier <= SOURCE_OVERLAP and m.near_variant for m in found), found
+
+
+def test_digits_inside_words_hide_no_item(index):
+    words = [w if w.isdigit() else f"{w}{k % 10}" for k, w in enumerate(WORDS)]
+    assert surest(framed(" ".join(words)), index).tier == CONFIRMED
 
 
 @pytest.mark.parametrize(

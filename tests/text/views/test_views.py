@@ -1,6 +1,7 @@
 import base64
 import binascii
 import codecs
+import functools
 import gzip
 import html
 import json
@@ -42,6 +43,10 @@ def read(text):
     """All readings of one text, by the views that had a part in it."""
     found = read_through([text], hash_words([text]))
     return {"+".join(reading.views_of(0, len(text))): reading for _, reading in found}
+
+
+def rotated(text, by):
+    return "".join(chr((ord(c) - 97 + by) % 26 + 97) if c.isalpha() else c for c in text)
 
 
 CASES = {
@@ -130,6 +135,46 @@ CASES = {
     "roff fonts": " ".join(f"\\fB{w}\\f(CW" for w in WORDS),
     "attributes": "\n".join(f'<w n="{k}" form="{w}"/>' for k, w in enumerate(WORDS)),
     "escapes of CSS": "".join(f"\\{ord(c):06x}" for c in PLAIN),
+    "base64 of a page": base64.b64encode(json.dumps("".join(f"<p>{w}</p>" for w in WORDS)).encode()).decode(),
+    "base64 in a comment": f"<!-- {base64.b64encode(PLAIN.encode()).decode()} -->",
+    "base64 in a script": f"<script>x = '{base64.b64encode(PLAIN.encode()).decode()}'</script>",
+    "base64 in an address": f'<a href="data:text/html;base64,{base64.b64encode(PLAIN.encode()).decode()}">x</a>',
+    "base64 behind letters": "ab" + base64.b64encode(PLAIN.encode()).decode(),
+    "base64 in tags": "<wbr>".join(re.findall(".{1,10}", base64.b64encode(PLAIN.encode()).decode())),
+    "base64 of UTF-16": base64.b64encode(PLAIN.encode("utf-16-le")).decode(),
+    "base64, parted by nothing": "\u200b".join(base64.b64encode(PLAIN.encode()).decode()),
+    "base64 of rot13": base64.b64encode(codecs.encode(PLAIN, "rot13").encode()).decode(),
+    "base64, five times": functools.reduce(lambda data, _: base64.b64encode(data), range(5), PLAIN.encode()).decode(),
+    "entities with zeros": "".join(f"&#{ord(c):09d};" for c in PLAIN),
+    "entities, six times": functools.reduce(lambda text, _: html.escape(text), range(6), "&nbsp;".join(WORDS)),
+    "not shown": " ".join(f'{w}<span style="display: none">quay</span>' for w in WORDS),
+    "only in what is not shown": "".join(f"<ruby>quay<rt>{w}</rt></ruby>" for w in WORDS),
+    "in an attribute": '<img alt="' + "&#32;".join(WORDS) + '">',
+    "unknown tags never closed": " ".join(f"{w[:2]}<foo>{w[2:]}" for w in WORDS),
+    "tags of many letters": " ".join(f'<b class="{"x" * 3000}">{w}</b>' for w in WORDS),
+    "tags of rot13": " ".join(f"<i>{w}</i>" for w in codecs.encode(PLAIN, "rot13").split()),
+    "rot13, lookalikes": codecs.encode(PLAIN, "rot13").translate(str.maketrans("aeo", "\u0430\u0435\u043e")),
+    "code points": " ".join(f"U+{ord(c):04X}" for c in PLAIN),
+    "decimal codes, lines": "\n".join(str(b) for b in PLAIN.encode()),
+    "binary, quoted": json.dumps([f"{b:08b}" for b in PLAIN.encode()]),
+    "variation selectors": "".join(chr(0xE0100 + b - 16) for b in PLAIN.encode()),
+    "digits behind words": " ".join(f"{w}{k % 7}" for k, w in enumerate(WORDS)),
+    "letters of another script": " ".join(w[:1] + "\u0436" + w[1:] for w in WORDS),
+    "trade marks and digits for letters": " ".join(w[:1] + "™" + w[1:] for w in WORDS).translate(
+        str.maketrans("aeo", "430")
+    ),
+    "records, on lines": "\n".join(f"- form: {w}\n  tag: NN" for w in WORDS),
+    "records": json.dumps([{"id": k, "word": w, "tag": "NN"} for k, w in enumerate(WORDS)]),
+    "base64 with odd bytes": base64.b64encode(b"\xff" + PLAIN.encode() + b"\xfe").decode(),
+    "base64 in word parts": "@@ ".join(re.findall(".{1,10}", base64.b64encode(PLAIN.encode()).decode())),
+    "codes in a comment": f"<!-- {'&#32;'.join(WORDS)} -->",
+    "not shown, with markup": " ".join(f"{w}<div hidden><b>quay</b></div>" for w in WORDS),
+    "rot13 far from other ciphers": " ".join(
+        [*(rotated("the and for how many she her his with that", k) for k in range(1, 13)), "quay " * 200]
+        + [codecs.encode(PLAIN, "rot13")]
+    ),
+    "bytes, quoted": json.dumps([f"0x{b:02x}" for b in PLAIN.encode()]),
+    "octal codes, lines": "\n".join(f"{b:03o}" for b in PLAIN.encode()),
     "columns, commas": "\n".join(f'{k},"{w}",NN,O' for k, w in enumerate(WORDS)),
 }
 
@@ -163,6 +208,9 @@ def test_every_view_has_a_name_in_words_and_leads_back(name):
         "- one\n- two - three -- four ... five --- and so on - - - - - - -",
         "Totals 101 102 103 104 105 106 107 108 110 111 112 were odd.",
         "def f(x):\n    return x_1 + x_2",
+        "Python 3.11 on x86 reads utf8, H2O, B2B, mp3, 5G, the 3rd and the 4th, 2x and 10kg of CO2.",
+        "The word дом is a house, окно a window, кот a cat; река is a river, лес a wood, and Москва is Moscow.",
+        '{"name": "Ada", "born": "1815", "of": "London"} {"name": "Alan", "born": "1912", "of": "London"}',
     ],
 )
 def test_plain_text_has_no_other_reading(text):
@@ -175,7 +223,7 @@ ANY = st.text(st.sampled_from(" ab1=%\\<>&;[]()*_-\n\t:./|@#'\"eé™Ⓐ\x1b[0m\
 @settings(deadline=None, max_examples=300)
 @given(ANY)
 def test_every_character_of_a_reading_comes_from_the_delivered_text(text):
-    for reading in readings(text, [True] * len(_STEPS)):
+    for _, reading in readings([text], np.ones((len(_STEPS), 1), dtype=bool)):
         assert len(reading.starts) == len(reading.ends) == len(reading.text)
         assert ((reading.starts >= 0) & (reading.starts < reading.ends) & (reading.ends <= len(text))).all()
         assert reading.changes
@@ -252,6 +300,23 @@ def test_spelled_numbers_are_written_in_digits(spelled, value):
 
 
 HOSTILE = {
+    "records": '"a": "b" ' * 20_000,
+    "fields on lines": "- a: b\n" * 30_000,
+    "names of fields": '"a": ' * 40_000,
+    "what is not shown": '<b style="display:none' * 10_000,
+    "nothing shown": "<b hidden>x</b>" * 10_000,
+    "never shown": "".join(f"<a{k} hidden>" for k in range(15_000)),
+    "hidden in one tag": "<b " + "hidden " * 30_000,
+    "words in one tag": "<b " + 'a="x y z w v u t s r q" ' * 10_000 + ">",
+    "words in many tags": '<b a="x y z w v u t s r q"' * 10_000,
+    "unknown tags": "a<b>" * 50_000,
+    "zeros": "&#" + "0" * 200_000,
+    "digits beside letters": "ab12 " * 40_000,
+    "letters of two scripts": "a\u0436" * 100_000,
+    "selectors": "\U000e0150" * 100_000,
+    "codes on lines": "65\n" * 60_000,
+    "every cipher": " ".join(rotated("the and for how many she her his with that", k) for k in range(1, 26)) * 100,
+    "code within code": functools.reduce(lambda data, _: base64.b64encode(data), range(30), PLAIN.encode()).decode(),
     "comments": "<!--" * 50_000,
     "comments and dashes": "<!-- - -- " * 20_000,
     "quotes and spaces": ('"' + " " * 50_000 + "x\n") * 4,
