@@ -12,7 +12,7 @@ from functools import cache
 import numpy as np
 
 from carto_audit.text.folding import fold
-from carto_audit.text.views.reading import Reading
+from carto_audit.text.views.reading import Reading, line_matches
 from carto_audit.text.views.signs import FIELD, FOREIGN, GLUED, MIXED, NOTE, ORNAMENT, PART, all_of, any_of
 from carto_audit.text.views.steps import Step
 
@@ -31,16 +31,16 @@ _MOST_COLUMNS = 40
 _LONGEST_LINE = 80  # characters, on average
 
 _TIMECODE_LINE = re.compile(
-    r"^[ \t]*(?:\d{1,6}[ \t]*\r?\n[ \t]*)?(?:\d{1,2}:)?\d{1,2}:\d{2}[.,]\d{1,3}[ \t]*-->[^\n]{0,120}$", re.MULTILINE
+    r"[ \t]*(?:\d{1,6}[ \t]*\r?\n[ \t]*)?(?:\d{1,2}:)?\d{1,2}:\d{2}[.,]\d{1,3}[ \t]*-->[^\n]{0,120}$", re.MULTILINE
 )
 _TIMESTAMP = re.compile(r"[\[(<]?(?<![\d:])\d{1,2}:\d{2}(?::\d{2})?(?:[.,]\d{1,3})?(?![\d:])[\])>]?")
 _LOG_PREFIX = re.compile(
-    r"^[ \t]*\[?\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2}(?::\d{2})?[\d.,:Z+-]{0,12}\]?(?:[ \t]+\[?[A-Z]{3,8}\]?:?)?[ \t]",
+    r"[ \t]*\[?\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2}(?::\d{2})?[\d.,:Z+-]{0,12}\]?(?:[ \t]+\[?[A-Z]{3,8}\]?:?)?[ \t]",
     re.MULTILINE,
 )
-_SPEAKER = re.compile(r"^[ \t]*[A-Z][A-Za-z]{0,20}(?:[ .][A-Za-z0-9]{1,12}){0,2}:[ \t]", re.MULTILINE)
-_NUMBERED = re.compile(r"^[ \t]*[\[(#]?(\d{1,7})[\])]?[.:),|\]]?(?:[ \t]|(?<=[.:),|\]])(?=\S)|$)[ \t|]*", re.MULTILINE)
-_LETTERED = re.compile(r"^[ \t]*\(?([a-zA-Z]|[ivx]{1,4})[.)][ \t]", re.MULTILINE)
+_SPEAKER = re.compile(r"[ \t]*[A-Z][A-Za-z]{0,20}(?:[ .][A-Za-z0-9]{1,12}){0,2}:[ \t]", re.MULTILINE)
+_NUMBERED = re.compile(r"[ \t]*[\[(#]?(\d{1,7})[\])]?[.:),|\]]?(?:[ \t]|(?<=[.:),|\]])(?=\S)|$)[ \t|]*", re.MULTILINE)
+_LETTERED = re.compile(r"[ \t]*\(?([a-zA-Z]|[ivx]{1,4})[.)][ \t]", re.MULTILINE)
 _CALL_OPEN = re.compile(
     r"^[ \t]*(?:[A-Za-z_][\w.:]{0,40}[ \t]*\([ \t]*|[A-Za-z_][\w:.]{0,40}[ \t]*(?:<<|=|\+=)[ \t]*)f?[\"']", re.MULTILINE
 )
@@ -48,7 +48,7 @@ _CALL_CLOSE = re.compile(r"(?:\\n)?[\"'][ \t]*+(?:<<[^\n]{0,80}|\)[ \t]*+[;,]?|[
 _NOTE = re.compile(
     r"\[(?:\d{1,4}|[a-z]|citation needed|note \d+|sic)\]|(?<=\w)\^\d{1,3}|[\u00b9\u00b2\u00b3\u2070-\u2079]+"
 )
-_TAGGED = re.compile(r"(?<=[^\s/_|])[/_|](?:[A-Z]{1,5}\d?\$?|[BIO](?:-[A-Z]{2,5})?|[.,:])(?=\s|$)")
+_TAGGED = re.compile(r"[/_|](?<=[^\s/_|].)(?:[A-Z]{1,5}\d?\$?|[BIO](?:-[A-Z]{2,5})?|[.,:])(?=\s|$)")
 _BRACKETED_TAG = re.compile(r"\([A-Z]{1,5}\$? (?=[^\s()]+\))")
 _JOINERS = (
     ("@@ ", re.compile(r"@@[ \n]")),
@@ -71,17 +71,17 @@ _LEET_NUMBER = re.compile(r"(?<![\w@$!|])[4301578]{1,4}(?![\w@$!|])")
 
 
 def _timecodes(reading: Reading) -> Reading:
-    reading = reading.substituted("timecodes", _TIMECODE_LINE, " ")
-    for pattern in (_LOG_PREFIX, _TIMESTAMP):
-        if len(pattern.findall(reading.text)) >= _LEAST:
-            reading = reading.substituted("timecodes", pattern, " ")
+    for pattern, least in ((_TIMECODE_LINE, 1), (_LOG_PREFIX, _LEAST), (_TIMESTAMP, _LEAST)):
+        matches = pattern.finditer(reading.text) if pattern is _TIMESTAMP else line_matches(pattern, reading.text)
+        found = [match.span() for match in matches]
+        if len(found) >= least:
+            reading = reading.replaced("timecodes", [(*span, " ") for span in found])
     return reading
 
 
 def _speakers(reading: Reading) -> Reading:
-    if len(_SPEAKER.findall(reading.text)) < _LEAST:
-        return reading
-    return reading.substituted("speakers", _SPEAKER, " ")
+    found = [match.span() for match in line_matches(_SPEAKER, reading.text)]
+    return reading.replaced("speakers", [(*span, " ") for span in found]) if len(found) >= _LEAST else reading
 
 
 def _numbers(reading: Reading) -> Reading:
@@ -92,7 +92,7 @@ def _numbers(reading: Reading) -> Reading:
 
 
 def _counting(pattern: re.Pattern[str], text: str, counts_up: bool) -> Iterator[tuple[int, int, str]]:
-    found = list(pattern.finditer(text))
+    found = list(line_matches(pattern, text))
     run: list[re.Match[str]] = []
     for match in [*found, None]:
         if match is not None and (not run or not counts_up or int(match[1]) > int(run[-1][1])):

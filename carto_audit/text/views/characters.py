@@ -10,12 +10,17 @@ _LEAST_BOXED = 8
 _LEAST_CODES = 24  # digits
 
 _DUMP = re.compile(r"(?:^[0-9A-Fa-f]{6,8}(?:: |  )[^\n]{4,100}(?:\n|\Z)){3,100000}", re.MULTILINE)
+_DUMPED = re.compile(r"\n[0-9A-Fa-f]{6,8}(?:: |  )")
 _DUMP_LINE = re.compile(
     r"^[0-9A-Fa-f]{6,8}(?:: ((?:[0-9A-Fa-f]{2,4} )+)|  ((?:[0-9A-Fa-f]{2} {1,60})+)\|)", re.MULTILINE
 )
-_CALLS = re.compile(r"(?:(?:chr|char)\((\d{2,3})\)[ +&.,|]{0,3}){8,50000}", re.IGNORECASE)
-_OCTAL = re.compile(r"(?<![0-9])(?:[01][0-7]{2}[ ,\n\"']{1,4}){11,50000}[01][0-7]{2}(?![0-9])")
-_BYTES = re.compile(r"(?:(?:0x|U\+00)[0-9A-Fa-f]{2}(?:[,; \n\"']{1,4}|\b)){12,50000}")
+_CALL = r"[cC][hH](?:[rR]|[aA][rR])\(\d{2,3}\)[ +&.,|]{0,3}"
+_CALLS = re.compile(rf"{_CALL}(?:{_CALL}){{7,50000}}")
+_OCTAL = re.compile(
+    r"[01](?<![0-9].)[0-7]{2}[ ,\n\"']{1,4}(?:[01][0-7]{2}[ ,\n\"']{1,4}){10,50000}[01][0-7]{2}(?![0-9])"
+)
+_BYTE = r"[0U](?:(?<=0)x|(?<=U)\+00)[0-9A-Fa-f]{2}(?:[,; \n\"']{1,4}|\b)"
+_BYTES = re.compile(rf"{_BYTE}(?:{_BYTE}){{11,50000}}")
 _PLACE = r"(?:[1-9]|1\d|2[0-6])"
 _PLACES = re.compile(rf"(?<![\w.-]){_PLACE}(?:-{_PLACE})*(?:[ ,/]{{1,3}}{_PLACE}(?:-{_PLACE})*){{5,50000}}(?![\w.-])")
 _MORSE = re.compile(r"(?<!\S)[.-]{1,6}(?: / |[ /\n]{1,2})(?:[.-]{1,6}(?: / |[ /\n]{1,2}|\Z)){14,50000}")
@@ -30,12 +35,12 @@ _BOXES = (
     | {0x1F150 + k: ord("a") + k for k in range(26)}
     | {0x1F170 + k: ord("a") + k for k in range(26)}
 )
-_BOX = re.compile("[" + "".join(map(chr, _BOXES)) + "]+")
+_BOX = re.compile("[\U000e0020-\U000e007e\U0001f1e6-\U0001f1ff\U0001f150-\U0001f169\U0001f170-\U0001f189]+")
 _SELECTORS = re.compile("[\ufe00-\ufe0f\U000e0100-\U000e01ef]{8,50000}")
 
 
 def _dumps(reading: Reading) -> Reading:
-    return reading.substituted("hex", _DUMP, _undumped)
+    return reading.substituted("hex", _DUMP, _undumped) if _DUMPED.search(reading.text) else reading
 
 
 def _undumped(match: re.Match[str]) -> str:

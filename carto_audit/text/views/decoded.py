@@ -21,15 +21,20 @@ _LEAST_PADDED = 3  # words that end in a sign of base64 alone
 
 _PRINTED = (string.printable[:-2] + "\b\x1b").encode()
 _PROSE = frozenset(string.ascii_letters + string.digits + " \n\t.,;:!?'\"()-$%")
-_HEX = re.compile(r"(?<![0-9A-Za-z])(?:0x)?((?:[0-9A-Fa-f]{2}[ :,\n\"']{0,4}){16,200000})(?![0-9A-Za-z])")
+# A pattern that begins with a set of characters finds its first one fast: what must not stand before it is looked at second.
+_HEX = re.compile(
+    r"[0-9A-Fa-f](?<![0-9A-Za-z].)(?:(?<=0)x[0-9A-Fa-f])?[0-9A-Fa-f][ :,\n\"']{0,4}"
+    r"(?:[0-9A-Fa-f]{2}[ :,\n\"']{0,4}){15,200000}(?![0-9A-Za-z])"
+)
 _BASE32 = re.compile(r"(?<![A-Za-z0-9+/=])[A-Z2-7]{24,200000}={0,6}(?![A-Za-z0-9+/=])")
 _BASE64 = re.compile(
     r"(?<![A-Za-z0-9+/=_-])[A-Za-z0-9+/_-]{20,200000}={0,2}(?:\r?\n[A-Za-z0-9+/_-]{4,200}={0,2}){0,5000}(?![A-Za-z0-9+/_-])"
 )
 _BASE85 = re.compile(r"(?<!\S)[!-~]{24,200000}(?!\S)")
-_BINARY = re.compile(r"(?<![0-9])(?:[01]{8}[ ,\n\"']{0,4}){8,100000}(?![0-9])")
+_BINARY = re.compile(r"[01](?<![0-9].)[01]{7}[ ,\n\"']{0,4}(?:[01]{8}[ ,\n\"']{0,4}){7,100000}(?![0-9])")
 _DECIMAL = re.compile(
-    r"(?<![0-9])(?:(?:3[2-9]|[4-9][0-9]|1[01][0-9]|12[0-6])[ ,;\n\"']{1,4}){11,100000}"
+    r"[13-9](?<![0-9].)(?:(?<=3)[2-9]|(?<=[4-9])[0-9]|(?<=1)(?:[01][0-9]|2[0-6]))[ ,;\n\"']{1,4}"
+    r"(?:(?:3[2-9]|[4-9][0-9]|1[01][0-9]|12[0-6])[ ,;\n\"']{1,4}){10,100000}"
     r"(?:3[2-9]|[4-9][0-9]|1[01][0-9]|12[0-6])(?![0-9])"
 )
 _UUENCODED = re.compile(r"^begin [0-7]{3} [^\n]{1,100}\n(?:[ -`]{1,62}\n){1,20000}`?\n?end\b", re.MULTILINE)

@@ -1,7 +1,7 @@
 """Reading: a text as a view shows it, with the way back: where in the delivered text every character came from."""
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -57,29 +57,33 @@ class Reading:
 
     def replaced(self, view: str, edits: Iterable[tuple[int, int, str]]) -> "Reading":
         """Another reading in which some spans of this one are other text. The edits are in order and do not overlap."""
+        done = [edit for edit in edits if edit[0] < edit[1] and edit[2] != self.text[edit[0] : edit[1]]]
+        if not done:
+            return self
+        spans = np.array([edit[:2] for edit in done], dtype=np.int64)
+        low, high = self._sources(spans)
         text: list[str] = []
         starts: list[Int] = []
         ends: list[Int] = []
-        touched: list[tuple[int, int]] = []
         place = 0
-        for begin, end, new in edits:
-            if begin >= end or new == self.text[begin:end]:
-                continue
-            source = self.source(begin, end)
-            text += [self.text[place:begin], new]
-            starts += [self.starts[place:begin], np.full(len(new), source[0])]
-            ends += [self.ends[place:begin], np.full(len(new), source[1])]
-            touched.append(source)
+        for k, (begin, end, new) in enumerate(done):
+            text += (self.text[place:begin], new)
+            starts += (self.starts[place:begin], low[k : k + 1].repeat(len(new)))
+            ends += (self.ends[place:begin], high[k : k + 1].repeat(len(new)))
             place = end
-        if not touched:
-            return self
-        spans = np.array(touched, dtype=np.int64)
         return Reading(
             text="".join([*text, self.text[place:]]),
             starts=np.concatenate([*starts, self.starts[place:]]),
             ends=np.concatenate([*ends, self.ends[place:]]),
-            changes=(*self.changes, Change(view=view, starts=spans[:, 0], ends=spans[:, 1])),
+            changes=(*self.changes, Change(view=view, starts=low, ends=high)),
         )
+
+    def _sources(self, spans: Int) -> tuple[Int, Int]:
+        """`source` of many spans that are in order, not empty and do not overlap."""
+        edges = spans.ravel()
+        low = np.minimum.reduceat(np.append(self.starts, 0), edges)[::2]
+        high = np.maximum.reduceat(np.append(self.ends, 0), edges)[::2]
+        return low, high
 
     def moved_behind(self, view: str, parts: Iterable[tuple[int, int, int, int]]) -> "Reading":
         """Another reading without some spans, in order, of each of which a part stands behind all of the text instead.
@@ -117,3 +121,14 @@ class Reading:
         for match in pattern.finditer(self.text):
             edits += [(match.start(), match.start(1), ""), (match.end(1), match.end(), "")]
         return self.replaced(view, edits)
+
+
+def line_matches(pattern: re.Pattern[str], text: str) -> Iterator[re.Match[str]]:
+    """The matches that begin where a line begins, from left to right. They cost a look per line, not one per character."""
+    place = begin = 0
+    while begin >= 0:
+        match = pattern.match(text, begin) if begin >= place else None
+        if match is not None:
+            yield match
+            place = match.end()
+        begin = text.find("\n", begin) + 1 or -1

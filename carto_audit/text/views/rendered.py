@@ -6,7 +6,7 @@ import urllib.parse
 from collections.abc import Iterator
 
 from carto_audit.text.views.reading import Reading
-from carto_audit.text.views.signs import BREAK, TAG, all_of, any_of
+from carto_audit.text.views.signs import BREAK, INNER, TAG, all_of, any_of
 from carto_audit.text.views.steps import Step
 
 _LEAST_ATTRIBUTES = 5
@@ -38,10 +38,10 @@ _NUMBER_ESCAPE = re.compile(
 _ONE_NUMBER = re.compile(r"\\(?:(?:[uUx]\{?|(?=00[0-9A-Fa-f]{4}))([0-9A-Fa-f]{2,8})\}?|([0-3][0-7]{2}))")
 _SPACE_ESCAPE = re.compile(rf"\\(?!(?:{_LATEX_NAMES})(?![A-Za-z]))[nrt]")
 _SIGN_ESCAPE = re.compile(r"\\([\"'/])")
-_PERCENT = re.compile(r"(?:%[0-9A-Fa-f]{2})+")
+_PERCENT = re.compile(r"%[0-9A-Fa-f]{2}(?:%[0-9A-Fa-f]{2})*")
 _PERCENT_UNIT = re.compile(r"%u([0-9A-Fa-f]{4})")
 _OVERSTRUCK = re.compile(r"(\S)\x08(?=\1)")  # how printers and manual pages write bold
-_PRINTABLE = re.compile(r"(?:=\r?\n|(?<![\d)\s])=[0-9A-F]{2})(?:=\r?\n|=[0-9A-F]{2})*")  # not "4*5=20"
+_PRINTABLE = re.compile(r"=(?:\r?\n|(?<![\d)\s]=)[0-9A-F]{2})(?:=\r?\n|=[0-9A-F]{2})*")  # not "4*5=20"
 _ENTITY = re.compile(r"&(?:#0{0,40}[0-9]{1,7}|#[xX]0{0,40}[0-9A-Fa-f]{1,6}|[A-Za-z][A-Za-z0-9]{1,31});?")
 _MAY_HIDE = re.compile(
     r"<(?:script|style|r[tp])\b|display\s*:|visibility\s*:|opacity\s*:|font-size\s*:|\bhidden\b", re.I
@@ -71,13 +71,13 @@ _LINK = re.compile(r"!?\[([^\[\]\n]{1,300})\]\([^()\n]{0,500}\)")
 _ORG_LINK = re.compile(r"\[\[[^\[\]\n]{1,300}\]\[([^\[\]\n]{1,300})\]\]")
 _REFERENCE_LINK = re.compile(r"\[([^\[\]\n]{1,300})\]\[[^\[\]\n]{0,100}\]")
 _WIKI_LINK = re.compile(r"\[\[[^\[\]|\n]{1,300}\|([^\[\]\n]{1,300})\]\]")
-_EMPHASIS = re.compile(r"(?<=[^\W\d_])(?:\*{1,3}|~~|'{2,5}|`|__)(?=[^\W\d_])")
+_EMPHASIS = re.compile(r"[*~'`_](?<=[^\W\d_].)(?:(?<=\*)\*{0,2}|(?<=~)~|(?<=')'{1,4}|(?<=`)|(?<=_)_)(?=[^\W\d_])")
 _LATEX_SPACE = re.compile(r"\\(?:quad|qquad|enspace|thinspace|newline|linebreak|par|[,;:! \\])(?![A-Za-z])")
 _ROFF_FONT = re.compile(r"\\f(?:[BIRPS1-4]|\([A-Z]{2}|\[[A-Z]{0,3}\])")
 _LATEX_HYPHEN = re.compile(r"\\-")
 _LATEX_ACCENT = re.compile(r"\\(?:['\"`^~=.]|[uvHckrb](?=\{))\{?\\?([A-Za-z])\}?")
 _LATEX_TEXT = re.compile(rf"\\(?:{_TEXT_COMMANDS})\*?(?![A-Za-z])")
-_HYPHEN = re.compile("(?<=\\w)[-\u2010\u2011\u00ac]\\r?\\n[ \\t]{0,40}(?=\\w)")
+_HYPHEN = re.compile("[-\u2010\u2011\u00ac](?<=\\w.)\\r?\\n[ \\t]{0,40}(?=\\w)")
 
 
 def _escapes(reading: Reading) -> Reading:
@@ -198,7 +198,7 @@ RENDERED = (
     Step(shows=any_of("\\"), apply=_escapes),
     Step(shows=any_of("&"), apply=_entities),
     Step(shows=any_of(TAG), apply=_tags),
-    Step(shows=any_of("<", least=_LEAST_BARE), apply=_bare_tags),
+    Step(shows=any_of(INNER, least=_LEAST_BARE), apply=_bare_tags),
     Step(shows=any_of("[", "*", "~", "`", least=2), apply=_markdown),
     Step(shows=any_of("'", least=8), apply=_markdown),
     Step(shows=all_of(any_of(BREAK), any_of("\n")), apply=_hyphens),

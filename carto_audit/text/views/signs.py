@@ -1,6 +1,7 @@
 """Signs: how often some characters stand in each of many texts, so that a view is tried only where it may change something."""
 
 import re
+import string
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -14,24 +15,25 @@ Flags = NDArray[np.bool_]
 MIXED, LONGEST_RUN, OTHER = "a digit between letters", "the longest run without spaces", "outside ASCII"
 DIGIT, TAG, NOTE, PART = "a digit", "a tag", "a note", "a part of a word"
 ORNAMENT, BREAK, BOXED = "a sign with letters", "a hyphen before a line end", "a letter that is called a sign"
-GLUED, FOREIGN, FIELD = (
+GLUED, FOREIGN, FIELD, INNER = (
     "a digit beside a letter",
     "a letter of another script behind one of ASCII",
     "the name of a field",
+    "a bracket before a letter",
 )
 
-_COUNTED = "\b\\\n\t\x1b=%&<[*`'\"~-:@#/_|(]^"
+_COUNTED = "\b\\\n\t\x1b=%&<>[*`'\"~-:@#/_|(]^"
 _TAG_OPENS = re.compile(
-    rb"<(?:[/!?\d]|(?:abbr|acronym|b|bdi|bdo|big|cite|code|data|del|dfn|em|font|i|ins|kbd|label|mark|nobr|q|rb|ruby|s|samp|"
+    rb"<(?:[/!?\d]|(?i:abbr|acronym|b|bdi|bdo|big|cite|code|data|del|dfn|em|font|i|ins|kbd|label|mark|nobr|q|rb|ruby|s|samp|"
     rb"small|span|strike|strong|sub|sup|time|tt|u|var|wbr|a|script|style|rt|rp|br|hr|p|div|li|img|td|th|tr|h[1-6]|input|meta|"
-    rb"link)\b|[A-Za-z][^<>]{0,2000}/>)",
-    re.IGNORECASE,
+    rb"link)\b|[A-Za-z][^<>]{0,2000}/>)"
 )
 _PAIRS = {  # the first two bytes in UTF-8 of what may be one
     NOTE: [(ord(a), ord(b)) for a in "[^" for b in "0123456789abcdefghijklmnopqrstuvwxyz"]
     + [(0xC2, 0xB2), (0xC2, 0xB3), (0xC2, 0xB9), (0xE2, 0x81), (0xE2, 0x82)],
     PART: [(ord("@"), ord("@")), (ord("#"), ord("#")), (0xE2, 0x96), (0xC4, 0xA0), (0xEF, 0xBF)],
     BREAK: [(ord("-"), ord("\n")), (ord("-"), ord("\r")), (0xE2, 0x80), (0xC2, 0xAC)],
+    INNER: [(ord(">"), ord(letter)) for letter in string.ascii_letters],
     FIELD: [(ord(quote), ord(":")) for quote in "\"'"],
     FOREIGN: [(first, second) for first in (*range(0xCE, 0xE1), *range(0xE3, 0xEE)) for second in range(0x80, 0xC0)]
     + [(0xE1, second) for second in range(0x80, 0xB8)]
@@ -61,43 +63,31 @@ class Signs:
         data = np.frombuffer(joined, np.uint8)
         sizes = [len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass")) for text in texts]
         ends = np.cumsum(np.array(sizes, dtype=np.int64) + 1)
-        begins = np.concatenate(([0], ends[:-1])).astype(np.int64)
-
-        def count(places: Int) -> Int:
-            found: Int = np.searchsorted(places, ends) - np.searchsorted(places, begins)
-            return found
-
         place = np.flatnonzero(np.take(_is_sign(), data))
         byte = data[place]
-        after = data[np.minimum(place + 1, len(data) - 1)]
-        counts = {c: count(place[byte == ord(c)]) for c in _COUNTED}
+        owner = np.repeat(np.arange(len(texts)), np.diff(np.searchsorted(place, ends), prepend=0))
+
+        def count(which: Flags) -> Int:
+            return np.bincount(owner[which], minlength=len(texts)).astype(np.int64)
+
+        counts = {c: count(byte == ord(c)) for c in _COUNTED}
         counts["\n"] = counts["\n"] - 1  # the one that was put between the texts
-        counts[DIGIT] = count(place[(byte >= 48) & (byte <= 57)])
-        counts[OTHER] = count(place[byte >= 128])
-        code = byte.astype(np.int64) << 8 | after
-        for sign in _PAIRS:
-            counts[sign] = count(place[np.take(_is_pair(sign), code)])
+        counts[DIGIT] = count((byte >= 48) & (byte <= 57))
+        counts[OTHER] = count(byte >= 128)
+        after = data[np.minimum(place + 1, len(data) - 1)]
+        pairs = np.take(_pairs(), byte.astype(np.int64) << 8 | after)
+        for k, sign in enumerate(_PAIRS):
+            counts[sign] = count((pairs & (1 << k)) > 0)
+        behind = _kinds()[data[place - 1]] == 1
+        counts[FOREIGN] = count(behind & ((pairs & (1 << list(_PAIRS).index(FOREIGN))) > 0))
+        before = _kinds()[after] == 1
+        counts[MIXED] = count((_kinds()[byte] == 2) & behind & before)
+        counts[GLUED] = count((byte >= 48) & (byte <= 57) & (behind | before))
         tags = _TAG_OPENS.finditer(joined) if counts["<"].any() else iter(())
-        counts[TAG] = count(np.array([m.start() for m in tags], dtype=np.int64))
-        counts[FOREIGN] = count(_behind_letters(data, place[np.take(_is_pair(FOREIGN), code)]))
-        counts |= {
-            sign: count(places) for sign, places in _digits_beside_letters(data, place[_kinds()[byte] == 2]).items()
-        }
+        opens = np.array([m.start() for m in tags], dtype=np.int64)
+        counts[TAG] = np.diff(np.searchsorted(opens, ends), prepend=0).astype(np.int64)
+        begins = np.append(0, ends)[:-1]
         return cls(counts=counts | {LONGEST_RUN: _longest_runs(data, begins)})
-
-
-def _behind_letters(data: NDArray[np.uint8], places: Int) -> Int:
-    places = places[places > 0]
-    behind: Int = places[_kinds()[data[places - 1]] == 1]
-    return behind
-
-
-def _digits_beside_letters(data: NDArray[np.uint8], places: Int) -> dict[str, Int]:
-    """Where digits, or signs that stand for letters, stand between letters, and digits at least behind or before one."""
-    places = places[(places > 0) & (places < len(data) - 1)]
-    behind, before = _kinds()[data[places - 1]] == 1, _kinds()[data[places + 1]] == 1
-    is_digit = (data[places] >= 48) & (data[places] <= 57)
-    return {MIXED: places[behind & before], GLUED: places[(behind | before) & is_digit]}
 
 
 def _longest_runs(data: NDArray[np.uint8], begins: Int) -> Int:
@@ -129,9 +119,11 @@ def _is_sign() -> Flags:
 
 
 @cache
-def _is_pair(sign: str) -> Flags:
-    pairs = np.zeros(1 << 16, dtype=bool)
-    pairs[[first << 8 | second for first, second in _PAIRS[sign]]] = True
+def _pairs() -> NDArray[np.uint16]:
+    """Of each two bytes: a bit for each of `_PAIRS` that they are one of."""
+    pairs = np.zeros(1 << 16, dtype=np.uint16)
+    for k, codes in enumerate(_PAIRS.values()):
+        pairs[[first << 8 | second for first, second in codes]] |= np.uint16(1 << k)
     return pairs
 
 
