@@ -99,7 +99,7 @@ def show_disguises(planted: Planted, every: int, seed: int) -> None:
 
 
 def show_scripts(folder: Path, seed: int) -> None:
-    """Prints how many questions in six scripts are found, in five forms."""
+    """Prints how many questions in six scripts are found, in five forms; near copies of each are drawn DRAWS times."""
     rng = random.Random(seed)
     names = list(scripts.forms("Russian", rng))
     print("\n| script | questions | " + " | ".join(names) + " |\n|---|---|" + "---|" * len(names))
@@ -107,13 +107,14 @@ def show_scripts(folder: Path, seed: int) -> None:
         rows = [_plain_item(f"{script}/{k}", question) for k, question in enumerate(questions)]
         index = build_index([read(folder, script, rows)])
         cells = []
-        for write in scripts.forms(script, rng).values():
+        for name, write in scripts.forms(script, rng).items():
+            planted = [*questions] * (DRAWS if name == "near copy" else 1)
             found = {
                 match.row
-                for match in matches_of([write(question) for question in questions], index)
-                if match.tier >= SUSPECTED and index.question_of(match.item) == index.question_of(match.row)
+                for match in matches_of([write(question) for question in planted], index)
+                if match.tier >= SUSPECTED and index.question_of(match.item) == match.row % len(questions)
             }
-            cells.append(str(len(found)))
+            cells.append(f"{len(found)} of {len(planted)}" if len(planted) > len(questions) else str(len(found)))
         print(f"| {script} | {len(questions)} | {' | '.join(cells)} |")
 
 
@@ -192,6 +193,8 @@ def show_negatives(made: dict[str, list[str]], index: Index) -> None:
         print("\n".join(alarms))
 
 
+DRAWS = 25
+"""Of near copies: eight questions alone would say too little."""
 PARTS = ("disguises", "scripts", "passages", "points", "negatives")
 
 

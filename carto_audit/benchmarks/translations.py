@@ -31,6 +31,7 @@ ENGLISH, FOREIGN, OTHER = 0.25, 0.1, 0.05
 """Share of common English words from which a row is English, below which it is not, and below which an item is not."""
 
 _LEAST_WORDS = 8  # words of letters without which a row has no language: a table
+_LEAST_COUNTED = 8
 _LEAST_LANGUAGE = 12  # words without which a text has no language that could be told
 _NEARLY_ALL = 0.98  # share of English items from which an index has no items of another language
 _SAMPLED = 400  # words of a row that are asked for its language
@@ -88,16 +89,33 @@ def index_invariant_tokens(items: Sequence[dict[str, Any]]) -> InvariantTokens:
 
 
 def _is_invariant(text: str, common: frozenset[str]) -> NDArray[np.bool_]:
-    """Numbers, words of letters and digits, and capitalized words that are not common and begin no sentence."""
+    """Numbers, words of letters and digits, and capitalized words that are not common and begin no sentence. Numbers that count
+    lines or steps are none: they are the same everywhere."""
     token = []
-    for start, end in word_spans(text).tolist():
+    spans = word_spans(text).tolist()
+    counting = _counting([text[start:end] for start, end in spans])
+    for place, (start, end) in enumerate(spans):
         word = text[start:end]
         if any(c.isdigit() for c in word):
-            token.append(True)
+            token.append(place not in counting)
         else:
             opens = text[:start].rstrip(" \"'(“‘")[-1:] in ("", ".", "?", "!", ":", "\n")
             token.append(word[:1].isupper() and len(word) > 2 and word.casefold() not in common and not opens)
     return np.array(token, dtype=bool)
+
+
+def _counting(words: Sequence[str]) -> set[int]:
+    """The places of numbers of which each is one more than the number before it, _LEAST_COUNTED or more in a row."""
+    numbers = [
+        (place, int(word)) for place, word in enumerate(words) if word.isascii() and word.isdecimal() and len(word) < 9
+    ]
+    found: set[int] = set()
+    run: list[int] = []
+    for (place, value), (_, before) in zip(numbers, [(0, -1), *numbers], strict=False):
+        run = [*run, place] if run and value == before + 1 else [place]
+        if len(run) >= _LEAST_COUNTED:
+            found.update(run)
+    return found
 
 
 def find_translations(words: Ragged, index: InvariantTokens) -> Iterator[TranslationHit]:

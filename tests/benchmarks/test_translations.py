@@ -1,5 +1,6 @@
 import json
 
+import numpy as np
 import pytest
 
 from carto_audit.benchmarks.index import build_index
@@ -65,6 +66,15 @@ def test_the_same_numbers_elsewhere_are_no_translation(index, text):
 def test_items_without_numbers_and_programs_have_no_skeleton():
     code = {**ITEMS[0], "question": "def f(x):\n    return Alpha(3, 4, 5, 6)\n"}
     assert [len(index_invariant_tokens([item]).tokens[0]) for item in (*ITEMS, code)] == [10, 0, 0]
+
+
+def test_numbers_that_count_lines_are_no_skeleton():
+    lines = "\n".join(f"Line {k}: stir the pot" for k in range(1, 13))
+    item = {"question": f"What does the cook do, with 412 spoons?\n{lines}", "choices": [], "answer": "stir"}
+    kept = {"question": "Use 412, 77, 38 and 950 of the 13 spoons, and then 14 more.", "choices": [], "answer": "all"}
+    tokens = index_invariant_tokens([item, kept]).tokens
+    assert tokens[0].tolist() == []
+    assert np.isin(hash_words(["412 77 38 950 13 14"]).values, tokens[1]).all()
 
 
 def test_an_english_translation_of_a_foreign_item_is_proposed():
