@@ -105,16 +105,15 @@ def _is_invariant(text: str, common: frozenset[str]) -> NDArray[np.bool_]:
 
 
 def _counting(words: Sequence[str]) -> set[int]:
-    """The places of numbers of which each is one more than the number before it, _LEAST_COUNTED or more in a row."""
-    numbers = [
-        (place, int(word)) for place, word in enumerate(words) if word.isascii() and word.isdecimal() and len(word) < 9
-    ]
+    """The places of numbers that count, one by one, to _LEAST_COUNTED or further, whatever other numbers stand between."""
+    numbers = [(k, int(word)) for k, word in enumerate(words) if word.isascii() and word.isdecimal() and len(word) < 9]
+    chains: dict[int, list[int]] = {}  # the places that count up to a number
     found: set[int] = set()
-    run: list[int] = []
-    for (place, value), (_, before) in zip(numbers, [(0, -1), *numbers], strict=False):
-        run = [*run, place] if run and value == before + 1 else [place]
-        if len(run) >= _LEAST_COUNTED:
-            found.update(run)
+    for place, value in numbers:
+        chain = chains[value] = chains.pop(value - 1, [])
+        chain.append(place)
+        if len(chain) >= _LEAST_COUNTED:
+            found.update(chain[-_LEAST_COUNTED:])
     return found
 
 

@@ -69,11 +69,11 @@ def test_items_without_numbers_and_programs_have_no_skeleton():
 
 
 def test_numbers_that_count_lines_are_no_skeleton():
-    lines = "\n".join(f"Line {k}: stir the pot" for k in range(1, 13))
+    lines = "\n".join(f"Line {k}: stir the pot {k % 3}" for k in range(1, 13))
     item = {"question": f"What does the cook do, with 412 spoons?\n{lines}", "choices": [], "answer": "stir"}
     kept = {"question": "Use 412, 77, 38 and 950 of the 13 spoons, and then 14 more.", "choices": [], "answer": "all"}
     tokens = index_invariant_tokens([item, kept]).tokens
-    assert tokens[0].tolist() == []
+    assert not np.isin(hash_words(["8 9 10 11 12"]).values, tokens[0]).any()
     assert np.isin(hash_words(["412 77 38 950 13 14"]).values, tokens[1]).all()
 
 
