@@ -8,6 +8,7 @@ import unicodedata
 from collections import Counter
 from collections.abc import Iterator
 from functools import cache
+from itertools import groupby
 
 import numpy as np
 
@@ -128,8 +129,19 @@ def _columns(reading: Reading) -> Reading:
     n_lines = reading.text.count("\n") + 1
     if n_lines < _LEAST_TAGGED or len(reading.text) > _LONGEST_LINE * n_lines:
         return reading
-    changed = _columns_of(reading, _BETWEEN_SPACES)
-    return _columns_of(reading, _BETWEEN_COMMAS) if changed is reading else changed
+    if _may_hold_columns([len(line.split()) for line in reading.text.split("\n")]):
+        changed = _columns_of(reading, _BETWEEN_SPACES)
+        if changed is not reading:
+            return changed
+    marks = sum(map(reading.text.count, ",;|\t"))
+    return _columns_of(reading, _BETWEEN_COMMAS) if marks >= _LEAST_TAGGED * (_LEAST_COLUMNS - 1) else reading
+
+
+def _may_hold_columns(counts: list[int]) -> bool:
+    """Whether as many lines in a row have the same number of fields as a table has at least."""
+    return any(
+        _LEAST_COLUMNS <= count <= _MOST_COLUMNS and len([*same]) >= _LEAST_TAGGED for count, same in groupby(counts)
+    )
 
 
 def _columns_of(reading: Reading, field: re.Pattern[str]) -> Reading:

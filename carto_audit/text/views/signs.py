@@ -24,7 +24,7 @@ GLUED, FOREIGN, FIELD, INNER = (
 
 _COUNTED = "\b\\\n\t\x1b=%&<>[*`'\"~-:@#/_|(]^"
 _TAG_OPENS = re.compile(
-    rb"<(?:[/!?\d]|(?i:abbr|acronym|b|bdi|bdo|big|cite|code|data|del|dfn|em|font|i|ins|kbd|label|mark|nobr|q|rb|ruby|s|samp|"
+    rb"<(?:[/!?]|\d{1,2}:|(?i:abbr|acronym|b|bdi|bdo|big|cite|code|data|del|dfn|em|font|i|ins|kbd|label|mark|nobr|q|rb|ruby|s|samp|"
     rb"small|span|strike|strong|sub|sup|time|tt|u|var|wbr|a|script|style|rt|rp|br|hr|p|div|li|img|td|th|tr|h[1-6]|input|meta|"
     rb"link)\b|[A-Za-z][^<>]{0,2000}/>)"
 )
