@@ -255,14 +255,14 @@ def read_results(path: Path) -> Results:
 
 
 def wanted(given: argparse.Namespace) -> Iterator[tuple[str, str, int]]:
-    """The runs that the command line asks for: planted canaries, attacks and their twins have several seeds."""
+    """The runs that the command line asks for: planted canaries, notices, attacks and their twins have several seeds."""
     chosen = ["planted"] if given.quick or given.smoke else given.only or list(EXPERIMENTS)
     if "table" in chosen:
         return
     for experiment in chosen:
         names = given.corpus or (NAMES[:1] if given.smoke or experiment in ONE_CORPUS else NAMES)
         for name in names:
-            several = experiment.startswith(("planted", "attack", "twin")) and not (given.quick or given.smoke)
+            several = experiment.startswith(("planted", "slots", "attack", "twin")) and not (given.quick or given.smoke)
             for seed in range(given.seeds if several else 1):
                 yield experiment, name, seed
 
