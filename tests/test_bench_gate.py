@@ -53,14 +53,9 @@ def test_counts_stand_beside_the_interval_of_clopper_and_pearson():
 
 def batch(mass, by_memory, status):
     judged = {"by_memory": by_memory, "status": status}
-    return {
-        "asked": 4,
-        "dose": 4,
-        "mass": mass,
-        "token_mass": mass,
-        "sample_mass": mass,
-        "policies": {"default": judged},
-    }
+    found = {"memorized.span_token_share": [mass + 0.01, mass, mass + 0.02]}
+    truth = {"corpus": "wikitext", "dose": 4, "mass": mass, "token_mass": mass, "sample_mass": mass}
+    return {"asked": 4, **truth, "measured": found, "policies": {"default": judged}}
 
 
 def test_the_table_counts_verdicts_apart_from_rules_on_memory():

@@ -1,6 +1,6 @@
 """How often does the gate reject? Batches whose memorized mass is known, and what every shipped policy says of them.
 
-    python -m bench.gate.run --data DATA          # what is missing of the plan: about five CPU hours in all
+    python -m bench.gate.run --data DATA          # what is missing of the plan: about six CPU hours in all
     python -m bench.gate.run --only table         # the tables of the results at hand
     python -m bench.gate.run --data DATA --minutes 30
 

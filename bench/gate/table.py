@@ -79,7 +79,7 @@ def table(results: Results, planned: int) -> str:
     if without:
         parts.append(f"Without a rule on memorized mass, so that none is ever rejected: {', '.join(without)}.")
     demanded = [r for r in results if r["asked"] == r["dose"] == 4 and "default" in r["policies"]]
-    return "\n\n".join([*parts, *_bar(demanded)])
+    return "\n\n".join([*parts, *_bar(demanded), *_measured(results)])
 
 
 def _limits_mass(name: str, runs: Sequence[Run]) -> bool:
@@ -103,7 +103,7 @@ def _row(mass: float, name: str, runs: Sequence[Run]) -> str:
         count(sum(judged(r, name) for r in runs), len(runs))
         for judged in (fails, rejected, _starts("inconclusive"), accepted)
     ]
-    means = [f"{100 * float(np.mean([r[key] for r in runs])):.1f} %" for key in ("token_mass", "sample_mass")]
+    means = [_mean([r[key] for r in runs]) for key in ("token_mass", "sample_mass")]
     return f"| {100 * mass:g} % | {len(runs)} | {' | '.join([*means, *counts])} |"
 
 
@@ -163,6 +163,35 @@ def _bar(runs: Sequence[Run]) -> Iterator[str]:
     if lines:
         yield "**The bar: `default`, secrets planted 4 times**"
         yield "\n".join(["| mass | batches | seen | demanded | holds |", "|---|---|---|---|---|", *lines])
+
+
+def _measured(results: Results) -> Iterator[str]:
+    """What was measured beside what is planted, by corpus: means, also of the upper ends that limits are held against."""
+    lines = [
+        "| asked dose | planted | corpus | batches | true: passages | measured (up to) | true: samples | measured (up to) |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for cell in sorted({(-r["asked"], r["dose"], r["mass"], r["corpus"]) for r in results}):
+        runs = [r for r in results if (-r["asked"], r["dose"], r["mass"], r["corpus"]) == cell]
+        planted = f"{100 * cell[2]:g} %, {cell[1]} times" if cell[2] else "none"
+        shares = [
+            _mean([r["token_mass"] for r in runs]),
+            _seen(runs, "memorized.span_token_share"),
+            _mean([r["sample_mass"] for r in runs]),
+            _seen(runs, "memorized.token_share"),
+        ]
+        lines.append(f"| {-cell[0]} | {planted} | {cell[3]} | {len(runs)} | {' | '.join(shares)} |")
+    yield "**What was measured beside what is planted**"
+    yield "\n".join(lines)
+
+
+def _seen(runs: Sequence[Run], metric: str) -> str:
+    known = [r["measured"][metric] for r in runs if metric in r["measured"]]
+    return f"{_mean([m[0] for m in known])} ({_mean([m[2] for m in known])})" if known else "–"
+
+
+def _mean(shares: Sequence[float]) -> str:
+    return f"{100 * float(np.mean(shares)):.1f} %"
 
 
 def _holds(run: Run, name: str) -> bool:
