@@ -13,6 +13,7 @@ from bench.gate.table import count, fit, table
 from carto_audit.policy.inheritance import builtin_policies
 from carto_audit.policy.model import load_policy
 from carto_audit.proxies.tokens import count_tokens
+from tests.support.repository import ROOT
 
 
 @pytest.mark.parametrize(("dose", "mass"), [(4, 0.0), (4, 0.1), (2, 0.05)])
@@ -63,17 +64,23 @@ def test_the_table_counts_verdicts_apart_from_rules_on_memory():
     runs += [batch(0.1, "failed", "rejected"), batch(0.1, "failed", "inconclusive")]
     said = table(runs, planned=50)
     assert "Audited: 26 of 50 batches" in said
-    assert "all up to 2.5 % hold, all from 10.0 % fail" in said
+    assert "of 26 all up to 2.5 % hold, all from 10.0 % fail" in said
     assert "| half the limit | rejected | 0 of 24 (0 to 14 %) | at most 5 %, at the upper end 15 % | yes |" in said
-    assert "| twice the limit | accepted | 0 of 2 (0 to 84 %) | at most 10 % | yes |" in said
+    assert "| twice the limit | accepted | 0 of 2 (0 to 84 %) | at most 10 % | too few: 2 of 12 |" in said
     assert (
         "| 10 % | 2 | 10.0 % | 10.0 % | 2 of 2 (16 to 100 %) | 1 of 2 (1 to 99 %) | 1 of 2 (1 to 99 %) | 0 of 2" in said
     )
 
 
-def test_the_bar_fails_where_one_in_twelve_is_rejected():
-    said = table([batch(0.025, "failed", "rejected"), *[batch(0.025, "held", "accepted")] * 11], planned=12)
-    assert "| half the limit | rejected | 1 of 12 (0 to 38 %) | at most 5 %, at the upper end 15 % | no |" in said
+@pytest.mark.parametrize(("times", "said"), [(1, "No fit through 4 batches"), (6, "Logistic fit: AQL")])
+def test_no_curve_is_drawn_through_a_few_batches(times, said):
+    runs = [batch(0.0, "held", "accepted"), batch(0.025, "failed", "rejected"), batch(0.05, "held", "accepted")]
+    assert said in table([*runs, batch(0.1, "failed", "rejected")] * times, planned=24)
+
+
+def test_the_bar_fails_where_one_in_twenty_four_is_rejected():
+    said = table([batch(0.025, "failed", "rejected"), *[batch(0.025, "held", "accepted")] * 23], planned=24)
+    assert "| half the limit | rejected | 1 of 24 (0 to 21 %) | at most 5 %, at the upper end 15 % | no |" in said
 
 
 def test_the_plan_begins_with_every_mass_and_shares_its_batches_among_the_corpora():
@@ -91,3 +98,10 @@ def test_every_shipped_policy_is_judged_and_trains_as_the_one_that_is_audited():
         audited = load_policy(TRACES[policy.demanded_dose])
         assert policy.map.difficulty.burn_in_share == audited.map.difficulty.burn_in_share
         assert (policy.map.loss_on or "all") == (audited.map.loss_on or "all")
+
+
+def test_the_page_holds_rows_of_the_kept_tables_alone():
+    page, kept = (ROOT / name for name in ("docs/gate.md", "bench/gate/README.md"))
+    rows = [line for line in page.read_text(encoding="utf-8").splitlines() if line.startswith("| ")]
+    assert rows
+    assert [row for row in rows if row not in kept.read_text(encoding="utf-8")] == []

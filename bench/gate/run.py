@@ -23,7 +23,7 @@ from typing import Any
 from bench.corpora import Corpora, open_corpora, parser_of
 from bench.gate.batches import CORPORA, fill, truth_of
 from bench.gate.scoring import MASS, audit_under_all
-from bench.gate.table import Results, table
+from bench.gate.table import AT_HALF, BATCHES, HALF, Results, table
 from bench.nano import thin_if
 from carto_audit.benchmarks.index import build_index
 from carto_audit.contamination.detectability import measure_detectability
@@ -40,11 +40,8 @@ TOKENS, SMOKE_TOKENS = 30_000, 10_000
 FIRST, LATER = (0.0, 0.025, 0.05, 0.10), (0.01, 0.04, 0.075)
 """Planted shares of the tokens: none, half of what `default` allows, the limit and twice of it, and those between."""
 
-BATCHES, AT_HALF, AT_OTHER_DOSES = 12, 24, 4
-"""Batches per mass: at the demanded dose, there at half of the limit, and at every other dose. Where none of 12 is rejected, up
-to 26 % may be in truth, of 24 up to 14 %."""
-
-OTHER_DOSES = (2, 8)
+DOSES, AT_OTHER_DOSES = (2, 4, 8), 4
+"""How often secrets are planted, and the batches per mass at a dose that the audit does not ask about."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,8 +69,8 @@ def plan() -> Iterator[Cell]:
     for asked in (4, 2):
         yield from _rounds(asked, asked, FIRST, BATCHES)
         yield from _rounds(asked, asked, LATER, BATCHES)
-        yield from (Cell(asked=asked, dose=asked, mass=0.025, number=k) for k in range(BATCHES, AT_HALF))
-        for dose in sorted({2, 4, 8} - {asked}):
+        yield from (Cell(asked=asked, dose=asked, mass=HALF, number=k) for k in range(BATCHES, AT_HALF))
+        for dose in [dose for dose in DOSES if dose != asked]:
             yield from _rounds(asked, dose, FIRST[1:], AT_OTHER_DOSES)  # where nothing is planted, there is no dose
 
 
