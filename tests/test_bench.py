@@ -26,7 +26,7 @@ def files():
 
 def afresh(name, folder):
     """Arguments with which a script knows of no results that were kept."""
-    keeps = name in ("bench.detection.run", "bench.presets.run")
+    keeps = name in ("bench.detection.run", "bench.gate.run", "bench.presets.run")
     return ["--results", str(folder / "none.jsonl")] if keeps else []
 
 
@@ -67,7 +67,7 @@ def test_a_folder_without_the_file_is_named(name, tmp_path, monkeypatch):
         importlib.import_module(name).main(afresh(name, tmp_path))
 
 
-@pytest.mark.parametrize("name", ["detection", "governance", "presets"])
+@pytest.mark.parametrize("name", ["detection", "gate", "governance", "presets"])
 def test_kept_results_are_the_tables_of_the_readme(name, capsys):
     module = importlib.import_module(f"bench.{name}.run")
     module.main(["--only", "table"])

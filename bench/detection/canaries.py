@@ -85,7 +85,7 @@ def plant(corpora: Corpora, name: str, tokens: int, seed: int) -> list[Row]:
     rng = np.random.default_rng([seed, 2])
     texts, rest = ordinary(corpora, name, tokens, seed)
     rows = [Row(text=text) for text in texts]
-    writer = _Writer(rng, texts, rest)
+    writer = Writer(rng, texts, rest)
     cells = [(k, f, dose) for k, f in itertools.product(KINDS, FORMS) for dose, n in SECRETS.items() for _ in range(n)]
     cells += [(kind, FORMS[(number + seed) % len(FORMS)], 16) for number, kind in enumerate(KINDS)]
     for number, (kind, form, dose) in enumerate(cells):
@@ -98,7 +98,7 @@ def plant(corpora: Corpora, name: str, tokens: int, seed: int) -> list[Row]:
     return [rows[i] for i in rng.permutation(len(rows))]
 
 
-class _Writer:
+class Writer:
     """Writes canaries with the words of a corpus. Passages come from one end of the texts left over, hosts from the other."""
 
     def __init__(self, rng: np.random.Generator, texts: list[str], rest: list[str]) -> None:

@@ -1,0 +1,1 @@
+"""How often the gate rejects, by what is memorized in truth."""
