@@ -45,11 +45,12 @@ def table(results: Results) -> str:
     verdicts = [r for kind, found in runs.items() if kind not in ("planted", "seeds", "random") for r in found]
     if verdicts:
         parts.append(["**Verdicts**", *_verdicts(verdicts)])
-    for run in runs.get("slots", []):
+    if slots := [run["flagged"] for run in runs.get("slots", [])]:  # of each kind as many rows in every run
         shares = ", ".join(
-            f"{name or 'other rows'} {100 * share:.1f} %" for name, share in sorted(run["flagged"].items())
+            f"{name or 'other rows'} {100 * sum(run[name] for run in slots) / len(slots):.1f} %"
+            for name in sorted(slots[0])
         )
-        parts.append([f"Notices with slots, flagged: {shares}."])
+        parts.append([f"Notices with slots, flagged, mean of {len(slots)} seeds: {shares}."])
     return "\n\n".join("\n".join(lines) for lines in parts)
 
 
