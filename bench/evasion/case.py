@@ -14,7 +14,7 @@ from bench.contamination.plants import with_answer
 from bench.corpora import Corpora, Item, write_items, write_texts
 from carto_audit.cli import main as program
 
-ROWS, CHARACTERS = 60, 200
+ROWS, CHARACTERS = 60, 120
 """Rows of the ordinary batch of a case without a map, and the most characters of each."""
 
 ITEMS, LEAST_WORDS = 60, 20
@@ -66,7 +66,7 @@ def must(*arguments: object) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class Desk:
-    """What all cases of one repetition share, in a folder: ordinary texts, items of a benchmark, items of none, finished audits."""
+    """What all cases of one repetition share, in a folder: ordinary texts, items of a benchmark, items of none, and audits."""
 
     folder: Path
     corpora: Corpora
@@ -75,7 +75,7 @@ class Desk:
     @functools.cached_property
     def texts(self) -> list[str]:
         """Ordinary rows, each another."""
-        texts = [text for text in self.corpora.texts("wikitext") if len(text) > CHARACTERS / 2]
+        texts = [text for text in self.corpora.texts("wikitext") if len(text) > 2 * CHARACTERS]
         return [texts[i] for i in np.random.default_rng([self.seed, 21]).permutation(len(texts))]
 
     @functools.cached_property

@@ -162,7 +162,7 @@ def to_be_swapped(case: Case) -> list[str]:
 
 def swap(case: Case) -> None:
     """Puts the other shard in its place; in the twin a copy of itself."""
-    os.replace(case.folder / "other.jsonl", case.folder / "batch" / "part-1.jsonl")
+    (case.folder / "other.jsonl").replace(case.folder / "batch" / "part-1.jsonl")
 
 
 def unread_swapped(case: Case) -> list[str]:
@@ -178,7 +178,7 @@ def unread_swapped(case: Case) -> list[str]:
 
 def swap_table(case: Case) -> None:
     """Puts the other table in its place."""
-    os.replace(case.folder / "other.parquet", case.folder / "batch" / "part-1.parquet")
+    (case.folder / "other.parquet").replace(case.folder / "batch" / "part-1.parquet")
 
 
 ATTACKS = {
@@ -197,5 +197,7 @@ ATTACKS = {
     "card out": Attack(what="a card whose patterns leave the folder", write=card),
     "damaged shard": Attack(what="a shard that was cut short", write=damaged),
     "swapped bytes": Attack(what="a shard replaced between two passes", write=to_be_swapped, meanwhile=swap),
-    "unread bytes": Attack(what="another column replaced between two passes", write=unread_swapped, meanwhile=swap_table),
+    "unread bytes": Attack(
+        what="another column replaced between two passes", write=unread_swapped, meanwhile=swap_table
+    ),
 }

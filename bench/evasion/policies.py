@@ -3,12 +3,15 @@
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from bench.corpora import write_texts
+from bench.contamination.plants import with_answer
+from bench.corpora import write_items, write_texts
 from bench.evasion.audits import edit, restate
 from bench.evasion.case import Attack, Case
 from bench.evasion.files import hidden
 
-INCREASE = "rules:\n  - {id: growth, metric: duplicates.token_share, max_increase: 0.05, severity: reject, reason: copies}\n"
+INCREASE = (
+    "rules:\n  - {id: growth, metric: duplicates.token_share, max_increase: 0.05, severity: reject, reason: copies}\n"
+)
 
 
 def waiver(days: int = 30, **more: object) -> str:
@@ -22,8 +25,6 @@ def waiver(days: int = 30, **more: object) -> str:
 
 def contaminated(case: Case) -> Path:
     """A batch with items, in the attack and in the twin."""
-    from bench.contamination.plants import with_answer
-
     return write_texts(
         case.folder / "batch.parquet", [*case.ordinary(), *(with_answer(item) for item in case.desk.items[:3])]
     )
@@ -131,8 +132,6 @@ def other_map(case: Case) -> list[str]:
     rule = INCREASE.replace("duplicates.token_share", "contamination.confirmed_items")
     given = compared(case, case.audited() / "batch-audit", rule)
     if not case.harmless:
-        from bench.corpora import write_items
-
         write_items(case.folder / "other.parquet", case.desk.items[:10])
         given[given.index("--benchmark") + 1] = str(case.folder / "other.parquet")
     return given
@@ -151,9 +150,13 @@ def demanded(case: Case) -> list[str]:
     """A policy demands a benchmark by name, and another is given; in the twin it is listed."""
     registry = case.folder / "benchmarks.yaml"
     name = "exam" if case.harmless else "other"
-    registry.write_text(f"schema_version: 1\nbenchmarks:\n  {name}: {{path: {case.desk.benchmark.with_suffix('.parquet')}}}\n")
+    registry.write_text(
+        f"schema_version: 1\nbenchmarks:\n  {name}: {{path: {case.desk.benchmark.with_suffix('.parquet')}}}\n"
+    )
     policy = case.write_policy("benchmarks: [exam]\n")
-    given = case.ingest(write_texts(case.folder / "batch.parquet", case.ordinary()), "--registry", registry, policy=policy)
+    given = case.ingest(
+        write_texts(case.folder / "batch.parquet", case.ordinary()), "--registry", registry, policy=policy
+    )
     given[given.index("--benchmark") + 1] = name
     return given
 
@@ -170,7 +173,7 @@ def rehearsed(case: Case) -> list[str]:
 
 def bare(case: Case) -> list[str]:
     """All rules switched off, so that nothing is judged; in the twin some are left."""
-    rules = ("benchmark-items", "benchmark-suspects", "benchmarks-seen", "duplicate-mass")
+    rules: tuple[str, ...] = ("benchmark-items", "benchmark-suspects", "benchmarks-seen", "duplicate-mass")
     rules += () if case.harmless else ("unread-files", "unread-text", "skipped-rows", "unmapped-tokens")
     off = "".join(f'  - {{id: {rule}, disabled: true, reason: "not needed by us"}}\n' for rule in rules)
     batch = write_texts(case.folder / "batch.parquet", [*case.ordinary(), *case.planted(3)])

@@ -2,18 +2,18 @@
 
     python -m bench.evasion.run --data DATA                       # what is missing of the table
     python -m bench.evasion.run --data DATA --only "token ids"    # one attack and its twin
-    python -m bench.evasion.run --table                           # the table of the results at hand
+    python -m bench.evasion.run --only table                      # the table of the results at hand
 
 A case is an ordinary command: `ingest`, `verify` or `apply`. An attack is caught where it does not end with 0; a twin is
 accepted where it does. Attacks on the map, which cost a training each, are those of `bench.detection`: their lines are read
 from its results. Every case is appended to results.jsonl beside this script, and one that is there is not repeated. With
---smoke every third attack is tried once, and one that gets through, or a twin that does not, ends the script with 1.
+--smoke every seventh attack is tried once, and one that gets through, or a twin that does not, ends the script with 1.
 """
 
 import argparse
 import json
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from unittest.mock import patch
@@ -23,21 +23,24 @@ import torch
 
 from bench.corpora import open_corpora, parser_of
 from bench.detection import run as detection
+from bench.detection.attacks import ATTACKS as MAPPED
 from bench.evasion import audits, files, policies, texts
 from bench.evasion.case import Attack, Case, Desk, call
 from bench.evasion.table import Result, table
 from bench.nano import reshaped, thin_if
-from carto_audit.pipeline import run as pipeline
+from carto_audit.data.batch import Batch
+from carto_audit.data.duplicates import Duplicates, find_duplicates
+from carto_audit.runtime.progress import Progress
 
 HERE = Path(__file__).resolve().parent
 ATTACKS: dict[str, Attack] = {**texts.ATTACKS, **files.ATTACKS, **audits.ATTACKS, **policies.ATTACKS}
 KNOWN_OPEN = ("raised baseline",)
 """Ways that are known to be open, which docs/threats.md names as not defended: they stand in the table, and are no surprise."""
 
-SMALLEST = {"vocab_size": 320, "context": 32, "hidden_size": 16, "minibatch_tokens": 16_384}
+SMALLEST = {"vocab_size": 320, "context": 32, "hidden_size": 8, "minibatch_tokens": 16_384}
 """A proxy that learns nothing, for rules that do not need one."""
 
-EVERY = 3
+EVERY = 7
 """A smoke run tries one attack in so many."""
 
 
@@ -56,17 +59,16 @@ def tried(attack: Attack, desk: Desk, repetition: int, harmless: bool) -> tuple[
         case = Case(folder=Path(name), desk=desk, rng=rng, harmless=harmless)
         arguments = attack.write(case)
         if attack.meanwhile is not None:
-            stack.enter_context(patch.object(pipeline, "find_duplicates", _after(attack, case)))
+            stack.enter_context(patch("carto_audit.pipeline.run.find_duplicates", _after(attack.meanwhile, case)))
         return call(*arguments)
 
 
-def _after(attack: Attack, case: Case) -> object:
-    real = pipeline.find_duplicates
+def _after(meanwhile: Callable[[Case], None], case: Case) -> Callable[[Batch, Path, Progress], Duplicates]:
+    """The second pass over the batch, with something that happens before it."""
 
-    def find(*given: object) -> object:
-        assert attack.meanwhile is not None
-        attack.meanwhile(case)
-        return real(*given)  # type: ignore[arg-type]
+    def find(batch: Batch, folder: Path, progress: Progress) -> Duplicates:
+        meanwhile(case)
+        return find_duplicates(batch, folder, progress)
 
     return find
 
@@ -83,7 +85,7 @@ def of_the_map() -> list[Result]:
     codes = {"accepted": 0, "accepted_with_warnings": 0, "rejected": 1, "inconclusive": 3}
     return [
         Result(attack=kind, repetition=repetition, harmless=kept_as.startswith("twin"), code=codes[run["status"]])
-        for kind in detection.ATTACKS
+        for kind in MAPPED
         for kept_as in (f"attack {kind}", f"twin of {kind}")
         for (experiment, _, repetition), run in kept.items()
         if experiment == kept_as
@@ -95,6 +97,8 @@ def measure(given: argparse.Namespace, path: Path) -> list[Result]:
     results = read_results(path)
     done = {(one.attack, one.repetition, one.harmless) for one in results}
     names = given.only or list(ATTACKS)[:: EVERY if given.smoke else 1]
+    if "table" in names:
+        return results
     with open_corpora(given) as corpora, cheaply():
         for repetition in range(1 if given.smoke else given.repetitions):
             with tempfile.TemporaryDirectory() as folder:
@@ -114,15 +118,16 @@ def measure(given: argparse.Namespace, path: Path) -> list[Result]:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Tries what is missing, and prints the table."""
     parser = parser_of(__doc__)
-    parser.add_argument("--only", choices=list(ATTACKS), action="append", help="one attack; may be repeated")
+    parser.add_argument("--only", choices=[*ATTACKS, "table"], action="append", help="one attack; may be repeated")
     parser.add_argument("--repetitions", type=int, default=2, help="of each attack and twin, each with other texts")
-    parser.add_argument("--table", action="store_true", help="measure nothing, show the table of what is kept")
     parser.add_argument("--verbose", action="store_true", help="show what every command said")
-    parser.add_argument("--results", type=Path, help="default: results.jsonl beside this script; a smoke run keeps none")
+    parser.add_argument(
+        "--results", type=Path, help="default: results.jsonl beside this script; a smoke run keeps none"
+    )
     given = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory() as folder:
         path = given.results or (Path(folder) if given.smoke else HERE) / "results.jsonl"
-        results = read_results(path) if given.table else measure(given, path)
+        results = measure(given, path)
     print(table(results, of_the_map(), {name: attack.what for name, attack in ATTACKS.items()}))
     surprises = [one for one in results if one.is_wrong and one.attack not in KNOWN_OPEN]
     if given.smoke and surprises:

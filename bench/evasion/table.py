@@ -1,4 +1,4 @@
-"""The table of evasion: per attack how often it was accepted, per twin how often it was not, as the Markdown that README.md holds."""
+"""The table of evasion: how often each attack was accepted, and its twin was not, as the Markdown that README.md holds."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

@@ -1,6 +1,7 @@
 """Benchmark items where an audit may not look for them: in columns, between rows, in long and in short ones, under disguises."""
 
 import json
+import random
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -34,7 +35,7 @@ def batch_of(case: Case, texts: Sequence[str]) -> list[str]:
 
 def inside(case: Case) -> list[str]:
     """Items in the middle of long documents."""
-    rows, long = case.ordinary(), case.desk.texts[-20:]
+    rows, long = case.ordinary(), case.desk.texts[-5:]
     documents = [" ".join([*long, text, *reversed(long)]) for text in case.planted(PLANTED)]
     return batch_of(case, [*rows, *documents])
 
@@ -47,7 +48,7 @@ def glued(case: Case) -> list[str]:
 def diluted(case: Case) -> list[str]:
     """Four words of an item, then forty others, and so on."""
     rows = case.ordinary()
-    junk = iter(" ".join(case.desk.texts[-400:]).split())
+    junk = iter(" ".join(case.desk.texts[-100:]).split())
 
     def thin(text: str) -> str:
         words = text.split()
@@ -62,7 +63,7 @@ def disguised(case: Case) -> list[str]:
     ways = {**disguises.HONEST, **disguises.TRICKS, **kept_back.HONEST, **kept_back.TRICKS}
     names = sorted(set(ways) - set(UNREAD))
     way = ways[names[int(case.rng.integers(len(names)))]]
-    chance = __import__("random").Random(int(case.rng.integers(1 << 30)))
+    chance = random.Random(int(case.rng.integers(1 << 30)))
     return batch_of(case, [*case.ordinary(), *(f"{case.ordinary(1)[0]}\n{way(t, chance)}\n" for t in case.planted(8))])
 
 
@@ -71,7 +72,7 @@ def long_row(case: Case) -> list[str]:
     filler = " ".join(case.desk.texts)[:100_000]
     return case.ingest(
         write_texts(case.folder / "batch.parquet", [*case.ordinary(), f"{filler} {case.planted(1)[0]} {filler}"]),
-        *("--max-tokens", 20_000),
+        *("--max-tokens", 4_000),
     )
 
 
@@ -81,7 +82,7 @@ def over_long(case: Case) -> list[str]:
     filler = filler * (1_100_000 // len(filler) + 1)
     parts = [filler[k : k + 2000] for k in range(0, 200_000, 2000)]
     rows = [*case.ordinary(), *(parts if case.harmless else [filler[:1_100_000]])]
-    return case.ingest(write_texts(case.folder / "batch.parquet", rows), "--max-tokens", 20_000)
+    return case.ingest(write_texts(case.folder / "batch.parquet", rows), "--max-tokens", 4_000)
 
 
 def sentence_rows(case: Case) -> list[str]:
@@ -103,7 +104,7 @@ def word_rows(case: Case) -> list[str]:
 def over_columns(case: Case) -> list[str]:
     """An item begins in the prompt and ends in the completion."""
     planted = [text.split() for text in case.planted(PLANTED)]
-    rows = [{"prompt": text[:90], "completion": text[90:]} for text in case.ordinary()]
+    rows = [{"prompt": text[:60], "completion": text[60:]} for text in case.ordinary()]
     rows += [{"prompt": " ".join(w[: len(w) // 2]), "completion": " ".join(w[len(w) // 2 :])} for w in planted]
     return case.ingest(write_lines(case.folder / "batch.jsonl", rows))
 
@@ -113,12 +114,12 @@ def reasoning(case: Case) -> list[str]:
     planted = iter(case.planted(PLANTED))
 
     def talk(k: int, text: str) -> dict[str, object]:
-        answer: dict[str, object] = {"role": "assistant", "content": text[90:]}
+        answer: dict[str, object] = {"role": "assistant", "content": text[60:]}
         if k < PLANTED:
             said = next(planted)
             call = {"type": "function", "function": {"name": "note", "arguments": json.dumps({"note": said})}}
             answer |= {"tool_calls": [call]} if k % 2 else {"reasoning_content": said}
-        return {"messages": [{"role": "user", "content": text[:90]}, answer]}
+        return {"messages": [{"role": "user", "content": text[:60]}, answer]}
 
     rows = [talk(k, text) for k, text in enumerate(case.ordinary())]
     return case.ingest(write_lines(case.folder / "batch.jsonl", rows))
@@ -154,7 +155,7 @@ def names_of_keys(case: Case) -> list[str]:
 
 
 def token_ids(case: Case) -> list[str]:
-    """Items as numbers in a column such as trainers read, `input_ids`, beside other text; in the twin the same text as numbers."""
+    """Items as numbers in a column that trainers read, `input_ids`, beside other text; in the twin numbers of the same text."""
     texts = case.ordinary()
     said = texts if case.harmless else [*case.planted(PLANTED), *texts[PLANTED:]]
     table = pa.table({"text": texts, "input_ids": [list(text.encode()) for text in said]})
@@ -175,10 +176,8 @@ def binary(case: Case) -> list[str]:
 def twice(case: Case) -> list[str]:
     """Two rows in a hundred with the key `text` twice: this reader skips them, others read the second, an item."""
     lines = [json.dumps({"text": text}) for text in case.ordinary(150)]
-    for k, text in enumerate(case.planted(PLANTED)):
-        first = "" if case.harmless else '"text": "nothing to see", '
-        said = lines[-1 - k] if case.harmless else "{" + first + f'"text": {json.dumps(text)}' + "}"
-        lines.append(said.replace('"text"', '"text" ', 1) if case.harmless else said)
+    first = "" if case.harmless else '"text": "nothing to see here", '
+    lines += [f'{{{first}"text": {json.dumps(text)}}}' for text in case.planted(PLANTED)]
     (case.folder / "batch.jsonl").write_text("\n".join(lines), encoding="utf-8")
     return case.ingest(case.folder / "batch.jsonl")
 
@@ -204,9 +203,9 @@ def two_layouts(case: Case) -> list[str]:
 def copies(case: Case) -> list[str]:
     """Fifteen rows in a hundred repeat others but for a word; the policy allows 10 % of the tokens. In the twin none does."""
     rows, more = case.ordinary(100), case.desk.texts[100:120]
-    near = [f"{text[:150]} {text[150:200]} indeed" for text in rows[:20]]
+    near = [f"{text} indeed" for text in rows[:20]]
     policy = "rules:\n  - {id: duplicate-mass, max: 0.10, severity: reject, reason: as strict has it}\n"
-    batch = write_texts(case.folder / "batch.parquet", [*rows, *([t[:200] for t in more] if case.harmless else near)])
+    batch = write_texts(case.folder / "batch.parquet", [*rows, *([t[:120] for t in more] if case.harmless else near)])
     return case.ingest(batch, policy=case.write_policy(policy))
 
 
