@@ -1,6 +1,6 @@
 """Benchmark items in files that an audit may pass over, and files that change or expand while they are read."""
 
-import gzip
+import lzma
 import json
 import os
 import shutil
@@ -112,11 +112,11 @@ def pipe(case: Case) -> list[str]:
 
 
 def bomb(case: Case) -> list[str]:
-    """Some kilobytes that expand to 400 MB; in the twin a compressed shard of ordinary size."""
+    """Some kilobytes that expand to 100 MB; in the twin a compressed shard of ordinary size."""
     folder = delivered(case)
-    blank = b"\n" * (1 << 20 if case.harmless else 400 << 20)
+    row = json.dumps({"text": "word " * 200_000}).encode() + b"\n"
     lines = "".join(json.dumps(row) + "\n" for row in rows_of(case.planted(PLANTED))).encode()
-    (folder / "part-2.jsonl.gz").write_bytes(gzip.compress(blank + lines))
+    (folder / "part-2.jsonl.xz").write_bytes(lzma.compress((b"" if case.harmless else row * 100) + lines, preset=0))
     return case.ingest(folder)
 
 
@@ -192,7 +192,7 @@ ATTACKS = {
     "split not chosen": Attack(what="a split beside the one that `--split` chooses", write=not_chosen),
     "other columns": Attack(what="a small shard with other columns", write=other_columns),
     "pipe": Attack(what="a named pipe among the shards", write=pipe),
-    "bomb": Attack(what="some kilobytes that expand to 400 MB", write=bomb),
+    "bomb": Attack(what="some kilobytes that expand to 100 MB", write=bomb),
     "two delimiters": Attack(what="a table that two delimiters fit", write=delimiters),
     "card out": Attack(what="a card whose patterns leave the folder", write=card),
     "damaged shard": Attack(what="a shard that was cut short", write=damaged),
