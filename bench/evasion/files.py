@@ -1,7 +1,7 @@
 """Benchmark items in files that an audit may pass over, and files that change or expand while they are read."""
 
-import lzma
 import json
+import lzma
 import os
 import shutil
 from collections.abc import Sequence
