@@ -48,10 +48,11 @@ def other_subject(case: Case) -> list[str]:
 
 
 def unread_waived(case: Case) -> list[str]:
-    """A waiver for files that were not read; in the twin the file is read."""
+    """A waiver for files that were not read; in the twin one for copies, and the file is read."""
     last = (datetime.now(UTC) + timedelta(days=30)).date()
+    rule = "duplicate-mass" if case.harmless else "unread-files"
     policy = case.write_policy(
-        f"waivers:\n  - {{rule: unread-files, owner: governance, reason: known to us since May, expires: {last}}}\n"
+        f"waivers:\n  - {{rule: {rule}, owner: governance, reason: known to us since May, expires: {last}}}\n"
     )
     given = hidden(case)
     given[given.index("--policy") + 1] = str(policy)
