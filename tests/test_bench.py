@@ -7,6 +7,8 @@ import subprocess
 
 import pytest
 
+from bench.evasion import run as evasion
+from bench.evasion.case import Attack
 from bench.mask.run import Line, below_bar, main, measure
 from tests.support.repository import ROOT
 
@@ -26,7 +28,7 @@ def files():
 
 def afresh(name, folder):
     """Arguments with which a script knows of no results that were kept."""
-    keeps = name in ("bench.detection.run", "bench.gate.run", "bench.presets.run")
+    keeps = name in ("bench.detection.run", "bench.evasion.run", "bench.gate.run", "bench.presets.run")
     return ["--results", str(folder / "none.jsonl")] if keeps else []
 
 
@@ -67,7 +69,7 @@ def test_a_folder_without_the_file_is_named(name, tmp_path, monkeypatch):
         importlib.import_module(name).main(afresh(name, tmp_path))
 
 
-@pytest.mark.parametrize("name", ["detection", "gate", "governance", "presets"])
+@pytest.mark.parametrize("name", ["detection", "evasion", "gate", "governance", "presets"])
 def test_kept_results_are_the_tables_of_the_readme(name, capsys):
     module = importlib.import_module(f"bench.{name}.run")
     module.main(["--only", "table"])
@@ -75,6 +77,16 @@ def test_kept_results_are_the_tables_of_the_readme(name, capsys):
     rows = [line for line in capsys.readouterr().out.splitlines() if line.startswith("| ")]
     assert rows
     assert [row for row in rows if row not in readme] == []
+
+
+@pytest.mark.parametrize("command", [("completion", "bash"), ("policy", "check", "no-such-policy")])
+def test_an_attack_that_gets_through_or_a_twin_that_does_not_fails_the_smoke_run(command, monkeypatch, capsys):
+    monkeypatch.setattr(evasion, "ATTACKS", {"always": Attack(what="ends one way", write=lambda case: list(command))})
+    monkeypatch.setattr(evasion, "FEW", ("always",))
+    with pytest.raises(SystemExit) as ended:
+        evasion.main(["--smoke"])
+    assert ended.value.code == 1
+    assert "| always | ends one way | " in capsys.readouterr().out
 
 
 def test_the_mask_reaches_its_bar_and_the_tables_say_so(capsys):

@@ -11,6 +11,7 @@ from glob import glob
 from pathlib import Path
 from typing import Literal
 
+from carto_audit.data.formats.json_rows import holds_prose
 from carto_audit.data.readers import (
     KNOWN_FORMATS,
     KNOWN_SUFFIXES,
@@ -37,7 +38,7 @@ SIDE_DOCUMENTS = (
     *("dataset_info.json", "dataset_infos.json", "dataset_dict.json", "state.json"),
     *("manifest.json", "croissant.json", "datapackage.json"),
 )
-"""Names of JSON documents about the data. Only where the file is one JSON object: lines of objects are data under any name."""
+"""Names of JSON documents about the data. Only where the file is one JSON object without rows of prose; others are data."""
 
 STATE = "state.json"
 """Names the files of a data set that `save_to_disk` of `datasets` wrote; others in its folder are of no data set."""
@@ -381,9 +382,10 @@ def _is_empty(entry: _Entry) -> bool:
 
 def _is_document(path: Path) -> bool:
     try:
-        return isinstance(json.loads(read_regular(path, LARGEST_DOCUMENT, follow=True)), dict)
+        document = json.loads(read_regular(path, LARGEST_DOCUMENT, follow=True))
     except (OSError, ValueError, RecursionError):
         return False
+    return isinstance(document, dict) and not holds_prose(document)
 
 
 def _shown(path: Path) -> str:

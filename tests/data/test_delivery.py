@@ -127,6 +127,10 @@ PARTS = {
     ".rows.parquet.crc": (holding(b"crc"), ("side_file", SIDE)),
     "dataset_info.json": (holding(b'{\n  "features": {}\n}\n'), ("side_file", SIDE)),
     "state.json": (holding(b'{"_split": null}'), ("side_file", SIDE)),
+    "manifest.json": (
+        holding(b'{"items": [{"path": "good.jsonl", "rows": 1}], "name": "of one row"}'),
+        ("side_file", SIDE),
+    ),
     "empty.jsonl": (holding(b""), ("empty", SIDE)),
     "empty.parquet": (holding(b""), ("empty", SIDE)),
     "blank.jsonl": (holding(b"\n \n"), ("empty", SIDE)),
@@ -253,6 +257,14 @@ def test_a_glob_names_what_it_matches_and_walks_folders(tmp_path):
     delivery = find_delivery([f"{tmp_path}/given/*.parquet"])
     assert [path.name for path in delivery.paths] == ["good.jsonl"]
     assert [other.reason for other in delivery.others] == ["side_file", "unknown_format"]
+
+
+@pytest.mark.parametrize("rows", ['[{"text": "a few words of prose"}]', '["a few words of prose"]'])
+@pytest.mark.parametrize("name", ["manifest.json", "dataset_info.json", "state.json"])
+def test_rows_of_prose_are_no_document_about_the_data_whatever_the_file_is_called(tmp_path, name, rows):
+    build(tmp_path / "given", [])
+    (tmp_path / "given" / name).write_text(f'{{"version": 1, "data": {rows}}}')
+    assert {path.name for path in find_delivery([tmp_path / "given"]).paths} == {"good.jsonl", name}
 
 
 @pytest.mark.parametrize("name", [".rows.jsonl", "state.json", "empty.jsonl", "_temporary/0/rows.jsonl"])

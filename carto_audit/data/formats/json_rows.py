@@ -34,7 +34,18 @@ ROW_LISTS = ("data", "rows", "records", "examples", "samples", "items")
 LONGEST_NOTE = 32
 """Bytes of all text beside an empty list of rows, such as a version. Whoever says more delivers a row, which is read."""
 
+PROSE_WORDS = 3
+"""Words of a value that is taken for prose, in a document that is called as one about the data."""
+
 Kind = Literal["lines", "list", "inside", "split", "columns", "index", "row"]
+
+
+def holds_prose(document: Mapping[str, object]) -> bool:
+    """Whether prose stands where documents keep their rows. Lists of files have names there, no prose."""
+    lists = [value for key in ROW_LISTS if isinstance(value := document.get(key), list)]
+    rows = [row for listed in lists for row in listed]
+    values = [value for row in rows for value in (row.values() if isinstance(row, dict) else [row])]
+    return any(isinstance(value, str) and len(value.split()) >= PROSE_WORDS for value in values)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,0 +1,1 @@
+"""Ways past the gate, each beside a harmless twin of the same shape."""
