@@ -1,6 +1,6 @@
 """Columns: how much text each column of a delivery holds, and how much of it no stage reads."""
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -14,6 +14,9 @@ from carto_audit.data.values import holds_text, values_of
 LONGEST_LABEL, LONGEST_LABELS = 120, 480
 """Bytes of an id, an address or a source, and of all that a row has of them. A longer value of a column that is not read is text
 that went unread, and so is everything in a row that has more."""
+
+LONGEST_NAME = 40
+"""Characters of a name inside a value; a longer one is counted as text."""
 
 MAIN_SHARE = 0.9
 """Of the bytes of a delivery, from which on files with the same columns are what was delivered, and others are beside it."""
@@ -77,7 +80,17 @@ def _length(value: object) -> int:
         return len(value)
     if value is None or isinstance(value, int | float):
         return 0
-    return sum(len(text.encode("utf-8", "surrogatepass")) for text in strings(value))
+    return sum(len(text.encode("utf-8", "surrogatepass")) for text in (*strings(value), *_spoken_names(value)))
+
+
+def _spoken_names(value: object) -> Iterator[str]:
+    """The names inside a value that are no identifiers: of several words, or longer than LONGEST_NAME."""
+    if isinstance(value, Mapping):
+        yield from (name for name in map(str, value) if " " in name or len(name) > LONGEST_NAME)
+        value = value.values()
+    if isinstance(value, Iterable) and not isinstance(value, str | bytes):
+        for item in value:
+            yield from _spoken_names(item)
 
 
 def unread_columns(census: Census) -> tuple[Column, ...]:

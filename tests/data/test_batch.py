@@ -334,3 +334,17 @@ def test_reading_leaves_the_input_as_it_was(tmp_path):
     read_texts(read_batch([path]), [0, 1])
     assert (path.read_bytes(), path.stat().st_mtime_ns) == before
     assert [p.name for p in tmp_path.iterdir()] == ["a.parquet"]
+
+
+def test_what_is_said_in_the_names_of_an_object_is_unread_text(tmp_path):
+    said = [f"how many of the {k} lanterns does he carry home to his sister in the village" for k in range(3)]
+    rows = [
+        {"text": "a plain row", "meta": {"source": "web", **({name: 1 for name in said} if odd else {})}}
+        for odd in (0, 1)
+    ]
+    batches = []
+    for name, some in (("plain", rows[:1]), ("said", rows)):
+        path = tmp_path / f"{name}.jsonl"
+        path.write_text("\n".join(map(json.dumps, some)))
+        batches.append(read_batch([path]))
+    assert [batch.unread_text_share > 0.5 for batch in batches] == [False, True]
