@@ -1,4 +1,5 @@
 import hashlib
+import json
 
 import numpy as np
 import pyarrow as pa
@@ -339,8 +340,7 @@ def test_reading_leaves_the_input_as_it_was(tmp_path):
 def test_what_is_said_in_the_names_of_an_object_is_unread_text(tmp_path):
     said = [f"how many of the {k} lanterns does he carry home to his sister in the village" for k in range(3)]
     rows = [
-        {"text": "a plain row", "meta": {"source": "web", **({name: 1 for name in said} if odd else {})}}
-        for odd in (0, 1)
+        {"text": "a plain row", "meta": {"source": "web", **(dict.fromkeys(said, 1) if odd else {})}} for odd in (0, 1)
     ]
     batches = []
     for name, some in (("plain", rows[:1]), ("said", rows)):
