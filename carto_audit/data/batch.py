@@ -19,7 +19,7 @@ from carto_audit.data.formats.opened import AS_FOUND, Reading
 from carto_audit.data.hub_layout import HubChoice
 from carto_audit.data.layouts import Layout, find_layout, listed, of_columns, plain
 from carto_audit.data.readers import column_types, how_written, name_of
-from carto_audit.data.skips import Examined, Skipped, count_reasons, examine, is_usable, skipped_rows
+from carto_audit.data.skips import Examined, Skipped, count_reasons, examine, is_usable, skipped_rows, unread_bytes
 from carto_audit.data.values import first_rows, holds_text
 from carto_audit.runtime.errors import AuditError, UsageError, option
 from carto_audit.runtime.files import name_text
@@ -70,14 +70,16 @@ class Batch:
     n_bytes: NDArray[np.int64]
     trainable: NDArray[np.bool_]
     skipped: tuple[Skipped, ...]
+    skipped_bytes: int
+    """Of text in rows that are skipped because readers do not agree on what they say."""
 
     def __len__(self) -> int:
         return len(self.row)
 
     @property
     def unread_text_share(self) -> float:
-        """Of all bytes of text, those in columns that no stage reads, labels left out."""
-        unread = sum(column.unread_bytes for column in self.unread)
+        """Of all bytes of text, those in columns that no stage reads, labels left out, and in rows that are skipped."""
+        unread = self.skipped_bytes + sum(column.unread_bytes for column in self.unread)
         return unread / max(1, unread + int(self.n_bytes.sum()))
 
     @property
@@ -139,7 +141,7 @@ def read_batch(
     if sum(counts) == 0:
         raise AuditError(f"{_describe(paths)}: zero rows: nothing to audit")
     reason = np.concatenate([part.reason for part in parts])
-    usable = is_usable(reason)
+    usable, sizes = is_usable(reason), np.concatenate([part.n_bytes for part in parts])
     if not (reason == 0).any():
         raise AuditError(f"{_describe(paths)}: no usable text in {len(reason)} rows: {count_reasons(reason)}")
     row = np.flatnonzero(usable).astype(np.int64)
@@ -165,9 +167,10 @@ def read_batch(
         rows=len(reason),
         sample_id=ids.take(pa.array(row)),
         row=row,
-        n_bytes=np.concatenate([part.n_bytes for part in parts])[usable],
+        n_bytes=sizes[usable],
         trainable=reason[usable] == 0,
         skipped=skipped_rows(reason),
+        skipped_bytes=unread_bytes(reason, sizes),
     )
 
 

@@ -35,11 +35,11 @@ from carto_audit.text.untrusted import safe_inline
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ShardRows:
     """Some consecutive rows of one shard: `text` as large_binary (not yet known to be UTF-8), `ids` as large_string;
-    `repeated` marks JSON rows with a key twice."""
+    `repeated` has the size of JSON rows with a key twice, in characters, and 0 for others."""
 
     text: pa.LargeBinaryArray
     ids: pa.LargeStringArray | None
-    repeated: NDArray[np.bool_]
+    repeated: NDArray[np.int64]
 
 
 def batch_name(first: str) -> str:
@@ -124,7 +124,7 @@ def read_rows(
             else:
                 text = _written(layout, decoded(rows.select(columns)), census)
         ids = None if id_column is None else _as_ids(path, id_column, rows.column(id_column))
-        yield ShardRows(text=text, ids=ids, repeated=np.zeros(len(text), dtype=bool))
+        yield ShardRows(text=text, ids=ids, repeated=np.zeros(len(text), dtype=np.int64))
 
 
 def _json_rows(
@@ -147,7 +147,7 @@ def _json_rows(
         yield ShardRows(
             text=text,
             ids=_as_ids(path, id_column, ids) if id_column else None,
-            repeated=np.array([isinstance(row, RepeatedKeys) for row in rows], dtype=bool),
+            repeated=np.array([row.size if isinstance(row, RepeatedKeys) else 0 for row in rows], dtype=np.int64),
         )
 
 

@@ -59,7 +59,8 @@ def examine(rows: ShardRows) -> Examined:
         blank = (
             pc.equal(pc.utf8_length(pc.utf8_trim_whitespace(text)), 0).fill_null(True).to_numpy(zero_copy_only=False)
         )
-    conditions = rows.repeated, null, n_bytes == 0, ~valid, blank, wordless, n_bytes > LONGEST_SAMPLE
+    n_bytes = np.maximum(n_bytes, rows.repeated)
+    conditions = rows.repeated > 0, null, n_bytes == 0, ~valid, blank, wordless, n_bytes > LONGEST_SAMPLE
     names = ("repeated_keys", "null", "empty", "undecodable", "whitespace", "wordless", "over_long")
     codes = [_REASONS.index(name) + 1 for name in names]
     return Examined(ids=rows.ids, reason=np.select(conditions, codes, 0).astype(np.int8), n_bytes=n_bytes)
@@ -78,6 +79,11 @@ def _decoded(text: pa.LargeBinaryArray) -> tuple[pa.LargeStringArray, NDArray[np
     except pa.ArrowInvalid:
         valid = np.array([value is None or is_utf8(value) for value in text.to_pylist()])
         return pc.if_else(pa.array(valid), text, pa.scalar(b"", pa.large_binary())).cast(pa.large_string()), valid
+
+
+def unread_bytes(reason: NDArray[np.int8], n_bytes: NDArray[np.int64]) -> int:
+    """The bytes of rows that are skipped though they hold text: whoever repairs them reads what nobody has looked at."""
+    return int(n_bytes[np.isin(reason, [_REASONS.index(name) + 1 for name in ("undecodable", "repeated_keys")])].sum())
 
 
 def is_usable(reason: NDArray[np.int8]) -> NDArray[np.bool_]:

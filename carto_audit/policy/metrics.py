@@ -80,7 +80,8 @@ def _batch() -> list[Metric]:
             unit="share",
             better="lower",
             kind="coverage",
-            meaning="bytes of text in columns that no stage reads, short labels left out",
+            meaning="bytes of text in columns that no stage reads, short labels left out, and in rows with a key twice or "
+            "bytes that are no UTF-8",
         ),
         Metric(
             name="batch.skipped_row_share",

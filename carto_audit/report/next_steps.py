@@ -271,7 +271,7 @@ _ADVICE: Mapping[str, str] = {
     "contamination.suspected": "Look at the suspected items in matches.parquet: remove the rows, or waive the rule.",
     "contamination.min_detectability": "Map the benchmark's columns to what names its items; short ones cannot be found.",
     "batch.unread_file_share": "Ask for all data as plain files in a known format, or give a chosen split by its files.",
-    "batch.unread_text_share": "Name all columns that hold text with --text-column A,B; the report lists the unread.",
+    "batch.unread_text_share": "Name all columns that hold text with --text-column A,B, and ask for rows that are valid.",
     "batch.skipped_row_share": "Look at the rows that were skipped",
     "batch.unmapped_token_share": "Split samples that are too long for the map into documents.",
     "batch.rows": "Ask for a delivery of another size.",

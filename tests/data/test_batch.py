@@ -348,3 +348,17 @@ def test_what_is_said_in_the_names_of_an_object_is_unread_text(tmp_path):
         path.write_text("\n".join(map(json.dumps, some)))
         batches.append(read_batch([path]))
     assert [batch.unread_text_share > 0.5 for batch in batches] == [False, True]
+
+
+@pytest.mark.parametrize(
+    "row", [b'{"text": "plain", "text": "an item that only other readers see"}', b'{"text": "an item behind \xff"}']
+)
+def test_rows_that_are_skipped_though_they_hold_text_are_unread_text(tmp_path, row):
+    path = tmp_path / "rows.jsonl"
+    path.write_bytes(
+        b"\n".join([b'{"text": "a plain row", "note": "web"}'] * 9 + [row, b'{"text": null}', b'{"text": " "}'])
+    )
+    batch = read_batch([path])
+    assert 0.1 < batch.unread_text_share < 0.5
+    path.write_bytes(path.read_bytes().replace(row, b'{"text": "a plain row"}'))
+    assert read_batch([path]).unread_text_share == 0

@@ -17,6 +17,9 @@ _SPACE = re.compile(r"[ \t\r\n]*")
 class RepeatedKeys(dict[str, Any]):
     """A row in which some object has a key twice, so that readers do not agree on what it says; here, the last value counts."""
 
+    size = 0
+    """Characters of the row as it is written."""
+
 
 class Decoder:
     """Decodes JSON and tells rows whose objects have a key twice."""
@@ -29,7 +32,10 @@ class Decoder:
         """The value that begins at `start`, and where it ends. Raises ValueError or RecursionError."""
         self._repeats = False
         value, end = self._json.raw_decode(text, start)
-        return (RepeatedKeys(value) if self._repeats and isinstance(value, dict) else value), end
+        if self._repeats and isinstance(value, dict):
+            value = RepeatedKeys(value)
+            value.size = end - start
+        return value, end
 
     def _object(self, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         found = dict(pairs)
