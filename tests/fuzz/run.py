@@ -5,6 +5,7 @@ python -m tests.fuzz.run all --seconds 300 --corpus FOLDER    # keeps what reach
 """
 
 import argparse
+import ctypes
 import subprocess
 import sys
 import tempfile
@@ -15,6 +16,9 @@ NAMES = ("batch", "index", "envelope", "policy", "report", "card")
 LIMITS = ("-timeout=60", "-rss_limit_mb=3000", "-max_len=65536")
 """Seconds by the clock that one input may take on a busy machine, and megabytes. More of either is a finding."""
 
+PATIENCE = 600
+"""Seconds that a target may take besides, to be loaded on a busy machine and to end."""
+
 
 def fuzz(name: str, seconds: int, corpus: Path) -> None:
     """Runs one target in this process, which ends with it: libFuzzer never returns."""
@@ -22,6 +26,10 @@ def fuzz(name: str, seconds: int, corpus: Path) -> None:
 
     with atheris.instrument_imports(include=["carto_audit"]):
         from tests.fuzz.targets import run
+    libc = ctypes.CDLL(None)
+    libc.on_exit(
+        libc._exit, None
+    )  # libFuzzer exits with the interpreter's lock, for which Arrow's threads would wait for ever
     corpus.mkdir(parents=True, exist_ok=True)
     found = f"-artifact_prefix={corpus.parent}/{name}-"
     arguments = [sys.argv[0], f"-max_total_time={seconds}", found, *LIMITS, "-print_final_stats=1"]
@@ -49,7 +57,10 @@ def main(arguments: list[str] | None = None) -> int:
             "--corpus",
             str(corpus),
         ]
-        ended = subprocess.run(command, capture_output=True, encoding="utf-8", errors="replace", check=False)
+        limit = options.seconds + PATIENCE
+        ended = subprocess.run(
+            command, capture_output=True, encoding="utf-8", errors="replace", check=False, timeout=limit
+        )
         runs = [line for line in ended.stderr.splitlines() if line.startswith("stat::number_of_executed_units")]
         print(f"{name}: {'ok' if ended.returncode == 0 else 'FOUND'}", *(line.split()[-1] + " inputs" for line in runs))
         if ended.returncode:
