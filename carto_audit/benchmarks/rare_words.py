@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from carto_audit.benchmarks.hash_tables import Float, HashTable, Int, Lists, as_lists, hash_table
 from carto_audit.benchmarks.surprisal import COMMON, PREDICTED
 from carto_audit.text.loose_words import loose_keys
-from carto_audit.text.words import Hashes, find_words, mix64
+from carto_audit.text.words import FoldedWords, Hashes, find_words, mix64
 
 NEAR = 2
 """Two telling words of an item at most so many telling words apart are a pair, in whichever order they stand."""
@@ -48,9 +48,7 @@ class RareWords:
 
 def index_rare_words(texts: Sequence[str], nats: Float) -> RareWords:
     """Indexes the words of every group; `nats` has what each of them adds, text by text."""
-    words = find_words(texts)
-    hashes = words.hashed().values
-    keys = loose_keys(words, hashes, np.arange(len(hashes)))
+    words, hashes, keys = _keyed(texts)
     group = np.repeat(np.arange(len(texts)), np.diff(words.offsets))
     values, place = np.unique(keys, return_inverse=True)
     english = _english_nats(values)
@@ -103,11 +101,16 @@ def is_frequent(hashes: Hashes) -> NDArray[np.bool_]:
 @cache
 def _frequent() -> NDArray[np.bool_]:
     flags = np.zeros(1 << _BITS, dtype=bool)
-    words = find_words(list(COMMON))
-    hashes = words.hashed().values
-    says_little = _english_nats(loose_keys(words, hashes, np.arange(len(hashes)))) < TELLING
-    flags[hashes[says_little] >> np.uint64(64 - _BITS)] = True
+    _, hashes, keys = _keyed(COMMON)
+    flags[hashes[_english_nats(keys) < TELLING] >> np.uint64(64 - _BITS)] = True
     return flags
+
+
+def _keyed(texts: Sequence[str]) -> tuple[FoldedWords, Hashes, Hashes]:
+    """The words of some texts, the hash of each and its loose key."""
+    words = find_words(texts)
+    hashes = words.hashed().values
+    return words, hashes, loose_keys(words, hashes, np.arange(len(hashes)))
 
 
 def _english_nats(keys: Hashes) -> Float:
@@ -120,7 +123,5 @@ def _english_nats(keys: Hashes) -> Float:
 
 @cache
 def _english_keys() -> tuple[Hashes, Int]:
-    words = find_words(list(COMMON))
-    hashes = words.hashed().values
-    keys, first = np.unique(loose_keys(words, hashes, np.arange(len(hashes))), return_index=True)
+    keys, first = np.unique(_keyed(COMMON)[2], return_index=True)
     return keys, first + 1

@@ -119,8 +119,8 @@ def _frequent(codes: Int) -> Int:
 
 def _said(begin: Int, end: Int, group: Int, words: FoldedWords, hashes: Ragged, rare: RareWords) -> Float:
     """What the words of each group say that stand in its window, the words `begin` to `end`."""
-    windows, number = np.unique(begin, return_inverse=True)
-    owner, place = ranges(windows, end[np.unique(begin, return_index=True)[1]])
+    windows, first, number = np.unique(begin, return_index=True, return_inverse=True)
+    owner, place = ranges(windows, end[first])
     is_known, key = rare.table.find(loose_keys(words, hashes.values, place))
     size = max(1, len(rare.table.values))
     here = distinct(owner[is_known] * size + key)

@@ -76,11 +76,10 @@ class Signs:
         counts[OTHER] = count(byte >= 128)
         after = data[np.minimum(place + 1, len(data) - 1)]
         pairs = np.take(_pairs(), byte.astype(np.int64) << 8 | after)
+        behind, before = _kinds()[data[place - 1]] == 1, _kinds()[after] == 1
         for k, sign in enumerate(_PAIRS):
-            counts[sign] = count((pairs & (1 << k)) > 0)
-        behind = _kinds()[data[place - 1]] == 1
-        counts[FOREIGN] = count(behind & ((pairs & (1 << list(_PAIRS).index(FOREIGN))) > 0))
-        before = _kinds()[after] == 1
+            is_pair = (pairs & (1 << k)) > 0
+            counts[sign] = count(is_pair & behind if sign == FOREIGN else is_pair)
         counts[MIXED] = count((_kinds()[byte] == 2) & behind & before)
         counts[GLUED] = count((byte >= 48) & (byte <= 57) & (behind | before))
         tags = _TAG_OPENS.finditer(joined) if counts["<"].any() else iter(())
