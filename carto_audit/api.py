@@ -155,6 +155,7 @@ def audit(
     out: Place | None = None,
     options: AuditOptions | None = None,
     baseline: Place | Record | None = None,
+    baseline_key: Place | None = None,
     redteam: Place | RedteamRecord | None = None,
     excerpts: Excerpts = "redacted",
     progress: Progress | bool = False,
@@ -162,7 +163,8 @@ def audit(
     """Audits a batch against a policy and leaves all files in `out`, or in a folder that goes with the value.
 
     `batch` are files, folders or globs; `policy` a shipped name, a file, or a policy; `benchmarks` files, folders, built
-    indexes, hub names, or names that the `registry` lists; `baseline` the audit of the last accepted batch; `redteam` what a
+    indexes, hub names, or names that the `registry` lists; `baseline` the audit of the last accepted batch, signed
+    by the private half of `baseline_key` where that is given; `redteam` what a
     red team measured on this one. Raises UsageError and AuditError, which know their exit code; a rejection is a value.
     """
     from carto_audit.data.batch import read_texts
@@ -176,7 +178,7 @@ def audit(
     options = options or AuditOptions()
     inputs = _delivered(batch, options)
     check_sampling(chosen, options)
-    accepted = read_baseline(Path(baseline)) if isinstance(baseline, str | Path) else baseline
+    accepted = baseline if isinstance(baseline, Record) else trusted_baseline(baseline, baseline_key)
     attacked = read_redteam(Path(redteam)) if isinstance(redteam, str | Path) else redteam
     named = [str(source) for source in _listed(benchmarks)]
     sources, listed = resolve_benchmarks(chosen, named, Path(registry) if registry else None)
@@ -204,16 +206,32 @@ def audit(
                 out=folder,
                 options=options,
                 baseline=baseline,
+                baseline_key=baseline_key,
                 redteam=redteam,
                 excerpts=excerpts,
             )
-            texts = read_texts(result.batch, wanted_texts(result))
+            texts = read_texts(result.batch, wanted_texts(result), beside=True)
             write_outputs(result, report_facts(result, texts, excerpts, call.facts()), folder)
             remove_runs(folder / WORK_FOLDER)
             finished = _opened(open_audit_folder(folder))
     if out is None:
         weakref.finalize(finished.folder, shutil.rmtree, folder, ignore_errors=True)
     return finished
+
+
+def trusted_baseline(folder: Place | None, key: Place | None = None) -> Record | None:
+    """The record of an accepted audit whose files are those of its statement, which `key` signed where one is given; None where
+    none is named. Raises UsageError where it accepted nothing or the key has no audit, AuditError where its files are others."""
+    from carto_audit.attestation.dsse import load_public_key
+    from carto_audit.attestation.verify import check_intact
+
+    if folder is None and key is not None:
+        raise UsageError(f"{option('baseline_key')} says who signed the audit that {option('baseline')} names; name it")
+    if folder is None:
+        return None
+    record = read_baseline(Path(folder))
+    check_intact(Path(folder), load_public_key(Path(key)) if key is not None else None)
+    return record
 
 
 def open_audit(folder: Place) -> Audit:

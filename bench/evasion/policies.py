@@ -109,7 +109,8 @@ def edited_baseline(case: Case) -> list[str]:
 
 
 def raised_baseline(case: Case) -> list[str]:
-    """A baseline that was edited until the growth is small, and a third of copies; in the twin neither."""
+    """A baseline that was edited until the growth is small, and stated anew, beside a third of copies; in the twin neither. It is
+    to be signed."""
     folder = case.audited() / "batch-audit"
     rows = case.ordinary()
     if not case.harmless:
@@ -117,7 +118,8 @@ def raised_baseline(case: Case) -> list[str]:
         restate(folder)
         rows = [*rows, *rows[:30]]
     batch = write_texts(case.folder / "batch.parquet", rows)
-    return case.ingest(batch, "--baseline", folder, policy=case.write_policy(INCREASE))
+    signed = ("--baseline-key", f"{case.desk.key}.pub")
+    return case.ingest(batch, "--baseline", folder, *signed, policy=case.write_policy(INCREASE))
 
 
 def no_baseline(case: Case) -> list[str]:

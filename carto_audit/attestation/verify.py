@@ -98,6 +98,19 @@ def verify(
     return Proof(status=status, checks=tuple(checks), unproven=tuple(unproven))
 
 
+def check_intact(folder: Path, key: "SSlibKey | None" = None) -> None:
+    """Raises AuditError in one line unless the files of an audit are those of its statement and, with a `key`, the statement is
+    signed by it. The batch is not looked at."""
+    statement = read_statement(folder)
+    _, _, checks = _check_folder(folder, statement)
+    envelope, found = _check_envelope(folder, statement, required=key is not None)
+    checks += found
+    if key is not None and envelope is not None:
+        checks.append(_check_signature(envelope, key))
+    for check in Proof(status=None, checks=tuple(checks)).failed:
+        raise AuditError(f"{name_of(folder)}: cannot be relied upon: {check.name}: {check.words}")
+
+
 def attest(folder: Path, signer: "CryptoSigner") -> Proof:
     """Signs the statement of an audit as `verdict.dsse.json`, beside the signatures of other keys that are there.
 

@@ -113,6 +113,12 @@ cli.add_command(completion)
     "--baseline", type=click.Path(path_type=Path), metavar="AUDIT_DIR", help="Audit of the last accepted batch."
 )
 @click.option(
+    "--baseline-key",
+    type=click.Path(path_type=Path),
+    metavar="PUBLIC_KEY",
+    help="Whoever holds its private half must have signed the baseline.",
+)
+@click.option(
     "--redteam", type=click.Path(path_type=Path), metavar="FILE|FOLDER", help="What a red team measured on this batch."
 )
 @click.option(
@@ -144,6 +150,7 @@ def ingest(
     registry: Path | None,
     out: Path | None,
     baseline: Path | None,
+    baseline_key: Path | None,
     redteam: Path | None,
     fail_on: str,
     targets: tuple[Target, ...],
@@ -174,16 +181,14 @@ def ingest(
       carto-audit ingest june.parquet --policy ours.yaml --redteam june-redteam
       carto-audit ingest june.parquet --policy strict --benchmark evals.parquet --sampling-key ~/.config/sampling.key
     """
-    from carto_audit.api import resolve_benchmarks
-    from carto_audit.artifacts.audit_record import read_baseline
+    from carto_audit.api import resolve_benchmarks, trusted_baseline
     from carto_audit.artifacts.redteam_record import read_redteam, redteam_file
     from carto_audit.data.shards import batch_name, expand_paths
     from carto_audit.gate.verdict import exit_code
     from carto_audit.policy.model import load_policy
 
     chosen = load_policy(policy)
-    if baseline:
-        read_baseline(baseline)  # refused before anything is computed, like the rest
+    trusted_baseline(baseline, baseline_key)  # refused before anything is computed, like the rest
     if redteam:
         read_redteam(redteam)
     folder = out or Path(f"{batch_name(batch[0])}-audit")
@@ -212,6 +217,7 @@ def ingest(
         benchmarks=benchmark,
         registry=registry,
         baseline=baseline,
+        baseline_key=baseline_key,
         redteam=redteam,
         excerpts=excerpts,
     )

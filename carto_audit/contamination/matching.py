@@ -15,6 +15,7 @@ from carto_audit.benchmarks.translations import TranslationHit, find_translation
 from carto_audit.contamination.candidates import find_candidates
 from carto_audit.contamination.disguises.letters import find_letters, respace
 from carto_audit.contamination.disguises.rare_words import RareHit, find_rare_words
+from carto_audit.contamination.disguises.split_rows import join_rows
 from carto_audit.contamination.exact_match import Match, verify
 from carto_audit.contamination.passages import Spans, find_with_passages
 from carto_audit.contamination.tiers import (
@@ -39,7 +40,7 @@ from carto_audit.text.views.spelled_numbers import with_digits
 from carto_audit.text.views.through import read_through
 from carto_audit.text.words import FoldedWords, Ragged, find_words, hash_words, word_spans
 
-WORDS = "words"
+WORDS, ROWS = "words", "rows"
 
 _BESIDE_OPTION = 8  # characters of its letter, sign and line end
 
@@ -60,6 +61,25 @@ def find_matches(texts: list[str], index: Index) -> list[Match]:
             row, reading = read[match.row]
             found.append(_delivered(_with_its_numbers(match, reading, index), row, reading))
     return surest(found, index)
+
+
+def find_across(texts: Sequence[str], found: Sequence[Match], index: Index, known_texts: int = 0) -> list[Match]:
+    """Items whose words stand in several short texts, one after the other: a match for each text that holds a part, but for those
+    in which the item was `found` as surely. What the first `known_texts` hold among themselves is left out."""
+    joined = list(join_rows(texts))
+    known = {(match.row, match.item): match.tier for match in found}
+    across: list[Match] = []
+    for match in _by_words([one.text for one in joined], find_words([one.text for one in joined]).hashed(), index):
+        parts = list(joined[match.row].parts(*match.sample_span))
+        if match.tier < SUSPECTED or len(parts) < 2 or parts[-1][0] < known_texts:
+            continue
+        reason = f"{match.reason}; found after {in_words((ROWS,))}"
+        across += (
+            replace(match, row=row, sample_span=(start, end), reason=reason, view=ROWS)
+            for row, start, end in parts
+            if known.get((row, match.item), CLEAN) < match.tier
+        )
+    return across
 
 
 def _told(found: Sequence[Match], index: Index) -> dict[int, list[tuple[int, int]]]:

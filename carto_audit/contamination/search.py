@@ -8,15 +8,19 @@ import json
 import os
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from carto_audit.benchmarks.index import Index
+from carto_audit.contamination.disguises.split_rows import last_rows
 from carto_audit.contamination.exact_match import Match
 from carto_audit.contamination.index_file import current_setting
-from carto_audit.data.batch import Batch, TextChunk, iter_texts
+from carto_audit.contamination.matching import ROWS, find_across
+from carto_audit.data.batch import Batch, iter_texts
 from carto_audit.runtime.engine import map_shards
 from carto_audit.runtime.files import read_table, write_table
 from carto_audit.runtime.progress import SILENT, Advance, Progress
@@ -62,6 +66,15 @@ class Search:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Shard:
+    """Consecutive samples, `texts[k]` that of sample `start + k` and what its row says beside it, and the short ones `before`."""
+
+    start: int
+    texts: list[str]
+    before: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Findings:
     """What one shard holds: its first sample, how many there are, and the matches (FOUND_SCHEMA)."""
 
@@ -94,7 +107,18 @@ def search_batch(
             for found in results:
                 parts[found.start] = found.matches
                 advance(found.samples)
-    return pa.concat_tables([FOUND_SCHEMA.empty_table(), *(parts[start] for start in sorted(parts))])
+    return _once(pa.concat_tables([FOUND_SCHEMA.empty_table(), *(parts[start] for start in sorted(parts))]))
+
+
+def _once(found: pa.Table) -> pa.Table:
+    """Matches in the order of the batch; what was found across rows is told once where two shards saw it, the surest."""
+    sample, item, tier = (found[name].to_numpy() for name in ("sample", "item", "tier"))
+    across = pc.equal(found["view"], ROWS).to_numpy()
+    order = np.lexsort((across, -tier, item, sample))
+    again = np.zeros(len(order), dtype=bool)
+    again[order[1:]] = (np.diff(sample[order]) == 0) & (np.diff(item[order]) == 0)
+    places = np.argsort(sample, kind="stable")
+    return found.take(places[~(again & across)[places]])
 
 
 def choose_workers(n_bytes: int) -> int:
@@ -102,9 +126,12 @@ def choose_workers(n_bytes: int) -> int:
     return 1 if n_bytes < PARALLEL_BYTES else min(os.cpu_count() or 1, MOST_WORKERS)
 
 
-def search_shard(search: Search, shard: TextChunk) -> Findings:
-    """Looks for every item in one shard, and keeps what was found, whole or not at all."""
-    matches = found_table(search.find(shard.texts, search.index), shard.start)
+def search_shard(search: Search, shard: Shard) -> Findings:
+    """Looks for every item in one shard, and across its short rows, and keeps what was found, whole or not at all."""
+    found, n_before = search.find(shard.texts, search.index), len(shard.before)
+    own = [replace(match, row=match.row + n_before) for match in found]
+    across = find_across([*shard.before, *shard.texts], own, search.index, n_before)
+    matches = found_table([*own, *across], shard.start - n_before)
     if search.folder:
         write_table(_kept_path(search.folder, shard), matches)
     return Findings(start=shard.start, samples=len(shard.texts), matches=matches)
@@ -123,9 +150,12 @@ def found_table(matches: list[Match], start: int) -> pa.Table:
     return pa.table({name: columns[name] for name in FOUND_SCHEMA.names}, schema=FOUND_SCHEMA)
 
 
-def _unfinished(batch: Batch, folder: Path | None, parts: dict[int, pa.Table], advance: Advance) -> Iterator[TextChunk]:
+def _unfinished(batch: Batch, folder: Path | None, parts: dict[int, pa.Table], advance: Advance) -> Iterator[Shard]:
     """The shards that are still to be searched; what an earlier run found in the others goes into `parts`."""
-    for shard in iter_texts(batch):
+    before: tuple[str, ...] = ()
+    for chunk in iter_texts(batch, beside=True):
+        shard = Shard(start=chunk.start, texts=chunk.texts, before=before)
+        before = last_rows([*before, *chunk.texts])
         kept = _read_kept(_kept_path(folder, shard)) if folder else None
         if kept is None:
             yield shard
@@ -134,7 +164,7 @@ def _unfinished(batch: Batch, folder: Path | None, parts: dict[int, pa.Table], a
             advance(len(shard.texts))
 
 
-def _kept_path(folder: Path, shard: TextChunk) -> Path:
+def _kept_path(folder: Path, shard: Shard) -> Path:
     return folder / f"samples-{shard.start}-{shard.start + len(shard.texts)}.parquet"
 
 

@@ -4,6 +4,7 @@ import hashlib
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import repeat
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +18,9 @@ from carto_audit.data.columns import Census, Column, unread_columns
 from carto_audit.data.delivery import Delivery
 from carto_audit.data.formats.opened import AS_FOUND, Reading
 from carto_audit.data.hub_layout import HubChoice
-from carto_audit.data.layouts import Layout, find_layout, listed, of_columns, plain
+from carto_audit.data.layouts import BETWEEN, Layout, find_layout, listed, of_columns, plain
 from carto_audit.data.readers import column_types, how_written, name_of
-from carto_audit.data.skips import Examined, Skipped, count_reasons, examine, is_usable, skipped_rows, unread_bytes
+from carto_audit.data.skips import Examined, Skipped, count_reasons, examine, readable, skipped_rows
 from carto_audit.data.values import first_rows, holds_text
 from carto_audit.runtime.errors import AuditError, UsageError, option
 from carto_audit.runtime.files import name_text
@@ -31,6 +32,9 @@ from carto_audit.text.untrusted import encodable, safe_inline
 PEEKED_ROWS, PEEKED_SHARDS = 256, 16
 """Rows that tell where the text lies, and shards that are looked into where a column of the first holds nothing."""
 
+LEAST_BESIDE = 40
+"""Bytes of what a row says beside its text; less is no item of any benchmark."""
+
 CHUNK_BYTES, CHUNK_SAMPLES = 8 << 20, 1 << 16
 """Of a chunk of texts. Its hashes and signatures take up to a kilobyte a sample, however short the sample is."""
 
@@ -39,8 +43,8 @@ CHUNK_BYTES, CHUNK_SAMPLES = 8 << 20, 1 << 16
 class Batch:
     """What a delivery holds. Arrays are aligned with `sample_id`: one entry per row with usable text, in file order.
 
-    `trainable` is False for over-long samples, which duplicates and contamination still see. `file_names` are relative to
-    the folder that all files share, `file_rows` how many rows each has.
+    `trainable` is False for samples that are over-long, not all UTF-8 or have a key twice, which duplicates and contamination
+    still see. `file_names` are relative to the folder that all files share, `file_rows` how many rows each has.
     """
 
     delivery: Delivery
@@ -70,16 +74,16 @@ class Batch:
     n_bytes: NDArray[np.int64]
     trainable: NDArray[np.bool_]
     skipped: tuple[Skipped, ...]
-    skipped_bytes: int
-    """Of text in rows that are skipped because readers do not agree on what they say."""
+    lost_bytes: int
+    """Of text that is not UTF-8, which nobody can read."""
 
     def __len__(self) -> int:
         return len(self.row)
 
     @property
     def unread_text_share(self) -> float:
-        """Of all bytes of text, those in columns that no stage reads, labels left out, and in rows that are skipped."""
-        unread = self.skipped_bytes + sum(column.unread_bytes for column in self.unread)
+        """Of all bytes of text, those in columns that are not read, labels left out, and those that are not UTF-8."""
+        unread = self.lost_bytes + sum(column.unread_bytes for column in self.unread)
         return unread / max(1, unread + int(self.n_bytes.sum()))
 
     @property
@@ -141,7 +145,9 @@ def read_batch(
     if sum(counts) == 0:
         raise AuditError(f"{_describe(paths)}: zero rows: nothing to audit")
     reason = np.concatenate([part.reason for part in parts])
-    usable, sizes = is_usable(reason), np.concatenate([part.n_bytes for part in parts])
+    usable, sizes, lost = (
+        np.concatenate([getattr(part, name) for part in parts]) for name in ("is_sample", "n_bytes", "lost_bytes")
+    )
     if not (reason == 0).any():
         raise AuditError(f"{_describe(paths)}: no usable text in {len(reason)} rows: {count_reasons(reason)}")
     row = np.flatnonzero(usable).astype(np.int64)
@@ -170,13 +176,16 @@ def read_batch(
         n_bytes=sizes[usable],
         trainable=reason[usable] == 0,
         skipped=skipped_rows(reason),
-        skipped_bytes=unread_bytes(reason, sizes),
+        lost_bytes=int(lost.sum()),
     )
 
 
-def iter_texts(batch: Batch, progress: Progress = SILENT, label: str = "Reading texts") -> Iterator[TextChunk]:
+def iter_texts(
+    batch: Batch, progress: Progress = SILENT, label: str = "Reading texts", *, beside: bool = False
+) -> Iterator[TextChunk]:
     """Streams the samples' texts in order, in chunks of at most about 8 MB (or one sample) and CHUNK_SAMPLES samples.
 
+    With `beside`, what a row says in columns that are not read stands behind its text, where it is LEAST_BESIDE bytes or more.
     Raises AuditError when the files changed since `read_batch`.
     """
     row, sample = 0, 0
@@ -185,10 +194,11 @@ def iter_texts(batch: Batch, progress: Progress = SILENT, label: str = "Reading 
     check_seals(batch.paths)
     with progress.task(label, len(batch), "samples") as advance:
         for path in batch.paths:
-            for rows in shards.read_rows(path, batch.layout, None, reading=batch.reading):
-                for value in rows.text:
+            for rows in shards.read_rows(path, batch.layout, None, reading=batch.reading, beside=beside):
+                for value, labels in zip(rows.text, rows.beside or repeat(None), strict=False):
                     if sample < len(batch) and batch.row[sample] == row:
-                        pending.append(_decode(value, path))
+                        text = _decode(value, path) if batch.trainable[sample] else readable(value.as_py() or b"")
+                        pending.append(with_labels(text, labels.as_py()) if labels is not None else text)
                         n_bytes += int(batch.n_bytes[sample])
                         sample += 1
                         if n_bytes >= CHUNK_BYTES or len(pending) == CHUNK_SAMPLES:
@@ -204,11 +214,16 @@ def iter_texts(batch: Batch, progress: Progress = SILENT, label: str = "Reading 
         raise AuditError(f"{_describe(batch.paths)}: the files changed while they were audited; run again")
 
 
-def read_texts(batch: Batch, indices: Sequence[int]) -> dict[int, str]:
-    """The texts of a few samples, by sample index. Costs one streaming pass."""
+def with_labels(text: str, labels: bytes) -> str:
+    """A text, and behind it what its row says beside it, where that is enough to be compared."""
+    return f"{text}{BETWEEN}{readable(labels)}" if len(labels) >= LEAST_BESIDE else text
+
+
+def read_texts(batch: Batch, indices: Sequence[int], *, beside: bool = False) -> dict[int, str]:
+    """The texts of a few samples, by sample index, as `iter_texts` gives them. Costs one streaming pass."""
     wanted = set(indices)
     found: dict[int, str] = {}
-    for chunk in iter_texts(batch) if wanted else ():
+    for chunk in iter_texts(batch, beside=beside) if wanted else ():
         for index in wanted.intersection(range(chunk.start, chunk.start + len(chunk.texts))):
             found[index] = chunk.texts[index - chunk.start]
     return found

@@ -1,5 +1,6 @@
 """Columns: how much text each column of a delivery holds, and how much of it no stage reads."""
 
+import math
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -14,6 +15,12 @@ from carto_audit.data.values import holds_text, values_of
 LONGEST_LABEL, LONGEST_LABELS = 120, 480
 """Bytes of an id, an address or a source, and of all that a row has of them. A longer value of a column that is not read is text
 that went unread, and so is everything in a row that has more."""
+
+NUMBER_BYTES, FEWEST_NUMBERS = 8, 16
+"""Bytes that a whole number in a column that is not read counts for, where a value holds so many that they may be the tokens of
+a text. No such value is as short as a label. Masks, of two numbers, are not counted."""
+
+_LARGEST = 1e300  # an integer of JSON may be larger than any float
 
 LONGEST_NAME = 40
 """Characters of a name inside a value; a longer one is counted as text."""
@@ -63,6 +70,8 @@ def text_bytes(column: pa.Array) -> Lengths:
         column = column.dictionary_decode()
     if pa.types.is_null(column.type):
         return np.zeros(len(column), np.int64)
+    if _is_list_of_numbers(column.type):
+        return _number_bytes(column)
     if not holds_text(column.type):
         return cell_bytes(values_of(column))
     length = pc.fill_null(pc.binary_length(column.cast(pa.large_binary())), 0)
@@ -71,7 +80,7 @@ def text_bytes(column: pa.Array) -> Lengths:
 
 
 def cell_bytes(values: Iterable[object]) -> Lengths:
-    """The bytes of all strings inside each value, (N,)."""
+    """The bytes of all strings inside each value, and NUMBER_BYTES for each number that may be text, (N,)."""
     return np.array([_length(value) for value in values], np.int64)
 
 
@@ -80,7 +89,73 @@ def _length(value: object) -> int:
         return len(value)
     if value is None or isinstance(value, int | float):
         return 0
-    return sum(len(text.encode("utf-8", "surrogatepass")) for text in (*strings(value), *_spoken_names(value)))
+    said = sum(len(text.encode("utf-8", "surrogatepass")) for text in (*strings(value), *_spoken_names(value)))
+    return said + NUMBER_BYTES * _encoded(value)
+
+
+def _is_list_of_numbers(kind: pa.DataType) -> bool:
+    lists = (pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list)
+    numbers = (pa.types.is_integer, pa.types.is_floating)
+    return any(test(kind) for test in lists) and any(test(kind.value_type) for test in numbers)
+
+
+def _number_bytes(column: pa.Array) -> Lengths:
+    """As `cell_bytes` of lists of numbers, without a Python object for each of them."""
+    lists = column.cast(pa.large_list(pa.float64()), safe=False)
+    flat, ends = lists.flatten(), np.cumsum(pc.fill_null(pc.list_value_length(lists), 0).to_numpy())
+    values = pc.fill_null(flat, math.nan).to_numpy(zero_copy_only=False)
+    found: Lengths = np.zeros(len(column), np.int64)
+    for row, (start, end) in enumerate(zip([0, *ends[:-1].tolist()], ends.tolist(), strict=True)):
+        if end - start >= FEWEST_NUMBERS:
+            found[row] = NUMBER_BYTES * _count_encoded(values[start:end])
+    return found
+
+
+def _count_encoded(values: NDArray[np.float64]) -> int:
+    """How many of some numbers may be text as a tokenizer writes it: whole ones, FEWEST_NUMBERS of three kinds or more."""
+    whole = values[np.isfinite(values) & (values == np.floor(values))]
+    is_enough = len(whole) >= FEWEST_NUMBERS and bool(((whole != whole.min()) & (whole != whole.max())).any())
+    return len(whole) if is_enough else 0
+
+
+def _encoded(value: object) -> int:
+    numbers = list(_numbers(value))
+    return _count_encoded(np.array(numbers)) if len(numbers) >= FEWEST_NUMBERS else 0
+
+
+def _numbers(value: object) -> Iterator[float]:
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        yield min(max(value, -_LARGEST), _LARGEST)
+    elif isinstance(value, Iterable) and not isinstance(value, str | bytes):
+        for item in value.values() if isinstance(value, Mapping) else value:
+            yield from _numbers(item)
+
+
+def said_in(value: object) -> bytes | None:
+    """All that is said inside a value, names that are no identifiers included; None where nothing is."""
+    said = [value] if isinstance(value, str) else [*strings(value), *_spoken_names(value)]
+    return "\n".join(said).encode("utf-8", "surrogatepass") or None
+
+
+def cell_texts(column: pa.Array) -> pa.LargeBinaryArray:
+    """What each cell of a column says, (N,), null where nothing."""
+    if pa.types.is_dictionary(column.type):
+        column = column.dictionary_decode()
+    if pa.types.is_null(column.type):
+        return pa.nulls(len(column), pa.large_binary())
+    if holds_text(column.type):
+        said = column.cast(pa.large_binary())
+        return pc.if_else(pc.equal(pc.binary_length(said), 0), None, said)
+    if _is_list_of_numbers(column.type):
+        return pa.nulls(len(column), pa.large_binary())
+    return pa.array([said_in(value) for value in values_of(column)], pa.large_binary())
+
+
+def in_one(cells: Sequence[pa.LargeBinaryArray], rows: int) -> pa.LargeBinaryArray:
+    """The cells of each row, a line each; empty where none says anything."""
+    if not cells:
+        return pa.array([b""] * rows, pa.large_binary())
+    return pc.binary_join_element_wise(*cells, pa.scalar(b"\n", pa.large_binary()), null_handling="skip")
 
 
 def _spoken_names(value: object) -> Iterator[str]:

@@ -6,12 +6,11 @@ import re
 import stat
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
-from fnmatch import fnmatchcase
 from glob import glob
 from pathlib import Path
 from typing import Literal
 
-from carto_audit.data.formats.json_rows import holds_prose
+from carto_audit.data.formats.side_files import LARGEST_DOCUMENT, SIDE_DOCUMENTS, has_side_name, is_document
 from carto_audit.data.readers import (
     KNOWN_FORMATS,
     KNOWN_SUFFIXES,
@@ -24,27 +23,8 @@ from carto_audit.runtime.errors import AuditError, UsageError, option
 from carto_audit.runtime.files import read_regular, reason
 from carto_audit.text.untrusted import safe_inline
 
-SIDE_FILES = (
-    *("_success", "_metadata", "_common_metadata", "_committed_*", "_started_*"),
-    *("readme", "readme.md", "readme.rst", "readme.txt", "changelog.md", "contributing.md", "citation.cff"),
-    *("license*", "licence*", "notice", "notice.txt", "notice.md", "copying"),
-    *(".gitattributes", ".gitignore", ".gitkeep", ".ds_store", "thumbs.db", "desktop.ini"),
-    *("*.crc", "*.md5", "*.sha1", "*.sha256", "*.sha512", "md5sums", "sha1sums", "sha256sums", "sha512sums"),
-    *("*.metadata", "*.lock"),
-)
-"""Names, in lower case, of what writers leave beside their data. None of them with a suffix that readers know."""
-
-SIDE_DOCUMENTS = (
-    *("dataset_info.json", "dataset_infos.json", "dataset_dict.json", "state.json"),
-    *("manifest.json", "croissant.json", "datapackage.json"),
-)
-"""Names of JSON documents about the data. Only where the file is one JSON object without rows of prose; others are data."""
-
 STATE = "state.json"
 """Names the files of a data set that `save_to_disk` of `datasets` wrote; others in its folder are of no data set."""
-
-LARGEST_DOCUMENT = 16 << 20
-"""Bytes. A larger file about the data is taken for data."""
 
 UNFINISHED = "_temporary"
 """The folder in which writers keep what they did not finish, and readers look no more than in a hidden one."""
@@ -62,12 +42,13 @@ EXPLANATIONS = {
     "empty": "no rows",
     "not_chosen": "not of the configuration and split that were chosen",
     "other_columns": "none of the columns that the others have",
+    "holds_items": "not data by its name, but it holds benchmark items",
 }
 """Why a file was not read."""
 
 Reason = (
     Literal["missing", "dangling_link", "link_out", "same_file", "not_regular", "side_file", "hidden"]
-    | Literal["not_listed", "unknown_format", "empty", "not_chosen", "other_columns"]
+    | Literal["not_listed", "unknown_format", "empty", "not_chosen", "other_columns", "holds_items"]
 )
 
 
@@ -75,6 +56,7 @@ Reason = (
 class OtherFile:
     """A file of the delivery that is not read."""
 
+    path: Path
     name: str
     """Below what was given, safe to print."""
     n_bytes: int
@@ -101,7 +83,13 @@ class Delivery:
         """The same delivery, where some of `paths` are data that is not read after all."""
         kept = [place for place in range(len(self.paths)) if place not in places]
         left = tuple(
-            OtherFile(name=self.names[place], n_bytes=self.sizes[place], reason=reason, is_data=True)
+            OtherFile(
+                path=self.paths[place],
+                name=self.names[place],
+                n_bytes=self.sizes[place],
+                reason=reason,
+                is_data=True,
+            )
             for place in sorted(places)
         )
         return Delivery(
@@ -111,6 +99,19 @@ class Delivery:
             given=tuple(self.given[place] for place in kept),
             others=(*self.others, *left),
         )
+
+    @property
+    def beside(self) -> tuple[OtherFile, ...]:
+        """The files that count as no data and hold something."""
+        return tuple(other for other in self.others if not other.is_data and other.n_bytes)
+
+    def with_items(self, paths: Collection[Path]) -> "Delivery":
+        """The same delivery, where some files beside the data count as data that is not read, for they hold benchmark items."""
+        others = tuple(
+            replace(other, reason="holds_items", is_data=True) if other.path in paths else other
+            for other in self.others
+        )
+        return replace(self, others=others)
 
     @property
     def unread(self) -> tuple[OtherFile, ...]:
@@ -193,10 +194,9 @@ class _Entry:
     @property
     def is_side_file(self) -> bool:
         """Whether it is about the data, by its name and, where the name is one of data too, by its content."""
-        name = self.path.name.lower()
-        if name in SIDE_DOCUMENTS:
-            return _is_document(self.path)
-        return format_of(self.path) is None and any(fnmatchcase(name, known) for known in SIDE_FILES)
+        if self.path.name.lower() in SIDE_DOCUMENTS:
+            return is_document(self.path)
+        return format_of(self.path) is None and has_side_name(self.path) and self.n_bytes <= LARGEST_DOCUMENT
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -229,6 +229,7 @@ _KINDS = (
     _Kind("side_file", False, lambda entry, _: entry.is_side_file),
     _Kind("hidden", False, lambda entry, _: entry.is_hidden and entry.n_bytes == 0),
     _Kind("hidden", True, lambda entry, _: entry.is_hidden and mentions_format(entry.path)),
+    _Kind("hidden", True, lambda entry, _: entry.is_hidden and entry.n_bytes > LARGEST_DOCUMENT),
     _Kind("hidden", False, lambda entry, _: entry.is_hidden),
     _Kind("not_listed", True, lambda entry, _: entry.is_unlisted and format_of(entry.path) is not None),
     _Kind("unknown_format", False, lambda entry, _: format_of(entry.path) is None and entry.n_bytes == 0),
@@ -253,6 +254,7 @@ def _sorted_out(entries: list[_Entry], whole: _Whole) -> Delivery:
         given=tuple(entry.is_named for entry in read),
         others=tuple(
             OtherFile(
+                path=entry.path,
                 name=_shown(entry.name.relative_to(root)),
                 n_bytes=0 if entry.is_link else entry.n_bytes,
                 reason=kind.reason,
@@ -378,14 +380,6 @@ def _is_empty(entry: _Entry) -> bool:
         return entry.n_bytes == 0 or not has_rows(entry.path)
     except AuditError:
         return False
-
-
-def _is_document(path: Path) -> bool:
-    try:
-        document = json.loads(read_regular(path, LARGEST_DOCUMENT, follow=True))
-    except (OSError, ValueError, RecursionError):
-        return False
-    return isinstance(document, dict) and not holds_prose(document)
 
 
 def _shown(path: Path) -> str:

@@ -4,6 +4,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from statistics import median
 
+from carto_audit.data.formats.json_values import RepeatedKeys
 from carto_audit.data.formats.turns import Row, strings, turns_of, written
 from carto_audit.runtime.errors import UsageError, option
 from carto_audit.text.untrusted import safe_inline
@@ -65,7 +66,9 @@ class Layout:
                     yield name, value
 
     def segments(self, row: Row) -> tuple[str, tuple[Segment, ...]]:
-        """A row as one text, and its parts."""
+        """A row as one text, and its parts. A row with a key twice is the text as it was delivered, without parts."""
+        if isinstance(row, RepeatedKeys):
+            return row.written, ()
         text, parts, before = "", [], None
         for column in self.columns:
             if self.name == "preference" and column == "prompt" and _begins(row, column, "chosen"):

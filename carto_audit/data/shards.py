@@ -1,6 +1,6 @@
 """Shards: the files of a batch, read as (text, id) columns. Never a whole shard in memory."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from carto_audit.data.columns import Census, cell_bytes, files_apart, text_bytes
+from carto_audit.data.columns import Census, cell_bytes, cell_texts, files_apart, in_one, said_in, text_bytes
 from carto_audit.data.delivery import Delivery, find_delivery
 from carto_audit.data.formats.json_rows import json_bytes
 from carto_audit.data.formats.json_values import RepeatedKeys
@@ -34,12 +34,16 @@ from carto_audit.text.untrusted import safe_inline
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ShardRows:
-    """Some consecutive rows of one shard: `text` as large_binary (not yet known to be UTF-8), `ids` as large_string;
-    `repeated` has the size of JSON rows with a key twice, in characters, and 0 for others."""
+    """Some consecutive rows of one shard: `text` as large_binary (not yet known to be UTF-8), `ids` as large_string.
+
+    `repeated` tells JSON rows with a key twice, whose text is all that was delivered. `beside` is what the columns say that are
+    not read, as large_binary, null where nothing; None where it was not asked for.
+    """
 
     text: pa.LargeBinaryArray
     ids: pa.LargeStringArray | None
-    repeated: NDArray[np.int64]
+    repeated: NDArray[np.bool_]
+    beside: pa.LargeBinaryArray | None = None
 
 
 def batch_name(first: str) -> str:
@@ -100,31 +104,42 @@ def _columns_of(path: Path, reading: Reading) -> frozenset[str] | None:
 
 
 def read_rows(
-    path: Path, layout: Layout, id_column: str | None, census: Census | None = None, reading: Reading = AS_FOUND
+    path: Path,
+    layout: Layout,
+    id_column: str | None,
+    census: Census | None = None,
+    reading: Reading = AS_FOUND,
+    *,
+    beside: bool = False,
 ) -> Iterator[ShardRows]:
-    """Streams one shard's texts and ids, and counts what lies in all other columns where a `census` is given. Raises AuditError
-    in one line when the file is truncated or not what it claims."""
+    """Streams one shard's texts and ids, and what lies in all other columns where it is asked for; it is counted where a `census`
+    is given. Raises AuditError in one line when the file is truncated or not what it claims."""
     types = column_types(path, reading)
     columns = list(dict.fromkeys([*layout.sources(types), *([id_column] if id_column else [])]))
     if census is not None:
         census.add({name: np.array([length]) for name, length in beside_rows(path, reading).items()})
     if reads_json(path):
-        yield from _json_rows(path, layout, id_column, columns, census, reading)
+        yield from _json_rows(path, layout, id_column, columns, census, reading, beside)
         return
-    others = [name for name, kind in types.items() if name not in columns and may_hold_text(kind)]
-    others = others if census is not None else []
+    others = sorted(name for name, kind in types.items() if name not in columns and may_hold_text(kind))
+    others = others if beside or census is not None else []
     if census is not None:
         census.silent.update(types.keys() - {*columns, *others})
     for rows in read_columns(path, [*columns, *others], reading):
         with one_line(path):
             if census is not None:
                 census.add({name: text_bytes(rows.column(name)) for name in others})
-            if layout.is_plain:
-                text = _as_binary(rows.column(layout.columns[0]))
-            else:
-                text = _written(layout, decoded(rows.select(columns)), census)
+            read = [] if layout.is_plain else decoded(rows.select(columns))
+            text = _as_binary(rows.column(layout.columns[0])) if layout.is_plain else _written(layout, read, census)
+            apart = [cell_texts(rows.column(name)) for name in others] if beside else []
+            apart += [_cells_inside(layout, read)] if beside and read else []
         ids = None if id_column is None else _as_ids(path, id_column, rows.column(id_column))
-        yield ShardRows(text=text, ids=ids, repeated=np.zeros(len(text), dtype=np.int64))
+        yield ShardRows(
+            text=text,
+            ids=ids,
+            repeated=np.zeros(len(text), dtype=np.bool_),
+            beside=in_one(apart, len(text)) if beside else None,
+        )
 
 
 def _json_rows(
@@ -134,21 +149,41 @@ def _json_rows(
     columns: Sequence[str],
     census: Census | None,
     reading: Reading,
+    beside: bool,
 ) -> Iterator[ShardRows]:
     for rows in read_json(path, reading):
         if census is not None:
             others = dict.fromkeys(name for row in rows for name in row)
             census.add({name: cell_bytes(row.get(name) for row in rows) for name in others if name not in columns})
         if layout.is_plain:
-            text = pa.array([json_bytes(row.get(layout.columns[0])) for row in rows], pa.large_binary())
+            text = pa.array([_plain_text(row, layout.columns[0]) for row in rows], pa.large_binary())
         else:
             text = _written(layout, rows, census)
         ids = pa.array([json_bytes(row.get(id_column)) for row in rows], pa.large_binary()) if id_column else None
         yield ShardRows(
             text=text,
             ids=_as_ids(path, id_column, ids) if id_column else None,
-            repeated=np.array([row.size if isinstance(row, RepeatedKeys) else 0 for row in rows], dtype=np.int64),
+            repeated=np.array([isinstance(row, RepeatedKeys) for row in rows], dtype=np.bool_),
+            beside=_apart(rows, layout, columns) if beside else None,
         )
+
+
+def _plain_text(row: Row, column: str) -> bytes | None:
+    return json_bytes(row.written if isinstance(row, RepeatedKeys) else row.get(column))
+
+
+def _apart(rows: Sequence[Row], layout: Layout, columns: Collection[str]) -> pa.LargeBinaryArray:
+    """What the rows say in columns that are not read, and in objects that are read in part; of rows with a key twice nothing, for
+    all of that is their text."""
+    once = [{} if isinstance(row, RepeatedKeys) else row for row in rows]
+    names = sorted({name for row in once for name in row if name not in columns})
+    cells = [pa.array([said_in(row.get(name)) for row in once], pa.large_binary()) for name in names]
+    return in_one([*cells, *([] if layout.is_plain else [_cells_inside(layout, once)])], len(rows))
+
+
+def _cells_inside(layout: Layout, rows: Sequence[Row]) -> pa.LargeBinaryArray:
+    """What objects say that are read in part, beside what is read of them."""
+    return pa.array([said_in([value for _, value in layout.beside(row)]) for row in rows], pa.large_binary())
 
 
 def _written(layout: Layout, rows: Sequence[Row], census: Census | None) -> pa.LargeBinaryArray:

@@ -1,5 +1,6 @@
 """Skips: which rows have a text that can be used, and the reason of every one that has not."""
 
+import re
 from dataclasses import dataclass
 
 import numpy as np
@@ -7,7 +8,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from carto_audit.data.formats.opened import is_utf8
 from carto_audit.data.shards import ShardRows
 
 LONGEST_SAMPLE = 1_000_000
@@ -20,10 +20,17 @@ SKIP_REASONS = {
     "empty": "the text has no characters",
     "whitespace": "the text is only whitespace",
     "wordless": "the text has no letters, digits or pictographs",
-    "undecodable": "the text is not valid UTF-8",
-    "repeated_keys": "the JSON object has a key twice, and readers do not agree on which one counts",
+    "undecodable": "the text is not valid UTF-8: what can be read of it is checked for duplicates and contamination, not mapped",
+    "repeated_keys": (
+        "the JSON object has a key twice, and readers do not agree on which one counts: checked for duplicates and "
+        "contamination, not mapped"
+    ),
     "over_long": f"the text is longer than {LONGEST_SAMPLE:,} bytes: checked for duplicates and contamination, not mapped",
 }
+
+
+AMBIGUOUS = ("undecodable", "repeated_keys")
+"""Reasons of rows that say different things to different readers: compared, but never handed on."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,20 +44,23 @@ class Skipped:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Examined:
-    """Some consecutive rows: their ids, the index of their reason in SKIP_REASONS + 1 or 0, and the bytes of their text."""
+    """Some consecutive rows: their ids, the index of their reason in SKIP_REASONS + 1 or 0, whether their text is compared
+    nonetheless, its bytes, and those of them that nobody can read."""
 
     ids: pa.LargeStringArray | None
     reason: NDArray[np.int8]
+    is_sample: NDArray[np.bool_]
     n_bytes: NDArray[np.int64]
+    lost_bytes: NDArray[np.int64]
 
 
 _REASONS = tuple(SKIP_REASONS)
-_OVER_LONG = _REASONS.index("over_long") + 1
+_COMPARED = [_REASONS.index(name) + 1 for name in ("over_long", *AMBIGUOUS)]
 
 
 def examine(rows: ShardRows) -> Examined:
     """The skip reason of each row, or 0. Costs no Python object per row unless some row is not UTF-8."""
-    text, valid = _decoded(rows.text)
+    text, lost = _decoded(rows.text)
     n_bytes = pc.fill_null(pc.binary_length(rows.text), 0).to_numpy(zero_copy_only=False).astype(np.int64)
     null = rows.text.is_null().to_numpy(zero_copy_only=False)
     wordless = blank = _without(text, "[0-9A-Za-z]")
@@ -59,11 +69,25 @@ def examine(rows: ShardRows) -> Examined:
         blank = (
             pc.equal(pc.utf8_length(pc.utf8_trim_whitespace(text)), 0).fill_null(True).to_numpy(zero_copy_only=False)
         )
-    n_bytes = np.maximum(n_bytes, rows.repeated)
-    conditions = rows.repeated > 0, null, n_bytes == 0, ~valid, blank, wordless, n_bytes > LONGEST_SAMPLE
+    conditions = rows.repeated, null, n_bytes == 0, lost > 0, blank, wordless, n_bytes > LONGEST_SAMPLE
     names = ("repeated_keys", "null", "empty", "undecodable", "whitespace", "wordless", "over_long")
     codes = [_REASONS.index(name) + 1 for name in names]
-    return Examined(ids=rows.ids, reason=np.select(conditions, codes, 0).astype(np.int8), n_bytes=n_bytes)
+    reason = np.select(conditions, codes, 0).astype(np.int8)
+    is_sample = (reason == 0) | (np.isin(reason, _COMPARED) & ~wordless)
+    lost = np.where(wordless & (lost > 0), n_bytes, lost)
+    return Examined(ids=rows.ids, reason=reason, is_sample=is_sample, n_bytes=n_bytes, lost_bytes=lost)
+
+
+def readable(value: bytes) -> str:
+    """Bytes as text, with U+FFFD in place of what is no UTF-8: one for each that stands for no character."""
+    try:
+        text = value.decode("utf-8", "surrogatepass")
+    except UnicodeDecodeError:
+        return value.decode("utf-8", "replace")
+    return _SURROGATES.sub("\ufffd", text)
+
+
+_SURROGATES = re.compile("[\ud800-\udfff]")
 
 
 def _without(text: pa.LargeStringArray, pattern: str) -> NDArray[np.bool_]:
@@ -72,24 +96,15 @@ def _without(text: pa.LargeStringArray, pattern: str) -> NDArray[np.bool_]:
     return flags
 
 
-def _decoded(text: pa.LargeBinaryArray) -> tuple[pa.LargeStringArray, NDArray[np.bool_]]:
-    """The texts, empty where their bytes are not UTF-8, and which are."""
+def _decoded(text: pa.LargeBinaryArray) -> tuple[pa.LargeStringArray, NDArray[np.int64]]:
+    """The texts, without the bytes that are not UTF-8, and how many of these there are."""
     try:
-        return text.cast(pa.large_string()), np.ones(len(text), dtype=bool)
+        return text.cast(pa.large_string()), np.zeros(len(text), dtype=np.int64)
     except pa.ArrowInvalid:
-        valid = np.array([value is None or is_utf8(value) for value in text.to_pylist()])
-        return pc.if_else(pa.array(valid), text, pa.scalar(b"", pa.large_binary())).cast(pa.large_string()), valid
-
-
-def unread_bytes(reason: NDArray[np.int8], n_bytes: NDArray[np.int64]) -> int:
-    """The bytes of rows that are skipped though they hold text: whoever repairs them reads what nobody has looked at."""
-    return int(n_bytes[np.isin(reason, [_REASONS.index(name) + 1 for name in ("undecodable", "repeated_keys")])].sum())
-
-
-def is_usable(reason: NDArray[np.int8]) -> NDArray[np.bool_]:
-    """Whether a row is a sample: over-long texts are, though none is trained on."""
-    usable: NDArray[np.bool_] = (reason == 0) | (reason == _OVER_LONG)
-    return usable
+        values = text.to_pylist()
+    kept = [None if value is None else value.decode("utf-8", "ignore").encode() for value in values]
+    lost = [len(value or b"") - len(rest or b"") for value, rest in zip(values, kept, strict=True)]
+    return pa.array(kept, pa.large_binary()).cast(pa.large_string()), np.array(lost, dtype=np.int64)
 
 
 def count_reasons(reason: NDArray[np.int8]) -> str:

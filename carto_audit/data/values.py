@@ -6,6 +6,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from carto_audit.data.formats.json_values import RepeatedKeys
 from carto_audit.data.formats.opened import AS_FOUND, Reading
 from carto_audit.data.readers import column_types, one_line, read_columns, read_json, read_records, reads_json
 
@@ -14,10 +15,11 @@ UNDECODABLE = "\udcff"
 
 
 def read_values(path: Path, columns: list[str], reading: Reading = AS_FOUND) -> Iterator[list[dict[str, Any]]]:
-    """All rows as Python values (`decoded`), at most ROWS_PER_READ at once, of some columns. AuditError when unreadable."""
+    """All rows as Python values (`decoded`), at most ROWS_PER_READ at once, of some columns, RepeatedKeys as they are. AuditError
+    when unreadable."""
     if reads_json(path):
         for rows in read_json(path, reading):
-            yield [{name: row.get(name) for name in columns} for row in rows]
+            yield [row if isinstance(row, RepeatedKeys) else {name: row.get(name) for name in columns} for row in rows]
         return
     for batch in read_columns(path, columns, reading):
         with one_line(path):

@@ -80,22 +80,22 @@ def _batch() -> list[Metric]:
             unit="share",
             better="lower",
             kind="coverage",
-            meaning="bytes of text in columns that no stage reads, short labels left out, and in rows with a key twice or "
-            "bytes that are no UTF-8",
+            meaning="bytes of text in columns that are not read, short labels left out and lists of numbers included, and bytes "
+            "that are no UTF-8",
         ),
         Metric(
             name="batch.skipped_row_share",
             unit="share",
             better="lower",
             kind="mass",
-            meaning="rows that could not be audited: null, empty, undecodable or over-long",
+            meaning="rows that could not be audited in full: null, empty, not all UTF-8, with a key twice or over-long",
         ),
         Metric(
             name="batch.unmapped_token_share",
             unit="share",
             better="lower",
             kind="mass",
-            meaning="tokens of samples that are too long for the map",
+            meaning="tokens of samples that are compared, not mapped: too long, not all UTF-8, or with a key twice",
         ),
         Metric(
             name="batch.undrawn_token_share",

@@ -47,7 +47,7 @@ LEAST_DOUBT = 0.01
 """Of the tokens: less that was not looked at raises no doubt."""
 
 _OUT_OF_SIGHT = {
-    "batch.unmapped_token_share": "lie in samples that are too long for the map",
+    "batch.unmapped_token_share": "lie in samples that are compared but not mapped",
     "batch.undrawn_token_share": "had no chance to be drawn",
     "kinship.severed_token_share": "lie in passages that both proxies read, where no memory can be seen",
     "boilerplate.token_share": "are so frequent that both proxies read them, where no memory can be seen",

@@ -273,7 +273,7 @@ _ADVICE: Mapping[str, str] = {
     "batch.unread_file_share": "Ask for all data as plain files in a known format, or give a chosen split by its files.",
     "batch.unread_text_share": "Name all columns that hold text with --text-column A,B, and ask for rows that are valid.",
     "batch.skipped_row_share": "Look at the rows that were skipped",
-    "batch.unmapped_token_share": "Split samples that are too long for the map into documents.",
+    "batch.unmapped_token_share": "Split samples of more than a megabyte into documents, and ask for rows that are valid.",
     "batch.rows": "Ask for a delivery of another size.",
     "batch.samples": "Ask for a delivery of another size.",
     "batch.tokens": "Ask for a delivery of another size.",

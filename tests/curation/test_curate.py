@@ -19,6 +19,7 @@ from carto_audit.curation.curate import CURATED, QUARANTINE, Decisions, curate, 
 from carto_audit.curation.sample_weights import read_weights, sampler
 from carto_audit.data.batch import read_batch
 from carto_audit.data.readers import read_records, read_schema
+from carto_audit.data.skips import AMBIGUOUS, SKIP_REASONS
 from carto_audit.runtime.errors import AuditError, UsageError
 from tests.support.audits import run_process, snapshot, strings_of_bytes, write_parquet
 from tests.support.repository import ROOT
@@ -28,10 +29,10 @@ DOCUMENT = ROOT / "docs" / "curation.md"
 
 
 def decide(batch, weights):
-    """Decisions with these weights; rows without usable text are quarantined whatever they say."""
+    """Decisions with these weights; rows without text, or that readers repair, are quarantined whatever they say."""
     weight = np.array(weights, dtype=float)
     usable = np.zeros(batch.rows, dtype=bool)
-    usable[batch.row] = True
+    usable[batch.row[batch.trainable]] = True
     weight[~usable] = 0
     action = np.where(usable, np.where(weight > 0, "keep", "remove"), "unusable")
     reason = np.where(weight > 0, "", "because").astype(object)
@@ -79,7 +80,7 @@ def test_rows_without_usable_text_are_quarantined_with_the_reason(tmp_path):
     }
     pq.write_table(pa.table(table), tmp_path / "scores.parquet")
     decisions = read_decisions(tmp_path, batch)
-    assert decisions.reason.tolist() == ["", "the text is not valid UTF-8", "the text has no characters", ""]
+    assert decisions.reason.tolist() == ["", SKIP_REASONS["undecodable"], "the text has no characters", ""]
     curate(batch, decisions, tmp_path / "out")
     curated, quarantine = parts_of(tmp_path / "out")
     assert (curated["n"].to_pylist(), quarantine["n"].to_pylist()) == ([1, 4], [2, 3])
@@ -189,7 +190,7 @@ def test_one_odd_row_leaves_the_others_as_they_are(tmp_path):
     (tmp_path / "a.jsonl").write_bytes(b"".join(rows))
     batch = read_batch([tmp_path / "a.jsonl"], text_column="text")
     curate(batch, decide(batch, [1] * 60), tmp_path / "out")
-    kept = [row for k, row in enumerate(rows) if k in batch.row]
+    kept = [row for k, row in enumerate(rows) if k in batch.row[batch.trainable]]
     assert 58 <= len(kept) < 60
     assert (tmp_path / "out" / CURATED / "a.jsonl").read_bytes() == b"".join(kept)
 
@@ -340,8 +341,10 @@ def test_apply_accounts_for_every_row_of_a_hostile_batch(audited, applied):
     assert all(quarantine)
     unusable = sum(skipped["rows"] for skipped in report["batch"]["skipped"] if skipped["reason"] != "over_long")
     assert summary["actions"].get("unusable", 0) == unusable > 0
-    scores = pq.read_table(audited.folder / "scores.parquet")
-    assert sorted(curated) == sorted(w for w in scores["weight"].to_pylist() if w > 0)
+    batch = read_batch([audited.input])
+    lost = {row for skipped in batch.skipped if skipped.reason in AMBIGUOUS for row in skipped.rows.tolist()}
+    scores = pq.read_table(audited.folder / "scores.parquet", columns=["row", "weight"]).to_pylist()
+    assert sorted(curated) == sorted(s["weight"] for s in scores if s["weight"] > 0 and s["row"] not in lost)
     assert "\x1b" not in ended.out
     assert not any(line.startswith(("::", "##[")) for line in ended.out.splitlines())
 

@@ -1,5 +1,6 @@
 import hashlib
 import json
+import re
 
 import numpy as np
 import pyarrow as pa
@@ -43,7 +44,7 @@ def test_every_row_is_a_sample_or_a_skip_with_a_reason(tmp_path):
 
 
 @pytest.mark.parametrize("suffix", ["parquet", "arrow"])
-def test_bytes_that_are_not_utf8_in_a_string_column_are_skipped_and_counted(tmp_path, suffix):
+def test_bytes_that_are_not_utf8_in_a_string_column_are_named_and_the_rest_is_compared(tmp_path, suffix):
     column, path = strings_of_bytes(NOT_UTF8), tmp_path / f"a.{suffix}"
     if suffix == "parquet":
         pq.write_table(pa.table({"text": column}), path)
@@ -51,18 +52,31 @@ def test_bytes_that_are_not_utf8_in_a_string_column_are_skipped_and_counted(tmp_
         with pa_ipc.new_file(path, pa.schema({"text": pa.string()})) as writer:
             writer.write(pa.record_batch({"text": column}))
     batch = read_batch([path])
-    assert texts_of(batch) == ["fine"]
+    assert texts_of(batch) == ["fine", "stray \ufffd byte", "lone \ufffd surrogate", "cut \ufffd"]
     assert [(s.reason, s.rows.tolist()) for s in batch.skipped] == [("undecodable", [1, 2, 3])]
+    assert batch.trainable.tolist() == [True, False, False, False]
+    assert batch.lost_bytes == 1 + 3 + 2
 
 
-def test_lone_surrogates_in_json_are_skipped_and_counted(tmp_path):
+def test_lone_surrogates_in_json_are_named_and_the_rest_is_compared(tmp_path):
     path = tmp_path / "a.jsonl"
     path.write_bytes(
         b'{"text": "fine"}\n{"text": "lone \\ud800 one"}\n{"text": "stray \xff"}\n{"text": "\\ud83d\\ude00"}\n'
     )
     batch = read_batch([path])
-    assert texts_of(batch) == ["fine", "😀"]
+    assert texts_of(batch) == ["fine", "lone \ufffd one", "stray \ufffd", "😀"]
     assert [(s.reason, s.rows.tolist()) for s in batch.skipped] == [("undecodable", [1, 2])]
+    assert batch.trainable.tolist() == [True, False, False, True]
+
+
+def test_text_in_another_encoding_is_lost_and_counted_however_much_of_it_can_be_read(tmp_path):
+    texts = ["words of a row " * 20, "\u7b2c\u4e00\u7bc7" * 40, "one word, then " + "\u7b2c\u4e00\u7bc7" * 40]
+    rows = [texts[0].encode(), texts[1].encode("gb2312"), texts[2].encode("gb2312")]
+    pq.write_table(pa.table({"text": pa.array(rows, pa.binary())}), tmp_path / "a.parquet")
+    batch = read_batch([tmp_path / "a.parquet"])
+    assert [(s.reason, s.rows.tolist()) for s in batch.skipped] == [("undecodable", [1, 2])]
+    assert not batch.trainable[1:].any()
+    assert batch.unread_text_share > 0.4
 
 
 @settings(max_examples=30)
@@ -73,9 +87,13 @@ def test_rows_are_never_lost(tmp_path_factory, values):
     path = tmp_path_factory.mktemp("any") / "a.parquet"
     pq.write_table(pa.table({"text": pa.array([b"words", *values], pa.binary())}), path)
     batch = read_batch([path])
-    dropped = [s.rows for s in batch.skipped if s.reason != "over_long"]
-    assert sorted([*batch.row.tolist(), *(int(r) for rows in dropped for r in rows)]) == list(range(batch.rows))
-    assert [text.encode() for text in texts_of(batch)] == [[b"words", *values][k] for k in batch.row]
+    dropped = {int(row) for s in batch.skipped for row in s.rows} - set(batch.row.tolist())
+    assert sorted([*batch.row.tolist(), *dropped]) == list(range(batch.rows))
+    kept = [[b"words", *values][k].decode("utf-8", "surrogatepass") for k in batch.row]
+    assert texts_of(batch) == [re.sub("[\ud800-\udfff]", "\ufffd", text) for text in kept]
+    assert all(
+        text == plain for text, plain, whole in zip(texts_of(batch), kept, batch.trainable, strict=True) if whole
+    )
 
 
 @pytest.mark.parametrize(
@@ -350,15 +368,9 @@ def test_what_is_said_in_the_names_of_an_object_is_unread_text(tmp_path):
     assert [batch.unread_text_share > 0.5 for batch in batches] == [False, True]
 
 
-@pytest.mark.parametrize(
-    "row", [b'{"text": "plain", "text": "an item that only other readers see"}', b'{"text": "an item behind \xff"}']
-)
-def test_rows_that_are_skipped_though_they_hold_text_are_unread_text(tmp_path, row):
-    path = tmp_path / "rows.jsonl"
-    path.write_bytes(
-        b"\n".join([b'{"text": "a plain row", "note": "web"}'] * 9 + [row, b'{"text": null}', b'{"text": " "}'])
-    )
-    batch = read_batch([path])
-    assert 0.1 < batch.unread_text_share < 0.5
-    path.write_bytes(path.read_bytes().replace(row, b'{"text": "a plain row"}'))
-    assert read_batch([path]).unread_text_share == 0
+def test_bytes_that_are_no_text_are_unread_text_and_what_stands_around_them_is_not(tmp_path):
+    path, plain = tmp_path / "rows.jsonl", [b'{"text": "a plain row", "note": "web"}'] * 9
+    path.write_bytes(b"\n".join([*plain, b'{"text": "' + b"\xff" * 50 + b'"}', b'{"text": null}']))
+    assert 0.1 < read_batch([path]).unread_text_share < 0.7
+    path.write_bytes(b"\n".join([*plain, b'{"text": "' + b"all that can be read " * 40 + b'\xff"}', b'{"text": null}']))
+    assert 0 < read_batch([path]).unread_text_share < 0.01

@@ -15,7 +15,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from carto_audit.data.batch import read_batch
-from carto_audit.data.delivery import EXPLANATIONS, SIDE_FILES, find_delivery
+from carto_audit.data.delivery import EXPLANATIONS, find_delivery
+from carto_audit.data.formats.side_files import SIDE_FILES
 from carto_audit.data.readers import format_of
 from carto_audit.runtime.errors import AuditError, UsageError
 
@@ -206,7 +207,13 @@ def test_any_of_them_each_count_once(tmp_path_factory, names):
 
 def test_every_reason_has_its_words_and_a_case():
     reasons = {what[0] for _, what in PARTS.values() if what != READ}
-    of_whole_folders = {"missing", "not_listed", "not_chosen", "other_columns"}  # which have tests of their own
+    of_whole_folders = {
+        "missing",
+        "not_listed",
+        "not_chosen",
+        "other_columns",
+        "holds_items",
+    }  # which have tests of their own
     assert reasons == set(EXPLANATIONS) - of_whole_folders
 
 
@@ -303,7 +310,7 @@ def test_what_the_audit_itself_keeps_is_not_of_the_delivery(tmp_path):
 
 def test_a_large_json_document_or_one_of_lines_is_data(tmp_path, monkeypatch):
     build(tmp_path / "given", ["state.json"])
-    monkeypatch.setattr("carto_audit.data.delivery.LARGEST_DOCUMENT", 10)
+    monkeypatch.setattr("carto_audit.data.formats.side_files.LARGEST_DOCUMENT", 10)
     assert len(find_delivery([tmp_path / "given"]).paths) == 2
 
 

@@ -17,8 +17,8 @@ _SPACE = re.compile(r"[ \t\r\n]*")
 class RepeatedKeys(dict[str, Any]):
     """A row in which some object has a key twice, so that readers do not agree on what it says; here, the last value counts."""
 
-    size = 0
-    """Characters of the row as it is written."""
+    written = ""
+    """The row as it was delivered, with all values."""
 
 
 class Decoder:
@@ -34,7 +34,7 @@ class Decoder:
         value, end = self._json.raw_decode(text, start)
         if self._repeats and isinstance(value, dict):
             value = RepeatedKeys(value)
-            value.size = end - start
+            value.written = text[start:end]
         return value, end
 
     def _object(self, pairs: list[tuple[str, Any]]) -> dict[str, Any]:

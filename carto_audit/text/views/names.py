@@ -47,6 +47,7 @@ _WORDS = {
     "atbash": "undoing the cipher atbash",
     "reversed": "reading it backwards",
     "spelled numbers": "writing spelled numbers in digits",
+    "rows": "joining rows that follow each other",
     "joined": "ignoring where words begin and end",
 }
 

@@ -160,13 +160,14 @@ REPEATED = [
 
 @pytest.mark.parametrize("row", REPEATED)
 @pytest.mark.parametrize("form", ["{0}\n{1}\n{0}\n", "[{0}, {1}, {0}]", '{{"data": [{0}, {1}, {0}]}}'])
-def test_a_row_with_a_key_twice_is_skipped_and_the_others_are_read(tmp_path, row, form):
+def test_a_row_with_a_key_twice_is_compared_as_it_was_delivered_and_not_mapped(tmp_path, row, form):
     path = tmp_path / "a.json"
     path.write_text(form.format('{"text": "a row of words", "other": {"text": "x"}}', row))
     batch = read_batch([path])
     assert batch.rows == 3
     assert [(skipped.reason, skipped.rows.tolist()) for skipped in batch.skipped] == [("repeated_keys", [1])]
-    assert [text for chunk in iter_texts(batch) for text in chunk.texts] == ["a row of words"] * 2
+    assert [text for chunk in iter_texts(batch) for text in chunk.texts] == ["a row of words", row, "a row of words"]
+    assert batch.trainable.tolist() == [True, False, True]
 
 
 def test_equal_keys_in_different_objects_are_no_repetition(tmp_path):

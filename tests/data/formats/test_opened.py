@@ -110,7 +110,8 @@ def test_some_stray_bytes_spoil_their_own_rows_only(tmp_path):
     batch = read_batch([tmp_path / "a.jsonl"])
     assert [(skipped.reason, skipped.rows.tolist()) for skipped in batch.skipped] == [("undecodable", [7])]
     (tmp_path / "a.jsonl").write_bytes(JSONL.encode("cp1252") + b'{"text": "plain words"}\n')
-    assert len(read_batch([tmp_path / "a.jsonl"], reading=Reading(encoding="utf-8"))) == 1
+    declared = read_batch([tmp_path / "a.jsonl"], reading=Reading(encoding="utf-8"))
+    assert (len(declared), declared.trainable.sum()) == (61, 1)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,202 @@
+"""Text beside the samples: what no proxy reads is compared nonetheless, or counted."""
+
+import json
+import shutil
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from carto_audit.benchmarks.index import build_index
+from carto_audit.contamination.check import check_contamination
+from carto_audit.contamination.detectability import QUICK_FORMS, measure_detectability
+from carto_audit.contamination.matching import find_matches
+from carto_audit.curation.curate import curate, read_decisions
+from carto_audit.data.batch import iter_texts, read_batch, read_texts
+from carto_audit.data.segments import read_segments
+from carto_audit.pipeline.side_files import compare_side_files
+from tests.support.audits import GATE, sentences
+from tests.support.quizzes import BELL, ITEMS, quiz, write_quiz
+
+QUICK = ["--folds", 1, "--epochs", 2]
+PIECES = [BELL[start : start + 30] for start in range(0, len(BELL), 30)]
+CHAT = [{"role": "user", "content": "How are you?"}, {"role": "assistant", "content": "Well enough, thank you."}]
+
+
+@pytest.fixture(scope="module")
+def index(tmp_path_factory):
+    return build_index([quiz(tmp_path_factory.mktemp("quiz") / "quiz.jsonl")])
+
+
+def write(path, rows):
+    if path.suffix == ".parquet":
+        pq.write_table(pa.Table.from_pylist(rows), path)
+    else:
+        path.write_text("\n".join(json.dumps(row) for row in rows), encoding="utf-8")
+    return path
+
+
+def found_in(batch, index):
+    found = check_contamination(batch, index, measure_detectability(index, find_matches, forms=QUICK_FORMS))
+    return [(m["row"], m["tier"], m["segment"]) for m in found.matches.to_pylist()]
+
+
+def cut(k):
+    """An item in labels, of the third row alone; every column says one word in the others."""
+    return {f"l{n}": piece if k == 2 else "web" for n, piece in enumerate(PIECES)}
+
+
+@pytest.mark.parametrize("suffix", ["jsonl", "parquet"])
+@pytest.mark.parametrize("shape", ["text", "chat", "nested", "ids"])
+def test_an_item_cut_into_labels_is_found_and_its_columns_are_named(tmp_path, index, suffix, shape):
+    texts, options = sentences(12), {}
+    rows = [{"text": text, **cut(k)} for k, text in enumerate(texts)]
+    if shape == "chat":
+        rows = [{"messages": CHAT, **cut(k)} for k in range(12)]
+    elif shape == "nested":
+        rows, options = (
+            [{"data": {"text": t, "more": cut(k)}} for k, t in enumerate(texts)],
+            {"text_column": "data.text"},
+        )
+    elif shape == "ids":
+        rows = [{"text": text, "key": BELL[:110] if k == 2 else f"k{k}"} for k, text in enumerate(texts)]
+        options = {"id_column": "key"}
+    batch = read_batch([write(tmp_path / f"a.{suffix}", rows)], **options)
+    assert batch.unread_text_share <= 0.01 or shape == "nested"
+    ((row, tier, segment),) = found_in(batch, index)
+    assert (row, tier) == (2, "confirmed")
+    named = {"nested": ("data.more.l0", f"data.more.l{len(PIECES) - 1}"), "ids": ("key",)}
+    assert segment == " to ".join(named.get(shape, ("l0", f"l{len(PIECES) - 1}")))
+
+
+@pytest.mark.parametrize("suffix", ["jsonl", "parquet"])
+def test_parts_behind_a_text_are_where_their_words_stand(tmp_path, suffix):
+    rows = [
+        {"text": f"Row {k} says: snow.", "b": "x" * k, "a": ["first é", None, "second"], "n": k, "z": None}
+        for k in range(40, 44)
+    ]
+    batch = read_batch([write(tmp_path / f"a.{suffix}", rows)], text_column="text")
+    texts = read_texts(batch, range(4), beside=True)
+    for k, parts in read_segments(batch, range(4)).items():
+        assert [(part.name, texts[k][part.start : part.end]) for part in parts] == [
+            ("a", "first é\nsecond"),
+            ("b", rows[k]["b"]),
+        ]
+        assert texts[k].endswith(rows[k]["b"])
+    assert [chunk.texts for chunk in iter_texts(batch)] == [[row["text"] for row in rows]]
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        (json.dumps({"text": f"{BELL} ~"}).encode().replace(b"~", b"\xff"), "undecodable"),
+        (b'{"text": "nothing to see", "text": ' + json.dumps(BELL).encode() + b"}", "repeated_keys"),
+        (b'{"text": ' + json.dumps(BELL).encode() + b', "text": "nothing to see"}', "repeated_keys"),
+    ],
+)
+def test_a_row_that_readers_repair_in_different_ways_is_compared_and_never_handed_on(tmp_path, index, line, reason):
+    lines = [json.dumps({"text": text}).encode() for text in sentences(200)]
+    lines[7] = line
+    (tmp_path / "a.jsonl").write_bytes(b"\n".join(lines))
+    batch = read_batch([tmp_path / "a.jsonl"])
+    assert [(skipped.reason, skipped.rows.tolist()) for skipped in batch.skipped] == [(reason, [7])]
+    assert found_in(batch, index) == [(7, "confirmed", "")]
+
+    folder = tmp_path / "audit"
+    folder.mkdir()
+    scores = {"sample_id": batch.sample_id, "row": batch.row, "quadrant": pa.nulls(200, pa.string())}
+    scores |= {"action": ["keep"] * 200, "weight": [1.0] * 200, "reasons": [""] * 200}
+    pq.write_table(pa.table(scores), folder / "scores.parquet")
+    decisions = read_decisions(folder, batch)
+    assert decisions.is_removed().nonzero()[0].tolist() == [7]
+    curate(batch, decisions, tmp_path / "out")
+    kept = (tmp_path / "out" / "curated" / "a.jsonl").read_bytes().splitlines()
+    assert kept == lines[:7] + lines[8:]
+
+
+@pytest.mark.parametrize("suffix", ["jsonl", "parquet"])
+@pytest.mark.parametrize(
+    ("numbers", "share"),
+    [
+        (list(BELL.encode()), 0.5),
+        ([float(number) for number in BELL.encode()], 0.5),
+        ([[number] for number in BELL.encode()], 0.5),
+        ([1] * 60 + [0] * 40, 0),
+        ([3, 141, 59, 26], 0),
+        ([k / 7 for k in range(1, 60) if k % 7], 0),
+    ],
+)
+def test_lists_of_numbers_that_may_be_tokens_are_unread_text_and_masks_are_not(tmp_path, suffix, numbers, share):
+    rows = [{"text": text, "input_ids": numbers} for text in sentences(24)]
+    batch = read_batch([write(tmp_path / f"a.{suffix}", rows)])
+    assert batch.layout.columns == ("text",)
+    assert batch.unread_text_share == 0 if share == 0 else batch.unread_text_share > share
+
+
+@pytest.mark.parametrize("name", ["README.md", "LICENSE", ".notes/words", "CHANGELOG.md"])
+def test_a_file_beside_the_data_that_holds_an_item_is_data_that_went_unread(tmp_path, index, name):
+    write(tmp_path / "a.jsonl", [{"text": text} for text in sentences(12)])
+    beside = tmp_path / name
+    beside.parent.mkdir(exist_ok=True)
+    beside.write_text("# A batch\n\nTwelve rows of prose.\n")
+    harmless = compare_side_files(read_batch([tmp_path]), index)
+    assert harmless.delivery.unread == ()
+    beside.write_text(f"# A batch\n\nTwelve rows of prose. {BELL} Nobody knew.\n")
+    (unread,) = compare_side_files(read_batch([tmp_path]), index).delivery.unread
+    assert (unread.name, unread.reason) == (name, "holds_items")
+
+
+def test_what_was_found_beside_the_data_makes_an_audit_inconclusive(tmp_path, carto, thin):
+    write_quiz(tmp_path / "ours.jsonl", ITEMS[:2])
+    delivery = tmp_path / "delivery"
+    delivery.mkdir()
+    write(delivery / "a.jsonl", [{"text": text} for text in sentences(48)])
+    (delivery / "README.md").write_text(f"Rows. {BELL}\n")
+    rule = "  - {id: unread, metric: batch.unread_file_share, max: 0, severity: reject, reason: all of it}\n"
+    (tmp_path / "gate.yaml").write_text(GATE + rule)
+    ended = carto(
+        *("ingest", delivery, "--benchmark", tmp_path / "ours.jsonl", "--policy", tmp_path / "gate.yaml"),
+        *("--out", tmp_path / "out", *QUICK),
+    )
+    assert ended.code == 3, ended.err
+    (other,) = json.loads((tmp_path / "out" / "report.json").read_text())["batch"]["delivery"]["not_read"]
+    assert (other["name"], other["reason"], other["explanation"]) == (
+        "README.md",
+        "holds_items",
+        "not data by its name, but it holds benchmark items",
+    )
+
+
+def test_a_baseline_is_believed_as_far_as_its_statement_and_its_signature(tmp_path, carto, thin, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write(tmp_path / "may.jsonl", [{"text": text} for text in sentences(48)])
+    (tmp_path / "gate.yaml").write_text(GATE)
+    assert carto("ingest", "may.jsonl", "--policy", "gate.yaml", "--out", "may", *QUICK).code == 0
+    ingest = ("ingest", "may.jsonl", "--policy", "gate.yaml", "--out", "june", *QUICK, "--baseline")
+
+    alone = carto(
+        "ingest", "may.jsonl", "--policy", "gate.yaml", "--out", "june", *QUICK, "--baseline-key", "nobody.pub"
+    )
+    assert alone.code == 2
+    assert "--baseline" in alone.err
+
+    shutil.copytree("may", "edited")
+    report = json.loads((tmp_path / "edited" / "report.json").read_text())
+    report["metrics"]["duplicates.token_share"] = 0.3
+    (tmp_path / "edited" / "report.json").write_text(json.dumps(report))
+    edited = carto(*ingest, "edited")
+    assert edited.code == 3
+    assert edited.err.count("\n") == 1
+    assert "edited: cannot be relied upon: report.json" in edited.err
+
+    for name in ("ours.key", "other.key"):
+        assert carto("attest", "--new-key", name).code == 0
+    unsigned = carto(*ingest, "may", "--baseline-key", "ours.key.pub")
+    assert unsigned.code == 3
+    assert "missing: the audit is not signed" in unsigned.err
+    assert carto("attest", "may", "--key", "ours.key").code == 0
+    stranger = carto(*ingest, "may", "--baseline-key", "other.key.pub")
+    assert stranger.code == 3
+    assert "signatures was made with the key" in stranger.err
+    assert not (tmp_path / "june").exists()
+    assert carto(*ingest, "may", "--baseline-key", "ours.key.pub").code == 0
