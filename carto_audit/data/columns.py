@@ -151,10 +151,8 @@ def cell_texts(column: pa.Array) -> pa.LargeBinaryArray:
     return pa.array([said_in(value) for value in values_of(column)], pa.large_binary())
 
 
-def in_one(cells: Sequence[pa.LargeBinaryArray], rows: int) -> pa.LargeBinaryArray:
+def in_one(cells: Sequence[pa.LargeBinaryArray]) -> pa.LargeBinaryArray:
     """The cells of each row, a line each; empty where none says anything."""
-    if not cells:
-        return pa.array([b""] * rows, pa.large_binary())
     return pc.binary_join_element_wise(*cells, pa.scalar(b"\n", pa.large_binary()), null_handling="skip")
 
 

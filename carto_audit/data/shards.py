@@ -37,7 +37,7 @@ class ShardRows:
     """Some consecutive rows of one shard: `text` as large_binary (not yet known to be UTF-8), `ids` as large_string.
 
     `repeated` tells JSON rows with a key twice, whose text is all that was delivered. `beside` is what the columns say that are
-    not read, as large_binary, null where nothing; None where it was not asked for.
+    not read, as large_binary; None where there are none, or it was not asked for.
     """
 
     text: pa.LargeBinaryArray
@@ -138,7 +138,7 @@ def read_rows(
             text=text,
             ids=ids,
             repeated=np.zeros(len(text), dtype=np.bool_),
-            beside=in_one(apart, len(text)) if beside else None,
+            beside=in_one(apart) if apart else None,
         )
 
 
@@ -172,13 +172,14 @@ def _plain_text(row: Row, column: str) -> bytes | None:
     return json_bytes(row.written if isinstance(row, RepeatedKeys) else row.get(column))
 
 
-def _apart(rows: Sequence[Row], layout: Layout, columns: Collection[str]) -> pa.LargeBinaryArray:
+def _apart(rows: Sequence[Row], layout: Layout, columns: Collection[str]) -> pa.LargeBinaryArray | None:
     """What the rows say in columns that are not read, and in objects that are read in part; of rows with a key twice nothing, for
     all of that is their text."""
     once = [{} if isinstance(row, RepeatedKeys) else row for row in rows]
     names = sorted({name for row in once for name in row if name not in columns})
     cells = [pa.array([said_in(row.get(name)) for row in once], pa.large_binary()) for name in names]
-    return in_one([*cells, *([] if layout.is_plain else [_cells_inside(layout, once)])], len(rows))
+    cells += [] if layout.is_plain else [_cells_inside(layout, once)]
+    return in_one(cells) if cells else None
 
 
 def _cells_inside(layout: Layout, rows: Sequence[Row]) -> pa.LargeBinaryArray:

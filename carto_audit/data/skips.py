@@ -29,6 +29,9 @@ SKIP_REASONS = {
 }
 
 
+MOST_STRAY = 0.05
+"""Of the bytes of a text: where more are no UTF-8 it is written in another encoding, and none of it was read."""
+
 AMBIGUOUS = ("undecodable", "repeated_keys")
 """Reasons of rows that say different things to different readers: compared, but never handed on."""
 
@@ -74,7 +77,7 @@ def examine(rows: ShardRows) -> Examined:
     codes = [_REASONS.index(name) + 1 for name in names]
     reason = np.select(conditions, codes, 0).astype(np.int8)
     is_sample = (reason == 0) | (np.isin(reason, _COMPARED) & ~wordless)
-    lost = np.where(wordless & (lost > 0), n_bytes, lost)
+    lost = np.where(wordless & (lost > 0) | (lost > MOST_STRAY * n_bytes), n_bytes, lost)
     return Examined(ids=rows.ids, reason=reason, is_sample=is_sample, n_bytes=n_bytes, lost_bytes=lost)
 
 
