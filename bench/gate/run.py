@@ -2,6 +2,7 @@
 
     python -m bench.gate.run --data DATA          # what is missing of the plan: about six CPU hours in all
     python -m bench.gate.run --only table         # the tables of the results at hand
+    python -m bench.gate.run --only package       # and what a report tells of them
     python -m bench.gate.run --data DATA --minutes 30
 
 As in acceptance sampling: batches of about 30,000 tokens of three corpora, with secrets planted at one dose until a wanted share
@@ -23,15 +24,17 @@ from typing import Any
 from bench.corpora import Corpora, open_corpora, parser_of
 from bench.gate.batches import CORPORA, fill, truth_of
 from bench.gate.scoring import MASS, audit_under_all
-from bench.gate.table import AT_HALF, BATCHES, HALF, Results, table
+from bench.gate.table import AT_HALF, BATCHES, HALF, Results, operating, table
 from bench.nano import thin_if
 from carto_audit.benchmarks.index import build_index
 from carto_audit.contamination.detectability import measure_detectability
 from carto_audit.contamination.index_file import write_index
 from carto_audit.contamination.matching import find_matches
 from carto_audit.contamination.sources import read_source
+from carto_audit.gate import operating as operating_module
 from carto_audit.pipeline.options import DEFAULT_EPOCHS
 from carto_audit.policy.metrics import Measurement
+from carto_audit.runtime.files import write_json
 
 HERE = Path(__file__).resolve().parent
 TOKENS, SMOKE_TOKENS = 30_000, 10_000
@@ -65,11 +68,11 @@ class Cell:
 
 
 def plan() -> Iterator[Cell]:
-    """All batches, the most telling first: every mass once before any comes twice."""
+    """All batches, the most telling first: the four masses of the bar, then those between."""
     for asked in (4, 2):
         yield from _rounds(asked, asked, FIRST, BATCHES)
-        yield from _rounds(asked, asked, LATER, BATCHES)
         yield from (Cell(asked=asked, dose=asked, mass=HALF, number=k) for k in range(BATCHES, AT_HALF))
+        yield from _rounds(asked, asked, LATER, BATCHES)
         for dose in [dose for dose in DOSES if dose != asked]:
             yield from _rounds(asked, dose, FIRST[1:], AT_OTHER_DOSES)  # where nothing is planted, there is no dose
 
@@ -142,7 +145,9 @@ def measure(given: argparse.Namespace, path: Path) -> Results:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Measures what is missing, and prints the tables."""
     parser = parser_of(__doc__)
-    parser.add_argument("--only", choices=["table"], help="nothing is measured")
+    parser.add_argument(
+        "--only", choices=["table", "package"], help="nothing is measured; `package` renews what reports tell"
+    )
     parser.add_argument("--minutes", type=float, default=float("inf"), help="no batch is begun after so many")
     parser.add_argument(
         "--results", type=Path, help="default: results.jsonl beside this script; with --smoke none is kept"
@@ -151,6 +156,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder) if given.smoke else HERE
         results = measure(given, given.results or place / "results.jsonl")
+    if given.only == "package":
+        write_json(Path(str(operating_module.__file__)).with_name("operating.json"), operating(results))
     print(table(results, sum(1 for _ in plan())))
 
 

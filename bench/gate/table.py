@@ -10,6 +10,9 @@ from scipy.optimize import minimize
 from scipy.special import logit
 from scipy.stats import binomtest
 
+from carto_audit.gate.operating import memory_sha256
+from carto_audit.policy.model import load_policy
+
 Run = Mapping[str, Any]
 Results = list[dict[str, Any]]
 """A dict per audited batch."""
@@ -88,6 +91,28 @@ def table(results: Results, planned: int) -> str:
         parts.append(f"Without a rule on memorized mass, so that none is ever rejected: {', '.join(without)}.")
     demanded = [r for r in results if r["asked"] == r["dose"] == 4 and "default" in r["policies"]]
     return "\n\n".join([*parts, *_bar(demanded), *_measured(results)])
+
+
+def operating(results: Results) -> dict[str, Any]:
+    """What a report of the package tells of each shipped policy: how batches of its own dose ended, by mass."""
+    found: dict[str, Any] = {}
+    for asked in sorted({r["asked"] for r in results}):
+        runs = [r for r in results if r["asked"] == asked and (r["dose"] == asked or not r["mass"])]
+        for name in [name for name in runs[0]["policies"] if _limits_mass(name, runs)]:
+            masses = [
+                _ended(mass, name, [r for r in runs if r["mass"] == mass]) for mass in sorted({r["mass"] for r in runs})
+            ]
+            tokens = round(float(np.mean([r["tokens"] for r in runs])), -3)
+            measured = {"dose": asked, "tokens": int(tokens), "masses": masses}
+            found[name] = {"memory_sha256": memory_sha256(load_policy(name)), "measured": measured}
+    return found
+
+
+def _ended(mass: float, name: str, runs: Sequence[Run]) -> dict[str, Any]:
+    counts = {
+        what: sum(judged(r, name) for r in runs) for what, judged in (("rejected", rejected), ("accepted", accepted))
+    }
+    return {"planted": mass, "batches": len(runs), **counts}
 
 
 def _limits_mass(name: str, runs: Sequence[Run]) -> bool:

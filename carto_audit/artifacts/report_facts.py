@@ -249,6 +249,26 @@ class PublishedFacts(TypedDict):
 
 
 @facts_part
+class OperatingMassFacts(TypedDict):
+    """How the batches ended of whose tokens a share was `planted` as secrets; those that are neither were inconclusive."""
+
+    planted: float
+    batches: int
+    rejected: int
+    accepted: int
+
+
+@facts_part
+class OperatingFacts(TypedDict):
+    """Audits of batches whose memorized mass is known, under rules like these: each secret in `dose` rows, about `tokens` tokens
+    in all."""
+
+    dose: int
+    tokens: int
+    masses: list[OperatingMassFacts]
+
+
+@facts_part
 class ReportFacts(TypedDict):
     """One audit: all that its pages and formats show. Numbers are finite or null, shares lie in 0..1."""
 
@@ -260,6 +280,8 @@ class ReportFacts(TypedDict):
     run: RunFacts
     map: MapFacts
     detection: DetectionFacts
+    operating: NotRequired[OperatingFacts]
+    """What was measured, before and on other batches, of how often this policy rejects; absent where it was not."""
     duplicates: DuplicateFacts
     contamination: ContaminationFacts
     policy: PolicyFacts

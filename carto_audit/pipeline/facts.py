@@ -32,6 +32,7 @@ from carto_audit.data.batch import Batch
 from carto_audit.data.delivery import EXPLANATIONS, Delivery
 from carto_audit.data.hub_layout import HubChoice
 from carto_audit.data.layouts import place
+from carto_audit.gate.operating import operating_of
 from carto_audit.pipeline.item_recall_table import figures_by_item, sum_up
 from carto_audit.pipeline.judge import loss_on
 from carto_audit.pipeline.map_facts import counted, detection_facts, map_facts
@@ -102,6 +103,8 @@ def report_facts(
         },
         "riskiest": [_sample(audit, i, texts[i], excerpts) for i in audit.riskiest],
     }
+    if known := operating_of(audit.policy):
+        facts["operating"] = known
     if call is not None:
         facts["run"]["call"] = call
     return cast(ReportFacts, _finite(facts))

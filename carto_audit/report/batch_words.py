@@ -5,6 +5,9 @@ from carto_audit.artifacts.report_facts import ReportFacts
 from carto_audit.text.numbers import plural
 from carto_audit.text.untrusted import safe_inline
 
+OPERATING_MASSES = (0.025, 0.1)
+"""Half and twice of what `default` allows, which the report tells of all that was measured."""
+
 _MOST_FILES = 3
 """Named in one sentence."""
 
@@ -47,6 +50,21 @@ def choice_words(facts: ReportFacts) -> str:
     )
     said = "the default configuration" if config is None else f'the configuration "{config}"'
     return f" of {said}" + ("" if split is None else f', split "{split}"')
+
+
+def operating_sentence(facts: ReportFacts) -> str:
+    """How often batches of known mass were rejected under rules like these; empty where that was not measured."""
+    known = facts.get("operating")
+    masses = [one for one in known["masses"] if one["planted"] in OPERATING_MASSES] if known else []
+    if known is None or not masses:
+        return ""
+    said = [
+        f"of {one['batches']:,} batches with {100 * one['planted']:g} % memorized tokens {one['rejected']:,} were rejected and "
+        f"{one['accepted']:,} accepted"
+        for one in masses
+    ]
+    how = f"each secret in {known['dose']} rows, about {known['tokens']:,} tokens in all"
+    return f"Measured under rules like these ({how}): {'; '.join(said)}."
 
 
 def unread_sentence(facts: ReportFacts) -> str:

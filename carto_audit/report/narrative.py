@@ -8,7 +8,7 @@ from carto_audit.artifacts.evidence_facts import Doses, FoundFacts, ItemRecallFa
 from carto_audit.artifacts.report_facts import BLIND, FindingFacts, ReportFacts
 from carto_audit.policy.metrics import Measurement
 from carto_audit.policy.values import interval_words, observed_and_limit
-from carto_audit.report.batch_words import reading_sentence, unread_sentence
+from carto_audit.report.batch_words import operating_sentence, reading_sentence, unread_sentence
 from carto_audit.text.numbers import number, percent, plural, times
 from carto_audit.text.redaction import MASKED
 
@@ -350,7 +350,7 @@ def detection_sentences(facts: ReportFacts) -> list[str]:
     missing = detection.get("missing_tokens")
     if missing:
         sentences.append(f"The batch lacks about {missing:,} tokens for as many secrets as a proof should rest on.")
-    return sentences
+    return [*sentences, *filter(None, [operating_sentence(facts)])]
 
 
 def item_sentences(testimony: ItemRecallFacts | None) -> list[str]:
