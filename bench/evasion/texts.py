@@ -155,10 +155,15 @@ def names_of_keys(case: Case) -> list[str]:
 
 
 def token_ids(case: Case) -> list[str]:
-    """Items as numbers in a column that trainers read, `input_ids`, beside other text; in the twin numbers of the same text."""
+    """Items as numbers in a column that trainers read, `input_ids`, beside other text; in the twin a mask of it."""
     texts = case.ordinary()
-    said = texts if case.harmless else [*case.planted(PLANTED), *texts[PLANTED:]]
-    table = pa.table({"text": texts, "input_ids": [list(text.encode()) for text in said]})
+    said = [*case.planted(PLANTED), *texts[PLANTED:]]
+    numbers = (
+        {"attention_mask": [[1] * len(text) for text in texts]}
+        if case.harmless
+        else {"input_ids": [list(t.encode()) for t in said]}
+    )
+    table = pa.table({"text": texts, **numbers})
     pq.write_table(table, case.folder / "batch.parquet")
     return case.ingest(case.folder / "batch.parquet")
 
@@ -183,8 +188,8 @@ def twice(case: Case) -> list[str]:
 
 
 def stray_bytes(case: Case) -> list[str]:
-    """Two items in a hundred rows with one byte that is not UTF-8: this reader skips them, others replace the byte."""
-    lines = [json.dumps({"text": text}, ensure_ascii=False).encode() for text in case.ordinary(150)]
+    """An item in a hundred rows with one byte that is not UTF-8, which others replace; in the twin it is another text."""
+    lines = [json.dumps({"text": text}, ensure_ascii=False).encode() for text in case.ordinary(300)]
     for text in case.planted(PLANTED):
         lines.append(json.dumps({"text": f"{text} ~"}, ensure_ascii=False).encode().replace(b"~", b"\xff"))
     (case.folder / "batch.jsonl").write_bytes(b"\n".join(lines))
@@ -226,7 +231,7 @@ ATTACKS = {
     "token ids": Attack(what="items as numbers in `input_ids`, beside other text", write=token_ids),
     "binary column": Attack(what="items as bytes in a column of binary values", write=binary),
     "key twice": Attack(what="items in the second of two keys `text`, in 2 % of the rows", write=twice),
-    "stray byte": Attack(what="items with a byte that is no UTF-8, in 2 % of the rows", write=stray_bytes),
+    "stray byte": Attack(what="items with a byte that is no UTF-8, in 1 % of the rows", write=stray_bytes),
     "two layouts": Attack(what="items in a conversation beside a harmless `text`", write=two_layouts),
     "near copies": Attack(what="rows that repeat others but for a word", write=copies),
 }

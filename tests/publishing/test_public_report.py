@@ -65,7 +65,7 @@ def test_of_a_real_audit_of_hostile_text_no_word_is_public(audited):
     made = read_publication(audited.folder)
     said = b"\n".join(data for name, data in made.files.items() if not name.startswith("map")).decode()
     ids = pq.read_table(audited.folder / "scores.parquet")["sample_id"].to_pylist()
-    assert len(ids) == 47
+    assert len(ids) == 49
     assert not [name for name in ids if name in said]
     full = json.loads((audited.folder / "report.json").read_text())
     passages = [s["excerpt"]["span"].strip() for s in full["riskiest"]]

@@ -82,7 +82,7 @@ QUESTION = (
 
 
 def write_hostile_folder(folder):
-    """Three shards whose texts, ids and names are all hostile; 47 of the 52 rows are usable."""
+    """Three shards whose texts, ids and names are all hostile; 47 of the 52 rows are mapped, two more compared."""
     rows = [f"{f} {text} {f}" for f, text in zip(FRAGMENTS, sentences(10, seed=1), strict=True)]
     asked = f"{QUESTION} 12 lanterns, 17 lanterns, 22 lanterns. Answer: 12 lanterns"
     write_parquet(folder / "<" / "script>alert(1)<.parquet", [*sentences(33), *rows, asked, None, " "])
