@@ -113,6 +113,13 @@ class Delivery:
         )
         return replace(self, others=others)
 
+    def with_items_beside_rows(self, path: Path) -> "Delivery":
+        """The same delivery, where what a document says beside its rows counts as data that is not read."""
+        name = f"{self.names[self.paths.index(path)]}, beside its rows"
+        return replace(
+            self, others=(*self.others, OtherFile(path=path, name=name, n_bytes=0, reason="holds_items", is_data=True))
+        )
+
     @property
     def unread(self) -> tuple[OtherFile, ...]:
         """The data files among the others."""

@@ -152,6 +152,14 @@ def beside_rows(path: Path, reading: Reading = AS_FOUND) -> dict[str, int]:
         return dict(json_rows.form_of(path, reading).outside)
 
 
+def text_beside_rows(path: Path, reading: Reading = AS_FOUND) -> str:
+    """The text that `beside_rows` counts. AuditError when unreadable."""
+    if not reads_json(path):
+        return ""
+    with one_line(path):
+        return json_rows.outside_text(path, reading)
+
+
 def reads_json(path: Path) -> bool:
     """Whether a file is read as JSON."""
     return _named(path) in ("jsonl", "json")

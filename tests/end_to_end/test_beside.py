@@ -146,6 +146,18 @@ def test_a_file_beside_the_data_that_holds_an_item_is_data_that_went_unread(tmp_
     assert (unread.name, unread.reason) == (name, "holds_items")
 
 
+def test_an_item_that_a_document_says_beside_its_rows_is_data_that_went_unread(tmp_path, index):
+    rows = [{"text": text} for text in sentences(40)]
+    path = tmp_path / "a.json"
+    path.write_text(json.dumps({"version": "1.0", "data": rows, "note": "Forty rows of prose."}))
+    assert compare_side_files(read_batch([path]), index).delivery.unread == ()
+    path.write_text(json.dumps({f"l{k}": piece for k, piece in enumerate(PIECES)} | {"data": rows}))
+    batch = read_batch([path])
+    assert batch.unread_text_share < 0.05
+    (unread,) = compare_side_files(batch, index).delivery.unread
+    assert (unread.name, unread.reason) == ("a.json, beside its rows", "holds_items")
+
+
 def test_what_was_found_beside_the_data_makes_an_audit_inconclusive(tmp_path, carto, thin):
     write_quiz(tmp_path / "ours.jsonl", ITEMS[:2])
     delivery = tmp_path / "delivery"

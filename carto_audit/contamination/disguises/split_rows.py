@@ -1,14 +1,15 @@
 """Split rows: short samples one after the other, read as one text, as a trainer sees an item that was cut into rows."""
 
+import re
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 LONGEST_PART = 200
-"""Characters of a sample that is also read together with its neighbours; a longer part of an item is found by itself."""
+"""Letters and digits of a sample that is also read together with its neighbours; a longer part of an item is found by itself."""
 
 MOST_BEFORE = 4_000
-"""Characters of short samples that are taken over from the end of one shard to the next."""
+"""Letters and digits of short samples that are taken over from the end of one shard to the next."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,13 +34,23 @@ class JoinedRows:
 def join_rows(texts: Sequence[str]) -> Iterator[JoinedRows]:
     """Every run of two or more short samples."""
     run: list[str] = []
-    for k, text in enumerate([*texts, "." * (LONGEST_PART + 1)]):
-        if len(text) <= LONGEST_PART:
+    for k, text in enumerate(texts):
+        if _letters(text) <= LONGEST_PART:
             run.append(text)
             continue
         if len(run) > 1:
             yield _joined(run, k - len(run))
         run = []
+    if len(run) > 1:
+        yield _joined(run, len(texts) - len(run))
+
+
+def _letters(text: str) -> int:
+    """An upper bound, exact where it matters: spaces and signs make no row long."""
+    return len(text) if len(text) <= LONGEST_PART else len(_SIGNS.sub("", text))
+
+
+_SIGNS = re.compile(r"[\W_]+")
 
 
 def _joined(run: Sequence[str], first: int) -> JoinedRows:
@@ -53,8 +64,10 @@ def _joined(run: Sequence[str], first: int) -> JoinedRows:
 def last_rows(texts: Sequence[str]) -> tuple[str, ...]:
     """The short samples at the end that may go on in the next shard, at most MOST_BEFORE characters of them."""
     kept: list[str] = []
+    left = MOST_BEFORE
     for text in reversed(texts):
-        if len(text) > LONGEST_PART or sum(map(len, kept)) + len(text) > MOST_BEFORE:
+        left -= _letters(text)
+        if _letters(text) > LONGEST_PART or left < 0:
             break
         kept.append(text)
     return tuple(reversed(kept))

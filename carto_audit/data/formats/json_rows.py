@@ -123,6 +123,22 @@ def json_chunks(path: Path, reading: Reading) -> Iterator[list[dict[str, Any]]]:
         yield rows
 
 
+def outside_text(path: Path, reading: Reading) -> str:
+    """What a document says beside its list of rows; empty where there is none."""
+    form = form_of(path, reading)
+    if not form.outside:
+        return ""
+    said: list[str] = []
+    with _open_text(path, reading) as values:
+        for key in values.each_key():
+            if key == form.key:
+                for _ in values.items():
+                    pass
+            else:
+                said += [key, *strings(values.value())]
+    return "\n".join(said)
+
+
 def json_bytes(value: Any) -> bytes | None:
     """A string's bytes, lone surrogates included (they are then undecodable); other scalars as JSON writes them."""
     if value is None:

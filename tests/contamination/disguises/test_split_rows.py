@@ -62,6 +62,12 @@ def test_an_item_a_word_a_row_is_found_in_every_row_that_holds_a_part(index):
     assert "found after joining rows that follow each other" in found[0].reason
 
 
+@pytest.mark.parametrize("padding", [" " * 300, "\n" * 300, "." * 300, "\u200b" * 300, "_ " * 200])
+def test_padding_makes_no_row_long(index, padding):
+    texts = [f"{word}{padding}" for word in BELL.split()]
+    assert len(find_across(texts, [], index)) == len(texts)
+
+
 def test_a_row_that_holds_the_whole_item_is_told_once(index):
     texts = ["Before.", BELL, "After."]
     found = find_matches(texts, index)
