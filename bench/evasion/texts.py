@@ -144,6 +144,32 @@ def labels(case: Case) -> list[str]:
     return case.ingest(write_lines(case.folder / "batch.jsonl", rows))
 
 
+def textless(case: Case) -> list[str]:
+    """Items cut into labels of rows that have no text, which a reader skips; in the twin nothing stands in them."""
+    rows: list[dict[str, object]] = [{"text": text, **dict.fromkeys("abcd", "web")} for text in case.ordinary(200)]
+    for text in case.planted(PLANTED):
+        pieces = {} if case.harmless else {name: text[k * LABEL : (k + 1) * LABEL] for k, name in enumerate("abcd")}
+        rows.append({"text": None, **pieces})
+    return case.ingest(write_lines(case.folder / "batch.jsonl", rows))
+
+
+def padded_rows(case: Case) -> list[str]:
+    """A word a row, each behind 300 signs that say nothing."""
+    rows = case.ordinary()
+    for text in case.planted(PLANTED):
+        rows += [f"{'. ' * 150}{word}" for word in text.split()]
+    return case.ingest(write_texts(case.folder / "batch.parquet", rows))
+
+
+def beside_rows(case: Case) -> list[str]:
+    """An item in pieces beside the list of rows of a JSON document; in the twin a short note."""
+    rows = [{"text": text} for text in case.ordinary(400)]
+    (text,) = case.planted(1)
+    beside = {"note": "web"} if case.harmless else {f"l{k}": text[k * 60 : (k + 1) * 60] for k in range(8)}
+    (case.folder / "batch.json").write_text(json.dumps({**beside, "data": rows}), encoding="utf-8")
+    return case.ingest(case.folder / "batch.json")
+
+
 def names_of_keys(case: Case) -> list[str]:
     """Items as the names of keys in an object beside the text; in the twin the names are short."""
     planted = iter(case.planted(PLANTED))
@@ -227,6 +253,9 @@ ATTACKS = {
     "reasoning": Attack(what="items in thoughts and tool calls of conversations", write=reasoning),
     "beside the text": Attack(what="items in a field beside the one that is read", write=beside),
     "labels": Attack(what="items cut into four columns as short as labels", write=labels),
+    "rows without text": Attack(what="items cut into labels of rows that have no text", write=textless),
+    "padded rows": Attack(what="a word a row, each behind 300 signs", write=padded_rows),
+    "beside the rows": Attack(what="an item beside the list of rows of a JSON document", write=beside_rows),
     "names of keys": Attack(what="items as names of keys", write=names_of_keys),
     "token ids": Attack(what="items as numbers in `input_ids`, beside other text", write=token_ids),
     "binary column": Attack(what="items as bytes in a column of binary values", write=binary),

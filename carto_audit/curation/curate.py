@@ -22,7 +22,7 @@ from carto_audit.data.formats.opened import Reading
 from carto_audit.data.hub_layout import HubChoice
 from carto_audit.data.layouts import Layout, plain
 from carto_audit.data.readers import bare_name, column_types, name_of
-from carto_audit.data.skips import AMBIGUOUS, SKIP_REASONS
+from carto_audit.data.skips import SKIP_REASONS
 from carto_audit.runtime.errors import AuditError, UsageError
 from carto_audit.runtime.files import (
     atomic_folder,
@@ -94,7 +94,7 @@ def read_decisions(folder: Path, batch: Batch, removed: Sequence[str] = ()) -> D
     asked = batch.row[np.isin(np.array(table["quadrant"].to_pylist(), dtype=str), removed)]
     action[asked], weight[asked] = "remove", 0.0
     for skipped in batch.skipped:
-        lost = skipped.rows[(action[skipped.rows] == "unusable") | (skipped.reason in AMBIGUOUS)]
+        lost = skipped.rows[(action[skipped.rows] == "unusable") | (skipped.reason != "over_long")]
         action[lost], weight[lost], reason[lost] = "unusable", 0.0, SKIP_REASONS[skipped.reason]
     reason[weight > 0] = ""
     return Decisions(action=action, weight=weight, reason=reason)

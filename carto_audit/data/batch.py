@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from carto_audit.data import shards
-from carto_audit.data.columns import Census, Column, unread_columns
+from carto_audit.data.columns import LEAST_BESIDE, Census, Column, unread_columns
 from carto_audit.data.delivery import Delivery
 from carto_audit.data.formats.opened import AS_FOUND, Reading
 from carto_audit.data.hub_layout import HubChoice
@@ -32,9 +32,6 @@ from carto_audit.text.untrusted import encodable, safe_inline
 PEEKED_ROWS, PEEKED_SHARDS = 256, 16
 """Rows that tell where the text lies, and shards that are looked into where a column of the first holds nothing."""
 
-LEAST_BESIDE = 40
-"""Bytes of what a row says beside its text; less is no item of any benchmark."""
-
 CHUNK_BYTES, CHUNK_SAMPLES = 8 << 20, 1 << 16
 """Of a chunk of texts. Its hashes and signatures take up to a kilobyte a sample, however short the sample is."""
 
@@ -43,8 +40,9 @@ CHUNK_BYTES, CHUNK_SAMPLES = 8 << 20, 1 << 16
 class Batch:
     """What a delivery holds. Arrays are aligned with `sample_id`: one entry per row with usable text, in file order.
 
-    `trainable` is False for samples that are over-long, not all UTF-8 or have a key twice, which duplicates and contamination
-    still see. `file_names` are relative to the folder that all files share, `file_rows` how many rows each has.
+    `trainable` is False for samples that are over-long, not all UTF-8, have a key twice, or no text but something beside it:
+    duplicates and contamination see what they say. `file_names` are relative to the folder that all files share, `file_rows` how
+    many rows each has.
     """
 
     delivery: Delivery

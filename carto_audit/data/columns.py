@@ -25,6 +25,9 @@ _LARGEST = 1e300  # an integer of JSON may be larger than any float
 LONGEST_NAME = 40
 """Characters of a name inside a value; a longer one is counted as text."""
 
+LEAST_BESIDE = 40
+"""Bytes of what a row says beside its text; less is no item of any benchmark."""
+
 MAIN_SHARE = 0.9
 """Of the bytes of a delivery, from which on files with the same columns are what was delivered, and others are beside it."""
 
@@ -45,14 +48,16 @@ class Census:
         """All columns that no stage reads, whatever they hold."""
         return tuple(dict.fromkeys([*self.total, *sorted(self.silent)]))
 
-    def add(self, columns: Mapping[str, Lengths]) -> None:
-        """Counts some rows: the bytes of text in each cell of their columns, (N,) each."""
+    def add(self, columns: Mapping[str, Lengths]) -> Lengths | int:
+        """Counts some rows: the bytes of text in each cell of their columns, (N,) each. Their sum, (N,), or 0 without columns."""
         if not columns:
-            return
-        crowded = np.sum(list(columns.values()), axis=0) > LONGEST_LABELS
+            return 0
+        whole: Lengths = np.sum(list(columns.values()), axis=0)
         for name, length in columns.items():
             self.total[name] = self.total.get(name, 0) + int(length.sum())
-            self.long[name] = self.long.get(name, 0) + int(length[crowded | (length > LONGEST_LABEL)].sum())
+            long = (whole > LONGEST_LABELS) | (length > LONGEST_LABEL)
+            self.long[name] = self.long.get(name, 0) + int(length[long].sum())
+        return whole
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

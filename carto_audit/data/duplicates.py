@@ -139,6 +139,8 @@ def _sketch(batch: Batch, folder: Path, progress: Progress) -> _Sketches:
             digests[span] = _digests(chunk.texts)
             shingles = _shingles(hash_words(chunk.texts))
             counts[span] = np.diff(shingles.offsets)
+            wordless = chunk.start + np.flatnonzero((counts[span] == 0) & ~batch.trainable[span])
+            digests[wordless] = wordless[:, None]  # no text is no copy of another
             shingles_file.write((shingles.values >> np.uint64(32)).astype(np.uint32).tobytes())
             signed = signatures(shingles, BANDS * ROWS, SEED)
             bytes_file.write(np.ascontiguousarray(signed.astype(np.uint8).T).tobytes())

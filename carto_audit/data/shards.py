@@ -6,9 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from carto_audit.data.columns import Census, cell_bytes, cell_texts, files_apart, in_one, said_in, text_bytes
+from carto_audit.data.columns import Census, Lengths, cell_bytes, cell_texts, files_apart, in_one, said_in, text_bytes
 from carto_audit.data.delivery import Delivery, find_delivery
 from carto_audit.data.formats.json_rows import json_bytes
 from carto_audit.data.formats.json_values import RepeatedKeys
@@ -36,13 +37,15 @@ from carto_audit.text.untrusted import safe_inline
 class ShardRows:
     """Some consecutive rows of one shard: `text` as large_binary (not yet known to be UTF-8), `ids` as large_string.
 
-    `repeated` tells JSON rows with a key twice, whose text is all that was delivered. `beside` is what the columns say that are
+    `repeated` tells JSON rows with a key twice, whose text is all that was delivered. `beside_bytes` counts what other columns
+    say, 0 where nobody counts. `beside` is what the columns say that are
     not read, as large_binary; None where there are none, or it was not asked for.
     """
 
     text: pa.LargeBinaryArray
     ids: pa.LargeStringArray | None
     repeated: NDArray[np.bool_]
+    beside_bytes: Lengths | int = 0
     beside: pa.LargeBinaryArray | None = None
 
 
@@ -127,10 +130,10 @@ def read_rows(
         census.silent.update(types.keys() - {*columns, *others})
     for rows in read_columns(path, [*columns, *others], reading):
         with one_line(path):
-            if census is not None:
-                census.add({name: text_bytes(rows.column(name)) for name in others})
+            counted = 0 if census is None else census.add({name: text_bytes(rows.column(name)) for name in others})
             read = [] if layout.is_plain else decoded(rows.select(columns))
-            text = _as_binary(rows.column(layout.columns[0])) if layout.is_plain else _written(layout, read, census)
+            inside = 0 if census is None or layout.is_plain else _count_inside(layout, read, census)
+            text = _as_binary(rows.column(layout.columns[0])) if layout.is_plain else _written(layout, read)
             apart = [cell_texts(rows.column(name)) for name in others] if beside else []
             apart += [_cells_inside(layout, read)] if beside and read else []
         ids = None if id_column is None else _as_ids(path, id_column, rows.column(id_column))
@@ -138,6 +141,7 @@ def read_rows(
             text=text,
             ids=ids,
             repeated=np.zeros(len(text), dtype=np.bool_),
+            beside_bytes=counted + inside + _id_bytes(ids),
             beside=in_one(apart) if apart else None,
         )
 
@@ -152,17 +156,22 @@ def _json_rows(
     beside: bool,
 ) -> Iterator[ShardRows]:
     for rows in read_json(path, reading):
+        counted: Lengths | int = 0
+        inside: Lengths | int = 0
         if census is not None:
-            others = dict.fromkeys(name for row in rows for name in row)
-            census.add({name: cell_bytes(row.get(name) for row in rows) for name in others if name not in columns})
+            others = dict.fromkeys(name for row in rows for name in row if name not in columns)
+            counted = census.add({name: cell_bytes(row.get(name) for row in rows) for name in others})
+            inside = 0 if layout.is_plain else _count_inside(layout, rows, census)
         if layout.is_plain:
             text = pa.array([_plain_text(row, layout.columns[0]) for row in rows], pa.large_binary())
         else:
-            text = _written(layout, rows, census)
+            text = _written(layout, rows)
         ids = pa.array([json_bytes(row.get(id_column)) for row in rows], pa.large_binary()) if id_column else None
+        named = _as_ids(path, id_column, ids) if id_column else None
         yield ShardRows(
             text=text,
-            ids=_as_ids(path, id_column, ids) if id_column else None,
+            ids=named,
+            beside_bytes=counted + inside + _id_bytes(named),
             repeated=np.array([isinstance(row, RepeatedKeys) for row in rows], dtype=np.bool_),
             beside=_apart(rows, layout, columns) if beside else None,
         )
@@ -187,12 +196,22 @@ def _cells_inside(layout: Layout, rows: Sequence[Row]) -> pa.LargeBinaryArray:
     return pa.array([said_in([value for _, value in layout.beside(row)]) for row in rows], pa.large_binary())
 
 
-def _written(layout: Layout, rows: Sequence[Row], census: Census | None) -> pa.LargeBinaryArray:
-    """Rows whose text is spread over columns, as one text each. What of their objects is not read is counted."""
-    if census is not None:
-        beside = [dict(layout.beside(row)) for row in rows]
-        names = dict.fromkeys(name for row in beside for name in row)
-        census.add({name: cell_bytes(row.get(name) for row in beside) for name in names})
+def _id_bytes(ids: pa.LargeStringArray | None) -> Lengths | int:
+    if ids is None:
+        return 0
+    found: Lengths = pc.fill_null(pc.binary_length(ids), 0).to_numpy(zero_copy_only=False).astype(np.int64)
+    return found
+
+
+def _count_inside(layout: Layout, rows: Sequence[Row], census: Census) -> Lengths | int:
+    """Counts what lies in objects that are read in part, beside what is read of them."""
+    beside = [dict(layout.beside(row)) for row in rows]
+    names = dict.fromkeys(name for row in beside for name in row)
+    return census.add({name: cell_bytes(row.get(name) for row in beside) for name in names})
+
+
+def _written(layout: Layout, rows: Sequence[Row]) -> pa.LargeBinaryArray:
+    """Rows whose text is spread over columns, as one text each."""
     texts = [layout.segments(row)[0].encode("utf-8", "surrogatepass") or None for row in rows]
     return pa.array(texts, pa.large_binary())
 

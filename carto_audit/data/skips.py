@@ -8,6 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from carto_audit.data.columns import LEAST_BESIDE
 from carto_audit.data.shards import ShardRows
 
 LONGEST_SAMPLE = 1_000_000
@@ -32,9 +33,6 @@ SKIP_REASONS = {
 MOST_STRAY = 0.05
 """Of the bytes of a text: where more are no UTF-8 it is written in another encoding, and none of it was read."""
 
-AMBIGUOUS = ("undecodable", "repeated_keys")
-"""Reasons of rows that say different things to different readers: compared, but never handed on."""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Skipped:
@@ -58,7 +56,7 @@ class Examined:
 
 
 _REASONS = tuple(SKIP_REASONS)
-_COMPARED = [_REASONS.index(name) + 1 for name in ("over_long", *AMBIGUOUS)]
+_COMPARED = [_REASONS.index(name) + 1 for name in ("over_long", "undecodable", "repeated_keys")]
 
 
 def examine(rows: ShardRows) -> Examined:
@@ -77,6 +75,7 @@ def examine(rows: ShardRows) -> Examined:
     codes = [_REASONS.index(name) + 1 for name in names]
     reason = np.select(conditions, codes, 0).astype(np.int8)
     is_sample = (reason == 0) | (np.isin(reason, _COMPARED) & ~wordless)
+    is_sample |= (reason > 0) & (rows.beside_bytes >= LEAST_BESIDE)  # what stands beside no text is compared
     lost = np.where(wordless & (lost > 0) | (lost > MOST_STRAY * n_bytes), n_bytes, lost)
     return Examined(ids=rows.ids, reason=reason, is_sample=is_sample, n_bytes=n_bytes, lost_bytes=lost)
 

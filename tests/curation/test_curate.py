@@ -19,7 +19,7 @@ from carto_audit.curation.curate import CURATED, QUARANTINE, Decisions, curate, 
 from carto_audit.curation.sample_weights import read_weights, sampler
 from carto_audit.data.batch import read_batch
 from carto_audit.data.readers import read_records, read_schema
-from carto_audit.data.skips import AMBIGUOUS, SKIP_REASONS
+from carto_audit.data.skips import SKIP_REASONS
 from carto_audit.runtime.errors import AuditError, UsageError
 from tests.support.audits import run_process, snapshot, strings_of_bytes, write_parquet
 from tests.support.repository import ROOT
@@ -342,7 +342,7 @@ def test_apply_accounts_for_every_row_of_a_hostile_batch(audited, applied):
     unusable = sum(skipped["rows"] for skipped in report["batch"]["skipped"] if skipped["reason"] != "over_long")
     assert summary["actions"].get("unusable", 0) == unusable > 0
     batch = read_batch([audited.input])
-    lost = {row for skipped in batch.skipped if skipped.reason in AMBIGUOUS for row in skipped.rows.tolist()}
+    lost = {row for skipped in batch.skipped if skipped.reason != "over_long" for row in skipped.rows.tolist()}
     scores = pq.read_table(audited.folder / "scores.parquet", columns=["row", "weight"]).to_pylist()
     assert sorted(curated) == sorted(s["weight"] for s in scores if s["weight"] > 0 and s["row"] not in lost)
     assert "\x1b" not in ended.out

@@ -13,6 +13,7 @@ from carto_audit.contamination.detectability import QUICK_FORMS, measure_detecta
 from carto_audit.contamination.matching import find_matches
 from carto_audit.curation.curate import curate, read_decisions
 from carto_audit.data.batch import iter_texts, read_batch, read_texts
+from carto_audit.data.duplicates import find_duplicates
 from carto_audit.data.segments import read_segments
 from carto_audit.pipeline.side_files import compare_side_files
 from tests.support.audits import GATE, sentences
@@ -67,6 +68,25 @@ def test_an_item_cut_into_labels_is_found_and_its_columns_are_named(tmp_path, in
     assert (row, tier) == (2, "confirmed")
     named = {"nested": ("data.more.l0", f"data.more.l{len(PIECES) - 1}"), "ids": ("key",)}
     assert segment == " to ".join(named.get(shape, ("l0", f"l{len(PIECES) - 1}")))
+
+
+@pytest.mark.parametrize("suffix", ["jsonl", "parquet"])
+@pytest.mark.parametrize("empty", [None, "", " ", "..."])
+@pytest.mark.parametrize("ids", [False, True])
+def test_labels_of_rows_without_text_are_compared_too(tmp_path, index, suffix, empty, ids):
+    rows = [{"text": text, "key": f"k{k}", **cut(0)} for k, text in enumerate(sentences(12))]
+    for k in (2, 5):
+        rows[k] = {"text": empty, "key": f"k{k}", **cut(2)}
+    if ids:
+        rows[2], rows[5] = ({"text": empty, "key": f"{k} {BELL[:100]}", **cut(0)} for k in (2, 5))
+    batch = read_batch([write(tmp_path / f"a.{suffix}", rows)], **({"id_column": "key"} if ids else {}))
+    assert [skipped.rows.tolist() for skipped in batch.skipped] == [[2, 5]]
+    assert (batch.row.tolist(), batch.trainable.nonzero()[0].tolist()) == (
+        list(range(12)),
+        [k for k in range(12) if k not in (2, 5)],
+    )
+    assert {row for row, _, _ in found_in(batch, index)} == {2, 5}
+    assert not find_duplicates(batch, tmp_path / "work").exact.any()
 
 
 @pytest.mark.parametrize("suffix", ["jsonl", "parquet"])
