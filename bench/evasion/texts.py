@@ -214,9 +214,9 @@ def twice(case: Case) -> list[str]:
 
 
 def stray_bytes(case: Case) -> list[str]:
-    """An item in a hundred rows with one byte that is not UTF-8, which others replace; in the twin it is another text."""
-    lines = [json.dumps({"text": text}, ensure_ascii=False).encode() for text in case.ordinary(300)]
-    for text in case.planted(PLANTED):
+    """An item among 150 rows with one byte that is not UTF-8, which others replace; in the twin it is another text."""
+    lines = [json.dumps({"text": text}, ensure_ascii=False).encode() for text in case.ordinary(150)]
+    for text in case.planted(1):
         lines.append(json.dumps({"text": f"{text} ~"}, ensure_ascii=False).encode().replace(b"~", b"\xff"))
     (case.folder / "batch.jsonl").write_bytes(b"\n".join(lines))
     return case.ingest(case.folder / "batch.jsonl")
@@ -260,7 +260,7 @@ ATTACKS = {
     "token ids": Attack(what="items as numbers in `input_ids`, beside other text", write=token_ids),
     "binary column": Attack(what="items as bytes in a column of binary values", write=binary),
     "key twice": Attack(what="items in the second of two keys `text`, in 2 % of the rows", write=twice),
-    "stray byte": Attack(what="items with a byte that is no UTF-8, in 1 % of the rows", write=stray_bytes),
+    "stray byte": Attack(what="an item with a byte that is no UTF-8", write=stray_bytes),
     "two layouts": Attack(what="items in a conversation beside a harmless `text`", write=two_layouts),
     "near copies": Attack(what="rows that repeat others but for a word", write=copies),
 }
