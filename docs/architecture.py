@@ -40,6 +40,8 @@ MAY_IMPORT: dict[str, str] = {
     "governance.attacks": "proxies cartography controls traces",
     "governance": "governance.attacks pipeline proxies controls cartography policy artifacts traces data",
     "governance.report": "report report.formats artifacts policy",
+    "real_runs": "traces",
+    "real_runs.integrations": "traces",
     "api": "everything but cli",
     "cli": "everything",
 }
@@ -54,7 +56,9 @@ MAY_LOAD_TORCH = set(
         "proxies.cross_fit proxies.likelihood proxies.generation "
         "proxies.proxy_choice pipeline.item_recall pipeline.run curation.sample_weights governance.run "
         "governance.experiment governance.retrain governance.arm_results governance.facts governance.attack_plan "
-        "governance.attacks.suite governance.attacks.extraction governance.attacks.exposure"
+        "governance.attacks.suite governance.attacks.extraction governance.attacks.exposure "
+        "real_runs.integrations.token_losses real_runs.integrations.model_tap real_runs.integrations.ranks "
+        "real_runs.integrations.trainer"
     ).split()
 )
 
