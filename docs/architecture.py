@@ -37,6 +37,7 @@ MAY_IMPORT: dict[str, str] = {
     ),
     "curation": "attestation artifacts cartography data data.formats",
     "publishing": "report artifacts cartography",
+    "real_runs": "pipeline gate artifacts policy cartography controls proxies traces data data.formats curation",
     "governance.attacks": "proxies cartography controls traces",
     "governance": "governance.attacks pipeline proxies controls cartography policy artifacts traces data",
     "governance.report": "report report.formats artifacts policy",
@@ -54,7 +55,8 @@ MAY_LOAD_TORCH = set(
         "proxies.cross_fit proxies.likelihood proxies.generation "
         "proxies.proxy_choice pipeline.item_recall pipeline.run curation.sample_weights governance.run "
         "governance.experiment governance.retrain governance.arm_results governance.facts governance.attack_plan "
-        "governance.attacks.suite governance.attacks.extraction governance.attacks.exposure"
+        "governance.attacks.suite governance.attacks.extraction governance.attacks.exposure real_runs.token_count "
+        "real_runs.preflight real_runs.plant real_runs.placing real_runs.plant_facts"
     ).split()
 )
 

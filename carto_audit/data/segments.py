@@ -12,9 +12,14 @@ from carto_audit.runtime.sealed_path import check_seals
 
 def read_segments(batch: Batch, indices: Iterable[int]) -> dict[int, tuple[Segment, ...]]:
     """The parts of a few samples' texts, by sample index; none where a text is one column's string. Costs a streaming pass."""
-    wanted = set() if batch.layout.is_plain else set(indices)
-    rows = enumerate(_sample_rows(batch)) if wanted else ()
-    return {index: batch.layout.segments(row)[1] for index, row in rows if index in wanted}
+    rows = {} if batch.layout.is_plain else read_values_of(batch, indices)
+    return {index: batch.layout.segments(row)[1] for index, row in rows.items()}
+
+
+def read_values_of(batch: Batch, indices: Iterable[int]) -> dict[int, Row]:
+    """What is read of a few samples' rows, by sample index and column. Costs a streaming pass."""
+    wanted = set(indices)
+    return {index: row for index, row in enumerate(_sample_rows(batch)) if index in wanted} if wanted else {}
 
 
 def iter_learned(batch: Batch) -> Iterator[tuple[tuple[int, int], ...]]:
