@@ -90,7 +90,7 @@ def plant_batch(
     chosen = _choose(batch, count, options, rng, progress)
     placing = Placing(batch, chosen.asked, count, rng)
     planned = _plan(batch, chosen, placing, count, policy.demanded_dose, options, rng)
-    tokens = _check_room(planned, count, policy.demanded_dose, options)
+    tokens = _check_room(planned, count, policy.demanded_dose, options, chosen.starved)
     copies = [copy for secret in planned.planted for copy in secret.copies]
     twins = [copy for secret in planned.twins for copy in secret.copies]
     seen = look_ahead([one.row for one in (*copies, *twins)], options) if options.tokenizer is not None else None
@@ -173,16 +173,19 @@ def _plan(
     )
 
 
-def _check_room(planned: RunSecrets[Placed], count: TokenCount, demanded: int, options: PlantOptions) -> dict[str, Any]:
+def _check_room(
+    planned: RunSecrets[Placed], count: TokenCount, demanded: int, options: PlantOptions, starved: bool
+) -> dict[str, Any]:
     """What is planted in tokens. Raises AuditError where nothing can be proved, unless a share was asked for that is above the
     usual one."""
     found, share = planned.secrets_at(demanded), options.token_share
     missing = missing_tokens(planned, demanded, share, count.total)
     if found < (1 if share > TOKEN_SHARE else PROVING_SECRETS):
         room = f"{percent(share)} of {count.total:,.0f} tokens has room for {found} secrets at dose {demanded}"
-        if planned.spent < share * count.total / 2:
+        if starved:
             raise AuditError(
-                f"{room}, but too few rows share no passage with others: no text to make {PROVING_SECRETS} of"
+                f"{room}, and a proof takes {PROVING_SECRETS}: too few rows share no passage with others, and secrets are made "
+                "of such; plant in a batch with fewer copies"
             )
         needed = math.ceil(100 * share * (count.total + missing) / count.total) / 100
         above = f", or raise the share: {option('share', f'{needed:g}')}" if needed <= MOST_SHARE else ""

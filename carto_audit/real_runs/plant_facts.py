@@ -152,8 +152,8 @@ def warnings_of(
     found = []
     if held_out < LEAST_HELD_OUT:
         found.append(
-            f"only {held_out} rows are held out, and drift is told by {LEAST_HELD_OUT} or more that share no passage with others: "
-            "raise --hold-out, or plant in a larger batch"
+            f"only {held_out} rows are held out, and drift is told by {LEAST_HELD_OUT} or more that share no passage with "
+            "others: hold out more, or plant in a larger batch"
         )
     surviving = surviving_at(counts, demanded)
     if surviving >= PROVING_SECRETS:
@@ -165,13 +165,14 @@ def warnings_of(
     worst = max(lost, key=lambda reason: lost[reason], default="")
     helps = {
         "tokenizer": "name the tokenizer and the chat template that the run uses",
-        "truncation": f"raise max_length above {options.max_length}",
+        "truncation": f"raise the longest length above {options.max_length}",
         "packing": "use packing bfd, which keeps samples whole",
         "masking": "train on all of a sample, or deliver the answers in a column that trainers learn",
-    }.get(worst) or f"plant in a batch of {missing:,} more tokens, or raise --share"
+    }.get(worst) or f"plant in a batch of {missing:,} more tokens, or raise the share"
     why = f"; {LOSSES[worst]}" if worst else ""
+    happened = "survive" if any(one["surviving"] is not None for one in counts) else "are planted"
     found.append(
-        f"only {surviving} secrets at dose {demanded} survive, and a proof takes {PROVING_SECRETS}{why}: {helps}"
+        f"only {surviving} secrets at dose {demanded} {happened}, and a proof takes {PROVING_SECRETS}{why}: {helps}"
     )
     return found
 
