@@ -1,5 +1,6 @@
-"""Chosen rows: which rows of a batch nobody will train on: held out to see drift, or lent to be made into secrets. Only such as
-share hardly a passage with others. Costs a few streaming passes."""
+"""Chosen rows: which rows of a batch nobody will train on: held out to see drift, or lent to be made into secrets.
+
+Only such as share hardly a passage with others. Costs a few streaming passes."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass

@@ -122,7 +122,8 @@ def check_free(out: Path, inputs: Sequence[str | Path]) -> None:
     """Raises UsageError unless the folder is new, empty or one of ours, and apart from the batch."""
     where, place = safe_inline(str(out), 160), out.resolve()
     for given in (Path(name).resolve() for name in inputs):
-        if given.is_relative_to(place) or (given.is_dir() and place.is_relative_to(given)):
+        matched = any(one.match(str(given)) for one in (place, *place.parents)) and any(c in given.name for c in "*?[")
+        if given.is_relative_to(place) or matched or (given.is_dir() and place.is_relative_to(given)):
             raise UsageError(f"{where}: the batch itself lies there; choose another {option('out')}")
     if out.exists() and (not out.is_dir() or (any(out.iterdir()) and not is_plant(out))):
         raise UsageError(f"{where}: exists and is not a planted batch; choose another {option('out')}")

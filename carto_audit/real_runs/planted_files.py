@@ -1,5 +1,4 @@
-"""Planted files: one file of a batch with control rows between its own. Lines are copied, tables keep their schema; what was
-written is read again."""
+"""Planted files: one file of a batch with control rows between its own. Lines are copied; what was written is read again."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass

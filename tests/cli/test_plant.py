@@ -56,10 +56,11 @@ def test_a_folder_that_is_not_a_planted_batch_is_refused_and_one_that_is_replace
     assert snapshot(tmp_path / "out") == before
 
 
-@pytest.mark.parametrize("where", [".", "out", "text.jsonl"])
-def test_the_batch_and_the_folder_lie_apart(carto, text, tmp_path, where):
-    batch = text if where == "text.jsonl" else tmp_path
-    ended = carto("plant", batch, "--out", tmp_path / where, "--share", "0.4")
+@pytest.mark.parametrize(
+    ("batch", "out"), [(".", "."), (".", "out"), ("text.jsonl", "."), ("text.jsonl", "text.jsonl"), ("*", "out")]
+)
+def test_the_batch_and_the_folder_lie_apart(carto, text, tmp_path, batch, out):
+    ended = carto("plant", tmp_path / batch, "--out", tmp_path / out, "--share", "0.4")
     assert ended.code == 2
     assert "choose another --out" in error_of(ended)
 
