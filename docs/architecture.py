@@ -37,6 +37,7 @@ MAY_IMPORT: dict[str, str] = {
     ),
     "curation": "attestation artifacts cartography data data.formats",
     "publishing": "report artifacts cartography",
+    "real_runs": "pipeline gate artifacts policy cartography controls proxies traces data data.formats curation",
     "governance.attacks": "proxies cartography controls traces",
     "governance": "governance.attacks pipeline proxies controls cartography policy artifacts traces data",
     "governance.report": "report report.formats artifacts policy",
@@ -58,7 +59,8 @@ MAY_LOAD_TORCH = set(
         "governance.experiment governance.retrain governance.arm_results governance.facts governance.attack_plan "
         "governance.attacks.suite governance.attacks.extraction governance.attacks.exposure "
         "real_runs.integrations.token_losses real_runs.integrations.model_tap real_runs.integrations.ranks "
-        "real_runs.integrations.trainer"
+        "real_runs.integrations.trainer real_runs.token_count "
+        "real_runs.preflight real_runs.plant real_runs.placing real_runs.plant_facts"
     ).split()
 )
 

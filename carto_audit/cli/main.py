@@ -16,6 +16,7 @@ from carto_audit.cli.apply import apply
 from carto_audit.cli.benchmarks import benchmarks
 from carto_audit.cli.card import card
 from carto_audit.cli.completion import completion
+from carto_audit.cli.plant import plant
 from carto_audit.cli.policy import policy
 from carto_audit.cli.proof import attest, verify
 from carto_audit.cli.reading import reading_options
@@ -62,6 +63,7 @@ def cli() -> None:
 cli.add_command(benchmarks)
 cli.add_command(apply)
 cli.add_command(redteam)
+cli.add_command(plant)
 cli.add_command(attest)
 cli.add_command(verify)
 cli.add_command(card)

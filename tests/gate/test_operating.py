@@ -23,9 +23,13 @@ def test_what_reports_tell_is_what_the_bench_measured_of_the_rules_as_they_are()
 
 def test_a_policy_of_other_rules_on_memory_was_not_measured(tmp_path):
     child = tmp_path / "ours.yaml"
-    child.write_text("schema_version: 1\nname: ours\nextends: default\nrules: [{id: duplicate-mass, max: 0.1, reason: ours}]\n")
+    child.write_text(
+        "schema_version: 1\nname: ours\nextends: default\nrules: [{id: duplicate-mass, max: 0.1, reason: ours}]\n"
+    )
     assert operating_of(load_policy(str(child))) == KEPT["default"]["measured"]
-    child.write_text("schema_version: 1\nname: ours\nextends: default\nrules: [{id: memorized-mass, max: 0.01, reason: ours}]\n")
+    child.write_text(
+        "schema_version: 1\nname: ours\nextends: default\nrules: [{id: memorized-mass, max: 0.01, reason: ours}]\n"
+    )
     assert memory_sha256(load_policy(str(child))) != KEPT["default"]["memory_sha256"]
     assert operating_of(load_policy(str(child))) is None
 
@@ -36,5 +40,8 @@ def test_a_report_says_how_batches_of_known_mass_ended(planted):
     facts["operating"] = KEPT["default"]["measured"]
     (cell,) = [one for one in KEPT["default"]["measured"]["masses"] if one["planted"] == planted]
     said = detection_sentences(facts)[-1]
-    assert f"of {cell['batches']} batches with {100 * planted:g} % memorized tokens {cell['rejected']} were rejected" in said
+    assert (
+        f"of {cell['batches']} batches with {100 * planted:g} % memorized tokens {cell['rejected']} were rejected"
+        in said
+    )
     assert module.operating_of(load_policy("gendatacarto")) is None
