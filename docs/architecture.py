@@ -41,7 +41,6 @@ MAY_IMPORT: dict[str, str] = {
     "governance.attacks": "proxies cartography controls traces",
     "governance": "governance.attacks pipeline proxies controls cartography policy artifacts traces data",
     "governance.report": "report report.formats artifacts policy",
-    "real_runs": "traces",
     "real_runs.integrations": "traces",
     "api": "everything but cli",
     "cli": "everything",
