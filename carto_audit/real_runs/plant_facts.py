@@ -201,6 +201,7 @@ def statement(
         "controls": {"file": CONTROLS, "commitment": commitment},
         "key": KEY,
         "tokens": dict(tokens),
+        "seeded": options.seed is not None,
         "dose": demanded,
         "doses": list(doses),
         "secrets": [dict(one) for one in counts],

@@ -48,8 +48,8 @@ def look_ahead(rows: Sequence[ControlRow], options: PlantOptions) -> list[Seen]:
 
 
 def _seen(row: ControlRow, tokenizer: Any, options: PlantOptions) -> Seen:
-    messages = _messages(row.values) if tokenizer.chat_template else None
-    shown = row.text if messages is None else _rendered(messages, tokenizer, str(options.tokenizer))
+    messages = conversation_of(row.values) if tokenizer.chat_template else None
+    shown = row.text if messages is None else rendered(messages, tokenizer, str(options.tokenizer))
     said = row.text[row.start : row.end]
     start = row.start if messages is None else shown.find(said)
     encoded = tokenizer(
@@ -89,7 +89,7 @@ def _tokens(offsets: NDArray[np.int64], start: int, end: int) -> Tokens:
     return (int(inside[0]), int(inside[-1])) if len(inside) else (None, None)
 
 
-def _messages(values: Mapping[str, Any]) -> list[dict[str, str]] | None:
+def conversation_of(values: Mapping[str, Any]) -> list[dict[str, str]] | None:
     """The conversation of a row as chat templates take it; None where there is none. What is rejected is another sample."""
     found: list[dict[str, str]] = []
     for name, value in values.items():
@@ -101,7 +101,8 @@ def _messages(values: Mapping[str, Any]) -> list[dict[str, str]] | None:
     return [{"role": "system", "content": system}, *found] if isinstance(system, str) and system else found
 
 
-def _rendered(messages: list[dict[str, str]], tokenizer: Any, where: str) -> str:
+def rendered(messages: list[dict[str, str]], tokenizer: Any, where: str) -> str:
+    """A conversation as the tokenizer's chat template writes it. Raises UsageError where the template does not take it."""
     try:
         return str(tokenizer.apply_chat_template(messages, tokenize=False))
     except Exception as error:  # a template may raise anything
