@@ -10,11 +10,13 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from carto_audit.api import Audit, Redteam, Report, audit, open_audit, redteam
+    from carto_audit.api import Audit, Redteam, Report, audit, open_audit, plant, redteam
     from carto_audit.curation.sample_weights import sampler
     from carto_audit.gate.verdict import Verdict
     from carto_audit.pipeline.options import AuditOptions
     from carto_audit.policy.model import Policy, load_policy
+    from carto_audit.real_runs.options import PlantOptions
+    from carto_audit.real_runs.planted_batch import Plant
     from carto_audit.runtime.errors import AuditError, CartoError, ExitCode, UsageError
 
 __version__ = "0.1.0"
@@ -25,6 +27,8 @@ _HOMES = {
     "AuditOptions": "pipeline.options",
     "CartoError": "runtime.errors",
     "ExitCode": "runtime.errors",
+    "Plant": "real_runs.planted_batch",
+    "PlantOptions": "real_runs.options",
     "Policy": "policy.model",
     "Redteam": "api",
     "Report": "api",
@@ -33,6 +37,7 @@ _HOMES = {
     "audit": "api",
     "load_policy": "policy.model",
     "open_audit": "api",
+    "plant": "api",
     "redteam": "api",
     "sampler": "curation.sample_weights",
 }
@@ -44,6 +49,8 @@ __all__ = [
     "AuditOptions",
     "CartoError",
     "ExitCode",
+    "Plant",
+    "PlantOptions",
     "Policy",
     "Redteam",
     "Report",
@@ -52,6 +59,7 @@ __all__ = [
     "audit",
     "load_policy",
     "open_audit",
+    "plant",
     "redteam",
     "sampler",
 ]

@@ -24,8 +24,10 @@ from carto_audit.artifacts.report_facts import ReportFacts
 from carto_audit.benchmarks.registry import REGISTRY, Registry, find_registry
 from carto_audit.gate.required_benchmarks import demanded_names
 from carto_audit.gate.verdict import Verdict, read_verdict
-from carto_audit.pipeline.options import MOST_EPOCHS, AuditOptions
+from carto_audit.pipeline.options import AuditOptions
 from carto_audit.policy.model import Policy, load_policy
+from carto_audit.real_runs.options import PlantOptions
+from carto_audit.real_runs.planted_batch import Plant
 from carto_audit.runtime.errors import UsageError, option
 from carto_audit.runtime.files import atomic_path, write_bytes, write_json, write_text, writing
 from carto_audit.runtime.lock import LOCK, locked
@@ -41,7 +43,6 @@ WORK_FOLDER, REDTEAM_WORK_FOLDER = ".work", ".redteam-work"
 """Inside the folder of a result: what a killed run needs to continue. Removed when the run is complete."""
 
 REDTEAM_FILES = ("redteam.json", "redteam.html")
-MOST_SEEDS = 20
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -259,12 +260,12 @@ def redteam(
     ranks the rows besides the policy's score; `epochs` those of a retraining. A killed run goes on only where `out` is given.
     Raises UsageError and AuditError, each with one line that says the way out.
     """
-    from carto_audit.governance.arms import Plan
+    from carto_audit.governance.arms import Plan, check_asked, ranking_of
     from carto_audit.governance.facts import redteam_facts
     from carto_audit.governance.run import FULL, QUICK, Settings, run_redteam
     from carto_audit.pipeline.outputs import prepare_folder
 
-    _check_redteam(seeds, levels, max_perplexity_increase, epochs)
+    check_asked(seeds, levels, max_perplexity_increase, epochs)
     chosen = policy if isinstance(policy, Policy) else load_policy(str(policy))
     usual, options = QUICK if quick else FULL, options or AuditOptions()
     inputs = _delivered(batch, options)
@@ -272,7 +273,7 @@ def redteam(
         plan=Plan(
             levels=tuple(sorted(set(levels))) or usual.levels,
             alphas=usual.alphas,
-            scores=_ranking(chosen.map.memorization.score, [scores] if isinstance(scores, str) else scores),
+            scores=ranking_of(chosen.map.memorization.score, [scores] if isinstance(scores, str) else scores),
         ),
         seeds=seeds or (1 if quick else 3),
         epochs=epochs,
@@ -292,6 +293,30 @@ def redteam(
                 result.save(folder)
             remove_runs(work)
     return result
+
+
+def plant(
+    batch: Inputs,
+    *,
+    out: Place,
+    policy: str | Path | Policy = "default",
+    options: PlantOptions | None = None,
+    progress: Progress | bool = False,
+) -> Plant:
+    """Plants controls in the batch of a real run and leaves all in the folder `out`: the batch to train on, the sealed controls,
+    the key of the samples, and `plant.json`.
+
+    `policy` says how often the secrets of the proof are planted. Raises UsageError and AuditError, each with one line that says
+    the way out; where the share of the tokens has no room for a proof, AuditError says how many tokens are missing.
+    """
+    from carto_audit.real_runs.plant import plant_batch
+
+    chosen = policy if isinstance(policy, Policy) else load_policy(str(policy))
+    inputs = _listed(batch)
+    if not inputs or not all(map(str, inputs)):
+        raise UsageError("no batch was named; give a file, a folder or a glob")
+    facts = plant_batch(inputs, Path(out), policy=chosen, options=options, progress=_shown(progress))
+    return Plant(path=Path(out), facts=facts)
 
 
 def resolve_benchmarks(
@@ -351,33 +376,6 @@ def _check_apart(sampling_key: str | None, folder: Path) -> None:
     if sampling_key is not None and Path(sampling_key).resolve().is_relative_to(folder.resolve()):
         shown = safe_inline(sampling_key, 160)
         raise UsageError(f"{shown}: the sampling key lies in the folder that others will receive; keep it elsewhere")
-
-
-def _check_redteam(
-    seeds: int | None, levels: Sequence[float], max_perplexity_increase: float, epochs: int | None
-) -> None:
-    """Raises UsageError for what no red team can do."""
-    if seeds is not None and not 1 <= seeds <= MOST_SEEDS:
-        raise UsageError(f"{option('seeds', seeds)}: from 1 to {MOST_SEEDS}")
-    for level in levels:
-        if not 0 < level < 1:
-            raise UsageError(f"{option('levels', level)}: a share of the tokens, above 0 and below 1")
-    if not 0 <= max_perplexity_increase <= 1:
-        raise UsageError(f"{option('max_perplexity_increase', max_perplexity_increase)}: from 0 to 1")
-    if epochs is not None and not 2 <= epochs <= MOST_EPOCHS:
-        raise UsageError(f"{option('epochs', epochs)}: from 2 to {MOST_EPOCHS:,}")
-
-
-def _ranking(policy_score: str, others: Sequence[str]) -> tuple[str, ...]:
-    """The policy's score, then the others that were asked for. Raises UsageError for one that ranks nothing."""
-    from carto_audit.cartography.scores import SCORES
-
-    for name in others:
-        if name not in SCORES:
-            raise UsageError(
-                f'{option("scores")} "{safe_inline(name, 40)}": no such score; there are: {", ".join(SCORES)}'
-            )
-    return tuple(dict.fromkeys([policy_score, *others]))
 
 
 @contextmanager

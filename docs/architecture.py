@@ -37,9 +37,14 @@ MAY_IMPORT: dict[str, str] = {
     ),
     "curation": "attestation artifacts cartography data data.formats",
     "publishing": "report artifacts cartography",
+    "real_runs": "pipeline gate artifacts policy cartography controls proxies traces data data.formats curation",
+    "real_runs.scoring": (
+        "real_runs pipeline gate artifacts policy cartography controls contamination benchmarks proxies traces data"
+    ),
     "governance.attacks": "proxies cartography controls traces",
     "governance": "governance.attacks pipeline proxies controls cartography policy artifacts traces data",
     "governance.report": "report report.formats artifacts policy",
+    "real_runs.integrations": "traces",
     "api": "everything but cli",
     "cli": "everything",
 }
@@ -54,7 +59,13 @@ MAY_LOAD_TORCH = set(
         "proxies.cross_fit proxies.likelihood proxies.generation "
         "proxies.proxy_choice pipeline.item_recall pipeline.run curation.sample_weights governance.run "
         "governance.experiment governance.retrain governance.arm_results governance.facts governance.attack_plan "
-        "governance.attacks.suite governance.attacks.extraction governance.attacks.exposure"
+        "governance.attacks.suite governance.attacks.extraction governance.attacks.exposure "
+        "real_runs.integrations.token_losses real_runs.integrations.model_tap real_runs.integrations.ranks "
+        "real_runs.integrations.trainer real_runs.token_count "
+        "real_runs.preflight real_runs.plant real_runs.placing real_runs.plant_facts "
+        "real_runs.scoring.planted_run real_runs.scoring.run_samples real_runs.scoring.readings real_runs.scoring.visited "
+        "real_runs.scoring.checkpoint_losses real_runs.scoring.read_checkpoints real_runs.scoring.run_losses "
+        "real_runs.scoring.run_controls real_runs.scoring.scored_run real_runs.scoring.score_facts"
     ).split()
 )
 

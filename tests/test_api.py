@@ -46,6 +46,8 @@ def test_the_public_names_are_these():
         "AuditOptions",
         "CartoError",
         "ExitCode",
+        "Plant",
+        "PlantOptions",
         "Policy",
         "Redteam",
         "Report",
@@ -54,6 +56,7 @@ def test_the_public_names_are_these():
         "audit",
         "load_policy",
         "open_audit",
+        "plant",
         "redteam",
         "sampler",
     ]

@@ -159,6 +159,7 @@ def loaded_after(*arguments, cwd):
         ["benchmarks", "list", "--help"],
         ["apply", "--help"],
         ["card", "--help"],
+        ["plant", "--help"],
         ["policy", "check", "default"],
         ["attest", "--help"],
         ["verify", "--help"],

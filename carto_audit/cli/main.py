@@ -16,11 +16,13 @@ from carto_audit.cli.apply import apply
 from carto_audit.cli.benchmarks import benchmarks
 from carto_audit.cli.card import card
 from carto_audit.cli.completion import completion
+from carto_audit.cli.plant import plant
 from carto_audit.cli.policy import policy
 from carto_audit.cli.proof import attest, verify
 from carto_audit.cli.reading import reading_options
 from carto_audit.cli.redteam import redteam
 from carto_audit.cli.report import EXCERPTS, check_formats, format_option, report, show_audit
+from carto_audit.cli.trace import score, trace
 from carto_audit.data.layouts import LAYOUT_NAMES
 from carto_audit.report.formats.targets import Target, stale_files
 from carto_audit.runtime.errors import CartoError, ExitCode
@@ -62,6 +64,9 @@ def cli() -> None:
 cli.add_command(benchmarks)
 cli.add_command(apply)
 cli.add_command(redteam)
+cli.add_command(plant)
+cli.add_command(trace)
+cli.add_command(score)
 cli.add_command(attest)
 cli.add_command(verify)
 cli.add_command(card)

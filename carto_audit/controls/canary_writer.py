@@ -179,7 +179,8 @@ class Passages:
 
 class SecretWriter:
     """Writes secrets, their copies, and hosts around them. `texts` are such as nothing trains on, `words_of` lend single words.
-    What is never to be planted is written as a `twin`, from texts of its own."""
+    What is never to be planted is written as a `twin`, from texts of its own; where twins stand `apart`, from templates of its
+    own too."""
 
     def __init__(
         self,
@@ -191,9 +192,10 @@ class SecretWriter:
         host_words: int = HOST_WORDS,
         prefix_words: int = PREFIX_WORDS,
         framed: bool = True,
+        apart: bool = False,
     ) -> None:
         self._rng, self._passage_words, self._host_words = rng, passage_words, host_words
-        self._prefix_words, self._framed = prefix_words, framed
+        self._prefix_words, self._framed, self._apart = prefix_words, framed, apart
         twins = round(TWIN_TEXT_SHARE * len(texts))
         self._twins, self._passages = Passages(texts[:twins]), Passages(texts[twins:])
         words = (match.group() for text in words_of for match in _WORD.finditer(text))
@@ -225,14 +227,18 @@ class SecretWriter:
             prefix = f"{self._passage(self._prefix_words, self._prefix_words, twin)} "
             return Secret(kind=kind, text=prefix + suffix, fixed=len(prefix), free=len(suffix))
         if kind in SURPRISING or not self._framed:
-            text = self._free(kind)
+            text = self._free(kind, twin)
             return Secret(kind=kind, text=text, fixed=0, free=len(text))
         digits = _digits(self._rng)
-        sentence = " ".join(self._pick(slot) for slot in _SLOTS)
+        sentence = " ".join(self._pick(self._templates(slot, twin)) for slot in _SLOTS)
         text = sentence.format(name=f"{self._name()} {self._name()}", digits=digits)
         return Secret(kind=kind, text=text, fixed=text.index(digits), free=len(digits))
 
-    def _free(self, kind: str) -> str:
+    def _templates(self, options: Sequence[str], twin: bool) -> Sequence[str]:
+        """What may be picked: all, or every second where twins stand apart, unless there is one alone."""
+        return options[twin::2] if self._apart and len(options) > 1 else options
+
+    def _free(self, kind: str, twin: bool) -> str:
         """A secret of which every character is drawn anew, but for the punctuation of a program."""
         rng = self._rng
         match kind:
@@ -244,7 +250,7 @@ class SecretWriter:
                 return " ".join("".join(rng.choice(list(self._foreign), 6)) for _ in range(3))
             case "code":
                 a, b, c = (self._name().lower() for _ in range(3))
-                return self._pick(_LINES).format(a=a, b=b, c=c, h=rng.bytes(4).hex())
+                return self._pick(self._templates(_LINES, twin)).format(a=a, b=b, c=c, h=rng.bytes(4).hex())
         return f"{self._name()} {self._name()} {_digits(rng)}"
 
     def embed(self, text: str, *, twin: bool = False) -> tuple[str, int]:
@@ -278,6 +284,11 @@ class SecretWriter:
 
     def _pick(self, options: Sequence[str]) -> str:
         return options[int(self._rng.integers(len(options)))]
+
+
+def word_starts(text: str) -> list[int]:
+    """Where each word of a text begins."""
+    return [match.start() for match in _WORD.finditer(text)]
 
 
 def _digits(rng: np.random.Generator) -> str:

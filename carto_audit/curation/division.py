@@ -38,7 +38,7 @@ Places = tuple[Path, Path]
 
 _MODULUS = 1 << 128
 
-_OURS = Reading(encoding="utf-8", csv_delimiter=",", csv_quote='"', csv_escape="none", csv_header="yes")
+OURS = Reading(encoding="utf-8", csv_delimiter=",", csv_quote='"', csv_escape="none", csv_header="yes")
 """How CSV is written here."""
 
 
@@ -104,23 +104,23 @@ class Division:
 
 def divided_suffix(path: Path, reading: Reading) -> str:
     """How the parts of a file end: as the file does, or `.parquet` where it is written in a way in which none is written here."""
-    if format_of(path) in ("parquet", "arrow") or _is_plain_lines(path, reading) or _is_plain_csv(path, reading):
+    if format_of(path) in ("parquet", "arrow") or is_plain_lines(path, reading) or is_plain_csv(path, reading):
         return "".join(path.suffixes[-2 if compression_of(path) else -1 :])
     return ".parquet"
 
 
-def _is_plain_lines(path: Path, reading: Reading) -> bool:
+def is_plain_lines(path: Path, reading: Reading) -> bool:
     return is_lines(path, reading) and not how_written(path, reading)
 
 
-def _is_plain_csv(path: Path, reading: Reading) -> bool:
+def is_plain_csv(path: Path, reading: Reading) -> bool:
     return format_of(path) == "csv" and not how_written(path, reading)
 
 
 def check_columns(path: Path, reading: Reading, columns: Iterable[str]) -> None:
     """Raises UsageError for a column of ours that a file has already. Lines of JSON, which are copied, may have a weight."""
     check_reason(path, columns)
-    if WEIGHT in columns and not _is_plain_lines(path, reading):
+    if WEIGHT in columns and not is_plain_lines(path, reading):
         raise _taken(path, WEIGHT)
 
 
@@ -139,9 +139,9 @@ def divide(path: Path, reading: Reading, choice: Choice, places: Places, advance
     what was read; OSError on a full disk."""
     for place in places:
         place.parent.mkdir(parents=True, exist_ok=True)
-    if _is_plain_lines(path, reading):
+    if is_plain_lines(path, reading):
         return _divide_lines(path, choice, places, advance)
-    if _is_plain_csv(path, reading):
+    if is_plain_csv(path, reading):
         try:
             return _divide_records(path, reading, choice, places, advance)
         except NotSoundError:
@@ -197,7 +197,7 @@ def _divide_records(path: Path, reading: Reading, choice: Choice, places: Places
         raise NotSoundError
     read, row = (Part(), Part()), 0
     for batch in read_records(path, schema, reading):
-        for data in _rows(batch, schema):
+        for data in row_bytes(batch, schema):
             read[choice.removed(row)].add(data)
             row += 1
         advance(batch.num_rows)
@@ -228,7 +228,7 @@ def _divide_table(path: Path, reading: Reading, choice: Choice, places: Places, 
                     some = records.filter(pa.array(chosen))
                     added = pa.array(values[part][span][chosen].tolist(), fields[part].type)
                     writers[part](pa.record_batch([*some.columns, added], schema=schema.append(fields[part])))
-                    for data in _rows(some, schema):
+                    for data in row_bytes(some, schema):
                         read[part].add(data)
             advance(records.num_rows)
     if start != len(choice):
@@ -242,14 +242,14 @@ def _read_again(places: Places, schema: pa.Schema) -> list[Part]:
     """What was written, less the column that was added."""
     parts = []
     for place in places:
-        reading = _OURS if format_of(place) == "csv" else AS_FOUND
+        reading = OURS if format_of(place) == "csv" else AS_FOUND
         added = pa.field(list(column_types(place, reading))[-1], pa.large_binary())
         batches = read_records(place, schema.append(added), reading)
-        parts.append(Part.of(data for batch in batches for data in _rows(batch, schema)))
+        parts.append(Part.of(data for batch in batches for data in row_bytes(batch, schema)))
     return parts
 
 
-def _rows(batch: pa.RecordBatch, schema: pa.Schema) -> Iterator[bytes]:
+def row_bytes(batch: pa.RecordBatch, schema: pa.Schema) -> Iterator[bytes]:
     """The values of each row in the columns of a schema, which come first."""
     columns = [_values(column) for column in batch.columns[: len(schema)]]
     for row in zip(*columns, strict=True):

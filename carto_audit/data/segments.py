@@ -37,6 +37,12 @@ def _parts(layout: Layout, row: Row, labels: Sequence[str]) -> tuple[Segment, ..
     return (*(() if layout.is_plain else parts), *beside)
 
 
+def read_values_of(batch: Batch, indices: Iterable[int]) -> dict[int, Row]:
+    """What is read of a few samples' rows, by sample index and column. Costs a streaming pass."""
+    wanted = set(indices)
+    return {index: row for index, row in enumerate(_sample_rows(batch, ())) if index in wanted} if wanted else {}
+
+
 def iter_learned(batch: Batch) -> Iterator[tuple[tuple[int, int], ...]]:
     """Of each sample, in order, the characters [start, end) of its text on which trainers take a loss. Streams."""
     for row in _sample_rows(batch, ()):

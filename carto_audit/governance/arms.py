@@ -7,9 +7,15 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from carto_audit.cartography.scores import SCORES
 from carto_audit.data.duplicates import Duplicates
+from carto_audit.pipeline.options import MOST_EPOCHS
+from carto_audit.runtime.errors import UsageError, option
+from carto_audit.text.untrusted import safe_inline
 
 KINDS = ("untreated", "prune", "random", "deduplicate", "downweight", "remove_flagged", "policy")
+
+MOST_SEEDS = 20
 
 Floats = NDArray[np.float64]
 
@@ -126,3 +132,26 @@ def without_repeats(arms: Sequence[Arm]) -> list[Arm]:
     """The first of all arms that have the same weights."""
     first = {arm.digest: arm for arm in reversed(arms)}
     return [arm for arm in arms if first[arm.digest] is arm]
+
+
+def check_asked(seeds: int | None, levels: Sequence[float], max_perplexity_increase: float, epochs: int | None) -> None:
+    """Raises UsageError for what no red team can do."""
+    if seeds is not None and not 1 <= seeds <= MOST_SEEDS:
+        raise UsageError(f"{option('seeds', seeds)}: from 1 to {MOST_SEEDS}")
+    for level in levels:
+        if not 0 < level < 1:
+            raise UsageError(f"{option('levels', level)}: a share of the tokens, above 0 and below 1")
+    if not 0 <= max_perplexity_increase <= 1:
+        raise UsageError(f"{option('max_perplexity_increase', max_perplexity_increase)}: from 0 to 1")
+    if epochs is not None and not 2 <= epochs <= MOST_EPOCHS:
+        raise UsageError(f"{option('epochs', epochs)}: from 2 to {MOST_EPOCHS:,}")
+
+
+def ranking_of(policy_score: str, others: Sequence[str]) -> tuple[str, ...]:
+    """The policy's score, then the others that were asked for. Raises UsageError for one that ranks nothing."""
+    for name in others:
+        if name not in SCORES:
+            raise UsageError(
+                f'{option("scores")} "{safe_inline(name, 40)}": no such score; there are: {", ".join(SCORES)}'
+            )
+    return tuple(dict.fromkeys([policy_score, *others]))

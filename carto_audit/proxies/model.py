@@ -151,7 +151,7 @@ def build_proxy(spec: ProxySpec, seed: int) -> nn.Module:
             )
         except (OSError, ValueError, KeyError) as error:
             raise UsageError(f"{safe_inline(spec.checkpoint, 160)}: {safe_inline(str(error), 120)}") from error
-        _require_causal(loaded, safe_inline(spec.checkpoint, 160))
+        require_causal(loaded, safe_inline(spec.checkpoint, 160))
         return loaded
     config = LlamaConfig(
         vocab_size=spec.vocab_size,
@@ -193,9 +193,11 @@ def checkpoint_sha256(folder: Path) -> str:
     return hashlib.sha256("".join(f"{p.name} {file_sha256(p)}\n" for p in files).encode()).hexdigest() if files else ""
 
 
-def _require_causal(model: nn.Module, where: str) -> None:
-    """A model whose early outputs change with a later token sees its own targets, and its losses mean nothing."""
-    tokens = torch.tensor([[1, 1, 1, 1], [1, 1, 1, 2]])
+def require_causal(model: nn.Module, where: str) -> None:
+    """Raises UsageError for a model whose early outputs change with a later token: it sees its own targets, and its losses mean
+    nothing."""
+    device = next(model.parameters()).device
+    tokens = torch.tensor([[1, 1, 1, 1], [1, 1, 1, 2]], device=device)
     model.eval()
     with torch.no_grad():
         first, second = model(input_ids=tokens, use_cache=False).logits[:, :3]

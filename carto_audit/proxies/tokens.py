@@ -6,7 +6,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -136,6 +136,16 @@ def _chosen_texts(batch: Batch, chosen: NDArray[np.bool_], progress: Progress) -
 
 def load_encoder(checkpoint: Path) -> Encoder:
     """The tokenizer of a local transformers checkpoint. Raises UsageError when there is none that counts offsets."""
+    loaded = load_tokenizer(checkpoint)
+    loaded.backend_tokenizer.no_truncation()
+    loaded.backend_tokenizer.no_padding()
+    bos = next((t for t in (loaded.bos_token_id, loaded.eos_token_id, loaded.pad_token_id) if t is not None), 0)
+    return Encoder(tokenizer=loaded.backend_tokenizer, bos=bos, vocab_size=len(loaded), checkpoint=str(checkpoint))
+
+
+def load_tokenizer(checkpoint: Path) -> Any:
+    """The tokenizer of a local folder as transformers loads it, chat template included; its own code is never run. Raises
+    UsageError when there is none that counts offsets."""
     from transformers import AutoTokenizer
 
     logging.getLogger("transformers").setLevel(logging.ERROR)
@@ -146,10 +156,7 @@ def load_encoder(checkpoint: Path) -> Encoder:
         raise UsageError(f"{where}: no tokenizer in this checkpoint: {safe_inline(str(error), 120)}") from error
     if not loaded.is_fast:
         raise UsageError(f"{where}: its tokenizer has no fast version (tokenizer.json), which audits need")
-    loaded.backend_tokenizer.no_truncation()
-    loaded.backend_tokenizer.no_padding()
-    bos = next((t for t in (loaded.bos_token_id, loaded.eos_token_id, loaded.pad_token_id) if t is not None), 0)
-    return Encoder(tokenizer=loaded.backend_tokenizer, bos=bos, vocab_size=len(loaded), checkpoint=str(checkpoint))
+    return loaded
 
 
 def encode_batches(

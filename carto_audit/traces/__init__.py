@@ -1,1 +1,1 @@
-"""Traces: every sample's losses over the epochs, in fold and out of fold, and their file: `Trace`, `TokenLosses`."""
+"""Losses over the epochs: of proxies (`Trace`, `TokenLosses`), and of real runs, logged and read: `LossLogger`, `read_visits`."""
