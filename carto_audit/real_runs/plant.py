@@ -45,7 +45,7 @@ from carto_audit.real_runs.planted_files import Changes, planted_suffix, write_p
 from carto_audit.real_runs.preflight import look_ahead
 from carto_audit.real_runs.token_count import TokenCount, count_batch
 from carto_audit.runtime.errors import AuditError, UsageError, option
-from carto_audit.runtime.files import atomic_folder, atomic_path, path_of, write_json
+from carto_audit.runtime.files import atomic_folder, atomic_path, name_text, path_of, write_json
 from carto_audit.runtime.progress import SILENT, Progress
 from carto_audit.runtime.sealed_path import LIMITS, check_seals
 from carto_audit.text.numbers import percent
@@ -270,7 +270,7 @@ def _rehearse(
         [place], layout=batch.layout, id_column=batch.id_column, reading=batch.reading, progress=progress
     )
     starts = np.concatenate([[0], np.cumsum(planted.file_rows)])
-    first = {path.relative_to(place).as_posix(): int(start) for path, start in zip(planted.paths, starts, strict=False)}
+    first = {name_text(path.relative_to(place)): int(start) for path, start in zip(planted.paths, starts, strict=False)}
     rows = {k: first[name] + row if name in first else -1 for k, (name, row) in stands.items()}
     samples = {k: int(np.searchsorted(planted.row, row)) for k, row in rows.items()}
     found = read_texts(planted, list(samples.values()))
