@@ -32,15 +32,13 @@ from carto_audit.real_runs.donors import new_lines, new_records
 from carto_audit.real_runs.options import MOST_SHARE, PlantOptions
 from carto_audit.real_runs.placing import Placed, Placing
 from carto_audit.real_runs.plant_facts import (
-    BATCH,
-    KEY,
-    STATEMENT,
     FileFacts,
     is_plant,
     sealed_table,
     secret_counts,
     statement,
 )
+from carto_audit.real_runs.planted_batch import BATCH, KEY, STATEMENT
 from carto_audit.real_runs.planted_files import Changes, planted_suffix, write_planted
 from carto_audit.real_runs.preflight import look_ahead
 from carto_audit.real_runs.token_count import TokenCount, count_batch

@@ -94,9 +94,9 @@ def test_controls_lie_anywhere_in_the_batch(planted):
 
 
 def test_what_is_secret_is_only_the_auditors_and_the_statement_quotes_none_of_it(planted):
-    assert {path.name for path in planted.out.iterdir()} == {"batch", "controls.parquet", "plant.json", "sample.key"}
-    assert all((planted.out / name).stat().st_mode & 0o777 == 0o600 for name in ("controls.parquet", "sample.key"))
-    assert len((planted.out / "sample.key").read_bytes()) == 32
+    assert {path.name for path in planted.out.iterdir()} == {"batch", "controls.parquet", "plant.json", "trace.key"}
+    assert all((planted.out / name).stat().st_mode & 0o777 == 0o600 for name in ("controls.parquet", "trace.key"))
+    assert len((planted.out / "trace.key").read_bytes()) == 32
     statement = (planted.out / "plant.json").read_text()
     assert not any(row["text"][row["secret_start"] : row["secret_end"]] in statement for row in planted.role("planted"))
     assert not any(text[:30] in statement for text in SAID)
