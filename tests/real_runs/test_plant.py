@@ -162,6 +162,21 @@ def test_the_library_plants_and_gives_the_controls_to_who_holds_them(tmp_path):
         found.controls()
 
 
+def test_answers_of_a_word_lend_no_passage_and_their_questions_do(tmp_path):
+    rows = [{"question": text, "answer": f"it is {k}"} for k, text in enumerate(sentences(400, seed=12))]
+    (tmp_path / "a.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    found = plant(
+        tmp_path / "a.jsonl", tmp_path / "out", "--share", "0.5", "--hold-out", "10", "--doses", "4", "--seed", "5"
+    )
+    assert {row["kind"] for row in found.role("planted")} >= {"natural", "rare_suffix"}
+    assert {row["form"] for row in found.role("planted")} == {"alone", "embedded"}
+    lent = " ".join(row["text"] for row in found.role("lent"))
+    passages = [row for row in found.role("planted") if row["kind"] == "natural" and not row["edited"]]
+    assert all(row["text"][row["secret_start"] : row["secret_end"]] in lent for row in passages)
+    planted = " ".join(row["text"] for row in found.role("planted"))
+    assert not any(row["text"][row["secret_start"] : row["secret_end"]] in planted for row in found.role("twin"))
+
+
 def test_rows_that_share_their_passages_are_neither_held_out_nor_lent(tmp_path):
     texts = sentences(300, seed=11)
     rows = [*texts, *(f"{texts[k]} And once more." for k in range(0, 300, 2))]
