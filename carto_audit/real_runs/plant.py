@@ -91,7 +91,8 @@ def plant_batch(
     tokens = _check_room(planned, count, policy.demanded_dose, options, chosen.starved)
     copies = [copy for secret in planned.planted for copy in secret.copies]
     twins = [copy for secret in planned.twins for copy in secret.copies]
-    seen = look_ahead([one.row for one in (*copies, *twins)], options) if options.tokenizer is not None else None
+    rows = [one.row for one in (*copies, *twins)]
+    seen = look_ahead(rows, batch.layout, options) if options.tokenizer is not None else None
     counts = secret_counts(planned, seen)
     with atomic_folder(out.resolve()) as folder:
         files, stands = _write_files(batch, chosen, copies, placing, folder / BATCH, rng, progress)
