@@ -23,7 +23,7 @@ from carto_audit.real_runs.donors import new_lines, new_records, read_donors
 from carto_audit.real_runs.planted_files import Changes, planted_suffix, write_planted
 from carto_audit.runtime.errors import AuditError
 
-EXAMPLES = int(os.environ.get("CARTO_AUDIT_EXAMPLES", "15"))
+EXAMPLES = int(os.environ.get("CARTO_AUDIT_EXAMPLES", "10"))
 PLACES = st.lists(st.floats(0, 1, exclude_max=True), min_size=1, max_size=6)
 REMOVED = st.lists(st.booleans(), min_size=30, max_size=30)
 
