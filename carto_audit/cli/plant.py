@@ -74,7 +74,7 @@ def plant(batch: tuple[str, ...], out: Path | None, policy: str, quiet: bool, **
     its own formats; twins of them are never planted. Some rows are taken out: those that are held out, and those of which
     secrets are made. NOBODY TRAINS ON THESE ROWS; all of them stand in controls.parquet.
 
-    Train on DIR/batch. Keep controls.parquet and sample.key from everyone who trains; plant.json commits you to them.
+    Train on DIR/batch. Keep controls.parquet and trace.key from everyone who trains; plant.json commits you to them.
 
     \b
     Examples:

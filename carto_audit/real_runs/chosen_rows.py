@@ -40,7 +40,8 @@ _SPARE = 4
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChosenRows:
     """Sample numbers, (H,) and (L,), and the texts of both by number. `said` are stretches of lent rows that trainers learn,
-    `asked` such as stand beside them; `starved` whether there is less than half of what should be lent."""
+    and others where these are too short, `asked` such as stand beside them; `starved` whether there is less than half of what
+    should be lent."""
 
     held_out: NDArray[np.int64]
     lent: NDArray[np.int64]
@@ -73,14 +74,20 @@ def choose_rows(
     left = np.array([k for k in lent.tolist() if k in apart], np.int64)
     chosen = left[: _reach(batch, left, lent_bytes)]
     said, asked = _stretches(batch, chosen.tolist(), texts, shared, int(max(SHORT, lent_bytes / LEAST_LENT)))
+    if _size(said) < lent_bytes / 2:  # such as answers of a word
+        said, asked = (*said, *asked[::2]), asked[1::2]
     return ChosenRows(
         held_out=kept,
         lent=chosen,
         texts={int(k): texts[int(k)] for k in (*kept, *chosen)},
         said=said,
         asked=asked,
-        starved=sum(len(text.encode()) for text in said) < lent_bytes / 2,
+        starved=_size(said) < lent_bytes / 2,
     )
+
+
+def _size(texts: Sequence[str]) -> int:
+    return sum(len(text.encode()) for text in texts)
 
 
 def _reach(batch: Batch, rows: NDArray[np.int64], lent_bytes: float) -> int:

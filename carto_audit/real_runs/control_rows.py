@@ -1,12 +1,12 @@
 """Control rows: a secret written into a row as the delivery's own rows are made, in the part that trainers learn."""
 
-import copy
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from carto_audit.controls.run_secrets import Copy
+from carto_audit.data.columns import LONGEST_LABEL
 from carto_audit.data.formats.turns import CALLS, TURN_KEYS, Row, Turn, strings, turns_of
 from carto_audit.data.layouts import Layout, Segment
 
@@ -71,7 +71,7 @@ def control_row(
 ) -> ControlRow | None:
     """A row of the make of `donor`, with nothing of what it says: the copy stands in the `column`, `asked` in its prompt if it
     has one, `other` in the answer that is rejected. None where a row of that make cannot hold the copy as it is."""
-    values = copy.deepcopy(dict(donor))
+    values = {name: _beside(value, name, layout.columns) for name, value in donor.items()}
     prompts = [name for name in layout.columns if name in ASKED_COLUMNS and name != column]
     for name in layout.columns:
         value = _inside(donor, name)
@@ -97,6 +97,15 @@ def control_row(
         free_end=found + secret.free_end,
         edited=secret.edited,
     )
+
+
+def _beside(value: Any, place: str, columns: Sequence[str]) -> Any:
+    """What lies in an object that is read in part: labels and numbers as they are, text that is not read emptied."""
+    if isinstance(value, Mapping):
+        return {name: _beside(item, f"{place}.{name}", columns) for name, item in value.items()}
+    is_long = isinstance(value, str) and len(value.encode("utf-8", "replace")) > LONGEST_LABEL
+    is_text = is_long or (not isinstance(value, str) and bool(strings(value)))
+    return emptied(value) if is_text and place not in columns else value
 
 
 def emptied(value: Any) -> Any:

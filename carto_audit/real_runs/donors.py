@@ -1,7 +1,7 @@
 """Donors: the first rows of a file, after which control rows are made: as lines of JSON, or as records of its own schema."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -79,7 +79,7 @@ def _first_records(path: Path, schema: pa.Schema, reading: Reading, usable: NDAr
 def new_lines(
     donors: Donors, made: Sequence[Made], id_column: str | None, ids: Ids, rng: np.random.Generator
 ) -> list[bytes]:
-    """Control rows as lines of JSON, each with the keys of its donor in their order."""
+    """Control rows as lines of JSON, each with the keys of its donor in their order and those that it needs besides."""
     whole = donors.whole if isinstance(donors.whole, tuple) else ()
     names = dict.fromkeys(name for row in whole for name in row)
     columns = {name: [row.get(name) for row in whole] for name in names}
@@ -92,8 +92,12 @@ def new_lines(
             return ids.like(whole[donor][name])
         return beside_value(whole[donor][name], columns[name], distinct[name], rng)
 
+    def names_of(donor: int, row: ControlRow) -> Iterator[str]:
+        yield from whole[donor]
+        yield from (name for name, said in row.values.items() if said and name not in whole[donor])
+
     return [
-        json.dumps({name: value(name, donor, row) for name in whole[donor]}, default=str).encode()
+        json.dumps({name: value(name, donor, row) for name in names_of(donor, row)}, default=str).encode()
         for donor, row in made
     ]
 

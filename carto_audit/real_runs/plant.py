@@ -32,20 +32,18 @@ from carto_audit.real_runs.donors import new_lines, new_records
 from carto_audit.real_runs.options import MOST_SHARE, PlantOptions
 from carto_audit.real_runs.placing import Placed, Placing
 from carto_audit.real_runs.plant_facts import (
-    BATCH,
-    KEY,
-    STATEMENT,
     FileFacts,
     is_plant,
     sealed_table,
     secret_counts,
     statement,
 )
+from carto_audit.real_runs.planted_batch import BATCH, KEY, STATEMENT
 from carto_audit.real_runs.planted_files import Changes, planted_suffix, write_planted
 from carto_audit.real_runs.preflight import look_ahead
 from carto_audit.real_runs.token_count import TokenCount, count_batch
 from carto_audit.runtime.errors import AuditError, UsageError, option
-from carto_audit.runtime.files import atomic_folder, atomic_path, path_of, write_json
+from carto_audit.runtime.files import atomic_folder, atomic_path, name_text, path_of, write_json
 from carto_audit.runtime.progress import SILENT, Progress
 from carto_audit.runtime.sealed_path import LIMITS, check_seals
 from carto_audit.text.numbers import percent
@@ -93,7 +91,8 @@ def plant_batch(
     tokens = _check_room(planned, count, policy.demanded_dose, options, chosen.starved)
     copies = [copy for secret in planned.planted for copy in secret.copies]
     twins = [copy for secret in planned.twins for copy in secret.copies]
-    seen = look_ahead([one.row for one in (*copies, *twins)], options) if options.tokenizer is not None else None
+    rows = [one.row for one in (*copies, *twins)]
+    seen = look_ahead(rows, batch.layout, options) if options.tokenizer is not None else None
     counts = secret_counts(planned, seen)
     with atomic_folder(out.resolve()) as folder:
         files, stands = _write_files(batch, chosen, copies, placing, folder / BATCH, rng, progress)
@@ -270,7 +269,7 @@ def _rehearse(
         [place], layout=batch.layout, id_column=batch.id_column, reading=batch.reading, progress=progress
     )
     starts = np.concatenate([[0], np.cumsum(planted.file_rows)])
-    first = {path.relative_to(place).as_posix(): int(start) for path, start in zip(planted.paths, starts, strict=False)}
+    first = {name_text(path.relative_to(place)): int(start) for path, start in zip(planted.paths, starts, strict=False)}
     rows = {k: first[name] + row if name in first else -1 for k, (name, row) in stands.items()}
     samples = {k: int(np.searchsorted(planted.row, row)) for k, row in rows.items()}
     found = read_texts(planted, list(samples.values()))

@@ -18,11 +18,10 @@ from carto_audit.data.segments import read_values_of
 from carto_audit.real_runs.chosen_rows import LEAST_HELD_OUT, ChosenRows
 from carto_audit.real_runs.options import PlantOptions
 from carto_audit.real_runs.placing import Placed
+from carto_audit.real_runs.planted_batch import BATCH, KEY, STATEMENT
 from carto_audit.real_runs.preflight import LOSSES, Seen
 from carto_audit.runtime.files import name_text
 from carto_audit.text.untrusted import safe_inline
-
-BATCH, STATEMENT, KEY = "batch", "plant.json", "sample.key"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

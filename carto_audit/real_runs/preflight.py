@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from carto_audit.data.formats.turns import LEARNED_ROLES, turns_of
+from carto_audit.data.layouts import BETWEEN, Layout
 from carto_audit.proxies.tokens import load_tokenizer
 from carto_audit.real_runs.control_rows import ControlRow
 from carto_audit.real_runs.options import PlantOptions
@@ -40,18 +41,24 @@ class Seen:
     lost_to: str | None
 
 
-def look_ahead(rows: Sequence[ControlRow], options: PlantOptions) -> list[Seen]:
-    """Every control as the run will read it. Raises UsageError where the tokenizer cannot be loaded, or its chat template does
-    not take the conversations."""
+def look_ahead(rows: Sequence[ControlRow], layout: Layout, options: PlantOptions) -> list[Seen]:
+    """Every control as the run will read it: conversations by the chat template, a completion right after its prompt, others as
+    they are read here. Raises UsageError where the tokenizer cannot be loaded, or its template does not take a conversation."""
     tokenizer = load_tokenizer(Path(str(options.tokenizer)))
-    return [_seen(row, tokenizer, options) for row in rows]
+    between = "" if layout.name == "prompt_completion" else BETWEEN
+    return [_seen(row, between, tokenizer, options) for row in rows]
 
 
-def _seen(row: ControlRow, tokenizer: Any, options: PlantOptions) -> Seen:
+def _seen(row: ControlRow, between: str, tokenizer: Any, options: PlantOptions) -> Seen:
     messages = conversation_of(row.values) if tokenizer.chat_template else None
-    shown = row.text if messages is None else rendered(messages, tokenizer, str(options.tokenizer))
     said = row.text[row.start : row.end]
-    start = row.start if messages is None else shown.find(said)
+    if messages is None:
+        parts = [row.text[part.start : part.end] for part in row.segments] or [row.text]
+        before = sum(part.end <= row.start for part in row.segments)
+        shown, start = between.join(parts), row.start - before * (len(BETWEEN) - len(between))
+    else:
+        shown = rendered(messages, tokenizer, str(options.tokenizer))
+        start = shown.find(said)
     encoded = tokenizer(
         shown, add_special_tokens=messages is None, return_offsets_mapping=True, truncation=False, verbose=False
     )

@@ -13,7 +13,7 @@ from carto_audit.runtime.progress import SILENT, Progress
 VOCABULARY = 8192
 """Pieces of a vocabulary that is made of the batch."""
 
-COUNTED_BYTES = 64 << 20
+COUNTED_BYTES = 16 << 20
 """Of a larger batch, so many bytes of rows drawn at random are counted, and the rest is estimated."""
 
 

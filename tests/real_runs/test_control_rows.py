@@ -58,6 +58,7 @@ LAYOUTS = {
     },
     "preference": lambda a, b: {"prompt": a, "chosen": b, "rejected": "I cannot say that, not even now."},
     "preference as messages": lambda a, b: {"chosen": pair(a, b), "rejected": pair(a, "I cannot say that at all.")},
+    "inside an object": lambda a, b: {"data": {"text": a, "note": b + a, "lang": "en", "tags": [b]}, "id": 7},
     "two columns": lambda a, b: {"title": a[:40], "body": a, "story": b + a},
 }
 

@@ -94,9 +94,9 @@ def test_controls_lie_anywhere_in_the_batch(planted):
 
 
 def test_what_is_secret_is_only_the_auditors_and_the_statement_quotes_none_of_it(planted):
-    assert {path.name for path in planted.out.iterdir()} == {"batch", "controls.parquet", "plant.json", "sample.key"}
-    assert all((planted.out / name).stat().st_mode & 0o777 == 0o600 for name in ("controls.parquet", "sample.key"))
-    assert len((planted.out / "sample.key").read_bytes()) == 32
+    assert {path.name for path in planted.out.iterdir()} == {"batch", "controls.parquet", "plant.json", "trace.key"}
+    assert all((planted.out / name).stat().st_mode & 0o777 == 0o600 for name in ("controls.parquet", "trace.key"))
+    assert len((planted.out / "trace.key").read_bytes()) == 32
     statement = (planted.out / "plant.json").read_text()
     assert not any(row["text"][row["secret_start"] : row["secret_end"]] in statement for row in planted.role("planted"))
     assert not any(text[:30] in statement for text in SAID)
@@ -160,6 +160,21 @@ def test_the_library_plants_and_gives_the_controls_to_who_holds_them(tmp_path):
     (tmp_path / "out" / "controls.parquet").write_bytes(b"")
     with pytest.raises(AuditError, match="not the controls of this commitment"):
         found.controls()
+
+
+def test_answers_of_a_word_lend_no_passage_and_their_questions_do(tmp_path):
+    rows = [{"question": text, "answer": f"it is {k}"} for k, text in enumerate(sentences(400, seed=12))]
+    (tmp_path / "a.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    found = plant(
+        tmp_path / "a.jsonl", tmp_path / "out", "--share", "0.5", "--hold-out", "10", "--doses", "4", "--seed", "5"
+    )
+    assert {row["kind"] for row in found.role("planted")} >= {"natural", "rare_suffix"}
+    assert {row["form"] for row in found.role("planted")} == {"alone", "embedded"}
+    lent = " ".join(row["text"] for row in found.role("lent"))
+    passages = [row for row in found.role("planted") if row["kind"] == "natural" and not row["edited"]]
+    assert all(row["text"][row["secret_start"] : row["secret_end"]] in lent for row in passages)
+    planted = " ".join(row["text"] for row in found.role("planted"))
+    assert not any(row["text"][row["secret_start"] : row["secret_end"]] in planted for row in found.role("twin"))
 
 
 def test_rows_that_share_their_passages_are_neither_held_out_nor_lent(tmp_path):

@@ -20,10 +20,10 @@ from carto_audit.data.readers import read_records, read_schema
 from carto_audit.real_runs.beside_values import Ids
 from carto_audit.real_runs.control_rows import control_row
 from carto_audit.real_runs.donors import new_lines, new_records, read_donors
-from carto_audit.real_runs.planted_files import Changes, write_planted
+from carto_audit.real_runs.planted_files import Changes, planted_suffix, write_planted
 from carto_audit.runtime.errors import AuditError
 
-EXAMPLES = int(os.environ.get("CARTO_AUDIT_EXAMPLES", "30"))
+EXAMPLES = int(os.environ.get("CARTO_AUDIT_EXAMPLES", "10"))
 PLACES = st.lists(st.floats(0, 1, exclude_max=True), min_size=1, max_size=6)
 REMOVED = st.lists(st.booleans(), min_size=30, max_size=30)
 
@@ -53,7 +53,7 @@ def planted(path, places, removed, **how):
         lines=new_lines(donors, *like) if lines else (),
         records=None if lines else new_records(donors, *like),
     )
-    out = path.parent / "out" / path.name
+    out = path.parent / "out" / f"a{planted_suffix(path, batch.reading)}"
     written = write_planted(path, batch.reading, changes, out, lambda _: None)
     again = read_batch([out], layout=batch.layout, id_column=batch.id_column)
     assert again.rows == int((~gone).sum()) + len(before)
@@ -107,7 +107,7 @@ def test_csv_rows_that_stay_keep_their_values(tmp_path_factory, rows, places, re
     path = tmp_path_factory.mktemp("any") / "a.csv"
     with path.open("w", encoding="utf-8", errors="surrogatepass", newline="") as file:
         writer = csv.writer(file, lineterminator=end, quoting=quoting)
-        rows = [(f"a {text}", re.sub(r"[\x00\r]", "", note)) for text, note in rows]
+        rows = [tuple(re.sub(r"[\x00\r\t;|]", "", cell) for cell in (f"a {text}", note)) for text, note in rows]
         writer.writerows([("text", "note"), *rows])
     delivered = values_of_file(path)
     out, changes, _ = planted(path, places, removed, text_column="text")
@@ -181,6 +181,51 @@ def write_compressed(path, data):
         return
     with pa.output_stream(path, compression={".gz": "gzip", ".zst": "zstd"}[path.suffix]) as file:
         file.write(data)
+
+
+CHATS = [
+    {"id": k, "messages": [{"role": "user", "content": "What is it?"}, {"role": "assistant", "content": said}]}
+    for k, said in enumerate(["one of two kinds", [{"type": "text", "text": "another of two kinds"}]] * 6)
+]
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "suffix"),
+    [
+        ("a.json", json.dumps(CHATS), "parquet"),
+        ("a.json", json.dumps({"version": 1, "data": CHATS}), "parquet"),
+        ("a.json", "".join(json.dumps(row) + "\n" for row in CHATS), "json"),
+        ("a.tsv", "prompt\tcompletion\n" + "".join(f"what is {k}\tthis is {k}\n" for k in range(9)), "parquet"),
+        ("a.csv", "prompt;completion\n" + "".join(f"what is {k};this is {k}\n" for k in range(9)), "parquet"),
+    ],
+    ids=["list", "inside", "lines", "tabs", "semicolons"],
+)
+def test_what_is_not_written_in_its_own_way_becomes_a_table_that_reads_the_same(tmp_path, name, data, suffix):
+    (tmp_path / name).write_text(data)
+    out, changes, written = planted(tmp_path / name, [0.2, 0.7, 0.7], [False, True] * 15)
+    assert out.suffix == f".{suffix}"
+    assert written.converted == (suffix == "parquet")
+    delivered, found = (texts_of(path) for path in (tmp_path / name, out))
+    assert [text for text, new in zip(found, changes.is_new(), strict=True) if not new] == [
+        text for text, gone in zip(delivered, changes.removed, strict=True) if not gone
+    ]
+
+
+def texts_of(path):
+    batch = read_batch([path])
+    texts = read_texts(batch, range(len(batch)))
+    return [texts[k] for k in range(len(batch))]
+
+
+def test_a_key_that_a_donor_lacks_is_written_where_the_secret_needs_it(tmp_path):
+    rows = [{"title": f"the title of row {k}", "n": k} for k in range(6)]
+    rows += [
+        {"title": f"the title of row {k}", "body": f"and what row {k} says to all of us who read it"} for k in range(30)
+    ]
+    (tmp_path / "a.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    out, changes, _ = planted(tmp_path / "a.jsonl", [0.1, 0.4, 0.8], [False] * 36)
+    new = [json.loads(out.read_text().splitlines()[place]) for place in changes.places()]
+    assert [list(row) for row in new] == [["title", "n", "body"]] * 3
 
 
 def test_ids_of_control_rows_are_new_ones(tmp_path):

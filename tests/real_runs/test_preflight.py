@@ -54,7 +54,7 @@ def seen(tokenizer, rows, text="before 4c1f77aa after", secret="4c1f77aa", **opt
     end = start + len(secret)
     copy = Copy(text=text, start=start, end=end, free_start=start + 2, free_end=end, edited=False)
     row = control_row(layout, rows[0], copy, column=learned_column(layout, rows), asked="Which one is it?", other="No.")
-    (found,) = look_ahead([row], PlantOptions(tokenizer=str(tokenizer), **options))
+    (found,) = look_ahead([row], layout, PlantOptions(tokenizer=str(tokenizer), **options))
     return found, row
 
 
@@ -81,6 +81,14 @@ def test_a_conversation_is_read_through_the_chat_template(by_bytes):
         {"role": "assistant", "content": "before 4c1f77aa after"},
     ]
     ids = loaded(loaded.apply_chat_template(conversation, tokenize=False), add_special_tokens=False)["input_ids"]
+    assert found.tokens == len(ids)
+    assert loaded.decode(ids[found.secret[0] : found.secret[1] + 1]).strip() == "4c1f77aa"
+
+
+def test_a_completion_is_read_right_after_its_prompt_as_trainers_do(by_bytes):
+    found, row = seen(by_bytes, [{"prompt": text, "completion": text[::-1]} for text in SAID[:3]])
+    loaded = AutoTokenizer.from_pretrained(by_bytes)
+    ids = loaded(row.values["prompt"] + row.values["completion"])["input_ids"]
     assert found.tokens == len(ids)
     assert loaded.decode(ids[found.secret[0] : found.secret[1] + 1]).strip() == "4c1f77aa"
 
