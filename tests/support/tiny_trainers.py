@@ -1,4 +1,4 @@
-"""Trainers of a thin random GPT-2 on forty random samples, and what their traces must show."""
+"""Trainers of a thin random GPT-2 on twenty random samples, and what their traces must show."""
 
 import os
 
@@ -32,7 +32,7 @@ def thin_model() -> GPT2LMHeadModel:
     return GPT2LMHeadModel(config)
 
 
-def random_rows(count: int = 40) -> list[list[int]]:
+def random_rows(count: int = 20) -> list[list[int]]:
     """Samples of 5 to 29 tokens, all different."""
     rng = np.random.default_rng(0)
     return [rng.integers(3, VOCABULARY, int(size)).tolist() for size in rng.integers(5, 30, count)]

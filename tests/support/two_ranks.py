@@ -20,7 +20,7 @@ from tests.support.run_traces import KEYS
 from tests.support.tiny_trainers import ROWS, make_trainer
 
 RANKS = 2
-DISTINCT = 37
+DISTINCT = 17
 """Samples, so that the last step of an epoch has some for a second time: ranks train on equally many."""
 
 

@@ -36,13 +36,13 @@ def test_visits_of_all_ranks_are_there_and_the_matrix_takes_the_first_of_an_epoc
     rows = visits.rows
     assert (visits.opening.world, visits.generations, visits.missing_steps, visits.closed) == (2, 1, 0, True)
     assert Counter(zip(rows.rank.tolist(), rows.step.tolist(), strict=True)) == {
-        (rank, step): 4 for rank in (0, 1) for step in range(10)
+        (rank, step): 4 for rank in (0, 1) for step in range(6)
     }
-    assert len(rows) == 80 > 2 * 37  # three samples an epoch came twice
+    assert len(rows) == 48 > 2 * 17  # seven samples an epoch came twice
     matrix = first_visits(visits)
-    assert matrix.loss.shape == (37, 2)
+    assert matrix.loss.shape == (17, 2)
     assert np.isfinite(matrix.loss).all()
-    assert (rows.step[matrix.visit[:, 0]] < 5).all()
+    assert (rows.step[matrix.visit[:, 0]] < 3).all()
 
 
 def test_a_killed_and_resumed_run_has_every_step_once_and_the_same_matrix(traces):
