@@ -158,7 +158,9 @@ def cell_texts(column: pa.Array) -> pa.LargeBinaryArray:
 
 def in_one(cells: Sequence[pa.LargeBinaryArray]) -> pa.LargeBinaryArray:
     """The cells of each row, a line each; empty where none says anything."""
-    said = zip(*(column.to_pylist() for column in cells), strict=True)  # Arrow's own join loses rows that are null in all columns
+    said = zip(
+        *(column.to_pylist() for column in cells), strict=True
+    )  # Arrow's own join loses rows that are null in all columns
     return pa.array([b"\n".join(filter(None, row)) for row in said], pa.large_binary())
 
 

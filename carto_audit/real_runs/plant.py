@@ -43,13 +43,12 @@ from carto_audit.real_runs.planted_files import Changes, planted_suffix, write_p
 from carto_audit.real_runs.preflight import look_ahead
 from carto_audit.real_runs.token_count import TokenCount, count_batch
 from carto_audit.runtime.errors import AuditError, UsageError, option
-from carto_audit.runtime.files import atomic_folder, atomic_path, name_text, path_of, write_json
+from carto_audit.runtime.files import atomic_folder, name_text, path_of, write_json
 from carto_audit.runtime.progress import SILENT, Progress
 from carto_audit.runtime.sealed_path import LIMITS, check_seals
 from carto_audit.text.numbers import percent
 from carto_audit.text.untrusted import safe_inline
-
-KEY_BYTES = 32
+from carto_audit.traces.keys import keep_sample_keys
 
 LENDING_ROWS, LONGEST_LENDING = 1000, 20_000
 """Rows that lend single words, and the bytes of the longest of them."""
@@ -111,7 +110,7 @@ def plant_batch(
             options=options,
             looked=seen is not None,
         )
-        _write_key(folder / KEY)
+        keep_sample_keys(folder / KEY)
         write_json(folder / STATEMENT, facts)
         check_seals(batch.paths)
     return facts
@@ -280,10 +279,3 @@ def _rehearse(
                 "in its own format; deliver it as JSON lines or Parquet"
             )
     return planted
-
-
-def _write_key(path: Path) -> None:
-    """The secret by which samples are known in a trace, which only this user can read."""
-    with atomic_path(path) as temporary:
-        temporary.touch(mode=0o600, exist_ok=False)
-        temporary.write_bytes(system.token_bytes(KEY_BYTES))

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from carto_audit.controls.sealed import read_sealed
 from carto_audit.data.batch import Batch, read_batch
-from carto_audit.real_runs.plant_facts import STATEMENT
+from carto_audit.real_runs.planted_batch import STATEMENT
 from carto_audit.runtime.errors import AuditError
 from carto_audit.runtime.files import read_regular, reason
 from carto_audit.runtime.progress import SILENT, Progress

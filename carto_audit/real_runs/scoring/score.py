@@ -9,7 +9,7 @@ from typing import Any
 from carto_audit.benchmarks.registry import Registry
 from carto_audit.pipeline.outputs import prepare_folder
 from carto_audit.policy.model import Policy
-from carto_audit.real_runs.plant_facts import BATCH, STATEMENT
+from carto_audit.real_runs.planted_batch import BATCH, STATEMENT
 from carto_audit.real_runs.scoring.score_facts import FACTS, SCORES, write_scored
 from carto_audit.real_runs.scoring.scored_run import score_run
 from carto_audit.runtime.errors import AuditError, UsageError, option
