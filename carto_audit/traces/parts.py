@@ -4,6 +4,7 @@ import json
 import os
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -135,7 +136,8 @@ def _write(folder: Path, keys: SampleKeys, opening: Opening, kind: str, part: in
         temporary.replace(folder / name)
     finally:
         temporary.unlink(missing_ok=True)
-    _sync_folder(folder)
+    with suppress(OSError):  # the file is there; not every file system can say so of a folder
+        _sync_folder(folder)
 
 
 def _sync_folder(folder: Path) -> None:

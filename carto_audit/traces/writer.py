@@ -17,7 +17,7 @@ from carto_audit.traces.parts import Closing, Losses, Opening, remove_leftovers,
 from carto_audit.traces.visits import LoggedBatch, Shares, VisitRows, join_visits, visits_of
 
 MOST_WAITING = 4_000_000
-"""Tokens of batches that wait for the writer, at most: about 70 MB. A batch beyond them is dropped."""
+"""Tokens of batches that wait for the writer, at most: about 85 MB. A batch beyond them is dropped."""
 
 GATHERED = 65_536
 """Tokens of batches that are turned into visits at once, about: what each call of NumPy costs is shared."""
@@ -66,6 +66,7 @@ class Writer:
         self._queue: queue.SimpleQueue[WaitingBatch | _Request] = queue.SimpleQueue()
         self._lock, self._waiting = threading.Lock(), 0
         self._gathered: list[WaitingBatch] = []
+        self._gathered_tokens = 0
         self._rows: list[VisitRows] = []
         self._opened, self._part, self._visits = False, 0, 0
         self._full, self._broken, self._unwritten = 0, 0, 0
@@ -112,14 +113,16 @@ class Writer:
 
     def _take(self, batch: WaitingBatch) -> None:
         self._gathered.append(batch)
-        if sum(gathered.size for gathered in self._gathered) >= GATHERED:
+        self._gathered_tokens += batch.size
+        if self._gathered_tokens >= GATHERED:
             self._digest()
         if sum(map(len, self._rows)) >= self._part_visits:
             self._write()
 
     def _digest(self) -> None:
         """Makes visits of the batches gathered so far; one that cannot be read does not take the others with it."""
-        batches, self._gathered = self._gathered, []
+        batches, size = self._gathered, self._gathered_tokens
+        self._gathered, self._gathered_tokens = [], 0
         try:
             self._rows.append(self._visits_of(batches))
         except Exception:
@@ -130,7 +133,7 @@ class Writer:
                     self._broken += 1
                     self._note(error)
         with self._lock:
-            self._waiting -= sum(batch.size for batch in batches)
+            self._waiting -= size
 
     def _visits_of(self, batches: Sequence[WaitingBatch]) -> VisitRows:
         return visits_of([batch.arrived() for batch in batches], self._keys, self._shares, self._opening.rank)

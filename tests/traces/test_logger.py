@@ -244,6 +244,19 @@ def test_a_full_disk_stops_nothing_and_what_is_dropped_is_counted(tmp_path, monk
     assert (closed.dropped_visits, len(closed.rows), closed.closed) == (12, 12, True)
 
 
+def test_a_file_system_that_cannot_sync_a_folder_loses_nothing(tmp_path, monkeypatch):
+    sync = os.fsync
+
+    def files_alone(descriptor):
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
+        sync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", files_alone)
+    visits = read_visits(write_run(tmp_path / "trace", range(6), checkpoint=3), KEYS)
+    assert (len(visits.rows), visits.dropped_visits) == (24, 0)
+
+
 def test_a_folder_that_vanishes_stops_nothing(tmp_path):
     folder = tmp_path / "trace"
     logger = LossLogger(folder, KEYS)

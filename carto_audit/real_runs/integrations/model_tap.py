@@ -63,10 +63,9 @@ class ModelTap:
 
     def _put_on_loss_function(self) -> None:
         self._own_loss_function = "_loss_function" in vars(self._core)
-        self._loss_function = getattr(self._core, "loss_function", None)
-        if not callable(self._loss_function):
-            return
-        original = self._loss_function
+        if not isinstance(getattr(type(self._core), "loss_function", None), property):
+            return  # not a model that calls what is put there
+        self._loss_function = original = self._core.loss_function
 
         def with_tap(*args: Any, **kwargs: Any) -> Any:
             with _CrossEntropy() as mode:
