@@ -9,9 +9,9 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
+from bench.real_runs.tiny_run import Recipe, TinyRun, run_tiny
 from carto_audit.cli import main as cli
 from tests.support.audits import sentences
-from tests.support.real_run import RealRun, make_run
 
 POLICY = """\
 schema_version: 1
@@ -29,7 +29,7 @@ rules:
 class Scored:
     """A run with what was read and scored of it."""
 
-    run: RealRun
+    run: TinyRun
     policy: Path
     late: Path
     folder: Path
@@ -51,7 +51,7 @@ def scored(tmp_path_factory):
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     folder = tmp_path_factory.mktemp("run")
-    run = make_run(sentences(300, seed=5), folder, epochs=6, share=0.45, hold_out=20)
+    run = run_tiny(sentences(300, seed=5), folder, Recipe(epochs=6, share=0.45, hold_out=20))
     policy, late = folder / "real.yaml", folder / "late.parquet"
     policy.write_text(POLICY)
     read = ("trace", "read", run.early, run.last, run.planted, "--trace", run.trace, "--out", late, "--quiet")
