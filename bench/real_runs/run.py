@@ -11,7 +11,7 @@ import argparse
 import json
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -37,14 +37,14 @@ SMALL = {
 }
 
 
-def main() -> None:
+def main(argv: Sequence[str] | None = None) -> None:
     """Runs what is not in the results yet, and prints their table."""
     parser = parser_of(__doc__)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--modes", nargs="+", choices=sorted(RECIPES), default=sorted(RECIPES, reverse=True))
     parser.add_argument("--results", type=Path, default=RESULTS)
     parser.add_argument("--only", choices=["table"], help="print the table of what is kept")
-    given = parser.parse_args()
+    given = parser.parse_args(argv)
     torch.set_num_threads(1)
     kept = read_results(given.results) if not given.smoke else []
     for line in measured(given, kept) if not given.only else ():
@@ -58,10 +58,11 @@ def main() -> None:
 def measured(given: argparse.Namespace, kept: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
     """A line for every way in which the trace of every run is scored."""
     known = {(line["mode"], line["seed"]) for line in kept}
+    modes, seeds = (given.modes[:1], given.seeds[:1]) if given.smoke else (given.modes, given.seeds)
     with open_corpora(given) as corpora:
         texts = [text[:LONGEST] for text in corpora.texts("wikitext")]
-        for mode in given.modes:
-            for seed in given.seeds[:1] if given.smoke else given.seeds:
+        for mode in modes:
+            for seed in seeds:
                 if (mode, seed) not in known:
                     with tempfile.TemporaryDirectory() as folder:
                         yield from measure(mode, seed, texts, Path(folder), smoke=given.smoke)
@@ -70,7 +71,7 @@ def measured(given: argparse.Namespace, kept: list[dict[str, Any]]) -> Iterator[
 def measure(mode: str, seed: int, texts: list[str], folder: Path, *, smoke: bool) -> Iterator[dict[str, Any]]:
     """One run, scored in every way."""
     recipe = Recipe(**{**_fields((SMALL if smoke else RECIPES)[mode]), "seed": seed})
-    rows = len(texts) * 2 // 3 if smoke else ROWS
+    rows, measured_at = 200 if smoke else ROWS, commit()
     before, batch = texts[rows : rows + BEFORE_ROWS], texts[:rows]
     tokenizer = make_tokenizer([*before, *batch], folder / "vocabulary", 600 if smoke else 1024)
     start = None
@@ -85,7 +86,7 @@ def measure(mode: str, seed: int, texts: list[str], folder: Path, *, smoke: bool
     if mode == "finetune":
         ways["base and last checkpoint"] = {"base": base, "late": late}
     for way, readings in ways.items():
-        yield {"mode": mode, "seed": seed, "way": way, "commit": commit(), **scored(run, folder / "score", readings)}
+        yield {"mode": mode, "seed": seed, "way": way, "commit": measured_at, **scored(run, folder / "score", readings)}
 
 
 def _fields(recipe: Recipe) -> dict[str, Any]:
