@@ -28,7 +28,13 @@ def files():
 
 def afresh(name, folder):
     """Arguments with which a script knows of no results that were kept."""
-    keeps = name in ("bench.detection.run", "bench.evasion.run", "bench.gate.run", "bench.presets.run")
+    keeps = name in (
+        "bench.detection.run",
+        "bench.evasion.run",
+        "bench.gate.run",
+        "bench.presets.run",
+        "bench.real_runs.run",
+    )
     return ["--results", str(folder / "none.jsonl")] if keeps else []
 
 

@@ -33,7 +33,7 @@ HEAD_TOKENS = 2_048
 
 def load_model(folder: Path, device: str) -> nn.Module:
     """A checkpoint, ready to be asked. Nothing is fetched and none of its code is run. Raises UsageError where it is none of a
-    causal language model."""
+    causal language model, AuditError where it diverged."""
     from transformers import AutoModelForCausalLM
     from transformers.utils.logging import disable_progress_bar
 
@@ -52,6 +52,8 @@ def load_model(folder: Path, device: str) -> nn.Module:
             f"{shown}: no checkpoint that can be loaded: {safe_inline(str(error).splitlines()[0], 120)}"
         ) from error
     model = model.to(device).eval()
+    if not all(bool(torch.isfinite(weights).all()) for weights in model.parameters()):
+        raise AuditError(f"{shown}: weights that are no numbers: this checkpoint diverged; read an earlier one")
     require_causal(model, shown)
     return model
 

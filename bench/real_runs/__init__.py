@@ -1,0 +1,1 @@
+"""What the trace of a real run shows of planted controls."""
