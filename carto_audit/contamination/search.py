@@ -20,7 +20,7 @@ from carto_audit.contamination.disguises.split_rows import last_rows
 from carto_audit.contamination.exact_match import Match
 from carto_audit.contamination.index_file import current_setting
 from carto_audit.contamination.matching import ROWS, find_across
-from carto_audit.data.batch import Batch, iter_texts
+from carto_audit.data.batch import Batch, TextChunk, iter_texts
 from carto_audit.runtime.engine import map_shards
 from carto_audit.runtime.files import read_table, write_table
 from carto_audit.runtime.progress import SILENT, Advance, Progress
@@ -67,11 +67,20 @@ class Search:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shard:
-    """Consecutive samples, `texts[k]` that of sample `start + k` and what its row says beside it, and the short ones `before`."""
+    """Consecutive samples, and the short texts `before` them that may go on here."""
 
-    start: int
-    texts: list[str]
+    chunk: TextChunk
     before: tuple[str, ...]
+
+    @property
+    def start(self) -> int:
+        """The first sample."""
+        return self.chunk.start
+
+    @property
+    def samples(self) -> int:
+        """How many there are."""
+        return len(self.chunk.texts)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,13 +137,19 @@ def choose_workers(n_bytes: int) -> int:
 
 def search_shard(search: Search, shard: Shard) -> Findings:
     """Looks for every item in one shard, and across its short rows, and keeps what was found, whole or not at all."""
-    found, n_before = search.find(shard.texts, search.index), len(shard.before)
-    own = [replace(match, row=match.row + n_before) for match in found]
-    across = find_across([*shard.before, *shard.texts], own, search.index, n_before)
-    matches = found_table([*own, *across], shard.start - n_before)
+    own = search.find(shard.chunk.whole, search.index)
+    matches = found_table([*own, *_across(shard, own, search.index)], shard.start)
     if search.folder:
         write_table(_kept_path(search.folder, shard), matches)
-    return Findings(start=shard.start, samples=len(shard.texts), matches=matches)
+    return Findings(start=shard.start, samples=shard.samples, matches=matches)
+
+
+def _across(shard: Shard, own: list[Match], index: Index) -> list[Match]:
+    """What stands across short texts; those before the shard have rows below 0."""
+    n_before = len(shard.before)
+    known = [replace(match, row=match.row + n_before) for match in own]
+    found = find_across([*shard.before, *shard.chunk.texts], known, index, n_before)
+    return [replace(match, row=match.row - n_before) for match in found]
 
 
 def found_table(matches: list[Match], start: int) -> pa.Table:
@@ -154,18 +169,18 @@ def _unfinished(batch: Batch, folder: Path | None, parts: dict[int, pa.Table], a
     """The shards that are still to be searched; what an earlier run found in the others goes into `parts`."""
     before: tuple[str, ...] = ()
     for chunk in iter_texts(batch, beside=True):
-        shard = Shard(start=chunk.start, texts=chunk.texts, before=before)
+        shard = Shard(chunk=chunk, before=before)
         before = last_rows([*before, *chunk.texts])
         kept = _read_kept(_kept_path(folder, shard)) if folder else None
         if kept is None:
             yield shard
         else:
             parts[shard.start] = kept
-            advance(len(shard.texts))
+            advance(shard.samples)
 
 
 def _kept_path(folder: Path, shard: Shard) -> Path:
-    return folder / f"samples-{shard.start}-{shard.start + len(shard.texts)}.parquet"
+    return folder / f"samples-{shard.start}-{shard.start + shard.samples}.parquet"
 
 
 def _read_kept(path: Path) -> pa.Table | None:

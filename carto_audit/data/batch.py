@@ -3,7 +3,7 @@
 import hashlib
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import repeat
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from carto_audit.data import shards
-from carto_audit.data.columns import LEAST_BESIDE, Census, Column, unread_columns
+from carto_audit.data.columns import Census, Column, unread_columns
 from carto_audit.data.delivery import Delivery
 from carto_audit.data.formats.opened import AS_FOUND, Reading
 from carto_audit.data.hub_layout import HubChoice
@@ -97,10 +97,18 @@ class Batch:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TextChunk:
-    """Consecutive samples: `texts[k]` belongs to sample `start + k`."""
+    """Consecutive samples: `texts[k]` belongs to sample `start + k`, and `labels[k]` is what its row says beside it, where that
+    was asked for."""
 
     start: int
     texts: list[str]
+    labels: list[str] = field(default_factory=list)
+
+    @property
+    def whole(self) -> list[str]:
+        """The texts, each with its labels behind it."""
+        labels = self.labels or [""] * len(self.texts)
+        return [f"{text}{BETWEEN}{said}" if said else text for text, said in zip(self.texts, labels, strict=True)]
 
 
 def read_batch(
@@ -183,11 +191,12 @@ def iter_texts(
 ) -> Iterator[TextChunk]:
     """Streams the samples' texts in order, in chunks of at most about 8 MB (or one sample) and CHUNK_SAMPLES samples.
 
-    With `beside`, what a row says in columns that are not read stands behind its text, where it is LEAST_BESIDE bytes or more.
-    Raises AuditError when the files changed since `read_batch`.
+    With `beside`, chunks hold what the rows say in columns that are not read. Raises AuditError when the files changed since
+    `read_batch`.
     """
     row, sample = 0, 0
     pending: list[str] = []
+    apart: list[str] = []
     n_bytes = 0
     check_seals(batch.paths)
     with progress.task(label, len(batch), "samples") as advance:
@@ -195,35 +204,32 @@ def iter_texts(
             for rows in shards.read_rows(path, batch.layout, None, reading=batch.reading, beside=beside):
                 for value, labels in zip(rows.text, rows.beside or repeat(None), strict=False):
                     if sample < len(batch) and batch.row[sample] == row:
-                        text = _decode(value, path) if batch.trainable[sample] else readable(value.as_py() or b"")
-                        pending.append(with_labels(text, labels.as_py()) if labels is not None else text)
+                        pending.append(
+                            _decode(value, path) if batch.trainable[sample] else readable(value.as_py() or b"")
+                        )
+                        apart += [readable(labels.as_py() or b"")] if labels is not None else [""] * beside
                         n_bytes += int(batch.n_bytes[sample])
                         sample += 1
                         if n_bytes >= CHUNK_BYTES or len(pending) == CHUNK_SAMPLES:
-                            yield TextChunk(start=sample - len(pending), texts=pending)
+                            yield TextChunk(start=sample - len(pending), texts=pending, labels=apart)
                             advance(len(pending))
-                            pending, n_bytes = [], 0
+                            pending, apart, n_bytes = [], [], 0
                     row += 1
         if pending:
-            yield TextChunk(start=sample - len(pending), texts=pending)
+            yield TextChunk(start=sample - len(pending), texts=pending, labels=apart)
             advance(len(pending))
     check_seals(batch.paths)
     if row != batch.rows or sample != len(batch):
         raise AuditError(f"{_describe(batch.paths)}: the files changed while they were audited; run again")
 
 
-def with_labels(text: str, labels: bytes) -> str:
-    """A text, and behind it what its row says beside it, where that is enough to be compared."""
-    return f"{text}{BETWEEN}{readable(labels)}" if len(labels) >= LEAST_BESIDE else text
-
-
 def read_texts(batch: Batch, indices: Sequence[int], *, beside: bool = False) -> dict[int, str]:
-    """The texts of a few samples, by sample index, as `iter_texts` gives them. Costs one streaming pass."""
+    """The texts of a few samples, by sample index, with what their rows say `beside` them. Costs one streaming pass."""
     wanted = set(indices)
     found: dict[int, str] = {}
     for chunk in iter_texts(batch, beside=beside) if wanted else ():
         for index in wanted.intersection(range(chunk.start, chunk.start + len(chunk.texts))):
-            found[index] = chunk.texts[index - chunk.start]
+            found[index] = chunk.whole[index - chunk.start]
     return found
 
 

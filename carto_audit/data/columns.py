@@ -10,23 +10,27 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from carto_audit.data.formats.turns import strings
-from carto_audit.data.values import holds_text, values_of
+from carto_audit.data.values import holds_text, plainly, values_of
 
 LONGEST_LABEL, LONGEST_LABELS = 120, 480
 """Bytes of an id, an address or a source, and of all that a row has of them. A longer value of a column that is not read is text
 that went unread, and so is everything in a row that has more."""
 
-NUMBER_BYTES, FEWEST_NUMBERS = 8, 16
-"""Bytes that a whole number in a column that is not read counts for, where a value holds so many that they may be the tokens of
-a text. No such value is as short as a label. Masks, of two numbers, are not counted."""
+NUMBER_BYTES, FEWEST_KINDS, NO_TOKEN = 8, 17, -100
+"""Bytes that a whole number in a column that is not read counts for, where a value holds so many different ones that they may be
+the tokens of a text. No such value is as short as a label. Masks, tags and grades are of fewer kinds; positions and times rise;
+vectors have numbers below 0, of which only NO_TOKEN stands among tokens."""
 
 _LARGEST = 1e300  # an integer of JSON may be larger than any float
+
+WORDS_OF_A_NAME = 6
+"""Of a column, from which on its name is text."""
 
 LONGEST_NAME = 40
 """Characters of a name inside a value; a longer one is counted as text."""
 
-LEAST_BESIDE = 40
-"""Bytes of what a row says beside its text; less is no item of any benchmark."""
+LEAST_BESIDE = 16
+"""Bytes of what a row without any text says beside it, from which on it is compared: less is an id."""
 
 MAIN_SHARE = 0.9
 """Of the bytes of a delivery, from which on files with the same columns are what was delivered, and others are beside it."""
@@ -59,6 +63,18 @@ class Census:
             self.long[name] = self.long.get(name, 0) + int(length[long].sum())
         return whole
 
+    def add_rows(self, rows: Iterable[Mapping[str, int]]) -> Lengths:
+        """The same of rows with columns of their own: bytes by name, a mapping a row. Their sums, (N,)."""
+        sums = []
+        for row in rows:
+            whole = sum(row.values())
+            for name, length in row.items():
+                long = whole > LONGEST_LABELS or length > LONGEST_LABEL
+                self.total[name] = self.total.get(name, 0) + length
+                self.long[name] = self.long.get(name, 0) + (length if long else 0)
+            sums.append(whole)
+        return np.array(sums, np.int64)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Column:
@@ -71,8 +87,7 @@ class Column:
 
 def text_bytes(column: pa.Array) -> Lengths:
     """The bytes of text in each cell of a column, (N,)."""
-    if pa.types.is_dictionary(column.type):
-        column = column.dictionary_decode()
+    column = plainly(column)
     if pa.types.is_null(column.type):
         return np.zeros(len(column), np.int64)
     if _is_list_of_numbers(column.type):
@@ -85,11 +100,12 @@ def text_bytes(column: pa.Array) -> Lengths:
 
 
 def cell_bytes(values: Iterable[object]) -> Lengths:
-    """The bytes of all strings inside each value, and NUMBER_BYTES for each number that may be text, (N,)."""
-    return np.array([_length(value) for value in values], np.int64)
+    """`said_bytes` of each value, (N,)."""
+    return np.array([said_bytes(value) for value in values], np.int64)
 
 
-def _length(value: object) -> int:
+def said_bytes(value: object) -> int:
+    """The bytes of all strings inside a value, and NUMBER_BYTES for each number that may be text."""
     if isinstance(value, str) and value.isascii():
         return len(value)
     if value is None or isinstance(value, int | float):
@@ -111,21 +127,23 @@ def _number_bytes(column: pa.Array) -> Lengths:
     values = pc.fill_null(flat, math.nan).to_numpy(zero_copy_only=False)
     found: Lengths = np.zeros(len(column), np.int64)
     for row, (start, end) in enumerate(zip([0, *ends[:-1].tolist()], ends.tolist(), strict=True)):
-        if end - start >= FEWEST_NUMBERS:
+        if end - start >= FEWEST_KINDS:
             found[row] = NUMBER_BYTES * _count_encoded(values[start:end])
     return found
 
 
 def _count_encoded(values: NDArray[np.float64]) -> int:
-    """How many of some numbers may be text as a tokenizer writes it: whole ones, FEWEST_NUMBERS of three kinds or more."""
+    """How many of some numbers may be text as a tokenizer writes it: whole ones of FEWEST_KINDS or more, in no order."""
     whole = values[np.isfinite(values) & (values == np.floor(values))]
-    is_enough = len(whole) >= FEWEST_NUMBERS and bool(((whole != whole.min()) & (whole != whole.max())).any())
-    return len(whole) if is_enough else 0
+    tokens = whole[whole != NO_TOKEN]
+    rises = bool((np.diff(whole) >= 0).all())
+    is_text = len(np.unique(tokens)) >= FEWEST_KINDS and not rises and not (tokens < 0).any()
+    return len(whole) if is_text else 0
 
 
 def _encoded(value: object) -> int:
     numbers = list(_numbers(value))
-    return _count_encoded(np.array(numbers)) if len(numbers) >= FEWEST_NUMBERS else 0
+    return _count_encoded(np.array(numbers)) if len(numbers) >= FEWEST_KINDS else 0
 
 
 def _numbers(value: object) -> Iterator[float]:
@@ -144,8 +162,7 @@ def said_in(value: object) -> bytes | None:
 
 def cell_texts(column: pa.Array) -> pa.LargeBinaryArray:
     """What each cell of a column says, (N,), null where nothing."""
-    if pa.types.is_dictionary(column.type):
-        column = column.dictionary_decode()
+    column = plainly(column)
     if pa.types.is_null(column.type):
         return pa.nulls(len(column), pa.large_binary())
     if holds_text(column.type):
@@ -162,6 +179,11 @@ def in_one(cells: Sequence[pa.LargeBinaryArray]) -> pa.LargeBinaryArray:
         *(column.to_pylist() for column in cells), strict=True
     )  # Arrow's own join loses rows that are null in all columns
     return pa.array([b"\n".join(filter(None, row)) for row in said], pa.large_binary())
+
+
+def is_spoken(name: str) -> bool:
+    """Whether the name of a column says more than names do: WORDS_OF_A_NAME words, or more than LONGEST_NAME characters."""
+    return len(name) > LONGEST_NAME or name.count(" ") >= WORDS_OF_A_NAME - 1
 
 
 def _spoken_names(value: object) -> Iterator[str]:

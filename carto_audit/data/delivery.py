@@ -10,7 +10,7 @@ from glob import glob
 from pathlib import Path
 from typing import Literal
 
-from carto_audit.data.formats.side_files import LARGEST_DOCUMENT, SIDE_DOCUMENTS, has_side_name, is_document
+from carto_audit.data.formats.side_files import LARGEST_DOCUMENT, SIDE_DOCUMENTS, has_side_name, is_document, is_packed
 from carto_audit.data.readers import (
     KNOWN_FORMATS,
     KNOWN_SUFFIXES,
@@ -235,7 +235,7 @@ _KINDS = (
     _Kind("not_regular", True, lambda entry, _: not stat.S_ISREG(entry.mode or 0)),
     _Kind("side_file", False, lambda entry, _: entry.is_side_file),
     _Kind("hidden", False, lambda entry, _: entry.is_hidden and entry.n_bytes == 0),
-    _Kind("hidden", True, lambda entry, _: entry.is_hidden and mentions_format(entry.path)),
+    _Kind("hidden", True, lambda entry, _: entry.is_hidden and (mentions_format(entry.path) or is_packed(entry.path))),
     _Kind("hidden", True, lambda entry, _: entry.is_hidden and entry.n_bytes > LARGEST_DOCUMENT),
     _Kind("hidden", False, lambda entry, _: entry.is_hidden),
     _Kind("not_listed", True, lambda entry, _: entry.is_unlisted and format_of(entry.path) is not None),

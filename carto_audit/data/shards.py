@@ -9,7 +9,17 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from carto_audit.data.columns import Census, Lengths, cell_bytes, cell_texts, files_apart, in_one, said_in, text_bytes
+from carto_audit.data.columns import (
+    Census,
+    Lengths,
+    cell_texts,
+    files_apart,
+    in_one,
+    is_spoken,
+    said_bytes,
+    said_in,
+    text_bytes,
+)
 from carto_audit.data.delivery import Delivery, find_delivery
 from carto_audit.data.formats.json_rows import json_bytes
 from carto_audit.data.formats.json_values import RepeatedKeys
@@ -28,7 +38,7 @@ from carto_audit.data.readers import (
     read_json,
     reads_json,
 )
-from carto_audit.data.values import decoded, may_hold_text
+from carto_audit.data.values import decoded, may_hold_bytes
 from carto_audit.runtime.errors import AuditError, UsageError, option
 from carto_audit.text.untrusted import safe_inline
 
@@ -124,7 +134,7 @@ def read_rows(
     if reads_json(path):
         yield from _json_rows(path, layout, id_column, columns, census, reading, beside)
         return
-    others = sorted(name for name, kind in types.items() if name not in columns and may_hold_text(kind))
+    others = sorted(name for name, kind in types.items() if name not in columns and may_hold_bytes(kind))
     others = others if beside or census is not None else []
     if census is not None:
         census.silent.update(types.keys() - {*columns, *others})
@@ -159,8 +169,7 @@ def _json_rows(
         counted: Lengths | int = 0
         inside: Lengths | int = 0
         if census is not None:
-            others = dict.fromkeys(name for row in rows for name in row if name not in columns)
-            counted = census.add({name: cell_bytes(row.get(name) for row in rows) for name in others})
+            counted = census.add_rows(_beside_bytes(row, columns) for row in rows)
             inside = 0 if layout.is_plain else _count_inside(layout, rows, census)
         if layout.is_plain:
             text = pa.array([_plain_text(row, layout.columns[0]) for row in rows], pa.large_binary())
@@ -177,6 +186,14 @@ def _json_rows(
         )
 
 
+def _beside_bytes(row: Row, columns: Collection[str]) -> dict[str, int]:
+    return {name: said_bytes(value) + _name_bytes(name) for name, value in row.items() if name not in columns}
+
+
+def _name_bytes(name: str) -> int:
+    return len(name.encode("utf-8", "surrogatepass")) if is_spoken(name) else 0
+
+
 def _plain_text(row: Row, column: str) -> bytes | None:
     return json_bytes(row.written if isinstance(row, RepeatedKeys) else row.get(column))
 
@@ -185,10 +202,16 @@ def _apart(rows: Sequence[Row], layout: Layout, columns: Collection[str]) -> pa.
     """What the rows say in columns that are not read, and in objects that are read in part; of rows with a key twice nothing, for
     all of that is their text."""
     once = [{} if isinstance(row, RepeatedKeys) else row for row in rows]
-    names = sorted({name for row in once for name in row if name not in columns})
-    cells = [pa.array([said_in(row.get(name)) for row in once], pa.large_binary()) for name in names]
-    cells += [] if layout.is_plain else [_cells_inside(layout, once)]
-    return in_one(cells) if cells else None
+    cells = [
+        [part for name in sorted(row) if name not in columns for part in (said_in(row[name]), _spoken(name))]
+        for row in once
+    ]
+    inside = [] if layout.is_plain else [_cells_inside(layout, once)]
+    return in_one([pa.array([b"\n".join(filter(None, row)) for row in cells], pa.large_binary()), *inside])
+
+
+def _spoken(name: str) -> bytes | None:
+    return name.encode("utf-8", "surrogatepass") if is_spoken(name) else None
 
 
 def _cells_inside(layout: Layout, rows: Sequence[Row]) -> pa.LargeBinaryArray:
@@ -205,9 +228,7 @@ def _id_bytes(ids: pa.LargeStringArray | None) -> Lengths | int:
 
 def _count_inside(layout: Layout, rows: Sequence[Row], census: Census) -> Lengths | int:
     """Counts what lies in objects that are read in part, beside what is read of them."""
-    beside = [dict(layout.beside(row)) for row in rows]
-    names = dict.fromkeys(name for row in beside for name in row)
-    return census.add({name: cell_bytes(row.get(name) for row in beside) for name in names})
+    return census.add_rows({name: said_bytes(value) for name, value in layout.beside(row)} for row in rows)
 
 
 def _written(layout: Layout, rows: Sequence[Row]) -> pa.LargeBinaryArray:

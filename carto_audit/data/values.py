@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from carto_audit.data.formats.json_values import RepeatedKeys
 from carto_audit.data.formats.opened import AS_FOUND, Reading
@@ -75,6 +76,24 @@ def may_hold_text(kind: pa.DataType) -> bool:
     return holds_text(kind) or pa.types.is_nested(kind)
 
 
+def may_hold_bytes(kind: pa.DataType) -> bool:
+    """Whether text may be in a column of this type, of whatever make: in bytes of one length, or under a name of its own too."""
+    if pa.types.is_dictionary(kind):
+        return may_hold_bytes(kind.value_type)
+    if isinstance(kind, pa.BaseExtensionType):
+        return may_hold_bytes(kind.storage_type)
+    return may_hold_text(kind) or pa.types.is_fixed_size_binary(kind)
+
+
+def plainly(column: pa.Array) -> pa.Array:
+    """The same values without dictionary and extension type, bytes of one length as bytes."""
+    if isinstance(column, pa.ExtensionArray):
+        return plainly(column.storage)
+    if pa.types.is_dictionary(column.type):
+        return plainly(column.dictionary_decode())
+    return column.cast(pa.large_binary()) if pa.types.is_fixed_size_binary(column.type) else column
+
+
 def decoded(batch: pa.RecordBatch) -> list[dict[str, Any]]:
     """Rows as Python values: bytes are text, with surrogates where they are not UTF-8."""
     if not batch.num_columns:
@@ -93,7 +112,28 @@ def values_of(column: pa.Array) -> list[Any]:
     try:
         return list(column.cast(_timeless(column.type)).to_pylist())
     except (ValueError, ArithmeticError, LookupError, pa.ArrowException):  # somewhere inside, text is not UTF-8
+        pass
+    try:
+        return list(_as_bytes(column).to_pylist())
+    except (ValueError, ArithmeticError, LookupError, NotImplementedError, pa.ArrowException):
         return [_value(scalar) for scalar in column]
+
+
+def _as_bytes(column: pa.Array) -> pa.Array:
+    """The same values with bytes for strings at any depth, numbers for times, and a name of its own for each field."""
+    kind = column.type
+    if pa.types.is_struct(kind):
+        names = [
+            field.name if kind.get_field_index(field.name) >= 0 else f"{field.name} {k}" for k, field in enumerate(kind)
+        ]
+        parts = [_as_bytes(part) for part in column.flatten()]
+        return pa.StructArray.from_arrays(parts, names=names, mask=column.is_null()) if parts else column
+    if pa.types.is_list(kind) or pa.types.is_large_list(kind):
+        offsets = pc.if_else(pa.array([*column.is_null().to_pylist(), False]), None, column.offsets).cast(pa.int64())
+        return pa.LargeListArray.from_arrays(offsets, _as_bytes(column.values))
+    if holds_text(kind) and not pa.types.is_dictionary(kind):
+        return column.cast(pa.large_binary())
+    return column.cast(_timeless(kind))
 
 
 def _value(scalar: pa.Scalar) -> Any:

@@ -1,9 +1,11 @@
 """Text beside the samples: what no proxy reads is compared nonetheless, or counted."""
 
+import gzip
 import json
 import shutil
 
 import pyarrow as pa
+import pyarrow.ipc as pa_ipc
 import pyarrow.parquet as pq
 import pytest
 
@@ -16,7 +18,7 @@ from carto_audit.data.batch import iter_texts, read_batch, read_texts
 from carto_audit.data.duplicates import find_duplicates
 from carto_audit.data.segments import read_segments
 from carto_audit.pipeline.side_files import compare_side_files
-from tests.support.audits import GATE, sentences
+from tests.support.audits import GATE, sentences, strings_of_bytes
 from tests.support.quizzes import BELL, ITEMS, quiz, write_quiz
 
 QUICK = ["--folds", 1, "--epochs", 2]
@@ -142,7 +144,11 @@ def test_a_row_that_readers_repair_in_different_ways_is_compared_and_never_hande
         (list(BELL.encode()), 0.5),
         ([float(number) for number in BELL.encode()], 0.5),
         ([[number] for number in BELL.encode()], 0.5),
+        ([-100] * 9 + list(BELL.encode()), 0.5),
         ([1] * 60 + [0] * 40, 0),
+        ([k * 7 % 16 for k in range(90)], 0),
+        (list(range(200)), 0),
+        ([(k * 37 % 255) - 127 for k in range(90)], 0),
         ([3, 141, 59, 26], 0),
         ([k / 7 for k in range(1, 60) if k % 7], 0),
     ],
@@ -177,6 +183,101 @@ def test_an_item_that_a_document_says_beside_its_rows_is_data_that_went_unread(t
     assert batch.unread_text_share < 0.05
     (unread,) = compare_side_files(batch, index).delivery.unread
     assert (unread.name, unread.reason) == ("a.json, beside its rows", "holds_items")
+
+
+class Words(pa.ExtensionType):
+    """Strings under a name of their own."""
+
+    def __init__(self):
+        super().__init__(pa.string(), "test.words")
+
+    def __arrow_ext_serialize__(self):
+        return b""
+
+    @classmethod
+    def __arrow_ext_deserialize__(cls, storage_type, serialized):
+        return cls()
+
+
+SHORT = BELL[:110]  # as short as a label
+NOTES = [SHORT if k == 3 else "web" for k in range(12)]
+DIGESTS = pa.array([SHORT.encode() if k == 3 else bytes(110) for k in range(12)], pa.binary(110))
+STRAY = strings_of_bytes([b"\xff"] * 12)
+ODD_COLUMNS = {
+    "one length": DIGESTS,
+    "dictionary": DIGESTS.dictionary_encode(),
+    "extension": pa.ExtensionArray.from_storage(Words(), pa.array(NOTES)),
+    "list": pa.ListArray.from_arrays(
+        pa.array(range(0, 25, 2), pa.int32()), strings_of_bytes([v.encode() for note in NOTES for v in (note, "\x00")])
+    ),
+    "struct": pa.StructArray.from_arrays([STRAY, pa.array(NOTES)], ["lang", "note"]),
+    "name twice": pa.StructArray.from_arrays([pa.array(NOTES), pa.nulls(12, pa.string())], ["a", "a"]),
+}
+
+
+@pytest.mark.parametrize("name", ODD_COLUMNS)
+def test_columns_of_any_make_are_counted_and_compared(tmp_path, index, name):
+    path = tmp_path / "a.arrow"
+    table = pa.table({"text": sentences(12), "odd": ODD_COLUMNS[name]})
+    with pa_ipc.new_file(path, table.schema) as file:
+        file.write_table(table)
+    batch = read_batch([path])
+    assert batch.layout.columns == ("text",)
+    assert [(column.name, column.n_bytes >= len(SHORT)) for column in batch.unread] == [("odd", True)]
+    assert [row for row, _, _ in found_in(batch, index)] == [3]
+
+
+def test_a_conversation_in_json_text_with_a_key_twice_is_the_text_that_it_is(tmp_path, index):
+    twice = f'[{{"role": "user", "content": {json.dumps(BELL)}, "content": "How are you?"}}]'
+    rows = [{"messages": twice if k == 3 else json.dumps(CHAT)} for k in range(12)]
+    assert [row for row, _, _ in found_in(read_batch([write(tmp_path / "a.parquet", rows)]), index)] == [3]
+
+
+def test_kinds_of_parts_that_say_something_are_read(tmp_path, index):
+    pieces = [{"type": BELL[start : start + 20]} for start in range(0, len(BELL), 20)]
+    rows = [
+        {"messages": [{"role": "user", "content": pieces if k == 3 else [{"type": "text", "text": "Hm?"}]}]}
+        for k in range(12)
+    ]
+    assert [row for row, _, _ in found_in(read_batch([write(tmp_path / "a.jsonl", rows)]), index)] == [3]
+
+
+def test_the_index_of_a_table_of_pandas_is_a_column(tmp_path, index):
+    table = {
+        "columns": ["text"],
+        "index": [BELL, *(f"row {k}" for k in range(11))],
+        "data": [[t] for t in sentences(12)],
+    }
+    (tmp_path / "a.json").write_text(json.dumps(table))
+    assert [row for row, _, _ in found_in(read_batch([tmp_path / "a.json"], text_column="text"), index)] == [0]
+
+
+@pytest.mark.parametrize("where", ["column", "metadata", "key", "row"])
+def test_names_and_metadata_are_compared(tmp_path, index, where):
+    table = pa.table({"text": sentences(12), BELL if where == "column" else "n": range(12)})
+    metadata = {"note": BELL} if where == "metadata" else None
+    path = tmp_path / "a.parquet"
+    if where == "key":
+        path = tmp_path / "a.json"
+        path.write_text(json.dumps({BELL: 0, "data": table.to_pylist()}))
+    elif where == "row":
+        path = write(
+            tmp_path / "a.jsonl", [row | ({BELL: 1} if k == 5 else {}) for k, row in enumerate(table.to_pylist())]
+        )
+        assert [row for row, _, _ in found_in(read_batch([path]), index)] == [5]
+        return
+    else:
+        pq.write_table(table.replace_schema_metadata(metadata), path)
+    (unread,) = compare_side_files(read_batch([path]), index).delivery.unread
+    assert unread.reason == "holds_items"
+
+
+@pytest.mark.parametrize("name", ["b.csv.gz", "LICENSE.zip", ".backup.tar.gz", "README.md.xz"])
+def test_what_is_packed_beside_the_data_is_looked_into_or_counted(tmp_path, index, name):
+    write(tmp_path / "a.jsonl", [{"text": text} for text in sentences(12)])
+    (tmp_path / name).write_bytes(gzip.compress(f'"{BELL}"\n'.encode()))
+    (unread,) = compare_side_files(read_batch([tmp_path]), index).delivery.unread
+    assert unread.name == name
 
 
 def test_what_was_found_beside_the_data_makes_an_audit_inconclusive(tmp_path, carto, thin):

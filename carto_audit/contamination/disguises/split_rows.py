@@ -50,7 +50,7 @@ def _letters(text: str) -> int:
     return len(text) if len(text) <= LONGEST_PART else len(_SIGNS.sub("", text))
 
 
-_SIGNS = re.compile(r"[\W_]+")
+_SIGNS = re.compile(r"[\W_\u0640\u115f\u1160\u3164\uffa0]+")
 
 
 def _joined(run: Sequence[str], first: int) -> JoinedRows:

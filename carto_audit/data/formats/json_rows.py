@@ -286,7 +286,8 @@ def _document_form(path: Path, members: Mapping[str, _Member]) -> Form:
             f"{safe_inline(str(path), 160)}: holds {len(inside)} lists of objects: {named}; deliver a file for each"
         )
     if inside and "turns" not in kinds:
-        outside = {key: member.n_bytes for key, member in members.items() if key != inside[0] and member.n_bytes}
+        outside = {key: member.n_bytes + _name_bytes(key) for key, member in members.items() if key != inside[0]}
+        outside = {key: n_bytes for key, n_bytes in outside.items() if n_bytes}
         return Form(kind="inside", key=inside[0], outside=outside)
     if hollow := _list_without_rows(members):
         return Form(kind="inside", key=hollow, outside={})
@@ -298,6 +299,11 @@ def _document_form(path: Path, members: Mapping[str, _Member]) -> Form:
     if not members or listed or kinds == {"numbered"}:
         return Form(kind="columns", outside={})
     return Form(kind="row", outside={})
+
+
+def _name_bytes(key: str) -> int:
+    """The bytes of a name that says more than a name does."""
+    return len(key.encode("utf-8", "surrogatepass")) if " " in key else 0
 
 
 def _list_without_rows(members: Mapping[str, _Member]) -> str | None:
@@ -315,7 +321,14 @@ def _table(kind: Kind, value: Any) -> Iterator[dict[str, Any]]:
     elif kind == "index":
         yield from value.values()
     elif kind == "split":
-        yield from (dict(zip(map(str, value["columns"]), row, strict=True)) for row in value["data"])
+        names = list(map(str, value["columns"]))
+        index = value.get("index", [])
+        named = any(isinstance(name, str) for name in index) and len(index) == len(value["data"])
+        names += ["index" if "index" not in names else "index of the table"] * named
+        places = [[name] for name in index] if named else [[]] * len(value["data"])
+        yield from (
+            dict(zip(names, [*row, *place], strict=True)) for row, place in zip(value["data"], places, strict=True)
+        )
     else:
         columns = {
             name: column if isinstance(column, dict) else dict(enumerate(column)) for name, column in value.items()

@@ -5,6 +5,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from carto_audit.data.formats.json_rows import holds_prose
+from carto_audit.data.formats.opened import COMPRESSED
 from carto_audit.runtime.files import read_regular
 
 SIDE_FILES = (
@@ -27,9 +28,18 @@ LARGEST_DOCUMENT = 16 << 20
 """Bytes. A larger file about the data is taken for data."""
 
 
+PACKED = (*COMPRESSED, ".zip", ".7z", ".rar", ".tar", ".tgz", ".tbz2", ".txz")
+"""Suffixes of files that hold others, or text that has to be expanded."""
+
+
 def has_side_name(path: Path) -> bool:
-    """Whether a file is about the data by its name alone."""
-    return any(fnmatchcase(path.name.lower(), known) for known in SIDE_FILES)
+    """Whether a file is about the data by its name alone. What is packed may be anything."""
+    return not is_packed(path) and any(fnmatchcase(path.name.lower(), known) for known in SIDE_FILES)
+
+
+def is_packed(path: Path) -> bool:
+    """Whether a file holds others, or text that has to be expanded, by its suffix."""
+    return path.suffix.lower() in PACKED
 
 
 def is_document(path: Path) -> bool:

@@ -16,7 +16,7 @@ LEARNED_ROLES = frozenset(("assistant", "gpt", "model", "chatbot", "bot"))
 CALLS = ("tool_calls", "function_call")
 
 LONGEST_TYPE = 24
-"""Characters of a name for a kind of part, such as `input_text`; whatever is longer is read."""
+"""Characters of a name for a kind of part, such as `input_text`; whatever is longer, or several words, is read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,7 @@ def turns_of(value: object) -> list[Turn] | None:
     """The turns of a conversation, also of one that is stored as JSON text; None for anything else."""
     if isinstance(value, str) and value.lstrip()[:1] == "[":
         try:
-            value = json.loads(value)
+            value = _once(value)
         except (ValueError, RecursionError):
             return None
     if not isinstance(value, list) or not value or not all(isinstance(turn, Mapping) for turn in value):
@@ -46,6 +46,18 @@ def turns_of(value: object) -> list[Turn] | None:
         if all(who in turn for turn in value) and any(what in turn for turn in value):
             return [_turn(turn, who, what) for turn in value]
     return None
+
+
+def _once(text: str) -> object:
+    """What a JSON text says. Raises ValueError where an object has a key twice: it is read as the text that it is."""
+
+    def members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        found = dict(pairs)
+        if len(found) != len(pairs):
+            raise ValueError("a key twice")
+        return found
+
+    return json.loads(text, object_pairs_hook=members)
 
 
 def written(turn: Turn) -> str:
@@ -75,4 +87,4 @@ def _turn(turn: Row, who: str, what: str) -> Turn:
 
 
 def _is_label(value: object) -> bool:
-    return isinstance(value, str) and len(value) <= LONGEST_TYPE
+    return isinstance(value, str) and len(value) <= LONGEST_TYPE and value.isidentifier()

@@ -62,10 +62,24 @@ def test_an_item_a_word_a_row_is_found_in_every_row_that_holds_a_part(index):
     assert "found after joining rows that follow each other" in found[0].reason
 
 
-@pytest.mark.parametrize("padding", [" " * 300, "\n" * 300, "." * 300, "\u200b" * 300, "_ " * 200])
+@pytest.mark.parametrize("padding", [" " * 300, "\n" * 300, "." * 300, "\u200b" * 300, "_ " * 200, "\u3164" * 300])
 def test_padding_makes_no_row_long(index, padding):
     texts = [f"{word}{padding}" for word in BELL.split()]
     assert len(find_across(texts, [], index)) == len(texts)
+
+
+URL = "https://example.org/crawl/2026/11/page-{:05}.html"
+
+
+def test_items_are_found_across_rows_whatever_stands_beside_them(tmp_path, index):
+    words = BELL.split()
+    rows = [{"text": word, "url": URL.format(k), "id": f"{k:032x}"} for k, word in enumerate([*words, LONG])]
+    pq.write_table(pa.Table.from_pylist(rows), tmp_path / "a.parquet")
+    batch = read_batch([tmp_path / "a.parquet"], text_column="text")
+    found = search_batch(batch, index, find_matches)
+    assert found["sample"].to_pylist() == list(range(len(words)))
+    spans = zip(found["sample_start"].to_pylist(), found["sample_end"].to_pylist(), strict=True)
+    assert all(words[k][start:end].strip("?;,.") for k, (start, end) in enumerate(spans))
 
 
 def test_a_row_that_holds_the_whole_item_is_told_once(index):
