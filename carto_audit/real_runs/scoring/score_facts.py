@@ -68,6 +68,7 @@ def score_facts(run: ScoredRun) -> dict[str, Any]:
     """`score.json`: how the run was read, what was measured, what the policy says. It quotes no text."""
     datamap, analysis = run.analysis.datamap, run.analysis
     lines = {"difficulty": datamap.difficulty, "memorization": datamap.memorization} if datamap else {}
+    twins, once = run.samples.controls.dose == 0, analysis.control_scores.span_copies <= 1  # as the line takes them
     plain: dict[str, Any] = {
         "schema_version": 1,
         "tool": {"name": "carto-audit", "version": __version__},
@@ -88,7 +89,10 @@ def score_facts(run: ScoredRun) -> dict[str, Any]:
             ],
             "sight": sight(run),
             "lost_secrets": run.controls.lost,
-            "twins": above_line(run, analysis.control_scores, run.samples.controls.dose == 0),
+            "twins": {
+                **above_line(run, analysis.control_scores, twins & once),
+                "recurring": int((twins & ~once).sum()),
+            },
             "held_out": above_line(run, run.beside, np.ones(run.samples.references, dtype=bool)),
             "false_alarm_share": analysis.false_alarms,
         },

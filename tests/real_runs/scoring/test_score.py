@@ -34,7 +34,8 @@ def test_repeated_secrets_stand_out_and_what_nobody_trained_on_does_not(scored):
     assert detection["sight"]["4"]["auc_twins"] > 0.8
     assert detection["held_out"] == {"measured": 20, "above": 0}
     assert detection["twins"]["measured"] > 100
-    assert detection["twins"]["above"] < 0.2 * detection["twins"]["measured"]
+    assert detection["twins"]["above"] < 0.05 * detection["twins"]["measured"]
+    assert detection["twins"]["measured"] + detection["twins"]["recurring"] == scored.run.facts["twins"]
 
 
 def test_the_verdict_is_the_policys_and_its_exit_code(scored):
