@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from carto_audit import __version__
 from carto_audit.cartography.detection_power import Ordinary, beaten_share
 from carto_audit.cartography.quadrants import MEMORIZED, QUADRANT_NAMES, UNMAPPED
+from carto_audit.cartography.scores import Scores
 from carto_audit.real_runs.scoring.scored_run import ScoredRun
 from carto_audit.runtime.files import atomic_path, write_json
 from carto_audit.text.untrusted import safe_inline
@@ -68,7 +69,6 @@ def score_facts(run: ScoredRun) -> dict[str, Any]:
     """`score.json`: how the run was read, what was measured, what the policy says. It quotes no text."""
     datamap, analysis = run.analysis.datamap, run.analysis
     lines = {"difficulty": datamap.difficulty, "memorization": datamap.memorization} if datamap else {}
-    twins, once = run.samples.controls.dose == 0, analysis.control_scores.span_copies <= 1  # as the line takes them
     plain: dict[str, Any] = {
         "schema_version": 1,
         "tool": {"name": "carto-audit", "version": __version__},
@@ -89,10 +89,7 @@ def score_facts(run: ScoredRun) -> dict[str, Any]:
             ],
             "sight": sight(run),
             "lost_secrets": run.controls.lost,
-            "twins": {
-                **above_line(run, analysis.control_scores, twins & once),
-                "recurring": int((twins & ~once).sum()),
-            },
+            "twins": above_line(run, analysis.control_scores, run.samples.controls.dose == 0),
             "held_out": above_line(run, run.beside, np.ones(run.samples.references, dtype=bool)),
             "false_alarm_share": analysis.false_alarms,
         },
@@ -183,11 +180,19 @@ def sight(run: ScoredRun) -> dict[str, dict[str, float | int | None]]:
     return found
 
 
-def above_line(run: ScoredRun, scores: Any, chosen: NDArray[np.bool_]) -> dict[str, int | None]:
-    """How many of some samples that nobody trained on were measured, and how many lie above the line all the same."""
-    values = _known(scores.memorization(run.policy.map.memorization.score)[chosen])
+def above_line(run: ScoredRun, scores: Scores, chosen: NDArray[np.bool_]) -> dict[str, int | None]:
+    """How many of some samples that nobody trained on were measured, and how many lie above the line all the same; apart from
+    them those whose window is in other samples too, which the run may have learned there."""
+    values, recurring = scores.memorization(run.policy.map.memorization.score), scores.span_copies > 1
+    known = chosen & np.isfinite(values)
+    once, again = values[known & ~recurring], values[known & recurring]
     line = run.analysis.datamap.memorization.value if run.analysis.datamap else None
-    return {"measured": len(values), "above": int((values > line).sum()) if line is not None else None}
+    return {
+        "measured": len(once),
+        "above": int((once > line).sum()) if line is not None else None,
+        "recurring": len(again),
+        "recurring_above": int((again > line).sum()) if line is not None else None,
+    }
 
 
 def _known(values: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -32,7 +32,7 @@ def test_repeated_secrets_stand_out_and_what_nobody_trained_on_does_not(scored):
     assert detection["sight"]["4"]["secrets"] >= 30
     assert detection["sight"]["4"]["auc_ordinary"] > 0.93
     assert detection["sight"]["4"]["auc_twins"] > 0.8
-    assert detection["held_out"] == {"measured": 20, "above": 0}
+    assert detection["held_out"] == {"measured": 20, "above": 0, "recurring": 0, "recurring_above": 0}
     assert detection["twins"]["measured"] > 100
     assert detection["twins"]["above"] < 0.05 * detection["twins"]["measured"]
     assert detection["twins"]["measured"] + detection["twins"]["recurring"] == scored.run.facts["twins"]
