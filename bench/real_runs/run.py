@@ -82,20 +82,29 @@ def measure(mode: str, seed: int, texts: list[str], folder: Path, *, smoke: bool
     late, base = folder / "late.parquet", folder / "base.parquet"
     read_checkpoints([run.early, run.last], run.planted, late, trace=run.trace)
     read_checkpoints([run.first], run.planted, base, trace=run.trace)
-    ways: dict[str, dict[str, Path]] = {"trace alone": {}, "first visit, readings": {"late": late}}
+    ways: dict[str, tuple[Path | None, Path | None]] = {
+        "trace alone": (None, None),
+        "first visit, readings": (None, late),
+    }
     if mode == "finetune":
-        ways["base and last checkpoint"] = {"base": base, "late": late}
+        ways["base and last checkpoint"] = (base, late)
     for way, readings in ways.items():
-        yield {"mode": mode, "seed": seed, "way": way, "commit": measured_at, **scored(run, folder / "score", readings)}
+        yield {
+            "mode": mode,
+            "seed": seed,
+            "way": way,
+            "commit": measured_at,
+            **scored(run, folder / "score", *readings),
+        }
 
 
 def _fields(recipe: Recipe) -> dict[str, Any]:
     return {name: getattr(recipe, name) for name in recipe.__dataclass_fields__}
 
 
-def scored(run: TinyRun, folder: Path, readings: dict[str, Path]) -> dict[str, Any]:
+def scored(run: TinyRun, folder: Path, base: Path | None, late: Path | None) -> dict[str, Any]:
     """What the score of a run says of its controls."""
-    facts = score_into(run.trace, run.planted, folder, policy=load_policy("default"), **readings)
+    facts = score_into(run.trace, run.planted, folder, policy=load_policy("default"), base=base, late=late)
     return {
         "rows": facts["run"]["identified"],
         "sight": facts["detection"]["sight"],

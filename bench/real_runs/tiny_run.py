@@ -89,7 +89,7 @@ def train(
     samples: Sequence[Sequence[int]],
     recipe: Recipe,
     log: LossLogger | None = None,
-    after_epoch: Callable[[int], None] | None = None,
+    after_epoch: Callable[[int], object] | None = None,
 ) -> None:
     """A plain loop with AdamW and a cosine: batches of samples of about the same length, in a new order every epoch."""
     optimizer = torch.optim.AdamW(model.parameters(), lr=recipe.rate, betas=(0.9, 0.95), weight_decay=0.1)
@@ -147,7 +147,7 @@ def run_tiny(texts: Sequence[str], folder: Path, recipe: Recipe, tokenizer: Any 
     first = save("first")
     keys = read_sample_keys(folder / "planted" / "sample.key")
     log = LossLogger(folder / "trace", keys, token_share=1.0, tokenizer=tokenizer_fingerprint(tokenizer), run="tiny")
-    train(model, samples, recipe, log, lambda epoch: save("early") and None if epoch == 0 else None)
+    train(model, samples, recipe, log, lambda epoch: save("early") if epoch == 0 else None)
     if not log.close():
         raise SystemExit(f"{folder}: the trace is not whole: {log.problem}")
     return TinyRun(

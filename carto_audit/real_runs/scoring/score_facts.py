@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from carto_audit import __version__
 from carto_audit.cartography.detection_power import Ordinary, beaten_share
 from carto_audit.cartography.quadrants import MEMORIZED, QUADRANT_NAMES, UNMAPPED
+from carto_audit.cartography.scores import Scores
 from carto_audit.real_runs.scoring.scored_run import ScoredRun
 from carto_audit.runtime.files import atomic_path, write_json
 from carto_audit.text.untrusted import safe_inline
@@ -179,11 +180,19 @@ def sight(run: ScoredRun) -> dict[str, dict[str, float | int | None]]:
     return found
 
 
-def above_line(run: ScoredRun, scores: Any, chosen: NDArray[np.bool_]) -> dict[str, int | None]:
-    """How many of some samples that nobody trained on were measured, and how many lie above the line all the same."""
-    values = _known(scores.memorization(run.policy.map.memorization.score)[chosen])
+def above_line(run: ScoredRun, scores: Scores, chosen: NDArray[np.bool_]) -> dict[str, int | None]:
+    """How many of some samples that nobody trained on were measured, and how many lie above the line all the same; apart from
+    them those whose window is in other samples too, which the run may have learned there."""
+    values, recurring = scores.memorization(run.policy.map.memorization.score), scores.span_copies > 1
+    known = chosen & np.isfinite(values)
+    once, again = values[known & ~recurring], values[known & recurring]
     line = run.analysis.datamap.memorization.value if run.analysis.datamap else None
-    return {"measured": len(values), "above": int((values > line).sum()) if line is not None else None}
+    return {
+        "measured": len(once),
+        "above": int((once > line).sum()) if line is not None else None,
+        "recurring": len(again),
+        "recurring_above": int((again > line).sum()) if line is not None else None,
+    }
 
 
 def _known(values: NDArray[np.float64]) -> NDArray[np.float64]:

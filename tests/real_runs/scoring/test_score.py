@@ -32,9 +32,10 @@ def test_repeated_secrets_stand_out_and_what_nobody_trained_on_does_not(scored):
     assert detection["sight"]["4"]["secrets"] >= 30
     assert detection["sight"]["4"]["auc_ordinary"] > 0.93
     assert detection["sight"]["4"]["auc_twins"] > 0.8
-    assert detection["held_out"] == {"measured": 20, "above": 0}
+    assert detection["held_out"] == {"measured": 20, "above": 0, "recurring": 0, "recurring_above": 0}
     assert detection["twins"]["measured"] > 100
-    assert detection["twins"]["above"] < 0.2 * detection["twins"]["measured"]
+    assert detection["twins"]["above"] < 0.05 * detection["twins"]["measured"]
+    assert detection["twins"]["measured"] + detection["twins"]["recurring"] == scored.run.facts["twins"]
 
 
 def test_the_verdict_is_the_policys_and_its_exit_code(scored):
@@ -255,3 +256,27 @@ def test_another_run_of_another_batch_with_the_same_key_is_refused(scored, carto
     ended = carto("score", tmp_path / "t", scored.run.planted, "--out", tmp_path / "s", "--quiet")
     assert ended.code == 3
     assert "it is of another batch or tokenizer" in error_of(ended)
+
+
+def test_with_a_base_one_epoch_and_a_few_token_losses_suffice(scored, carto, tmp_path):
+    log_made_up(scored, tmp_path / "t", token_share=0.05, epochs=1)
+    ended = carto(
+        "score",
+        tmp_path / "t",
+        scored.run.planted,
+        "--base",
+        scored.late,
+        "--late",
+        scored.late,
+        "--policy",
+        scored.policy,
+        "--out",
+        tmp_path / "s",
+    )
+    facts = json.loads((tmp_path / "s" / "score.json").read_text())
+    assert facts["run"]["unseen"] == "the checkpoint before the run"
+    assert facts["run"]["drift"]["held_out"]
+    assert facts["detection"]["proved"]
+    assert facts["detection"]["sight"]["4"]["auc_ordinary"] > 0.8
+    assert ended.code == facts["verdict"]["exit_code"]
+    assert "Unseen: the checkpoint before the run; learned: the last checkpoint" in " ".join(ended.out.split())
