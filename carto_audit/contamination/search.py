@@ -5,6 +5,7 @@ A shard is a run of samples of about 8 MB, cut the same whatever the number of w
 
 import hashlib
 import json
+import lzma
 import os
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -20,13 +21,23 @@ from carto_audit.contamination.disguises.split_rows import last_rows
 from carto_audit.contamination.exact_match import Match
 from carto_audit.contamination.index_file import current_setting
 from carto_audit.contamination.matching import ROWS, find_across
+from carto_audit.contamination.tiers import SUSPECTED
 from carto_audit.data.batch import Batch, TextChunk, iter_texts
+from carto_audit.data.delivery import OtherFile
+from carto_audit.data.formats.opened import decompressed
+from carto_audit.data.formats.side_files import LARGEST_DOCUMENT
+from carto_audit.data.readers import column_types, is_typed, read_schema, text_beside_rows
+from carto_audit.data.skips import readable
 from carto_audit.runtime.engine import map_shards
-from carto_audit.runtime.files import read_table, write_table
+from carto_audit.runtime.errors import AuditError
+from carto_audit.runtime.files import read_regular, read_table, write_table
 from carto_audit.runtime.progress import SILENT, Advance, Progress
 
 PARALLEL_BYTES = 32 << 20
 """A smaller batch is done before workers have started: each takes 0.7 s of CPU to load, one core reads 8 to 40 MB/s."""
+
+LONGEST_BINARY = 1 << 20
+"""Bytes of a file beside the data that is no text, which are looked at: an image would take minutes, and says nothing."""
 
 MOST_WORKERS = 16
 """The batch is read by one process, at some 200 MB/s of text: it cannot keep more of them busy."""
@@ -202,3 +213,44 @@ def _identity(index: Index) -> str:
             stream.write_table(benchmark.items.combine_chunks())
         digest.update(sink.getvalue())
     return digest.hexdigest()[:16]
+
+
+def search_beside(batch: Batch, index: Index, find: Find) -> Batch:
+    """The batch, where a file beside the data that holds a benchmark item counts as data that went unread, and so do one that
+    cannot be read any more, and what a file of rows says beside them: in a document, in names of columns, in its metadata."""
+    found = {other.path for other in batch.delivery.beside if _holds_items(other, index, find)}
+    delivery = batch.delivery.with_items(found)
+    for path, sealed in zip(batch.delivery.paths, batch.paths, strict=True):
+        said = (text_beside_rows(sealed, batch.reading), _names(sealed, batch))
+        if any(_has_items(text, index, find) for text in said):
+            delivery = delivery.with_items_beside_rows(path)
+    return replace(batch, delivery=delivery)
+
+
+def _holds_items(other: OtherFile, index: Index, find: Find) -> bool:
+    try:
+        data = _content(other)
+    except (OSError, EOFError, ValueError, lzma.LZMAError, pa.ArrowException, AuditError):
+        return True
+    return len(data) > LARGEST_DOCUMENT or _has_items(readable(data), index, find)
+
+
+def _content(other: OtherFile) -> bytes:
+    """The bytes of a file, expanded where it is of a format that may be compressed; of one that is no text, the first of them."""
+    if other.reason == "empty":
+        with decompressed(other.path) as stream:
+            data: bytes = stream.read(LARGEST_DOCUMENT + 1)
+        return data
+    data = read_regular(other.path, LARGEST_DOCUMENT, follow=True)
+    return data[:LONGEST_BINARY] if b"\0" in data[:LONGEST_BINARY] else data
+
+
+def _names(path: Path, batch: Batch) -> str:
+    """The names of a file's columns, and what it says of itself."""
+    said = list(column_types(path, batch.reading))
+    metadata = read_schema(path, batch.reading).metadata if is_typed(path) else None
+    return "\n".join([*said, *(readable(value) for value in (metadata or {}).values())])
+
+
+def _has_items(text: str, index: Index, find: Find) -> bool:
+    return bool(text) and any(match.tier >= SUSPECTED for match in find([text], index))

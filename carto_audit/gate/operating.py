@@ -1,5 +1,4 @@
-"""Operating characteristics: how often batches whose memorized mass is known were rejected under a policy, as `bench/gate`
-measured it."""
+"""Operating characteristics: how often batches whose memorized mass is known were rejected under a policy, as measured."""
 
 import hashlib
 import json

@@ -22,6 +22,7 @@ from carto_audit.cartography.reasons import heats, riskiest
 from carto_audit.cartography.scores import burn_in_epochs
 from carto_audit.contamination.check import Contamination, check_contamination
 from carto_audit.contamination.matching import find_matches
+from carto_audit.contamination.search import search_beside
 from carto_audit.contamination.sources import open_index
 from carto_audit.data.batch import Batch, read_batch
 from carto_audit.data.duplicates import find_duplicates
@@ -37,7 +38,6 @@ from carto_audit.pipeline.measurements import measure, measured_ratio
 from carto_audit.pipeline.options import AuditOptions
 from carto_audit.pipeline.passages import measure_passages
 from carto_audit.pipeline.result import AuditResult, Run, audit_work, package_versions, quote_boilerplate
-from carto_audit.pipeline.side_files import compare_side_files
 from carto_audit.policy.metrics import Measurement
 from carto_audit.policy.model import Policy
 from carto_audit.proxies.cross_fit import TrainConfig, cross_fit, load_proxy
@@ -143,7 +143,7 @@ class _Auditor:
             duplicates = find_duplicates(batch, folder, progress)
         with self.timed("contamination"):
             same = duplicates.cluster_id
-            batch = compare_side_files(batch, opened[0]) if opened else batch
+            batch = search_beside(batch, opened[0], find_matches) if opened else batch
             contamination = (
                 check_contamination(batch, *opened, progress, cluster_id=same, folder=folder) if opened else None
             )

@@ -13,11 +13,11 @@ from carto_audit.benchmarks.index import build_index
 from carto_audit.contamination.check import check_contamination
 from carto_audit.contamination.detectability import QUICK_FORMS, measure_detectability
 from carto_audit.contamination.matching import find_matches
+from carto_audit.contamination.search import search_beside
 from carto_audit.curation.curate import curate, read_decisions
 from carto_audit.data.batch import iter_texts, read_batch, read_texts
 from carto_audit.data.duplicates import find_duplicates
 from carto_audit.data.segments import read_segments
-from carto_audit.pipeline.side_files import compare_side_files
 from tests.support.audits import GATE, sentences, strings_of_bytes
 from tests.support.quizzes import BELL, ITEMS, quiz, write_quiz
 
@@ -166,10 +166,10 @@ def test_a_file_beside_the_data_that_holds_an_item_is_data_that_went_unread(tmp_
     beside = tmp_path / name
     beside.parent.mkdir(exist_ok=True)
     beside.write_text("# A batch\n\nTwelve rows of prose.\n")
-    harmless = compare_side_files(read_batch([tmp_path]), index)
+    harmless = search_beside(read_batch([tmp_path]), index, find_matches)
     assert harmless.delivery.unread == ()
     beside.write_text(f"# A batch\n\nTwelve rows of prose. {BELL} Nobody knew.\n")
-    (unread,) = compare_side_files(read_batch([tmp_path]), index).delivery.unread
+    (unread,) = search_beside(read_batch([tmp_path]), index, find_matches).delivery.unread
     assert (unread.name, unread.reason) == (name, "holds_items")
 
 
@@ -177,11 +177,11 @@ def test_an_item_that_a_document_says_beside_its_rows_is_data_that_went_unread(t
     rows = [{"text": text} for text in sentences(40)]
     path = tmp_path / "a.json"
     path.write_text(json.dumps({"version": "1.0", "data": rows, "note": "Forty rows of prose."}))
-    assert compare_side_files(read_batch([path]), index).delivery.unread == ()
+    assert search_beside(read_batch([path]), index, find_matches).delivery.unread == ()
     path.write_text(json.dumps({f"l{k}": piece for k, piece in enumerate(PIECES)} | {"data": rows}))
     batch = read_batch([path])
     assert batch.unread_text_share < 0.05
-    (unread,) = compare_side_files(batch, index).delivery.unread
+    (unread,) = search_beside(batch, index, find_matches).delivery.unread
     assert (unread.name, unread.reason) == ("a.json, beside its rows", "holds_items")
 
 
@@ -268,7 +268,7 @@ def test_names_and_metadata_are_compared(tmp_path, index, where):
         return
     else:
         pq.write_table(table.replace_schema_metadata(metadata), path)
-    (unread,) = compare_side_files(read_batch([path]), index).delivery.unread
+    (unread,) = search_beside(read_batch([path]), index, find_matches).delivery.unread
     assert unread.reason == "holds_items"
 
 
@@ -276,7 +276,7 @@ def test_names_and_metadata_are_compared(tmp_path, index, where):
 def test_what_is_packed_beside_the_data_is_looked_into_or_counted(tmp_path, index, name):
     write(tmp_path / "a.jsonl", [{"text": text} for text in sentences(12)])
     (tmp_path / name).write_bytes(gzip.compress(f'"{BELL}"\n'.encode()))
-    (unread,) = compare_side_files(read_batch([tmp_path]), index).delivery.unread
+    (unread,) = search_beside(read_batch([tmp_path]), index, find_matches).delivery.unread
     assert unread.name == name
 
 
