@@ -93,11 +93,16 @@ def sentence_rows(case: Case) -> list[str]:
     return case.ingest(write_texts(case.folder / "batch.parquet", rows))
 
 
+def words_of(text: str) -> list[str]:
+    """The words of a text that say something: a row of a sign alone is skipped, and more than 5 % of such is another matter."""
+    return [word for word in text.split() if any(map(str.isalnum, word))]
+
+
 def word_rows(case: Case) -> list[str]:
     """Very short rows: every word of an item is a row, in order."""
     rows = case.ordinary()
     for text in case.planted(PLANTED):
-        rows += text.split()
+        rows += words_of(text)
     return case.ingest(write_texts(case.folder / "batch.parquet", rows))
 
 
@@ -157,7 +162,7 @@ def padded_rows(case: Case) -> list[str]:
     """A word a row, each behind 300 signs that say nothing."""
     rows = case.ordinary()
     for text in case.planted(PLANTED):
-        rows += [f"{'. ' * 150}{word}" for word in text.split()]
+        rows += [f"{'. ' * 150}{word}" for word in words_of(text)]
     return case.ingest(write_texts(case.folder / "batch.parquet", rows))
 
 
