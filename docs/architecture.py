@@ -23,7 +23,7 @@ MAY_IMPORT: dict[str, str] = {
     "controls": "",
     "benchmarks": "data",
     "contamination.disguises": "benchmarks text.views",
-    "contamination": "contamination.disguises benchmarks data text.views",
+    "contamination": "contamination.disguises benchmarks data data.formats text.views",
     "proxies": "traces data",
     "cartography": "controls traces data",
     "policy": "cartography",
