@@ -145,7 +145,7 @@ def run_tiny(texts: Sequence[str], folder: Path, recipe: Recipe, tokenizer: Any 
         return folder / name
 
     first = save("first")
-    keys = read_sample_keys(folder / "planted" / "sample.key")
+    keys = read_sample_keys(folder / "planted" / "trace.key")
     log = LossLogger(folder / "trace", keys, token_share=1.0, tokenizer=tokenizer_fingerprint(tokenizer), run="tiny")
     train(model, samples, recipe, log, lambda epoch: save("early") if epoch == 0 else None)
     if not log.close():

@@ -6,8 +6,8 @@ from typing import Any
 import click
 
 from carto_audit.cli.reading import reading_options
+from carto_audit.controls.run_choices import MOST_SHARE, PACKINGS
 from carto_audit.data.layouts import LAYOUT_NAMES
-from carto_audit.real_runs.options import MOST_SHARE, PACKINGS
 from carto_audit.runtime.errors import ExitCode
 from carto_audit.text.untrusted import safe_inline
 

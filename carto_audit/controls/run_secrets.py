@@ -26,14 +26,6 @@ from carto_audit.controls.controls import (
     is_edited,
 )
 
-TOKEN_SHARE = 0.01
-"""Of the tokens of a real run, what controls may take."""
-
-DOSES = (1, 4, 16)
-"""Planted besides the dose that the policy asks about."""
-
-MOST_DOSE = 256
-
 LENT_SHARE, MOST_LENT = 0.3, 100_000
 """Tokens of rows that secrets and their hosts are made of, by the room for controls, and at most: invented secrets need none."""
 

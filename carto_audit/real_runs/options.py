@@ -4,18 +4,13 @@ from dataclasses import dataclass
 from typing import get_args
 
 from carto_audit.cartography.thresholds import LossOn
-from carto_audit.controls.run_secrets import DOSES, MOST_DOSE, TOKEN_SHARE
+from carto_audit.controls.run_choices import DOSES, MOST_DOSE, MOST_SHARE, PACKINGS, TOKEN_SHARE
 from carto_audit.data.formats.opened import Reading
 from carto_audit.data.hub_layout import HubChoice
 from carto_audit.data.layouts import LAYOUT_NAMES
 from carto_audit.runtime.errors import UsageError, option
 from carto_audit.text.untrusted import safe_inline
 
-PACKINGS = ("none", "bfd", "bfd_split", "wrapped")
-"""How a run puts samples into sequences: each by itself or several whole ones, both cut at the longest length; several, where
-what is too long is split; or one stream of tokens, cut anywhere."""
-
-MOST_SHARE = 0.5
 MOST_HELD_OUT, MOST_LENGTH, MOST_SEED = 1_000_000, 1 << 30, 2**31 - 1
 
 

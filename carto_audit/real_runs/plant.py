@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 
 from carto_audit.controls.canary_writer import NoTextLeftError
 from carto_audit.controls.controls import PROVING_SECRETS
+from carto_audit.controls.run_choices import MOST_SHARE, TOKEN_SHARE
 from carto_audit.controls.run_secrets import (
     LENT_SHARE,
     MOST_LENT,
-    TOKEN_SHARE,
     RunSecrets,
     missing_tokens,
     plan_secrets,
@@ -29,7 +29,7 @@ from carto_audit.proxies.tokens import load_tokenizer
 from carto_audit.real_runs.beside_values import Ids
 from carto_audit.real_runs.chosen_rows import ChosenRows, choose_rows, rows_held_out
 from carto_audit.real_runs.donors import new_lines, new_records
-from carto_audit.real_runs.options import MOST_SHARE, PlantOptions
+from carto_audit.real_runs.options import PlantOptions
 from carto_audit.real_runs.placing import Placed, Placing
 from carto_audit.real_runs.plant_facts import (
     FileFacts,

@@ -27,6 +27,10 @@ FLAGS = {
     "redteam": "--policy --quick --seeds --level --score --max-perplexity-increase --out --text-column --id-column --encoding "
     "--csv-delimiter --csv-quote --csv-escape --csv-header --config --split --proxy --device --epochs "
     "--max-tokens --seed --quiet",
+    "plant": "--out --policy --doses --share --hold-out --tokenizer --max-length --packing --loss-on --text-column --layout "
+    "--id-column --encoding --csv-delimiter --csv-quote --csv-escape --csv-header --config --split --seed --quiet",
+    "score": "--policy --tokenizer --base --late --benchmark --registry --out --quiet",
+    "trace read": "--out --tokenizer --trace --max-length --device --quiet",
     "report": "--format --excerpts --open --schema",
     "completion": "",
     "apply": "--remove --out",

@@ -7,7 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import carto_audit
-from carto_audit.controls.run_secrets import DOSES
+from carto_audit.controls.run_choices import DOSES
 from carto_audit.data.batch import iter_texts, read_batch, read_texts
 from carto_audit.data.readers import read_records, read_schema
 from carto_audit.real_runs.options import PlantOptions

@@ -11,7 +11,7 @@ from carto_audit.real_runs.integrations.token_losses import token_losses
 from carto_audit.traces.reading import Visits
 from tests.support.run_traces import KEYS
 
-os.environ.update(HF_HUB_OFFLINE="1", WANDB_DISABLED="true", TOKENIZERS_PARALLELISM="false")
+os.environ.update(WANDB_DISABLED="true", TOKENIZERS_PARALLELISM="false")
 
 VOCABULARY = 200
 

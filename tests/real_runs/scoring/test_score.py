@@ -120,7 +120,7 @@ def change_statement(scored, place):
 
 def change_key(scored, place):
     planted = scored.copy_of("planted", place / "planted")
-    (planted / "sample.key").write_bytes(b"another key of thirty-two bytes.")
+    (planted / "trace.key").write_bytes(b"another key of thirty-two bytes.")
     return scored.run.trace, planted, None, ()
 
 
@@ -248,7 +248,7 @@ def test_a_trace_that_says_too_little_is_refused_with_the_way_out(scored, carto,
 
 
 def test_another_run_of_another_batch_with_the_same_key_is_refused(scored, carto, tmp_path):
-    keys = SampleKeys((scored.run.planted / "sample.key").read_bytes())
+    keys = SampleKeys((scored.run.planted / "trace.key").read_bytes())
     logger = LossLogger(tmp_path / "t", keys, token_share=1.0)
     for step in range(4):
         logger.log(np.arange(40)[None] + step, np.full((1, 40), 2.0), step=step, epoch=0)
