@@ -8,13 +8,16 @@ BIN := $(VENV)/bin
 BENCHES := $(patsubst bench/%/run.py,bench.%.run,$(sort $(wildcard bench/*/run.py)))
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test lint format bench bench-detection fuzz sbom wheel clean
+.PHONY: demo test test-long lint format bench bench-detection fuzz sbom wheel clean
 
 demo: $(VENV)/.installed  ## audit a vendor batch with planted risks, end to end
 	$(BIN)/carto-audit demo --out demo
 
-test: $(VENV)/.dev  ## the whole test suite, on every core
-	$(BIN)/python -m pytest --numprocesses $(WORKERS) --maxprocesses 8 --dist worksteal
+test: $(VENV)/.dev  ## the test suite, on every core
+	$(BIN)/python -m pytest -m "not long" --numprocesses $(WORKERS) --maxprocesses 8 --dist worksteal
+
+test-long: $(VENV)/.dev  ## the tests that take long, each more than half a minute
+	$(BIN)/python -m pytest -m long --numprocesses $(WORKERS) --maxprocesses 8 --dist worksteal
 
 lint: $(VENV)/.dev  ## style, formatting and types
 	$(BIN)/ruff check .

@@ -530,6 +530,7 @@ print(len(index.item_benchmark), len(named), int(peak) // 1024)
 """
 
 
+@pytest.mark.long
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads peak memory in /proc")
 def test_a_benchmark_of_100_000_items_is_indexed_and_found_in_2_gb(tmp_path):
     rng = random.Random(6)

@@ -442,6 +442,7 @@ def test_ctrl_c_during_training_ends_with_130_and_leaves_no_process(start, batch
     assert not (out / "verdict.json").exists()
 
 
+@pytest.mark.long
 @needs_proc
 def test_killed_in_the_training_and_started_again_it_ends_as_if_undisturbed(start, audited, tmp_path):
     out = tmp_path / "out"

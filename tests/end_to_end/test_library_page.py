@@ -40,6 +40,7 @@ def test_the_examples_of_the_page_run_as_they_stand(number, tmp_path, monkeypatc
         assert (tmp_path / "report.html").stat().st_size > 10_000
 
 
+@pytest.mark.long
 def test_the_notebook_runs_as_it_stands_and_shows_what_it_should(tmp_path):
     notebook = nbformat.read(NOTEBOOK, as_version=4)
     assert not any(cell.get("outputs") for cell in notebook.cells)

@@ -153,6 +153,7 @@ def test_held_out_text_is_counted_as_far_as_it_is_read(facts):
     assert 0 < protocol["held_out_tokens"] <= THIN.context * protocol["held_out_samples"]
 
 
+@pytest.mark.long
 @needs_proc
 def test_killed_after_an_arm_and_continued_it_repeats_no_arm_and_ends_as_if_undisturbed(undisturbed, facts, stoppable):
     """It goes on under a policy that now demands a reduction: its treatment is the same one, and its rules decide how it ends."""

@@ -309,6 +309,7 @@ def twins_only(*arguments, **settings):
 PLANT = corpus.plant_controls
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_removing_the_controls_moves_no_more_samples_than_another_seed_does(tmp_path, texts, monkeypatch):
     """Samples change their quadrant between seeds. Trained without controls, no more of them may do so: the margin is three
