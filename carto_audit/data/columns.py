@@ -181,9 +181,10 @@ def in_one(cells: Sequence[pa.LargeBinaryArray]) -> pa.LargeBinaryArray:
     return pa.array([b"\n".join(filter(None, row)) for row in said], pa.large_binary())
 
 
-def is_spoken(name: str) -> bool:
-    """Whether the name of a column says more than names do: WORDS_OF_A_NAME words, or more than LONGEST_NAME characters."""
-    return len(name) > LONGEST_NAME or name.count(" ") >= WORDS_OF_A_NAME - 1
+def spoken_name(name: str) -> bytes:
+    """A column's name where it says more than a name: WORDS_OF_A_NAME words, or more than LONGEST_NAME characters; else empty."""
+    is_text = len(name) > LONGEST_NAME or name.count(" ") >= WORDS_OF_A_NAME - 1
+    return name.encode("utf-8", "surrogatepass") if is_text else b""
 
 
 def _spoken_names(value: object) -> Iterator[str]:

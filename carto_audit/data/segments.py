@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Sequence
 
 from carto_audit.data.batch import Batch
-from carto_audit.data.columns import is_spoken, said_in
+from carto_audit.data.columns import said_in, spoken_name
 from carto_audit.data.formats.json_values import RepeatedKeys
 from carto_audit.data.formats.turns import Row
 from carto_audit.data.layouts import BETWEEN, Layout, Segment
@@ -29,11 +29,7 @@ def _parts(layout: Layout, row: Row, labels: Sequence[str]) -> tuple[Segment, ..
     cells = [(name, row.get(name)) for name in labels if name not in layout.sources(row)]
     start, beside = len(text) + len(BETWEEN), []
     for name, value in (*cells, *(() if layout.is_plain else layout.beside(row))):
-        said = readable(
-            b"\n".join(
-                filter(None, (said_in(value), name.encode("utf-8", "surrogatepass") if is_spoken(name) else None))
-            )
-        )
+        said = readable(b"\n".join(filter(None, (said_in(value), spoken_name(name)))))
         if said:
             end = start + len(said)
             beside.append(Segment(name=name, column=name, start=start, end=end, learned=False))

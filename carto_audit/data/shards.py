@@ -15,9 +15,9 @@ from carto_audit.data.columns import (
     cell_texts,
     files_apart,
     in_one,
-    is_spoken,
     said_bytes,
     said_in,
+    spoken_name,
     text_bytes,
 )
 from carto_audit.data.delivery import Delivery, find_delivery
@@ -187,11 +187,7 @@ def _json_rows(
 
 
 def _beside_bytes(row: Row, columns: Collection[str]) -> dict[str, int]:
-    return {name: said_bytes(value) + _name_bytes(name) for name, value in row.items() if name not in columns}
-
-
-def _name_bytes(name: str) -> int:
-    return len(name.encode("utf-8", "surrogatepass")) if is_spoken(name) else 0
+    return {name: said_bytes(value) + len(spoken_name(name)) for name, value in row.items() if name not in columns}
 
 
 def _plain_text(row: Row, column: str) -> bytes | None:
@@ -203,15 +199,11 @@ def _apart(rows: Sequence[Row], layout: Layout, columns: Collection[str]) -> pa.
     all of that is their text."""
     once = [{} if isinstance(row, RepeatedKeys) else row for row in rows]
     cells = [
-        [part for name in sorted(row) if name not in columns for part in (said_in(row[name]), _spoken(name))]
+        [part for name in sorted(row) if name not in columns for part in (said_in(row[name]), spoken_name(name))]
         for row in once
     ]
     inside = [] if layout.is_plain else [_cells_inside(layout, once)]
     return in_one([pa.array([b"\n".join(filter(None, row)) for row in cells], pa.large_binary()), *inside])
-
-
-def _spoken(name: str) -> bytes | None:
-    return name.encode("utf-8", "surrogatepass") if is_spoken(name) else None
 
 
 def _cells_inside(layout: Layout, rows: Sequence[Row]) -> pa.LargeBinaryArray:
