@@ -225,7 +225,7 @@ def _divide_table(path: Path, reading: Reading, choice: Choice, places: Places, 
                 break
             for part, chosen in enumerate((~removed, removed)):
                 if chosen.any():
-                    some = records.filter(pa.array(chosen))
+                    some = _chosen(records, chosen)
                     added = pa.array(values[part][span][chosen].tolist(), fields[part].type)
                     writers[part](pa.record_batch([*some.columns, added], schema=schema.append(fields[part])))
                     for data in row_bytes(some, schema):
@@ -236,6 +236,15 @@ def _divide_table(path: Path, reading: Reading, choice: Choice, places: Places, 
     _compare(path, read, _read_again(places, schema))
     names = tuple(one.name for one in schema if one.metadata and JSON_TEXT in one.metadata)
     return Division(kept=read[0], removed=read[1], copied=False, json_columns=names)
+
+
+def _chosen(records: pa.RecordBatch, chosen: NDArray[np.bool_]) -> pa.RecordBatch:
+    """Some rows, at least one. Where pyarrow cannot take from a type, as from Polars' categories, the runs of them are joined."""
+    try:
+        return records.filter(pa.array(chosen))
+    except pa.ArrowNotImplementedError:
+        edges = np.flatnonzero(np.diff(chosen, prepend=False, append=False)).reshape(-1, 2).tolist()
+        return pa.concat_batches([records.slice(first, end - first) for first, end in edges])
 
 
 def _read_again(places: Places, schema: pa.Schema) -> list[Part]:

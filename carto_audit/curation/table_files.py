@@ -1,6 +1,7 @@
 """Table files: writers of each format that columns have, by the file that is divided: Arrow files stay files, streams streams."""
 
 import lzma
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,6 +11,7 @@ import pyarrow.ipc as pa_ipc
 import pyarrow.parquet as pq
 
 from carto_audit.curation.csv_records import written_record
+from carto_audit.data.formats.arrow_messages import bodies
 from carto_audit.data.formats.opened import compression_of
 from carto_audit.data.readers import format_of
 from carto_audit.runtime.sealed_path import open_bytes
@@ -59,10 +61,8 @@ def _write_records(write: Callable[[bytes], object], records: pa.RecordBatch) ->
 
 def _arrow_layout(path: Path) -> tuple[bool, str | None]:
     """Whether it is the file format, not the stream format, and what its buffers are compressed with."""
-    with open_bytes(path) as raw, pa.PythonFile(raw, "r") as source:
-        is_file = source.read(len(_FILE_MAGIC)) == _FILE_MAGIC
-        source.seek(len(_FILE_MAGIC) if is_file else 0)
-        for message in pa_ipc.MessageReader.open_stream(source):
-            if message.body is not None and message.body.size > 12:
-                return is_file, _CODECS.get(message.body[8:12].to_pybytes())
-    return is_file, None
+    with open_bytes(path) as stream:
+        is_file = stream.read(len(_FILE_MAGIC)) == _FILE_MAGIC
+        heads = bodies(stream, stream.seek(0, os.SEEK_END), is_file=is_file)
+        first = next((head for head in heads if len(head) > 12), b"")
+        return is_file, _CODECS.get(first[8:12])

@@ -38,7 +38,7 @@ from carto_audit.data.readers import (
     read_json,
     reads_json,
 )
-from carto_audit.data.values import decoded, may_hold_bytes
+from carto_audit.data.values import decoded, may_hold_bytes, spelled_out
 from carto_audit.runtime.errors import AuditError, UsageError, option
 from carto_audit.text.untrusted import safe_inline
 
@@ -230,16 +230,14 @@ def _written(layout: Layout, rows: Sequence[Row]) -> pa.LargeBinaryArray:
 
 
 def _as_binary(column: pa.Array) -> pa.LargeBinaryArray:
-    if pa.types.is_dictionary(column.type):
-        column = column.dictionary_decode()
+    column = spelled_out(column)
     if pa.types.is_null(column.type):
         return pa.nulls(len(column), pa.large_binary())
     return column.cast(pa.large_binary())
 
 
 def _as_ids(path: Path, name: str, column: pa.Array) -> pa.LargeStringArray:
-    if pa.types.is_dictionary(column.type):
-        column = column.dictionary_decode()
+    column = spelled_out(column)
     if isinstance(column, pa.ExtensionArray):
         column = column.storage
     try:

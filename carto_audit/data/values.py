@@ -85,12 +85,23 @@ def may_hold_bytes(kind: pa.DataType) -> bool:
     return may_hold_text(kind) or pa.types.is_fixed_size_binary(kind)
 
 
+def spelled_out(column: pa.Array) -> pa.Array:
+    """The same values without a dictionary. Its views, as Polars writes them, become text and bytes, which pyarrow can take."""
+    if not pa.types.is_dictionary(column.type):
+        return column
+    plain = {pa.string_view(): pa.large_string(), pa.binary_view(): pa.large_binary()}
+    if column.type.value_type in plain:
+        words = column.dictionary.cast(plain[column.type.value_type])
+        column = pa.DictionaryArray.from_arrays(column.indices, words)
+    return column.dictionary_decode()
+
+
 def plainly(column: pa.Array) -> pa.Array:
     """The same values without dictionary and extension type, bytes of one length as bytes."""
     if isinstance(column, pa.ExtensionArray):
         return plainly(column.storage)
     if pa.types.is_dictionary(column.type):
-        return plainly(column.dictionary_decode())
+        return plainly(spelled_out(column))
     return column.cast(pa.large_binary()) if pa.types.is_fixed_size_binary(column.type) else column
 
 
@@ -104,8 +115,7 @@ def decoded(batch: pa.RecordBatch) -> list[dict[str, Any]]:
 
 def values_of(column: pa.Array) -> list[Any]:
     """A column as Python values. Times and dates, which may lie beyond Python's, are numbers."""
-    if pa.types.is_dictionary(column.type):
-        column = column.dictionary_decode()
+    column = spelled_out(column)
     if holds_text(column.type) and not pa.types.is_null(column.type):
         found = column.cast(pa.large_binary()).to_pylist()
         return [value if value is None else value.decode("utf-8", "surrogateescape") for value in found]

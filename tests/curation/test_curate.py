@@ -67,6 +67,22 @@ def test_rows_keep_their_order_columns_and_schema_and_get_a_weight(tmp_path):
     assert read_weights(tmp_path / "out" / "weights.parquet").tolist() == [1, 0, 0.5, 2]
 
 
+def test_categories_as_polars_writes_them_stay_what_they_are(tmp_path):
+    """pyarrow can neither filter a dictionary of views nor spell it out."""
+    kinds = pa.DictionaryArray.from_arrays(pa.array([0, 1, 0, 1], pa.uint32()), pa.array(["a", "b"], pa.string_view()))
+    given_table = pa.table({"text": pa.array(["one", "two", "three", "four"], pa.string_view()), "kind": kinds})
+    with pa.ipc.new_file(str(tmp_path / "a.arrow"), given_table.schema) as writer:
+        writer.write_table(given_table)
+    batch = read_batch([tmp_path / "a.arrow"])
+    curate(batch, decide(batch, [1, 0, 0.5, 2]), tmp_path / "out")
+    curated, quarantine = (
+        pa.ipc.open_file(str(tmp_path / "out" / name / "a.arrow")).read_all() for name in (CURATED, QUARANTINE)
+    )
+    assert curated.schema.remove(2) == quarantine.schema.remove(2) == given_table.schema
+    assert (curated["text"].to_pylist(), curated["kind"].to_pylist()) == (["one", "three", "four"], ["a", "a", "b"])
+    assert (quarantine["text"].to_pylist(), quarantine["kind"].to_pylist()) == (["two"], ["b"])
+
+
 def test_rows_without_usable_text_are_quarantined_with_the_reason(tmp_path):
     path = write_parquet(tmp_path / "a.parquet", strings_of_bytes([b"fine", b"\xff\xfe", b"", b"good"]), n=[1, 2, 3, 4])
     batch = read_batch([path])

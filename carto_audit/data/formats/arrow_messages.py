@@ -1,4 +1,4 @@
-"""Arrow messages: to how many bytes the compressed record batches of a file say that they expand, told without expanding any."""
+"""Arrow messages: to how many bytes the record batches of a file say that they expand, and whether they are all of the file."""
 
 import struct
 from collections.abc import Iterator
@@ -10,6 +10,14 @@ LARGEST_METADATA = 256 << 20
 
 _MAGIC, _CONTINUES = b"ARROW1", 0xFFFFFFFF
 _DICTIONARY, _RECORDS = 2, 3
+_TAIL = len(_MAGIC) + 4
+_END = struct.pack("<II", _CONTINUES, 0)
+_BETWEEN = 1 << 16
+"""Bytes that may lie between two messages, all of them zeros."""
+
+_ROOM = 1 << 8
+"""Bytes by which a file's head may be longer than its footer."""
+
 _EXPERIMENTAL = b"ARROW:experimental_compression"
 """How files of before 2020 said that they are compressed."""
 
@@ -28,6 +36,56 @@ def expanded_sizes(stream: BinaryIO, n_bytes: int, *, is_file: bool) -> Iterator
         raise ValueError("not an Arrow file: its messages are damaged") from error
 
 
+def bodies(stream: BinaryIO, n_bytes: int, *, is_file: bool) -> Iterator[bytes]:
+    """The first bytes, at most 16, of the body of each message of an Arrow file or stream."""
+    for start in _places(stream, n_bytes) if is_file else _sequence(stream, n_bytes):
+        if message := _message(stream, start):
+            yield _read(stream, message.body, min(message.end - message.body, 16))
+
+
+def check_whole(stream: BinaryIO, n_bytes: int, *, is_file: bool) -> None:
+    """Raises ValueError where bytes are no part of what is read: a second stream behind the first, batches that the footer of a
+    file does not list, anything before them. Another reader may read those in place of the others."""
+    try:
+        place = 0
+        for start, end in sorted(_listed(stream, n_bytes) if is_file else _streamed(stream, n_bytes)):
+            _check_empty(stream, place, start)
+            place = max(place, end)
+        _check_empty(stream, place, n_bytes)
+    except (struct.error, IndexError) as error:
+        raise ValueError("not an Arrow file: its messages are damaged") from error
+
+
+def _streamed(stream: BinaryIO, n_bytes: int) -> list[tuple[int, int]]:
+    """Where the messages of a stream begin and end."""
+    return [(start, _end(stream, start)) for start in _sequence(stream, n_bytes)]
+
+
+def _listed(stream: BinaryIO, n_bytes: int) -> list[tuple[int, int]]:
+    """Where the head, the messages that the footer lists, and the footer of a file begin and end. The head is the magic and the
+    schema, which some writers keep in a way of their own; the footer says it again."""
+    if _read(stream, 0, len(_MAGIC)) != _MAGIC:
+        raise ValueError("not an Arrow file: it begins with something else")
+    footer = _footer(stream, n_bytes)
+    messages = [(start, _end(stream, start)) for start in _places(stream, n_bytes)]
+    first = min([footer, *(start for start, _ in messages)])
+    return [(0, min(first, n_bytes - footer + _ROOM)), *messages, (footer, n_bytes)]
+
+
+def _end(stream: BinaryIO, start: int) -> int:
+    message = _message(stream, start)
+    return message.end if message else start
+
+
+def _check_empty(stream: BinaryIO, start: int, end: int) -> None:
+    """Raises ValueError unless there are only zeros, after the mark of a stream's end if there is one."""
+    found = _read(stream, start, min(max(end - start, 0), _BETWEEN))
+    if end - start > len(found) or found.removeprefix(_END).strip(b"\0"):
+        raise ValueError(
+            f"{end - start:,} bytes at {start:,} are no part of the Arrow data that is read; write one stream a file"
+        )
+
+
 @dataclass(frozen=True, slots=True)
 class _Message:
     """What describes a message, a flatbuffer, and where its body begins and ends."""
@@ -39,12 +97,17 @@ class _Message:
 
 def _places(stream: BinaryIO, n_bytes: int) -> Iterator[int]:
     """Where the messages of a file begin, as its footer says."""
-    tail = len(_MAGIC) + 4
-    (length,) = struct.unpack("<i", _read(stream, n_bytes - tail, 4))
-    footer = _read(stream, n_bytes - tail - length, length)
+    start = _footer(stream, n_bytes)
+    footer = _read(stream, start, n_bytes - _TAIL - start)
     for number in (2, 3):  # dictionaries, record batches
         for place in _elements(footer, _field(footer, _root(footer), number), _BLOCK):
             yield int(struct.unpack_from("<q", footer, place)[0])
+
+
+def _footer(stream: BinaryIO, n_bytes: int) -> int:
+    """Where the footer of a file begins."""
+    (length,) = struct.unpack("<i", _read(stream, n_bytes - _TAIL, 4))
+    return n_bytes - _TAIL - int(length)
 
 
 def _sequence(stream: BinaryIO, n_bytes: int) -> Iterator[int]:

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.ipc as pa_ipc
 import pyarrow.parquet as pq
 
-from carto_audit.data.formats.arrow_messages import expanded_sizes
+from carto_audit.data.formats.arrow_messages import check_whole, expanded_sizes
 from carto_audit.data.formats.opened import bytes_of
 from carto_audit.runtime.errors import AuditError
 from carto_audit.runtime.sealed_path import identity_of, meter, open_bytes
@@ -133,9 +133,12 @@ def _check_expansion(path: Path, is_file: bool) -> None:
 
 @lru_cache(maxsize=1024)
 def _expansion(path: Path, is_file: bool, _identity: tuple[object, ...]) -> tuple[int, int]:
-    """To how many bytes the compressed record batches of a file expand, and the largest of them."""
+    """To how many bytes the compressed record batches of a file expand, and the largest of them. Raises ValueError where they
+    are not all that the file holds."""
     with open_bytes(path) as stream:
-        sizes = list(expanded_sizes(stream, stream.seek(0, os.SEEK_END), is_file=is_file))
+        n_bytes = stream.seek(0, os.SEEK_END)
+        check_whole(stream, n_bytes, is_file=is_file)
+        sizes = list(expanded_sizes(stream, n_bytes, is_file=is_file))
     return sum(sizes), max(sizes, default=0)
 
 

@@ -171,3 +171,41 @@ def places_of(column):
     if isinstance(column, pa.ListArray):
         return [column.buffers()[1], column.values.buffers()[1]]
     return [column.field(0).buffers()[1]] if isinstance(column, pa.StructArray) else [column.buffers()[1]]
+
+
+def delivered(tmp_path, data):
+    path = tmp_path / "batch.arrow"
+    path.write_bytes(data)
+    return read_batch([path])
+
+
+@pytest.mark.parametrize("options", [{}, {"use_legacy_format": True}], ids=str)
+@pytest.mark.parametrize("codec", [None, "lz4"])
+@pytest.mark.parametrize("way", WAYS)
+def test_bytes_that_no_message_holds_are_refused(tmp_path, way, codec, options):
+    data, other = written(way, codec, **options), written("stream", codec, **options)
+    assert len(delivered(tmp_path, data)) == 51
+    assert len(delivered(tmp_path, data if way == "file" else data + b"\0" * 64)) == 51
+    hidden = {
+        "file": [b"JUNKJUNK" + data[8:]],  # another reader may take what stands before for a stream
+        "stream": [data + other, data + b"the footer of nothing"],
+    }
+    for wrong in hidden[way]:
+        with pytest.raises(AuditError, match=r"batch\.arrow: cannot read as arrow: .*(no part of|begins with)"):
+            delivered(tmp_path, wrong)
+
+
+def test_a_record_batch_that_the_footer_does_not_list_is_refused(tmp_path):
+    """The last of three is struck off the list: the count goes from three to two, the rows stay in the file."""
+    data = bytearray(written("file", None))
+    (length,) = struct.unpack_from("<i", data, len(data) - 10)
+    footer = len(data) - 10 - length
+    root = footer + struct.unpack_from("<I", data, footer)[0]
+    fields = root - struct.unpack_from("<i", data, root)[0]
+    records = root + struct.unpack_from("<H", data, fields + 4 + 2 * 3)[0]
+    count = records + struct.unpack_from("<I", data, records)[0]
+    assert struct.unpack_from("<I", data, count)[0] == 3
+    struct.pack_into("<I", data, count, 2)
+    assert pa_ipc.open_file(pa.BufferReader(bytes(data))).read_all().num_rows == 40
+    with pytest.raises(AuditError, match="no part of the Arrow data"):
+        delivered(tmp_path, bytes(data))
