@@ -10,7 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from carto_audit.api import Audit, Redteam, Report, audit, open_audit, plant, redteam
+    from carto_audit.api import Audit, Redteam, Report, audit, open_audit, plant, redteam, score
     from carto_audit.curation.sample_weights import sampler
     from carto_audit.gate.verdict import Verdict
     from carto_audit.pipeline.options import AuditOptions
@@ -40,6 +40,7 @@ _HOMES = {
     "plant": "api",
     "redteam": "api",
     "sampler": "curation.sample_weights",
+    "score": "api",
 }
 """Every public name and the module where it lies (PEP 562). No module beside this file may bear one of them."""
 
@@ -62,6 +63,7 @@ __all__ = [
     "plant",
     "redteam",
     "sampler",
+    "score",
 ]
 
 

@@ -4,8 +4,7 @@ import base64
 import shutil
 import tempfile
 import weakref
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from html import escape
@@ -17,19 +16,17 @@ from pydantic import ValidationError
 
 from carto_audit.artifacts.audit_call import call_of
 from carto_audit.artifacts.audit_folder import AuditFolder, first_problem, open_audit_folder
-from carto_audit.artifacts.audit_record import Record, read_baseline
+from carto_audit.artifacts.audit_record import Record
 from carto_audit.artifacts.file_list import ENVELOPE, OUTPUTS, VERDICT
 from carto_audit.artifacts.redteam_record import RedteamRecord, read_redteam
 from carto_audit.artifacts.report_facts import ReportFacts
-from carto_audit.benchmarks.registry import REGISTRY, Registry, find_registry
-from carto_audit.gate.required_benchmarks import demanded_names
 from carto_audit.gate.verdict import Verdict, read_verdict
 from carto_audit.pipeline.options import AuditOptions
 from carto_audit.policy.model import Policy, load_policy
 from carto_audit.real_runs.options import PlantOptions
 from carto_audit.real_runs.planted_batch import Plant
 from carto_audit.runtime.errors import UsageError, option
-from carto_audit.runtime.files import atomic_path, write_bytes, write_json, write_text, writing
+from carto_audit.runtime.files import atomic_path, folder_for, made_folder, write_bytes, write_json, write_text
 from carto_audit.runtime.lock import LOCK, locked
 from carto_audit.runtime.progress import SILENT, Progress
 from carto_audit.runtime.resume import remove_runs
@@ -105,7 +102,7 @@ class Audit:
 
     def save(self, folder: Place) -> Path:
         """Copies every file of the audit into a folder, the verdict last. Raises UsageError where an audit lies there."""
-        target = _made(folder)
+        target = made_folder(Path(folder))
         if (target / VERDICT).exists():
             raise UsageError(f"{safe_inline(str(target), 160)}: an audit lies there already; name another folder")
         for name in (ENVELOPE, *OUTPUTS):
@@ -141,7 +138,7 @@ class Redteam:
 
     def save(self, folder: Place) -> Path:
         """Writes `redteam.html` and `redteam.json` into a folder."""
-        target = _made(folder)
+        target = made_folder(Path(folder))
         write_text(target / "redteam.html", self.html())
         write_json(target / "redteam.json", self.facts)
         return target
@@ -168,9 +165,10 @@ def audit(
     by the private half of `baseline_key` where that is given; `redteam` what a
     red team measured on this one. Raises UsageError and AuditError, which know their exit code; a rejection is a value.
     """
+    from carto_audit.attestation.baseline import trusted_baseline
     from carto_audit.data.batch import read_texts
     from carto_audit.pipeline.facts import report_facts, wanted_texts
-    from carto_audit.pipeline.judge import check_sampling
+    from carto_audit.pipeline.judge import check_sampling, resolve_benchmarks
     from carto_audit.pipeline.outputs import open_folder, prepare_folder, write_outputs
     from carto_audit.pipeline.run import run_audit
 
@@ -183,7 +181,7 @@ def audit(
     attacked = read_redteam(Path(redteam)) if isinstance(redteam, str | Path) else redteam
     named = [str(source) for source in _listed(benchmarks)]
     sources, listed = resolve_benchmarks(chosen, named, Path(registry) if registry else None)
-    with _folder(out) as folder:
+    with folder_for(Path(out) if out is not None else None) as folder:
         _check_apart(options.sampling_key, folder)
         prepare_folder(folder, [*inputs, *([options.reference] if options.reference else [])])
         with locked(folder / LOCK):
@@ -218,21 +216,6 @@ def audit(
     if out is None:
         weakref.finalize(finished.folder, shutil.rmtree, folder, ignore_errors=True)
     return finished
-
-
-def trusted_baseline(folder: Place | None, key: Place | None = None) -> Record | None:
-    """The record of an accepted audit whose files are those of its statement, which `key` signed where one is given; None where
-    none is named. Raises UsageError where it accepted nothing or the key has no audit, AuditError where its files are others."""
-    from carto_audit.attestation.dsse import load_public_key
-    from carto_audit.attestation.verify import check_intact
-
-    if folder is None and key is not None:
-        raise UsageError(f"{option('baseline_key')} says who signed the audit that {option('baseline')} names; name it")
-    if folder is None:
-        return None
-    record = read_baseline(Path(folder))
-    check_intact(Path(folder), load_public_key(Path(key)) if key is not None else None)
-    return record
 
 
 def open_audit(folder: Place) -> Audit:
@@ -319,15 +302,46 @@ def plant(
     return Plant(path=Path(out), facts=facts)
 
 
-def resolve_benchmarks(
-    policy: Policy, benchmarks: Sequence[str], registry: Path | None
-) -> tuple[tuple[str, ...], Registry | None]:
-    """What to look for: what was named, or all of a registry that was given alone, and what the policy demands; and where names
-    are listed. Raises UsageError in one line for a demanded benchmark that is listed nowhere."""
-    listed = find_registry(registry) if benchmarks or registry or policy.demanded else None
-    named = tuple(benchmarks) or tuple(listed.entries if listed and registry else ())
-    known, where = (listed.entries, listed.path) if listed else (None, Path(REGISTRY))
-    return tuple(dict.fromkeys([*named, *demanded_names(policy, known, where)])), listed
+def score(
+    trace: Place,
+    planted: Place,
+    *,
+    policy: str | Path | Policy = "default",
+    tokenizer: Place | None = None,
+    base: Place | None = None,
+    late: Place | None = None,
+    benchmarks: Inputs = (),
+    registry: Place | None = None,
+    out: Place | None = None,
+    excerpts: Excerpts = "redacted",
+    progress: Progress | bool = False,
+) -> Audit:
+    """Scores the trace of a real run and leaves what an audit leaves in `out`, or in a folder that goes with the value.
+
+    `trace` is the folder that LossLogger wrote, `planted` the one that `plant` made; `base` and `late` are readings of
+    checkpoints, `tokenizer` is a local folder, that of `plant` unless it is named. Raises UsageError and AuditError, each with
+    one line that says the way out; a rejection is a value, and a run that proves nothing is inconclusive.
+    """
+    from carto_audit.real_runs.scoring.score import Asked, score_into
+
+    _check_excerpts(excerpts)
+    asked = Asked(
+        trace=Path(trace),
+        planted=Path(planted),
+        policy=policy,
+        tokenizer=Path(tokenizer) if tokenizer else None,
+        base=Path(base) if base else None,
+        late=Path(late) if late else None,
+        benchmarks=tuple(str(source) for source in _listed(benchmarks)),
+        registry=Path(registry) if registry else None,
+        excerpts=excerpts,
+    )
+    with folder_for(Path(out) if out is not None else None) as folder:
+        score_into(asked, folder, _shown(progress))
+        finished = _opened(open_audit_folder(folder))
+    if out is None:
+        weakref.finalize(finished.folder, shutil.rmtree, folder, ignore_errors=True)
+    return finished
 
 
 def _listed(given: Inputs) -> list[Place]:
@@ -345,14 +359,6 @@ def _delivered(batch: Inputs, options: AuditOptions) -> list[Place]:
 
         find_shards(inputs, reading=options.reading, choice=options.choice).check_read()
     return inputs
-
-
-def _made(folder: Place) -> Path:
-    """The folder, made where it is missing. Raises AuditError in one line where it cannot be."""
-    path = Path(folder)
-    with writing(path):
-        path.mkdir(parents=True, exist_ok=True)
-    return path
 
 
 def _shown(progress: Progress | bool) -> Progress:
@@ -376,20 +382,6 @@ def _check_apart(sampling_key: str | None, folder: Path) -> None:
     if sampling_key is not None and Path(sampling_key).resolve().is_relative_to(folder.resolve()):
         shown = safe_inline(sampling_key, 160)
         raise UsageError(f"{shown}: the sampling key lies in the folder that others will receive; keep it elsewhere")
-
-
-@contextmanager
-def _folder(out: Place | None) -> Iterator[Path]:
-    """The folder that was named, or a temporary one that is removed where nothing comes of it."""
-    if out is not None:
-        yield Path(out)
-        return
-    folder = Path(tempfile.mkdtemp(prefix="carto-audit-"))
-    try:
-        yield folder
-    except BaseException:
-        shutil.rmtree(folder, ignore_errors=True)
-        raise
 
 
 def _opened(folder: AuditFolder) -> Audit:

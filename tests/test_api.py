@@ -59,6 +59,7 @@ def test_the_public_names_are_these():
         "plant",
         "redteam",
         "sampler",
+        "score",
     ]
     assert not set(carto_audit.__all__) & {module.split(".")[0] for module in [*modules(), *wings()]}
 

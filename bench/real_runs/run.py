@@ -19,9 +19,8 @@ import torch
 
 from bench.corpora import open_corpora, parser_of
 from bench.real_runs.tiny_run import CONTEXT, Recipe, TinyRun, make_tokenizer, run_tiny, tiny_model, train
-from carto_audit.policy.model import load_policy
 from carto_audit.real_runs.scoring.read_checkpoints import read_checkpoints
-from carto_audit.real_runs.scoring.score import score_into
+from carto_audit.real_runs.scoring.score import Asked, score_into
 
 RESULTS = Path(__file__).parent / "results.jsonl"
 ROWS, BEFORE_ROWS, LONGEST = 1_500, 1_500, 600
@@ -104,13 +103,14 @@ def _fields(recipe: Recipe) -> dict[str, Any]:
 
 def scored(run: TinyRun, folder: Path, base: Path | None, late: Path | None) -> dict[str, Any]:
     """What the score of a run says of its controls."""
-    facts = score_into(run.trace, run.planted, folder, policy=load_policy("default"), base=base, late=late)
+    facts = score_into(Asked(trace=run.trace, planted=run.planted, base=base, late=late), folder)
+    seen = facts["real_run"]
     return {
-        "rows": facts["run"]["identified"],
-        "sight": facts["detection"]["sight"],
+        "rows": seen["identified"],
+        "sight": seen["sight"],
         "found": facts["detection"]["found"],
-        "twins": facts["detection"]["twins"],
-        "held_out": facts["detection"]["held_out"],
+        "twins": seen["twins"],
+        "held_out": seen["held_out"],
         "memorized_token_share": facts["metrics"].get("memorized.token_share"),
         "share": run.facts["tokens"]["share"],
     }

@@ -23,6 +23,7 @@ from carto_audit.artifacts.evidence_facts import (
     Share,
     facts_part,
 )
+from carto_audit.artifacts.real_run_facts import RealRunFacts
 from carto_audit.policy.model import Bound, Severity
 
 Status = Literal["accepted", "accepted_with_warnings", "rejected", "inconclusive"]
@@ -280,6 +281,8 @@ class ReportFacts(TypedDict):
     run: RunFacts
     map: MapFacts
     detection: DetectionFacts
+    real_run: NotRequired[RealRunFacts]
+    """The real run whose losses the map is drawn from; absent where proxies were trained."""
     operating: NotRequired[OperatingFacts]
     """What was measured, before and on other batches, of how often this policy rejects; absent where it was not."""
     duplicates: DuplicateFacts

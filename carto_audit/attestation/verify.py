@@ -371,7 +371,7 @@ def _unproven(
     if policy is None:
         yield "which policy file was applied: only its recorded sha256 is known; name the file with --policy"
     drawn = ", or that the rows were drawn by that key" if sampling_key else ""
-    yield f"that the figures are right{drawn}: nothing was computed again; the same ingest command on the same batch does that"
+    yield f"that the figures are right{drawn}: nothing was computed again; the same command on the same batch does that"
     yield "when it was made: dates are what the clock of the machine said"
     absent = [name for name in PER_ROW if name not in statement.files]
     if absent:

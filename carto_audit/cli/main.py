@@ -21,7 +21,7 @@ from carto_audit.cli.policy import policy
 from carto_audit.cli.proof import attest, verify
 from carto_audit.cli.reading import reading_options
 from carto_audit.cli.redteam import redteam
-from carto_audit.cli.report import EXCERPTS, check_formats, format_option, report, show_audit
+from carto_audit.cli.report import EXCERPTS, FAIL_ON, check_formats, format_option, report, show_audit
 from carto_audit.cli.trace import score, trace
 from carto_audit.data.layouts import LAYOUT_NAMES
 from carto_audit.report.formats.targets import Target, stale_files
@@ -33,8 +33,6 @@ from carto_audit.text.untrusted import safe_inline
 
 if TYPE_CHECKING:
     from carto_audit.gate.verdict import Verdict
-
-FAIL_ON = ("reject", "warn", "never")
 
 
 def _repeats(ctx: click.Context, param: click.Parameter, value: str) -> int | None:
@@ -186,10 +184,11 @@ def ingest(
       carto-audit ingest june.parquet --policy ours.yaml --redteam june-redteam
       carto-audit ingest june.parquet --policy strict --benchmark evals.parquet --sampling-key ~/.config/sampling.key
     """
-    from carto_audit.api import resolve_benchmarks, trusted_baseline
     from carto_audit.artifacts.redteam_record import read_redteam, redteam_file
+    from carto_audit.attestation.baseline import trusted_baseline
     from carto_audit.data.shards import batch_name, expand_paths
     from carto_audit.gate.verdict import exit_code
+    from carto_audit.pipeline.judge import resolve_benchmarks
     from carto_audit.policy.model import load_policy
 
     chosen = load_policy(policy)

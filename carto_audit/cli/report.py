@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from carto_audit.artifacts.audit_call import AuditCall
     from carto_audit.artifacts.report_facts import ReportFacts
 
+FAIL_ON = ("reject", "warn", "never")
+
 EXCERPTS = ("none", "redacted", "full")
 
 STEP_SUMMARY = "GITHUB_STEP_SUMMARY"

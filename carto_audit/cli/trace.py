@@ -1,12 +1,17 @@
 """The commands about the losses of a real run: read checkpoints over its planted batch, and score its trace."""
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from carto_audit.cli.report import EXCERPTS, FAIL_ON, check_formats, format_option, show_audit
+from carto_audit.report.formats.targets import Target
 from carto_audit.runtime.errors import ExitCode
 from carto_audit.text.untrusted import safe_inline
+
+if TYPE_CHECKING:
+    from carto_audit.artifacts.real_run_facts import RealRunFacts
 
 FOLDER = click.Path(path_type=Path)
 
@@ -76,23 +81,31 @@ def read(
 )
 @click.option("--benchmark", multiple=True, metavar="SOURCE", help="Evaluation set to look for; may be repeated.")
 @click.option("--registry", type=FOLDER, metavar="FILE", help="List of benchmarks.  [default: benchmarks.yaml]")
-@click.option("--out", type=FOLDER, help="Where scores and verdict go.  [default: ./<trace>-score]")
-@click.option("--quiet", is_flag=True, help="Show only the verdict and the folder.")
+@click.option("--out", type=FOLDER, help="Where report, scores and verdict go.  [default: ./<trace>-score]")
+@click.option(
+    "--fail-on", type=click.Choice(FAIL_ON), default="reject", show_default=True, help="Which verdicts exit with 1."
+)
+@format_option
+@click.option(
+    "--excerpts", type=click.Choice(EXCERPTS), default="redacted", show_default=True, help="How much text is quoted."
+)
+@click.option("--quiet", is_flag=True, help="Show only the verdict, what was not read, and the report's path.")
 def score(
     trace: Path,
     planted: Path,
-    policy: str,
     out: Path | None,
+    fail_on: str,
+    targets: tuple[Target, ...],
     benchmark: tuple[str, ...],
-    registry: Path | None,
     quiet: bool,
-    **run: Any,
+    **asked: Any,
 ) -> int:
     """Score the trace of a real run, and exit by the verdict.
 
     TRACE is the folder that LossLogger wrote, PLANTED the one that `carto-audit plant` made. What the run lost on a row between
     its first visit (or, with --base, the checkpoint before the run) and its end, less what it lost on rows that it never saw, is
-    what it keeps of that row. The map, the proof on planted secrets and the policy's rules are those of `carto-audit ingest`.
+    what it keeps of that row. The map, the proof on planted secrets, the policy's rules and the report are those of
+    `carto-audit ingest`, and the folder serves every command that takes an audit.
 
     Twins and held-out rows are in no trace: only readings know them (`carto-audit trace read`), and without them no line can be
     drawn and nothing is accepted. Nothing is where no secret of the policy's dose was planted.
@@ -102,56 +115,36 @@ def score(
       carto-audit score losses planted --late late.parquet --benchmark gsm8k_test.parquet
       carto-audit score losses planted --base base.parquet --late last.parquet --policy ours.yaml
     """
-    from carto_audit.api import resolve_benchmarks
-    from carto_audit.policy.model import load_policy
-    from carto_audit.real_runs.scoring.score import score_into
+    from carto_audit.artifacts.audit_folder import open_audit_folder
+    from carto_audit.artifacts.file_list import VERDICT
+    from carto_audit.gate.verdict import exit_code, read_verdict
+    from carto_audit.real_runs.scoring.score import Asked, score_into
     from carto_audit.report.formats.terminal import RichProgress, open_console
     from carto_audit.runtime.progress import SILENT
 
-    chosen = load_policy(policy)
-    sources, listed = resolve_benchmarks(chosen, benchmark, registry)
     folder = out or Path(f"{trace.resolve().name}-score")
-    progress = SILENT if quiet else RichProgress(open_console(stderr=True))
-    facts = score_into(
-        trace, planted, folder, policy=chosen, benchmarks=sources, registry=listed, progress=progress, **run
-    )
-    if not quiet:
-        _show(facts)
-    for warning in facts["warnings"]:
-        click.echo(f"Warning: {safe_inline(warning, 400)}", err=True)
-    click.echo(f"{facts['verdict']['status']}: {safe_inline(str(folder), 400)}")
-    return int(facts["verdict"]["exit_code"])
+    run = Asked(trace=trace, planted=planted, benchmarks=benchmark, **asked)
+    given = [planted / "batch", *(Path(source) for source in benchmark)]
+    check_formats(targets, folder, [*given, *(asked[name] for name in ("base", "late") if asked[name])])
+    facts = score_into(run, folder, SILENT if quiet else RichProgress(open_console(stderr=True)))
+    show_audit(facts, folder, targets, quiet=quiet, call=run.call(folder))
+    if not quiet and not any(target.claims_stdout for target in targets):
+        _show(facts["real_run"])
+    return exit_code(read_verdict(open_audit_folder(folder).document(VERDICT)), fail_on)  # type: ignore[arg-type]
 
 
-def _show(facts: dict[str, Any]) -> None:
-    """The run, what can be seen in it, and the rules that do not hold, on one screen."""
+def _show(run: "RealRunFacts") -> None:
+    """The run, and how well it was seen."""
     from rich.text import Text
 
-    from carto_audit.policy.values import finding_words
+    from carto_audit.report.batch_words import run_sentences
     from carto_audit.report.formats.terminal import empty_table, open_console
 
-    run, detection = facts["run"], facts["detection"]
-    found = run["identified"]
-    click.echo(
-        f"A real run of {run['epochs']} epochs and {run['steps']:,} steps: {found['found']:,} of {found['rows']:,} rows stand in "
-        "its trace"
-    )
-    drift = run["drift"]
-    click.echo(f"Unseen: {run['unseen']}; learned: {run['learned']}; drift by {drift['rows']:,} {drift['told_by']}")
-    table = empty_table("secrets planted", "secrets", "AUC, rows", "AUC, twins", "recall in 2 %", "above the line")
-    above = {str(one["dose"]): f"{one['found']} of {one['secrets']}" for one in detection["found"]}
-    for dose, one in detection["sight"].items():
+    for sentence in run_sentences(run):
+        click.echo(safe_inline(sentence, 600))
+    table = empty_table("secrets planted", "secrets", "AUC, rows", "AUC, twins", "recall in 2 %")
+    for dose, one in run["sight"].items():
         twins = "-" if one["auc_twins"] is None else f"{one['auc_twins']:.3f}"
-        cells = (f"{one['auc_ordinary']:.3f}", twins, f"{one['recall_at_2pct']:.2f}", above.get(dose, "-"))
-        table.add_row(*(Text(cell) for cell in (f"x{dose}", f"{one['secrets']}", *cells)))
+        cells = (f"x{dose}", f"{one['secrets']}", f"{one['auc_ordinary']:.3f}", twins, f"{one['recall_at_2pct']:.2f}")
+        table.add_row(*map(Text, cells))
     open_console().print(table)
-    for name in ("twins", "held_out"):
-        one = detection[name]
-        if one["above"] is not None:
-            click.echo(f"{name.replace('_', '-')}: {one['above']} of {one['measured']} above the line")
-    for finding in facts["findings"]:
-        if finding["outcome"] != "passed":
-            words = finding_words(
-                finding["metric"], finding["observed"], finding["bound"], finding["limit"], finding["estimate"]
-            )
-            click.echo(f"{safe_inline(finding['rule'], 80)}: {finding['outcome'].replace('_', ' ')}, {words}")

@@ -27,6 +27,14 @@ class Actions:
     reasons: NDArray[np.object_]
     """One sentence of ours per sample, never vendor text."""
 
+    def without(self, chosen: NDArray[np.bool_], why: str) -> "Actions":
+        """The same with some samples (N,) removed whatever was decided about them."""
+        return Actions(
+            action=np.where(chosen, "remove", self.action),
+            weight=np.where(chosen, 0.0, self.weight),
+            reasons=np.where(chosen, why, self.reasons),
+        )
+
 
 def decide(
     quadrant: NDArray[np.int8],

@@ -2,15 +2,17 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 
 from carto_audit.artifacts.audit_record import Record, Setting, compare
 from carto_audit.artifacts.redteam_record import PREFIX, RedteamRecord
 from carto_audit.benchmarks.items import Benchmark
+from carto_audit.benchmarks.registry import REGISTRY, Registry, find_registry
 from carto_audit.cartography.analysis import AnalysisSettings
 from carto_audit.cartography.quadrants import QUADRANT_NAMES
 from carto_audit.cartography.thresholds import LossOn
 from carto_audit.data.batch import Batch
-from carto_audit.gate.required_benchmarks import unmet
+from carto_audit.gate.required_benchmarks import demanded_names, unmet
 from carto_audit.gate.verdict import Verdict, evaluate
 from carto_audit.gate.waivers import BatchName
 from carto_audit.pipeline.options import AuditOptions
@@ -131,3 +133,14 @@ def judge_redteam(
 
 def _named(batch: Batch) -> BatchName:
     return BatchName(names=batch.names, sha256=batch.sha256)
+
+
+def resolve_benchmarks(
+    policy: Policy, benchmarks: Sequence[str], registry: Path | None
+) -> tuple[tuple[str, ...], Registry | None]:
+    """What to look for: what was named, or all of a registry that was given alone, and what the policy demands; and where names
+    are listed. Raises UsageError in one line for a demanded benchmark that is listed nowhere."""
+    listed = find_registry(registry) if benchmarks or registry or policy.demanded else None
+    named = tuple(benchmarks) or tuple(listed.entries if listed and registry else ())
+    known, where = (listed.entries, listed.path) if listed else (None, Path(REGISTRY))
+    return tuple(dict.fromkeys([*named, *demanded_names(policy, known, where)])), listed

@@ -163,7 +163,6 @@ def _statements(facts: ReportFacts) -> dict[str, str]:
     skipped = [f"{entry['rows']:,} ({safe_inline(entry['explanation'], 120)})" for entry in facts["batch"]["skipped"]]
     status = narrative.STATUS_WORDS.get(facts["verdict"]["status"], "Inconclusive").lower()
     tool = f"{facts['tool']['name']} {facts['tool']['version']}"
-    models = plural(facts["run"]["folds"], "language model")
     return {
         "rai:dataLimitations": safe_inline(
             " ".join([_map(facts), _matches(facts), *narrative.detection_sentences(facts)]), 4000
@@ -172,10 +171,14 @@ def _statements(facts: ReportFacts) -> dict[str, str]:
             f"as text to train a language model on, {status}: {narrative.verdict_sentence(facts)}", 400
         ),
         "rai:dataCollectionMissingData": f"rows that could not be used: {'; '.join(skipped)}" if skipped else "",
-        "rai:machineAnnotationTools": safe_inline(
-            f"{tool}, {models} of {facts['run']['proxy']['parameters']:,} parameters trained on the text", 240
-        ),
+        "rai:machineAnnotationTools": safe_inline(f"{tool}, {_trained(facts)} trained on the text", 240),
     }
+
+
+def _trained(facts: ReportFacts) -> str:
+    if "real_run" in facts:
+        return f"the losses of a real run of {plural(facts['real_run']['epochs'], 'epoch')}"
+    return f"{plural(facts['run']['folds'], 'language model')} of {facts['run']['proxy']['parameters']:,} parameters"
 
 
 def _map(facts: ReportFacts) -> str:

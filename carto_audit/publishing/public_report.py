@@ -36,6 +36,9 @@ SHOWN = (
 )
 """The parts of `report.json` that a public report holds; whatever else an audit comes to hold stays at home."""
 
+SHOWN_OF_RUNS = ("real_run",)
+"""The same of parts that only some reports have."""
+
 _QUOTING = frozenset({"sample_id", "item_id", "heat", "span"})
 
 
@@ -79,7 +82,8 @@ def public_facts(facts: ReportFacts, report_sha256: str) -> ReportFacts:
     and names the full report by its digest.
     """
     whole: Mapping[str, Any] = facts
-    kept = {name: _unquoted(whole[name]) for name in SHOWN}
+    present = [name for name in SHOWN_OF_RUNS if name in whole]
+    kept = {name: _unquoted(whole[name]) for name in (*SHOWN, *present)}
     left_out = "excerpts, sample ids, item ids, the list of the riskiest samples and the list of matches"
     published = facts.get("published") or {"left_out": left_out, "report_sha256": report_sha256}
     return cast(ReportFacts, {**kept, "excerpts": "none", "riskiest": [], "published": published})

@@ -1,6 +1,7 @@
-"""Batch words: by what its rows were drawn, and which of its files were not read. A commitment is shown, a key is nowhere."""
+"""Batch words: by what its rows were drawn, how a real run read them, which of its files were not read. No key is shown."""
 
 from carto_audit.artifacts.batch_facts import DeliveryFacts
+from carto_audit.artifacts.real_run_facts import RealRunFacts
 from carto_audit.artifacts.report_facts import ReportFacts
 from carto_audit.text.numbers import plural
 from carto_audit.text.untrusted import safe_inline
@@ -14,6 +15,8 @@ _MOST_FILES = 3
 
 def sampling_words(facts: ReportFacts) -> str:
     """`drawn by a sampling key, commitment 5f2c…`, or that a vendor could rehearse the draw."""
+    if "real_run" in facts:
+        return "nothing was drawn: every row that the run trained on"
     if is_rehearsable(facts):
         return f"rehearsable: drawn by the public seed {facts['run']['seed']}"
     return f"drawn by a sampling key, commitment {_commitment(facts)}"
@@ -21,12 +24,35 @@ def sampling_words(facts: ReportFacts) -> str:
 
 def is_rehearsable(facts: ReportFacts) -> bool:
     """Whether a seed alone decided, as in every audit from before there were keys."""
-    return _commitment(facts) is None
+    return _commitment(facts) is None and "real_run" not in facts
 
 
 def _commitment(facts: ReportFacts) -> str | None:
     sampling = facts["run"].get("sampling")
     return sampling["key_commitment"] if sampling else None
+
+
+def run_sentences(run: RealRunFacts) -> list[str]:
+    """What was trained, how much of the batch stands in the trace, and where the two losses of a row come from."""
+    found, drift = run["identified"], run["drift"]
+    ranks = f" on {plural(run['ranks'], 'rank')}" if run["ranks"] > 1 else ""
+    cut = f", {found['truncated']:,} of them only as far as the run read them" if found["truncated"] else ""
+    named = f" “{safe_inline(run['name'], 120)}”" if run["name"] else ""
+    sentences = [
+        f"A real run{named} of {plural(run['epochs'], 'epoch')} and {plural(run['steps'], 'step')}{ranks}: "
+        f"{found['found']:,} of {plural(found['rows'], 'row')} stand in its trace{cut}.",
+        f"Unseen is {run['unseen']}, learned is {run['learned']}; {drift['mean_nats']:.2f} nats per token that the run learned "
+        f"in general are taken off, as {plural(drift['rows'], 'row')} tell: {drift['told_by']}.",
+    ]
+    for name, words in (("twins", "secrets that were never planted"), ("held_out", "rows that were held out")):
+        one = run["twins"] if name == "twins" else run["held_out"]
+        if one["above"] is not None:
+            sentences.append(f"Of {one['measured']:,} {words}, {one['above']:,} lie above the line.")
+    if not run["proved"]:
+        sentences.append(
+            "No planted secret of the policy's dose was held against the line, so nothing can be accepted."
+        )
+    return sentences
 
 
 def reading_sentence(facts: ReportFacts) -> str:

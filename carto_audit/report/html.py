@@ -23,7 +23,7 @@ from carto_audit.cartography.quadrants import QUADRANTS
 from carto_audit.policy.metrics import METRICS
 from carto_audit.policy.values import show_value
 from carto_audit.report import charts, narrative
-from carto_audit.report.batch_words import sampling_words
+from carto_audit.report.batch_words import run_sentences, sampling_words
 from carto_audit.report.charts import dose_panels, height_of
 from carto_audit.report.glossary import AUDIT_TERMS
 from carto_audit.report.map_svg import VIEW_BOX, page_map
@@ -55,13 +55,22 @@ _TABLE_ROWS = (50, 25, 10, 0)
 COMPARED_DOSES = (4, 16)
 """At which every score and statistic is compared; where none was planted so often, at all doses."""
 
+_UNSEEN, _PUBLISHED = (
+    "Two proxies, of which one never saw the sample",
+    "Published statistics of the losses of one proxy",
+)
+_OF_A_RUN = {
+    _UNSEEN: "A real run, before and after it learned the sample",
+    _PUBLISHED: "Published statistics of the losses of the run",
+}
+
 _SCORE_GROUPS: Mapping[str, Mapping[str, str]] = {
-    "Two proxies, of which one never saw the sample": {
+    _UNSEEN: {
         "memorized": "",
         "memorized_span_share": "",
         "memorized_share": "",
     },
-    "Published statistics of the losses of one proxy": {
+    _PUBLISHED: {
         "forget_score": "GenDataCarto 2025",
         "forget_absolute": "GenDataCarto 2025",
         "forget_relative": "GenDataCarto 2025",
@@ -186,6 +195,7 @@ def _view(facts: ReportFacts) -> dict[str, Any]:
         "skipped_rows": sum(entry["rows"] for entry in facts["batch"]["skipped"]),
         "policy_json": json.dumps(facts["policy"]["resolved"], indent=2, ensure_ascii=False)[:20_000],
         "sampling": sampling_words(facts),
+        "run": run_sentences(facts["real_run"]) if "real_run" in facts else [],
         "stages": sorted(facts["run"]["seconds"].items(), key=lambda item: -item[1]),
     }
 
@@ -259,7 +269,7 @@ def _statistics(facts: ReportFacts) -> list[dict[str, Any]]:
             row = {"name": name, "words": score_words(name), "source": names[name], "cells": cells, "aucs": every[:48]}
             rows.append({**row, "used": name == facts["map"]["score"], "amounts": _amounts(every)})
         if rows:
-            groups.append({"title": title, "rows": rows})
+            groups.append({"title": _OF_A_RUN.get(title, title) if "real_run" in facts else title, "rows": rows})
     return groups
 
 

@@ -282,16 +282,22 @@ def _draw_legend(figure: Figure, facts: ReportFacts, counted: tuple[int, int], m
             panel.plot(x, 0.936, "h", color=_MUTED, alpha=opacity, markersize=10, markeredgewidth=0)
             panel.text(x + 0.011, 0.936, words, fontsize=8.5, color=_MUTED, va="center", gid=f"level-{place}")
         panel.text(0.5665, 0.962, "samples in a cell, coloured by quadrant", fontsize=8.5, color=_MUTED, va="center")
-    folds, parameters = facts["run"]["folds"], facts["run"]["proxy"]["parameters"]
-    proxies = f"{folds} proxies of {parameters:,} parameters" if folds > 1 else f"a proxy of {parameters:,} parameters"
     samples, tokens = counted
-    note = f"{plural(samples, 'sample')} · {tokens:,} tokens · {proxies}"
+    note = f"{plural(samples, 'sample')} · {tokens:,} tokens · {_trained(facts)}"
     panel.text(_LEFT, 0.027, note, fontsize=8.5, color=_MUTED, va="center")
     panel.plot(0.606, 0.027, "o", markersize=7, markerfacecolor="none", markeredgecolor=_INK, markeredgewidth=1.2)
     panel.text(0.617, 0.027, "the riskiest samples", fontsize=8.5, color=_MUTED, va="center")
     if marked:
         panel.plot(0.776, 0.027, "D", markersize=5.2, color=_ITEM, markeredgecolor=_INK, markeredgewidth=0.7)
         panel.text(0.786, 0.027, "hold a benchmark item", fontsize=8.5, color=_MUTED, va="center")
+
+
+def _trained(facts: ReportFacts) -> str:
+    """The models whose losses are shown."""
+    if "real_run" in facts:
+        return f"a real run of {plural(facts['real_run']['epochs'], 'epoch')}"
+    folds, parameters = facts["run"]["folds"], facts["run"]["proxy"]["parameters"]
+    return f"{folds} proxies of {parameters:,} parameters" if folds > 1 else f"a proxy of {parameters:,} parameters"
 
 
 def level_words(most: int) -> list[str]:

@@ -50,7 +50,7 @@ _OUT_OF_SIGHT = {
     "batch.unmapped_token_share": "lie in samples that are compared but not mapped",
     "batch.undrawn_token_share": "had no chance to be drawn",
     "kinship.severed_token_share": "lie in passages that both proxies read, where no memory can be seen",
-    "boilerplate.token_share": "are so frequent that both proxies read them, where no memory can be seen",
+    "boilerplate.token_share": "are so frequent that they are learned everywhere, where no memory can be seen",
 }
 
 STABLE = 0.8
@@ -134,7 +134,7 @@ RECALL_WORDS: Mapping[str, RecallWords] = {
     ),
     "reconstruct": RecallWords(
         title="Reconstructed",
-        meaning="a template that even a proxy that never saw it nearly knows, such as a form or a list; seldom a secret",
+        meaning="a template that even a model that never saw it nearly knows, such as a form or a list; seldom a secret",
     ),
     "recollect": RecallWords(
         title="Recollected",

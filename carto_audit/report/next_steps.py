@@ -64,8 +64,30 @@ def next_steps(facts: ReportFacts, call: AuditCall) -> NextSteps:
     if not found:
         look = Step(words="Read what could not be decided.", command=f"carto-audit report {quoted(call.out)} --open")
         return NextSteps(steps=(attach if accepted else look,))
-    steps, notes = _remedies(facts, call, found)
+    remedies = _after_a_run if "real_run" in facts else _remedies
+    steps, notes = remedies(facts, call, found)
     return NextSteps(steps=((attach, *steps) if accepted else steps), notes=notes)
+
+
+def _after_a_run(
+    facts: ReportFacts, call: AuditCall, found: Sequence[FindingFacts]
+) -> tuple[tuple[Step, ...], tuple[str, ...]]:
+    """After a real run, which no option repeats: what to remove, and what the next run needs."""
+    steps, removed, blind = [*_advice(facts, found)], _removal(facts, found), [f for f in found if _blind(f)]
+    if removed is not None:
+        steps.append(_apply(facts, call, found, removed, _curated(call)))
+    unproved = [f for f in blind if f["metric"].startswith("detection.")]
+    if unproved or not facts["real_run"]["proved"]:
+        words = (
+            "Plant more secrets in the next run (plant --share), and read an early and the last checkpoint for --late."
+        )
+        steps.append(Step(words=words, may_change=tuple(Change(rule=f["rule"]) for f in unproved)))
+    unasked = [f for f in blind if f["metric"].startswith("contamination.") and not call.benchmarks]
+    if unasked:
+        words = f"Score the run again with a benchmark: --benchmark {BENCHMARK}."
+        steps.append(Step(words=words, may_change=tuple(Change(rule=f["rule"]) for f in unasked)))
+    steps += _unknown(call, found, steps)
+    return tuple(steps), tuple(_notes(facts, found, removed))
 
 
 def _card(call: AuditCall) -> str:

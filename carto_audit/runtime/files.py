@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import stat
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from io import BufferedReader
@@ -173,3 +174,24 @@ def read_regular(path: Path, limit: int, *, follow: bool = False) -> bytes:
     if len(data) > limit:
         raise OSError(f"larger than {limit >> 20} MB")
     return data
+
+
+def made_folder(path: Path) -> Path:
+    """The folder, made where it is missing. Raises AuditError in one line where it cannot be."""
+    with writing(path):
+        path.mkdir(parents=True, exist_ok=True)
+    return path
+
+
+@contextmanager
+def folder_for(named: Path | None) -> Iterator[Path]:
+    """The folder that was named, or a temporary one that is removed where nothing comes of it."""
+    if named is not None:
+        yield named
+        return
+    folder = Path(tempfile.mkdtemp(prefix="carto-audit-"))
+    try:
+        yield folder
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise

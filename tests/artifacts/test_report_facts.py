@@ -48,6 +48,7 @@ def test_a_real_audit_is_described_by_the_schema_and_has_every_key(audited):
     assert set(ReportFacts.__annotations__) - set(facts) == {
         "operating",
         "published",
+        "real_run",
     }  # of its own policy nothing was measured
 
 

@@ -29,7 +29,7 @@ FLAGS = {
     "--max-tokens --seed --quiet",
     "plant": "--out --policy --doses --share --hold-out --tokenizer --max-length --packing --loss-on --text-column --layout "
     "--id-column --encoding --csv-delimiter --csv-quote --csv-escape --csv-header --config --split --seed --quiet",
-    "score": "--policy --tokenizer --base --late --benchmark --registry --out --quiet",
+    "score": "--policy --tokenizer --base --late --benchmark --registry --out --fail-on --format --excerpts --quiet",
     "trace read": "--out --tokenizer --trace --max-length --device --quiet",
     "report": "--format --excerpts --open --schema",
     "completion": "",

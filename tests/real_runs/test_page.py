@@ -17,7 +17,7 @@ from tests.support.tiny_trainers import ROWS, Rows, make_trainer, padded, thin_m
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "real_runs.md"
-LOG, PLAIN, READ = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.S)
+LOG, PLAIN, READ, SCORE = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.S)
 
 
 def sft_trainer(folder):

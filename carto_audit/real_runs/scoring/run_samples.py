@@ -97,14 +97,15 @@ def cut(samples: RunSamples, longest: int | None) -> Pieces:
 
 def read_samples(planted: PlantedRun, tokenizer: Any, way: Way, progress: Progress = SILENT) -> RunSamples:
     """All samples of a run. `tokenizer` is that of transformers, in its fast version."""
-    return _encoded(_shown(planted, tokenizer, way.joined, progress), tokenizer, way)
+    shown = (chunk for _, chunk in shown_samples(planted, tokenizer, way.joined, progress))
+    return _encoded(shown, tokenizer, way)
 
 
 def find_way(planted: PlantedRun, tokenizer: Any, known: NDArray[np.uint64], longest: int) -> Way:
     """The way in which most samples have a key among those that are `known`, which are in order; samples longer than `longest`
     are known by their beginning. Raises AuditError where hardly any has one in any way."""
     best, most = WAYS[0], 0.0
-    shown: dict[bool, list[_Shown]] = {}
+    shown: dict[bool, list[Shown]] = {}
     for way in WAYS:
         if way.joined not in shown:
             shown[way.joined] = _probe(planted, tokenizer, way.joined)
@@ -130,12 +131,15 @@ LEAST_TOLD = 0.05
 
 
 @dataclass(frozen=True, slots=True)
-class _Shown:
+class Shown:
+    """The text of a sample as a run reads it: through a chat template (`templated`), and whether it is the delivered one."""
+
     text: str
     templated: bool
+    as_delivered: bool
 
 
-def _probe(planted: PlantedRun, tokenizer: Any, joined: bool) -> list[_Shown]:
+def _probe(planted: PlantedRun, tokenizer: Any, joined: bool) -> list[Shown]:
     chosen = np.random.default_rng(0).permutation(np.flatnonzero(planted.batch.trainable))[:PROBED]
     texts: dict[int, str] = {}
     for chunk in iter_texts(planted.batch):
@@ -145,33 +149,38 @@ def _probe(planted: PlantedRun, tokenizer: Any, joined: bool) -> list[_Shown]:
     return [_one(texts[k], values.get(k), planted, tokenizer, joined) for k in sorted(texts)]
 
 
-def _shown(planted: PlantedRun, tokenizer: Any, joined: bool, progress: Progress) -> Iterator[list[_Shown]]:
+def shown_samples(
+    planted: PlantedRun, tokenizer: Any, joined: bool, progress: Progress = SILENT
+) -> Iterator[tuple[int, list[Shown]]]:
+    """All samples in chunks, each with the number of its first: rows of the batch, twins, held-out rows."""
     batch, needed = planted.batch, _needs_values(planted, tokenizer, joined)
     values: Mapping[int, Any] = read_values_of(batch, range(len(batch))) if needed else {}
     for chunk in iter_texts(batch, progress, "Reading the run's samples"):
-        yield [
-            _one(text, values.get(chunk.start + k), planted, tokenizer, joined) for k, text in enumerate(chunk.texts)
-        ]
+        texts = enumerate(chunk.texts, chunk.start)
+        yield chunk.start, [_one(text, values.get(k), planted, tokenizer, joined) for k, text in texts]
     beside = planted.controls.take(np.concatenate([planted.twins, planted.held_out]))
     columns = zip(beside["text"].to_pylist(), beside["values"].to_pylist(), strict=True)
-    yield [_one(text, json.loads(row) if needed else None, planted, tokenizer, joined) for text, row in columns]
+    yield (
+        len(batch),
+        [_one(text, json.loads(row) if needed else None, planted, tokenizer, joined) for text, row in columns],
+    )
 
 
 def _needs_values(planted: PlantedRun, tokenizer: Any, joined: bool) -> bool:
     return not planted.batch.layout.is_plain and (joined or bool(tokenizer.chat_template))
 
 
-def _one(text: str, values: Any, planted: PlantedRun, tokenizer: Any, joined: bool) -> _Shown:
+def _one(text: str, values: Any, planted: PlantedRun, tokenizer: Any, joined: bool) -> Shown:
     messages = conversation_of(values) if isinstance(values, Mapping) and tokenizer.chat_template else None
     if messages is not None:
-        return _Shown(rendered(messages, tokenizer, "the run's tokenizer"), True)
+        return Shown(rendered(messages, tokenizer, "the run's tokenizer"), True, False)
     if joined and isinstance(values, Mapping):
         parts = [values.get(name) for name in planted.batch.layout.columns]
-        return _Shown("".join(part for part in parts if isinstance(part, str)), False)
-    return _Shown(text, False)
+        return Shown("".join(part for part in parts if isinstance(part, str)), False, False)
+    return Shown(text, False, True)
 
 
-def _encoded(chunks: Iterator[list[_Shown]], tokenizer: Any, way: Way) -> RunSamples:
+def _encoded(chunks: Iterator[list[Shown]], tokenizer: Any, way: Way) -> RunSamples:
     backend, end = tokenizer.backend_tokenizer, tokenizer.eos_token_id
     backend.no_truncation()
     backend.no_padding()
@@ -183,7 +192,7 @@ def _encoded(chunks: Iterator[list[_Shown]], tokenizer: Any, way: Way) -> RunSam
     return RunSamples(ids=np.concatenate(parts) if parts else np.zeros(0, np.uint32), offsets=offsets)
 
 
-def _ids(shown: Sequence[_Shown], backend: Any, end: int | None, way: Way) -> list[NDArray[np.uint32]]:
+def _ids(shown: Sequence[Shown], backend: Any, end: int | None, way: Way) -> list[NDArray[np.uint32]]:
     found: list[NDArray[np.uint32]] = [np.zeros(0, np.uint32)] * len(shown)
     for special in (False, True):
         places = [k for k, one in enumerate(shown) if (way.special and not one.templated) == special]

@@ -1,116 +1,45 @@
-"""What a scored run leaves behind: `scores.parquet`, a row per row of the planted batch, and `score.json`, which quotes none."""
+"""The facts of a scored run: how its trace was read, and what that shows of the planted secrets. They quote no text."""
 
 from dataclasses import asdict
-from pathlib import Path
-from typing import Any
+from typing import cast
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 
-from carto_audit import __version__
+from carto_audit.artifacts.real_run_facts import AboveFacts, IdentifiedFacts, PlantedFacts, RealRunFacts, SightFacts
+from carto_audit.artifacts.report_facts import CallFacts, ReportFacts
 from carto_audit.cartography.detection_power import Ordinary, beaten_share
-from carto_audit.cartography.quadrants import MEMORIZED, QUADRANT_NAMES, UNMAPPED
 from carto_audit.cartography.scores import Scores
+from carto_audit.data.batch import read_texts
+from carto_audit.pipeline.facts import report_facts, wanted_texts
+from carto_audit.pipeline.result import AuditResult
 from carto_audit.real_runs.scoring.scored_run import ScoredRun
-from carto_audit.runtime.files import atomic_path, write_json
+from carto_audit.text.redaction import Excerpts
 from carto_audit.text.untrusted import safe_inline
-from carto_audit.traces.parts import NOTICE
-
-SCORES, FACTS = "scores.parquet", "score.json"
 
 
-def write_scored(run: ScoredRun, folder: Path) -> dict[str, Any]:
-    """Writes both files into a folder, the facts last, and returns the facts."""
-    import pyarrow.parquet as pq
-
-    (folder / FACTS).unlink(missing_ok=True)
-    facts = score_facts(run)
-    with atomic_path(folder / SCORES) as temporary:
-        temporary.touch(mode=0o600, exist_ok=False)
-        with temporary.open("wb") as stream:
-            pq.write_table(scores_table(run), stream, compression="zstd")
-    write_json(folder / FACTS, facts)
+def scored_report(run: ScoredRun, audit: AuditResult, excerpts: Excerpts, call: CallFacts) -> ReportFacts:
+    """`report.json` of a scored run: that of an audit, with what is known of the run in place of what holds of proxies only."""
+    texts = read_texts(run.batch, wanted_texts(audit), beside=True)
+    facts = report_facts(audit, texts, excerpts, call)
+    epochs, warnings = len(run.visited.train), [*facts["warnings"], *_warnings(run)]
+    facts["real_run"] = real_run_facts(run)
+    facts["run"]["epochs"] = facts["detection"]["epochs"] = epochs
+    facts["detection"]["warnings"], facts["detection"]["remedies"] = [], []
+    facts["warnings"] = warnings
+    facts["run"].pop("sampling", None)
+    facts.pop("operating", None)  # measured of proxies
     return facts
 
 
-def scores_table(run: ScoredRun) -> pa.Table:
-    """A row per sample of the planted batch, in order; null where a sample is not on the map: a control, or never visited."""
-    scores, quadrant = run.analysis.scores, run.analysis.quadrant
-    name = run.policy.map.memorization.score
-    mapped = quadrant != UNMAPPED
-    tiers = run.contamination.tier_names() if run.contamination else np.full(len(run.batch), "")
-    return pa.table(
-        {
-            "sample_id": run.batch.sample_id,
-            "row": run.batch.row,
-            "n_tokens": run.samples.n_tokens,
-            "first_visit": pa.array(run.visited.train[0].astype(np.float64), from_pandas=True),
-            "unseen": _nullable(scores.loss_out),
-            "late": _nullable(scores.loss_in),
-            "difficulty": _nullable(scores.difficulty),
-            "memorization": _nullable(scores.memorization(name)),
-            "memorized": _nullable(scores.memorized),
-            "first_token": pa.array(run.spans[:, 0], mask=run.spans[:, 0] < 0),
-            "last_token": pa.array(run.spans[:, 1], mask=run.spans[:, 1] < 0),
-            "copies": pa.array(scores.span_copies, mask=scores.span_copies < 0),
-            "quadrant": pa.DictionaryArray.from_arrays(
-                pa.array(quadrant, pa.int8(), mask=~mapped), pa.array(list(QUADRANT_NAMES))
-            ).cast(pa.string()),
-            "flagged": pa.array(np.isin(quadrant, MEMORIZED), mask=~mapped),
-            "contamination_tier": pa.array(tiers.tolist(), pa.string()),
-            "action": pa.array(run.actions.action.tolist(), pa.string()),
-            "weight": run.actions.weight,
-        }
-    ).replace_schema_metadata({"notice": NOTICE})
-
-
-def score_facts(run: ScoredRun) -> dict[str, Any]:
-    """`score.json`: how the run was read, what was measured, what the policy says. It quotes no text."""
-    datamap, analysis = run.analysis.datamap, run.analysis
-    lines = {"difficulty": datamap.difficulty, "memorization": datamap.memorization} if datamap else {}
-    plain: dict[str, Any] = {
-        "schema_version": 1,
-        "tool": {"name": "carto-audit", "version": __version__},
-        "planted": run.planted.identity,
-        "run": _run(run),
-        "map": {
-            "score": run.policy.map.memorization.score,
-            "thresholds": {axis: line.value for axis, line in lines.items()},
-            "set_by": {axis: line.drawn.words for axis, line in lines.items()},
-            "masses": {name: asdict(mass) for name, mass in analysis.masses.items()},
-        },
-        "detection": {
-            "dose": run.policy.demanded_dose,
-            "proved": run.proved,
-            "found": [
-                {"dose": dose, "found": one.found, "secrets": one.secrets, "at_least": one.at_least}
-                for dose, one in sorted(analysis.found.items())
-            ],
-            "sight": sight(run),
-            "lost_secrets": run.controls.lost,
-            "twins": above_line(run, analysis.control_scores, run.samples.controls.dose == 0),
-            "held_out": above_line(run, run.beside, np.ones(run.samples.references, dtype=bool)),
-            "false_alarm_share": analysis.false_alarms,
-        },
-        "policy": {"name": run.policy.name, "sha256": run.policy.sha256},
-        "metrics": {name: [m.value, m.low, m.high] for name, m in sorted(run.measurements.items())},
-        "findings": [asdict(finding) for finding in run.verdict.findings],
-        "warnings": [*run.verdict.warnings, *_warnings(run)],
-        "verdict": {
-            "status": run.verdict.status,
-            "exit_code": int(run.verdict.exit_code),
-            "complete": run.verdict.complete,
-        },
-    }
-    finite: dict[str, Any] = _finite(plain)
-    return finite
-
-
-def _run(run: ScoredRun) -> dict[str, Any]:
-    visits, found = run.visits, run.visited.identified
+def real_run_facts(run: ScoredRun) -> RealRunFacts:
+    """How the run was read, and its sight on what was planted. Numbers are finite or None."""
+    visits, control = run.visits, run.analysis.control_scores
+    everything = np.ones(run.samples.references, dtype=bool)
+    given = [one for one in (run.sources.base, run.sources.late) if one is not None]
     return {
         "name": safe_inline(visits.opening.run, 120),
+        "planted": cast(PlantedFacts, run.planted.identity),
         "epochs": len(run.visited.train),
         "steps": int(visits.rows.step.max()) + 1,
         "visits": len(visits.rows),
@@ -122,15 +51,21 @@ def _run(run: ScoredRun) -> dict[str, Any]:
         "dropped_visits": visits.dropped_visits,
         "tokenizer": safe_inline(visits.opening.tokenizer, 40),
         "rows_read": run.way.words,
-        "identified": asdict(found),
         "unseen": run.pair.out,
         "learned": run.pair.into,
+        "checkpoints": [safe_inline(str(one["name"]), 120) for two in given for one in two.notes.checkpoints],
+        "identified": cast(IdentifiedFacts, asdict(run.visited.identified)),
         "drift": {
             "told_by": run.drift.words,
             "rows": run.drift.rows,
             "held_out": run.drift.held_out,
             "mean_nats": float(np.mean(run.drift.nats[: len(run.batch)])),
         },
+        "proved": run.proved,
+        "lost_secrets": run.controls.lost,
+        "sight": sight(run),
+        "twins": above_line(run, control, run.samples.controls.dose == 0),
+        "held_out": above_line(run, run.beside, everything),
     }
 
 
@@ -158,14 +93,14 @@ def _warnings(run: ScoredRun) -> list[str]:
     return warnings
 
 
-def sight(run: ScoredRun) -> dict[str, dict[str, float | int | None]]:
+def sight(run: ScoredRun) -> dict[str, SightFacts]:
     """By dose: the AUC of planted copies against ordinary rows and against twins, and the share of them above the score that
     flags 2 % of the ordinary tokens."""
     name, controls = run.policy.map.memorization.score, run.samples.controls
     own, planted = run.analysis.scores.memorization(name), run.analysis.control_scores.memorization(name)
     ordinary = Ordinary.of(own, run.samples.n_tokens)
     twins = _known(planted[controls.dose == 0])
-    found: dict[str, dict[str, float | int | None]] = {}
+    found: dict[str, SightFacts] = {}
     for dose in np.unique(controls.dose[controls.dose > 0]).tolist() if ordinary else ():
         at = (controls.dose == dose) & np.isfinite(planted)
         values = planted[at]
@@ -180,7 +115,7 @@ def sight(run: ScoredRun) -> dict[str, dict[str, float | int | None]]:
     return found
 
 
-def above_line(run: ScoredRun, scores: Scores, chosen: NDArray[np.bool_]) -> dict[str, int | None]:
+def above_line(run: ScoredRun, scores: Scores, chosen: NDArray[np.bool_]) -> AboveFacts:
     """How many of some samples that nobody trained on were measured, and how many lie above the line all the same; apart from
     them those whose window is in other samples too, which the run may have learned there."""
     values, recurring = scores.memorization(run.policy.map.memorization.score), scores.span_copies > 1
@@ -197,18 +132,3 @@ def above_line(run: ScoredRun, scores: Scores, chosen: NDArray[np.bool_]) -> dic
 
 def _known(values: NDArray[np.float64]) -> NDArray[np.float64]:
     return values[np.isfinite(values)]
-
-
-def _nullable(values: NDArray[np.float64]) -> pa.Array:
-    return pa.array(values, pa.float64(), from_pandas=True)
-
-
-def _finite(value: Any) -> Any:
-    """Plain JSON values; what is not a finite number becomes null."""
-    if isinstance(value, dict):
-        return {str(key): _finite(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(item) for item in value]
-    if isinstance(value, np.generic):
-        value = value.item()
-    return None if isinstance(value, float) and not np.isfinite(value) else value

@@ -6,12 +6,14 @@ controls the verdict is inconclusive whatever the policy asks, unless it is a re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from carto_audit.artifacts.audit_record import Setting
 from carto_audit.benchmarks.index import Index
+from carto_audit.benchmarks.items import Benchmark
 from carto_audit.benchmarks.registry import Registry
 from carto_audit.cartography.analysis import LossAnalysis, TracedSamples, analyze_losses, average_run
 from carto_audit.cartography.intervals import CONFIDENCE
@@ -20,6 +22,7 @@ from carto_audit.cartography.scores import Scores
 from carto_audit.contamination.check import Contamination, check_contamination
 from carto_audit.contamination.detectability import Detectability
 from carto_audit.contamination.matching import find_matches
+from carto_audit.contamination.search import search_beside
 from carto_audit.contamination.sources import open_index
 from carto_audit.controls.controls import Controls
 from carto_audit.data.batch import Batch
@@ -55,14 +58,16 @@ from carto_audit.text.untrusted import safe_inline
 from carto_audit.traces.keys import tokenizer_fingerprint
 from carto_audit.traces.reading import Visits, read_visits
 
+CONTROL = "a control that was planted for this run, no row of the delivery"
+
 UNPROVED = "the trace has not shown on planted secrets what it can see, so nothing in it can be accepted"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScoredRun:
     """All that a trace shows of a planted batch. Arrays are of its N samples; the controls among them are not on the map.
-    `spans` (N, 2) are the first and the last token of the window behind a score, -1 where there is none; `beside` are the
-    scores of the rows that were held out. `proved` says whether secrets of the policy's dose were held against the line."""
+    `longest` is the longest sample that the run saw, in tokens; `beside` are the scores of the rows that were held out. `proved`
+    says whether secrets of the policy's dose were held against the line."""
 
     planted: PlantedRun
     batch: Batch
@@ -71,13 +76,18 @@ class ScoredRun:
     way: Way
     pair: Pair
     drift: Drift
+    sources: Sources
+    longest: int
+    tokenizer: Any
+    kinship: Kinship
+    losses: RunLosses
     duplicates: Duplicates
     contamination: Contamination | None
     controls: RunControls
     samples: TracedSamples
     analysis: LossAnalysis
+    benchmarks: tuple[Benchmark, ...]
     beside: Scores
-    spans: NDArray[np.int64]
     actions: Actions
     measurements: dict[str, Measurement]
     policy: Policy
@@ -128,6 +138,7 @@ def score_run(
         way=way,
         samples=samples,
         encoder=encoder,
+        tokenizer=loaded,
         policy=policy,
         work=work,
         progress=progress,
@@ -176,6 +187,7 @@ class _Scoring:
     way: Way
     samples: RunSamples
     encoder: Encoder
+    tokenizer: Any
     policy: Policy
     work: Path
     progress: Progress
@@ -203,6 +215,7 @@ class _Scoring:
         averaged = average_run(None, losses.trace, losses.tokens, samples, settings)
         analysis = analyze_losses(averaged, samples, settings, 0)
         batch = replace(planted.batch, trainable=planted.batch.trainable & (visited.known | planted.is_copy))
+        batch = search_beside(batch, opened[0], find_matches) if opened else batch
         contamination = (
             check_contamination(batch, *opened, self.progress, cluster_id=duplicates.cluster_id, folder=self.work)
             if opened
@@ -238,13 +251,18 @@ class _Scoring:
             way=self.way,
             pair=pair,
             drift=drift,
+            sources=sources,
+            longest=int(self.visits.rows.length.max()),
+            tokenizer=self.tokenizer,
+            kinship=kin.kinship,
+            losses=losses,
             duplicates=duplicates,
             contamination=contamination,
             controls=controls,
             samples=samples,
             analysis=analysis,
+            benchmarks=tuple(known),
             beside=samples.parts(averaged.scores)[1],
-            spans=_spans(analysis, losses),
             actions=self.act(batch, analysis, contamination),
             measurements=measurements,
             policy=policy,
@@ -315,7 +333,7 @@ class _Scoring:
             noise=find_noise(batch, batch.trainable & ~self.planted.is_copy, analysis.scores, self.progress),
             never_drop=self.policy.never_drop,
             reasons=analysis.reasons,
-        )
+        ).without(self.planted.is_copy, CONTROL)
 
 
 def _without(duplicates: Duplicates, copy: NDArray[np.bool_]) -> Duplicates:
@@ -329,17 +347,6 @@ def _without(duplicates: Duplicates, copy: NDArray[np.bool_]) -> Duplicates:
         exact=duplicates.exact & ~copy,
         near=duplicates.near & ~copy,
     )
-
-
-def _spans(analysis: LossAnalysis, losses: RunLosses) -> NDArray[np.int64]:
-    """The tokens of each sample at which its window begins and ends, (N, 2)."""
-    scores, n = analysis.scores, len(analysis.scores.span_first)
-    starts = losses.tokens.offsets[:n]
-    ends = np.stack([scores.span_first, scores.span_last], axis=1)
-    if not len(losses.position):
-        return np.full((n, 2), -1, np.int64)
-    places = np.minimum(starts[:, None] + np.maximum(ends, 0), len(losses.position) - 1)
-    return np.where(ends >= 0, losses.position[places], -1)
 
 
 def _unproved(verdict: Verdict) -> Verdict:

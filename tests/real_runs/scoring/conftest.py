@@ -64,7 +64,7 @@ def scored(tmp_path_factory):
         policy=policy,
         late=late,
         folder=out,
-        facts=json.loads((out / "score.json").read_text()),
+        facts=json.loads((out / "report.json").read_text()),
         scores=pq.read_table(out / "scores.parquet").to_pylist(),
         code=code,
     )

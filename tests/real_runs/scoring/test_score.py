@@ -8,14 +8,21 @@ import pyarrow.parquet as pq
 import pytest
 from transformers import PreTrainedTokenizerFast
 
+import carto_audit
+from bench.real_runs.tiny_run import planted_texts
+from carto_audit.cartography.quadrants import MEMORIZED, QUADRANT_NAMES
 from carto_audit.controls.sealed import read_sealed
 from carto_audit.real_runs.scoring.planted_run import open_planted
 from carto_audit.real_runs.scoring.run_samples import WAYS, read_samples
+from carto_audit.real_runs.scoring.scored_run import CONTROL
 from carto_audit.real_runs.scoring.visited import identify
 from carto_audit.runtime.errors import AuditError
 from carto_audit.traces.keys import SampleKeys
 from carto_audit.traces.logger import LossLogger
 from carto_audit.traces.reading import read_visits
+from carto_audit.traces.trace import read_trace
+
+FLAGGED = {QUADRANT_NAMES[code] for code in MEMORIZED}
 
 
 def error_of(ended):
@@ -27,7 +34,7 @@ def error_of(ended):
 
 
 def test_repeated_secrets_stand_out_and_what_nobody_trained_on_does_not(scored):
-    detection = scored.facts["detection"]
+    detection = scored.facts["real_run"]
     assert detection["proved"]
     assert detection["sight"]["4"]["secrets"] >= 30
     assert detection["sight"]["4"]["auc_ordinary"] > 0.93
@@ -48,19 +55,93 @@ def test_every_delivered_row_has_its_place_on_the_map_and_no_control_has(scored)
     controls = read_sealed(scored.run.planted / "controls.parquet", scored.run.facts["controls"]["commitment"])
     planted = {row["row"] for row in controls.to_pylist() if row["role"] == "planted"}
     assert {row["row"] for row in scored.scores if row["quadrant"] is None} == planted
-    assert scored.facts["run"]["identified"]["found"] == len(scored.scores) == scored.run.facts["planted"]["rows"]
+    assert scored.facts["real_run"]["identified"]["found"] == len(scored.scores) == scored.run.facts["planted"]["rows"]
     known = [row for row in scored.scores if row["quadrant"]]
-    assert all(row["late"] < row["first_visit"] for row in known)
-    assert all(0 <= row["first_token"] <= row["last_token"] for row in known)
-    assert sum(row["flagged"] for row in known) < 0.05 * len(known)
+    _, _, trace = read_trace(scored.folder / "trace.parquet")
+    assert all(row["loss_in"] < trace.train[0, place] for place, row in enumerate(scored.scores) if row["quadrant"])
+    assert all(0 <= row["span_start"] < row["span_end"] for row in known)
+    assert sum(row["quadrant"] in FLAGGED for row in known) < 0.05 * len(known)
+    gone = [row for row in scored.scores if row["quadrant"] is None]
+    assert {(row["action"], row["weight"], row["reasons"]) for row in gone} == {("remove", 0.0, CONTROL)}
+
+
+def test_the_window_of_a_row_stands_where_the_scores_say(scored):
+    """The most memorized of the delivered rows is a copy of words that stand in it."""
+    texts = planted_texts(scored.run.planted)
+    for row in sorted((r for r in scored.scores if r["quadrant"]), key=lambda r: -r["memorization"])[:20]:
+        window = texts[row["row"]][row["span_start"] : row["span_end"]]
+        assert 3 <= len(window.split()) <= 14
+
+
+def test_the_folder_serves_every_command_that_takes_an_audit(scored, carto, tmp_path):
+    page = (scored.folder / "report.html").read_text()
+    for said in (
+        "A real run “tiny” of 6 epochs",
+        "The losses are those of the training run itself",
+        "every row that the run trained on",
+    ):
+        assert said in page
+    for unsaid in ("The batch is cut into", "rehearsable", "A proxy screens", "Only one run was made"):
+        assert unsaid not in page
+    batch = scored.run.planted / "batch"
+    verified = carto("verify", scored.folder, batch)
+    assert verified.code == 0
+    divided = carto("apply", scored.folder, batch, "--out", tmp_path / "curated")
+    assert divided.code == 0
+    kept = [
+        text
+        for path in (tmp_path / "curated" / "curated").iterdir()
+        for text in pq.read_table(path)["text"].to_pylist()
+    ]
+    planted = planted_texts(scored.run.planted)
+    assert kept == [planted[row["row"]] for row in scored.scores if row["weight"] > 0]
+    assert len(kept) < len(planted)
+    weights = carto_audit.sampler(tmp_path / "curated" / "weights.parquet", num_samples=50, seed=1)
+    assert {scored.scores[row]["reasons"] for row in weights}.isdisjoint({CONTROL})
+    (tmp_path / "README.md").write_text("# Data\n")
+    assert carto("card", scored.folder, "--readme", tmp_path / "README.md").code == 0
+    assert "The losses are those of a real training run of 6 epochs" in (tmp_path / "README.md").read_text()
+
+
+def test_from_python_a_run_is_scored_like_any_audit(scored, tmp_path):
+    audit = carto_audit.score(
+        scored.run.trace, scored.run.planted, late=scored.late, policy=str(scored.policy), out=tmp_path / "s"
+    )
+    assert audit.verdict.status == "accepted"
+    assert audit.scores.to_pylist() == scored.scores
+    assert audit.report.facts["real_run"] == scored.facts["real_run"]
+    assert carto_audit.open_audit(tmp_path / "s").verdict == audit.verdict
+
+
+def test_items_in_the_rows_are_found_and_files_that_hold_some_are_named(scored, carto, tmp_path):
+    planted = scored.copy_of("planted", tmp_path / "planted")
+    texts = planted_texts(planted)
+    told = [texts[row["row"]] for row in scored.scores if row["quadrant"]][:12]
+    beside = [
+        f"{word} barrels of salted herring left the harbour of Visby for Danzig in the year {1400 + k}"
+        for k, word in enumerate(
+            "seven eleven twenty thirty forty fifty sixty seventy eighty ninety hundred thousand".split()
+        )
+    ]
+    items = [{"question": f"{text} How many were there in all?", "answer": "yes"} for text in (*told, *beside)]
+    (tmp_path / "exam.jsonl").write_text("".join(json.dumps(item) + "\n" for item in items))
+    (planted / "batch" / "README.md").write_text("".join(f"{item['question']}\n\n" for item in items[12:]))
+    how = ("--late", scored.late, "--benchmark", tmp_path / "exam.jsonl", "--out", tmp_path / "s", "--quiet")
+    ended = carto("score", scored.run.trace, planted, *how)
+    facts = json.loads((tmp_path / "s" / "report.json").read_text())
+    assert ended.code == 3
+    assert facts["metrics"]["contamination.confirmed_items"] + facts["metrics"]["contamination.suspected_items"] >= 10
+    assert [(one["name"], one["reason"]) for one in facts["batch"]["delivery"]["not_read"]] == [
+        ("README.md", "holds_items")
+    ]
 
 
 def test_what_is_left_of_the_score_quotes_nothing(scored):
-    text = (scored.folder / "score.json").read_text()
+    text = "".join((scored.folder / name).read_text() for name in ("report.json", "report.html", "verdict.json"))
     controls = read_sealed(scored.run.planted / "controls.parquet", scored.run.facts["controls"]["commitment"])
     for row in controls.to_pylist():
         assert row["text"][:20] not in text
-    assert (scored.folder / "scores.parquet").stat().st_mode & 0o077 == 0
+    assert scored.folder.stat().st_mode & 0o077 == 0
 
 
 def test_where_no_secret_of_the_policys_dose_was_planted_nothing_is_accepted(scored, carto, tmp_path):
@@ -81,20 +162,20 @@ def test_where_no_secret_of_the_policys_dose_was_planted_nothing_is_accepted(sco
         tmp_path / "s",
     )
     assert ended.code == 3
-    facts = json.loads((tmp_path / "s" / "score.json").read_text())
+    facts = json.loads((tmp_path / "s" / "report.json").read_text())
     assert facts["verdict"]["status"] == "inconclusive"
-    assert not facts["detection"]["proved"]
+    assert not facts["real_run"]["proved"]
     assert any("nothing in it can be accepted" in warning for warning in facts["warnings"])
 
 
 def test_without_readings_nothing_is_known_of_twins_and_nothing_is_accepted(scored, carto, tmp_path):
     ended = carto("score", scored.run.trace, scored.run.planted, "--policy", scored.policy, "--out", tmp_path / "s")
     assert ended.code == 3
-    facts = json.loads((tmp_path / "s" / "score.json").read_text())
-    assert facts["map"]["thresholds"] == {}
-    assert not facts["run"]["drift"]["held_out"]
-    assert facts["detection"]["sight"]["4"]["auc_ordinary"] > 0.85
-    assert "--late" in ended.err
+    facts = json.loads((tmp_path / "s" / "report.json").read_text())
+    assert facts["map"]["thresholds"] == {"difficulty": None, "memorization": None}
+    assert not facts["real_run"]["drift"]["held_out"]
+    assert facts["real_run"]["sight"]["4"]["auc_ordinary"] > 0.85
+    assert "--late" in ended.out
 
 
 def change_controls(scored, place):
@@ -182,7 +263,7 @@ def test_what_is_torn_changed_or_of_another_run_is_refused_in_one_line(scored, c
     )
     assert ended.code == 3
     assert said in error_of(ended)
-    assert not (tmp_path / "s" / "score.json").exists()
+    assert not (tmp_path / "s" / "report.json").exists()
 
 
 def log_made_up(scored, folder, cut=None, leave_out=0, epochs=2, **options):
@@ -273,10 +354,10 @@ def test_with_a_base_one_epoch_and_a_few_token_losses_suffice(scored, carto, tmp
         "--out",
         tmp_path / "s",
     )
-    facts = json.loads((tmp_path / "s" / "score.json").read_text())
-    assert facts["run"]["unseen"] == "the checkpoint before the run"
-    assert facts["run"]["drift"]["held_out"]
-    assert facts["detection"]["proved"]
-    assert facts["detection"]["sight"]["4"]["auc_ordinary"] > 0.8
+    facts = json.loads((tmp_path / "s" / "report.json").read_text())
+    assert facts["real_run"]["unseen"] == "the checkpoint before the run"
+    assert facts["real_run"]["drift"]["held_out"]
+    assert facts["real_run"]["proved"]
+    assert facts["real_run"]["sight"]["4"]["auc_ordinary"] > 0.8
     assert ended.code == facts["verdict"]["exit_code"]
-    assert "Unseen: the checkpoint before the run; learned: the last checkpoint" in " ".join(ended.out.split())
+    assert "Unseen is the checkpoint before the run, learned is the last checkpoint" in " ".join(ended.out.split())
