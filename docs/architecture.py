@@ -38,8 +38,10 @@ MAY_IMPORT: dict[str, str] = {
     "curation": "attestation artifacts cartography data data.formats",
     "publishing": "report artifacts cartography",
     "real_runs": "pipeline gate artifacts policy cartography controls proxies traces data data.formats curation",
+    "real_runs.reading": "real_runs pipeline controls proxies traces data",
     "real_runs.scoring": (
-        "real_runs pipeline gate artifacts policy cartography controls contamination benchmarks proxies traces data"
+        "real_runs real_runs.reading pipeline gate artifacts policy cartography controls contamination benchmarks proxies "
+        "traces data"
     ),
     "governance.attacks": "proxies cartography controls traces",
     "governance": "governance.attacks pipeline proxies controls cartography policy artifacts traces data",
@@ -63,9 +65,11 @@ MAY_LOAD_TORCH = set(
         "real_runs.integrations.token_losses real_runs.integrations.model_tap real_runs.integrations.ranks "
         "real_runs.integrations.trainer real_runs.token_count "
         "real_runs.preflight real_runs.plant real_runs.placing real_runs.plant_facts "
-        "real_runs.scoring.planted_run real_runs.scoring.run_samples real_runs.scoring.readings real_runs.scoring.visited "
-        "real_runs.scoring.checkpoint_losses real_runs.scoring.read_checkpoints real_runs.scoring.run_losses "
-        "real_runs.scoring.run_controls real_runs.scoring.scored_run real_runs.scoring.score_facts"
+        "real_runs.reading.planted_run real_runs.reading.run_samples real_runs.reading.readings real_runs.scoring.visited "
+        "real_runs.reading.checkpoint_losses real_runs.reading.read_checkpoints real_runs.reading.proxy_losses "
+        "real_runs.scoring.run_losses real_runs.scoring.run_controls real_runs.scoring.scored_run "
+        "real_runs.scoring.first_copies real_runs.scoring.run_spans real_runs.scoring.score_facts "
+        "real_runs.scoring.scored_audit real_runs.scoring.score"
     ).split()
 )
 

@@ -1,14 +1,16 @@
-"""What the trace of a real run shows: a tiny GPT-2 on WikiText-2 with planted controls, from scratch and fine-tuned.
+"""What the trace of a real run shows: a tiny GPT-2 on WikiText-2 with planted controls, from scratch, fine-tuned, in one epoch.
 
     python -m bench.real_runs.run --data DATA --seeds 0
 
 Of each run the same trace is scored by what may be at hand: the trace alone, with readings of an early and the last checkpoint,
-and, fine-tuned, with the one before the run. Figures are those of secrets against ordinary rows and against twins that were never
-planted. A run that stands in the results is not repeated.
+with two proxies in place of the first visit, and, fine-tuned, with the checkpoint before the run. Figures are those of secrets
+against ordinary rows and against twins that were never planted. Paragraphs are drawn at random, but in the mode `articles`, which
+takes them as they follow each other: many recur in part there. A run that stands in the results is not repeated.
 """
 
 import argparse
 import json
+import random
 import subprocess
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -19,28 +21,28 @@ import torch
 
 from bench.corpora import open_corpora, parser_of
 from bench.real_runs.tiny_run import CONTEXT, Recipe, TinyRun, make_tokenizer, run_tiny, tiny_model, train
-from carto_audit.real_runs.scoring.read_checkpoints import read_checkpoints
+from carto_audit.pipeline.options import DEFAULT_EPOCHS
+from carto_audit.real_runs.reading.read_checkpoints import read_checkpoints, read_proxies
 from carto_audit.real_runs.scoring.score import Asked, score_into
 
 RESULTS = Path(__file__).parent / "results.jsonl"
-ROWS, BEFORE_ROWS, LONGEST = 1_500, 1_500, 600
+ROWS, BEFORE_ROWS, LONGEST = 1_500, 1_500, 450
 """Rows of the batch, rows that a fine-tuned model has read before, and characters of a row."""
 
 RECIPES = {
-    "scratch": Recipe(epochs=8, width=128, share=0.05, hold_out=100),
-    "finetune": Recipe(epochs=4, width=128, share=0.05, hold_out=100, rate=1e-3),
+    "scratch": Recipe(epochs=8, width=128, share=0.05, hold_out=100, batch=4, rate=2e-3),
+    "finetune": Recipe(epochs=4, width=128, share=0.05, hold_out=100, batch=4, rate=6e-4),
+    "one epoch": Recipe(epochs=1, width=128, share=0.05, hold_out=100, batch=4, rate=2e-3),
+    "articles": Recipe(epochs=8, width=128, share=0.05, hold_out=100, batch=4, rate=2e-3),
 }
-SMALL = {
-    "scratch": Recipe(epochs=2, width=16, share=0.4, hold_out=20),
-    "finetune": Recipe(epochs=2, width=16, share=0.4, hold_out=20),
-}
+SMALL = Recipe(epochs=2, width=16, share=0.4, hold_out=20)
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Runs what is not in the results yet, and prints their table."""
     parser = parser_of(__doc__)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    parser.add_argument("--modes", nargs="+", choices=sorted(RECIPES), default=sorted(RECIPES, reverse=True))
+    parser.add_argument("--modes", nargs="+", choices=list(RECIPES), default=list(RECIPES))
     parser.add_argument("--results", type=Path, default=RESULTS)
     parser.add_argument("--only", choices=["table"], help="print the table of what is kept")
     given = parser.parse_args(argv)
@@ -59,7 +61,7 @@ def measured(given: argparse.Namespace, kept: list[dict[str, Any]]) -> Iterator[
     known = {(line["mode"], line["seed"]) for line in kept}
     modes, seeds = (given.modes[:1], given.seeds[:1]) if given.smoke else (given.modes, given.seeds)
     with open_corpora(given) as corpora:
-        texts = [text[:LONGEST] for text in corpora.texts("wikitext")]
+        texts = [text[:LONGEST] for text in corpora.texts("wikitext") if len(text) > 150]
         for mode in modes:
             for seed in seeds:
                 if (mode, seed) not in known:
@@ -69,8 +71,10 @@ def measured(given: argparse.Namespace, kept: list[dict[str, Any]]) -> Iterator[
 
 def measure(mode: str, seed: int, texts: list[str], folder: Path, *, smoke: bool) -> Iterator[dict[str, Any]]:
     """One run, scored in every way."""
-    recipe = Recipe(**{**_fields((SMALL if smoke else RECIPES)[mode]), "seed": seed})
+    recipe = Recipe(**{**_fields(SMALL if smoke else RECIPES[mode]), "seed": seed})
     rows, measured_at = 200 if smoke else ROWS, commit()
+    if mode != "articles":
+        texts = random.Random(seed).sample(texts, len(texts))
     before, batch = texts[rows : rows + BEFORE_ROWS], texts[:rows]
     tokenizer = make_tokenizer([*before, *batch], folder / "vocabulary", 600 if smoke else 1024)
     start = None
@@ -81,12 +85,16 @@ def measure(mode: str, seed: int, texts: list[str], folder: Path, *, smoke: bool
     late, base = folder / "late.parquet", folder / "base.parquet"
     read_checkpoints([run.early, run.last], run.planted, late, trace=run.trace)
     read_checkpoints([run.first], run.planted, base, trace=run.trace)
-    ways: dict[str, tuple[Path | None, Path | None]] = {
-        "trace alone": (None, None),
-        "first visit, readings": (None, late),
-    }
+    ways: dict[str, tuple[Path | None, Path | None]] = {"first visit, readings": (None, late)}
+    if recipe.epochs > 1:
+        ways = {"trace alone": (None, None), **ways}
     if mode == "finetune":
         ways["base and last checkpoint"] = (base, late)
+    else:
+        proxies = folder / "proxies.parquet"
+        epochs = 2 if smoke else DEFAULT_EPOCHS
+        read_proxies(run.planted, proxies, tokenizer=run.last, trace=run.trace, device="cpu", epochs=epochs)
+        ways["proxies and last checkpoint"] = (proxies, late)
     for way, readings in ways.items():
         yield {
             "mode": mode,

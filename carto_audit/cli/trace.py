@@ -53,7 +53,7 @@ def read(
       carto-audit trace read ./checkpoint-0 planted --out base.parquet
       carto-audit trace read run/checkpoint-500 run/checkpoint-4000 planted --trace losses --out late.parquet
     """
-    from carto_audit.real_runs.scoring.read_checkpoints import read_checkpoints
+    from carto_audit.real_runs.reading.read_checkpoints import read_checkpoints
     from carto_audit.report.formats.terminal import RichProgress, open_console
     from carto_audit.runtime.progress import SILENT
 
@@ -70,12 +70,56 @@ def read(
     return ExitCode.ACCEPTED
 
 
+@trace.command("proxies")
+@click.argument("planted", type=FOLDER)
+@click.option(
+    "--out", type=FOLDER, default=Path("proxies.parquet"), show_default=True, help="The file that is written."
+)
+@click.option("--tokenizer", type=FOLDER, required=True, metavar="FOLDER", help="The run's tokenizer.")
+@click.option(
+    "--trace", "logged", type=FOLDER, metavar="TRACE", help="Read rows as the run with this trace reads them."
+)
+@click.option("--max-length", type=click.IntRange(16, 1 << 30), help="Tokens after which a sample is cut.")
+@click.option("--epochs", type=click.IntRange(2, 1000), default=8, show_default=True, help="Of each proxy's training.")
+@click.option("--device", type=click.Choice(["auto", "cpu", "cuda", "mps"]), default="auto", show_default=True)
+@click.option("--quiet", is_flag=True, help="Show only the file's path.")
+def proxies(planted: Path, out: Path, logged: Path | None, quiet: bool, **run: Any) -> int:
+    """Train two proxies on a planted batch and read what each makes of the rows that it never read.
+
+    The proxies are those of `carto-audit ingest`, in the run's own tokens; all rows are trained on. The file is for `carto-audit
+    score --base`: it tells better than a first visit what a row costs a model that has not read it, for the price of an audit. A
+    killed training goes on where it was.
+
+    \b
+    Example:
+      carto-audit trace proxies planted --tokenizer ./checkpoint --trace losses --out proxies.parquet
+    """
+    from carto_audit.real_runs.reading.read_checkpoints import read_proxies
+    from carto_audit.report.formats.terminal import RichProgress, open_console
+    from carto_audit.runtime.progress import SILENT
+
+    progress = SILENT if quiet else RichProgress(open_console(stderr=True))
+    facts = read_proxies(planted, out, trace=logged, progress=progress, **run)
+    if not quiet:
+        parameters = facts["checkpoints"][0]["parameters"]
+        click.echo(
+            f"Two proxies of {parameters:,} parameters read {facts['samples']:,} samples, {facts['tokens']:,} tokens"
+        )
+    click.echo(safe_inline(str(out), 400))
+    return ExitCode.ACCEPTED
+
+
 @click.command()
 @click.argument("trace", type=FOLDER)
 @click.argument("planted", type=FOLDER)
 @click.option("--policy", default="default", show_default=True, metavar="NAME|FILE", help="Risk policy.")
 @click.option("--tokenizer", type=FOLDER, metavar="FOLDER", help="The run's tokenizer.  [default: that of `plant`]")
-@click.option("--base", type=FOLDER, metavar="FILE", help="Reading of the checkpoint before the run: what is unseen.")
+@click.option(
+    "--base",
+    type=FOLDER,
+    metavar="FILE",
+    help="Reading of proxies, or of the checkpoint before the run: what is unseen.",
+)
 @click.option(
     "--late", type=FOLDER, metavar="FILE", help="Reading of the last checkpoint, and of an early one before it."
 )

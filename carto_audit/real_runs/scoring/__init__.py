@@ -1,1 +1,1 @@
-"""What a real run made of a planted batch: checkpoints read over it, `read_checkpoints`, and its trace scored, `score_run`."""
+"""What a real run made of a planted batch: its trace scored, `score_run`, and left as an audit is, `score_into`."""

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from carto_audit.controls.controls import PROVING_SECRETS, Controls
-from carto_audit.real_runs.scoring.planted_run import PlantedRun
+from carto_audit.real_runs.reading.planted_run import PlantedRun
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

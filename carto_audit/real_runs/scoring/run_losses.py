@@ -9,9 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from carto_audit.cartography.scores import burn_in_epochs
-from carto_audit.real_runs.scoring.planted_run import PlantedRun
-from carto_audit.real_runs.scoring.readings import Readings
-from carto_audit.real_runs.scoring.run_samples import RunSamples
+from carto_audit.real_runs.reading.planted_run import PlantedRun
+from carto_audit.real_runs.reading.readings import PROXIES, Readings
+from carto_audit.real_runs.reading.run_samples import RunSamples
+from carto_audit.real_runs.scoring.first_copies import first_copies
 from carto_audit.real_runs.scoring.visited import Visited
 from carto_audit.runtime.errors import AuditError
 from carto_audit.traces.trace import LATE_EPOCHS, TokenLosses, Trace
@@ -37,10 +38,12 @@ class Sources:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pair:
     """Losses of all tokens of the S samples in nats, unseen and learned, NaN where one is not known. The drift is not taken off
-    yet. `out` and `into` say in words what they are."""
+    yet. `reader` (tokens,) is the sample at whose visit a token was unseen, None where each is its own. `out` and `into` say in
+    words what they are."""
 
     unseen: NDArray[np.float32]
     learned: NDArray[np.float32]
+    reader: NDArray[np.int64] | None
     out: str
     into: str
 
@@ -76,13 +79,16 @@ def pair_losses(planted: PlantedRun, samples: RunSamples, visited: Visited, sour
     if sources.late is None and not (visited.kept and len(visited.train) > 1):
         why = "the run has one epoch" if visited.kept else "the trace keeps the token losses of a part of the samples"
         raise AuditError(f"{why}: give what the last checkpoint makes of them with --late (carto-audit trace read)")
-    learned = sources.late.nats(-1) if sources.late else visited.late
+    learned, reader = sources.late.nats(-1) if sources.late else visited.late, None
     if sources.base is not None:
-        unseen, out = sources.base.nats(0), "the checkpoint before the run"
+        unseen = sources.base.nats(0)
+        out = PROXIES if sources.base.of_proxies else "the checkpoint before the run"
     else:
         unseen, out = visited.first, "the first visit"
         if sources.late is not None and len(sources.late.steps) > 1:
             unseen = np.where(inside, unseen, sources.late.nats(0))  # of rows that are never visited
+        if len(visited.train) == 1:
+            unseen, reader, out = _of_first_copies(samples, visited, unseen)
     if visited.kept:  # what no loss was taken of was not trained on
         trained &= ~inside | np.isfinite(visited.first)
     late = min(LATE_EPOCHS, len(visited.train) - 1)
@@ -90,8 +96,22 @@ def pair_losses(planted: PlantedRun, samples: RunSamples, visited: Visited, sour
         unseen=np.where(trained, unseen, np.nan).astype(np.float32),
         learned=np.where(trained, learned, np.nan).astype(np.float32),
         out=out,
+        reader=reader,
         into="the last checkpoint" if sources.late else f"the visits of the last {late} epochs",
     )
+
+
+def _of_first_copies(
+    samples: RunSamples, visited: Visited, unseen: NDArray[np.float32]
+) -> tuple[NDArray[np.float32], NDArray[np.int64], str]:
+    """In a run of one epoch: the losses of each token at the first visit of any row with the same words around it, the sample
+    that was visited, and what that is called."""
+    step = np.full(len(samples), -1, np.int64)
+    step[: len(visited.step)] = visited.step
+    place = first_copies(samples, step)
+    place = np.where(np.isfinite(unseen[place]), place, np.arange(len(place)))
+    owner = np.repeat(np.arange(len(samples)), samples.n_tokens)
+    return unseen[place], owner[place], "the first visit of any copy"
 
 
 def tell_drift(
@@ -192,7 +212,8 @@ def run_losses(
     for what was never visited."""
     places, offsets = kept_tokens(samples, pair, order)
     owner = np.repeat(np.maximum(order, 0), np.diff(offsets))
-    unseen = np.maximum(pair.unseen[places] - drift.nats[owner], LOWEST).astype(np.float32)
+    reader = owner if pair.reader is None else pair.reader[places]
+    unseen = np.maximum(pair.unseen[places] - drift.nats[reader], LOWEST).astype(np.float32)
     learned = pair.learned[places]
     epochs = len(visited.train)
     late = list(range(epochs + 1 - min(LATE_EPOCHS, epochs), epochs + 1))

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from carto_audit.data.batch import read_texts
 from carto_audit.proxies.tokens import TokenSpans
-from carto_audit.real_runs.scoring.run_samples import shown_samples
+from carto_audit.real_runs.reading.run_samples import shown_samples
 from carto_audit.real_runs.scoring.scored_run import ScoredRun
 from carto_audit.runtime.progress import SILENT, Progress
 

@@ -37,8 +37,9 @@ from carto_audit.policy.metrics import Measurement
 from carto_audit.policy.model import Policy
 from carto_audit.proxies.kinship import Kinship, find_kin
 from carto_audit.proxies.tokens import Encoder, TokenStore, load_tokenizer, weigh_pieces
-from carto_audit.real_runs.scoring.planted_run import PlantedRun, open_planted
-from carto_audit.real_runs.scoring.readings import Given, held_against, open_readings
+from carto_audit.real_runs.reading.planted_run import PlantedRun, open_planted
+from carto_audit.real_runs.reading.readings import Given, held_against, open_readings
+from carto_audit.real_runs.reading.run_samples import RunSamples, Way, find_way, read_samples
 from carto_audit.real_runs.scoring.run_controls import RunControls, controls_of
 from carto_audit.real_runs.scoring.run_losses import (
     Drift,
@@ -50,7 +51,6 @@ from carto_audit.real_runs.scoring.run_losses import (
     run_losses,
     tell_drift,
 )
-from carto_audit.real_runs.scoring.run_samples import RunSamples, Way, find_way, read_samples
 from carto_audit.real_runs.scoring.visited import Visited, identify
 from carto_audit.runtime.errors import AuditError, option
 from carto_audit.runtime.progress import SILENT, Progress

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from carto_audit.real_runs.scoring.planted_run import PlantedRun
-from carto_audit.real_runs.scoring.run_samples import Pieces, RunSamples, cut
+from carto_audit.real_runs.reading.planted_run import PlantedRun
+from carto_audit.real_runs.reading.run_samples import Pieces, RunSamples, cut
 from carto_audit.runtime.errors import AuditError
 from carto_audit.traces.reading import FirstVisits, Visits, first_visits
 from carto_audit.traces.trace import LATE_EPOCHS

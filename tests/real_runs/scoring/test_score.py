@@ -12,8 +12,8 @@ import carto_audit
 from bench.real_runs.tiny_run import planted_texts
 from carto_audit.cartography.quadrants import MEMORIZED, QUADRANT_NAMES
 from carto_audit.controls.sealed import read_sealed
-from carto_audit.real_runs.scoring.planted_run import open_planted
-from carto_audit.real_runs.scoring.run_samples import WAYS, read_samples
+from carto_audit.real_runs.reading.planted_run import open_planted
+from carto_audit.real_runs.reading.run_samples import WAYS, read_samples
 from carto_audit.real_runs.scoring.scored_run import CONTROL
 from carto_audit.real_runs.scoring.visited import identify
 from carto_audit.runtime.errors import AuditError
@@ -337,6 +337,16 @@ def test_another_run_of_another_batch_with_the_same_key_is_refused(scored, carto
     ended = carto("score", tmp_path / "t", scored.run.planted, "--out", tmp_path / "s", "--quiet")
     assert ended.code == 3
     assert "it is of another batch or tokenizer" in error_of(ended)
+
+
+def test_in_one_epoch_rows_are_unseen_where_any_copy_was_read_first(scored, carto, tmp_path):
+    log_made_up(scored, tmp_path / "t", epochs=1)
+    how = ("--late", scored.late, "--policy", scored.policy, "--out", tmp_path / "s", "--quiet")
+    ended = carto("score", tmp_path / "t", scored.run.planted, *how)
+    facts = json.loads((tmp_path / "s" / "report.json").read_text())
+    assert facts["real_run"]["unseen"] == "the first visit of any copy"
+    assert facts["real_run"]["sight"]["4"]["auc_ordinary"] > 0.8
+    assert ended.code == facts["verdict"]["exit_code"]
 
 
 def test_with_a_base_one_epoch_and_a_few_token_losses_suffice(scored, carto, tmp_path):

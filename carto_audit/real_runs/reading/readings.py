@@ -12,14 +12,16 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from carto_audit.real_runs.scoring.planted_run import PlantedRun
-from carto_audit.real_runs.scoring.run_samples import Pieces, RunSamples, Way, cut
+from carto_audit.real_runs.reading.planted_run import PlantedRun
+from carto_audit.real_runs.reading.run_samples import Pieces, RunSamples, Way, cut
 from carto_audit.runtime.errors import AuditError
 from carto_audit.runtime.files import atomic_path, read_table
 from carto_audit.text.untrusted import safe_inline
 from carto_audit.traces.keys import SampleKeys
 from carto_audit.traces.parts import NOTICE
 from carto_audit.traces.visits import nats
+
+PROXIES = "two proxies, each row by the one that never read it"
 
 FORMAT = "carto-audit readings of checkpoints 1"
 
@@ -69,6 +71,11 @@ class Readings:
 
     notes: Notes
     steps: NDArray[np.uint8]
+
+    @property
+    def of_proxies(self) -> bool:
+        """Whether two proxies took the place of a checkpoint."""
+        return any(bool(one.get("proxies")) for one in self.notes.checkpoints)
 
     def nats(self, checkpoint: int) -> NDArray[np.float32]:
         """The losses under one checkpoint in nats, (tokens,), NaN where a token has none; -1 is the last checkpoint."""

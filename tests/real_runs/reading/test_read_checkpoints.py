@@ -6,11 +6,11 @@ import pytest
 import torch
 from transformers import GPT2LMHeadModel, PreTrainedTokenizerFast
 
-from carto_audit.real_runs.scoring import checkpoint_losses
-from carto_audit.real_runs.scoring.planted_run import open_planted
-from carto_audit.real_runs.scoring.read_checkpoints import read_checkpoints
-from carto_audit.real_runs.scoring.readings import held_against, open_readings
-from carto_audit.real_runs.scoring.run_samples import WAYS, read_samples
+from carto_audit.real_runs.reading import checkpoint_losses
+from carto_audit.real_runs.reading.planted_run import open_planted
+from carto_audit.real_runs.reading.read_checkpoints import read_checkpoints
+from carto_audit.real_runs.reading.readings import held_against, open_readings
+from carto_audit.real_runs.reading.run_samples import WAYS, read_samples
 from carto_audit.runtime.errors import AuditError
 
 

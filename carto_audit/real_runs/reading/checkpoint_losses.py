@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from carto_audit.proxies.model import require_causal
-from carto_audit.real_runs.scoring.run_samples import Pieces, RunSamples
+from carto_audit.real_runs.reading.run_samples import Pieces, RunSamples
 from carto_audit.runtime.errors import AuditError, UsageError
 from carto_audit.runtime.files import atomic_path
 from carto_audit.runtime.progress import Advance

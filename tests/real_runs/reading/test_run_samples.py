@@ -7,8 +7,8 @@ from transformers import PreTrainedTokenizerFast
 from bench.real_runs.tiny_run import END, make_tokenizer
 from carto_audit.data.batch import read_texts
 from carto_audit.data.segments import read_values_of
-from carto_audit.real_runs.scoring.planted_run import open_planted
-from carto_audit.real_runs.scoring.run_samples import Way, cut, find_way, read_samples
+from carto_audit.real_runs.reading.planted_run import open_planted
+from carto_audit.real_runs.reading.run_samples import Way, cut, find_way, read_samples
 from carto_audit.real_runs.scoring.visited import identify
 from carto_audit.traces.logger import LossLogger
 from carto_audit.traces.reading import read_visits

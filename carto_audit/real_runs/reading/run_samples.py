@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from carto_audit.data.batch import iter_texts
 from carto_audit.data.segments import read_values_of
 from carto_audit.real_runs.preflight import conversation_of, rendered
-from carto_audit.real_runs.scoring.planted_run import PlantedRun
+from carto_audit.real_runs.reading.planted_run import PlantedRun
 from carto_audit.runtime.errors import AuditError
 from carto_audit.runtime.progress import SILENT, Progress
 
