@@ -41,7 +41,7 @@ MAY_IMPORT: dict[str, str] = {
     "real_runs.reading": "real_runs pipeline controls proxies traces data",
     "real_runs.scoring": (
         "real_runs real_runs.reading pipeline gate artifacts policy cartography controls contamination benchmarks proxies "
-        "traces data"
+        "traces data curation"
     ),
     "governance.attacks": "proxies cartography controls traces",
     "governance": "governance.attacks pipeline proxies controls cartography policy artifacts traces data",

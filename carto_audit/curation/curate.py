@@ -16,7 +16,7 @@ from carto_audit.artifacts.file_list import REPORT
 from carto_audit.attestation.statement import read_statement
 from carto_audit.cartography.quadrants import QUADRANT_NAMES
 from carto_audit.curation.division import Choice, Division, check_columns, check_reason, divide, divided_suffix
-from carto_audit.curation.sample_weights import CURATED, WEIGHT, WEIGHT_SCHEMA, WEIGHTS
+from carto_audit.curation.sample_weights import CURATED, WEIGHTS, write_weights
 from carto_audit.data.batch import Batch
 from carto_audit.data.formats.opened import Reading
 from carto_audit.data.hub_layout import HubChoice
@@ -30,7 +30,6 @@ from carto_audit.runtime.files import (
     name_text,
     path_of,
     write_json,
-    write_table,
 )
 from carto_audit.runtime.progress import SILENT, Progress
 from carto_audit.runtime.sealed_path import check_seals
@@ -139,7 +138,7 @@ def _curate(batch: Batch, decisions: Decisions, out: Path, progress: Progress) -
             choice = Choice(weight=decisions.weight[span], reason=decisions.reason[span])
             files.append(_file_facts(path, name, divide(path, batch.reading, choice, places, advance)))
             start += rows
-    _write_weights(out / WEIGHTS, batch, decisions)
+    write_weights(out / WEIGHTS, batch, decisions.weight)
     summary = _summary(batch, decisions, files)
     write_json(out / SUMMARY, summary)
     return summary
@@ -166,18 +165,6 @@ def _file_facts(path: Path, name: str, division: Division) -> dict[str, Any]:
         "byte_for_byte": division.copied,
         "json_columns": list(division.json_columns),
     }
-
-
-def _write_weights(path: Path, batch: Batch, decisions: Decisions) -> None:
-    """`weights.parquet`: a row per row of the batch, so that a loader of the batch itself can use it."""
-    ids = np.full(batch.rows, None, dtype=object)
-    ids[batch.row] = batch.sample_id.to_pylist()
-    columns = {
-        "sample_id": pa.array(ids.tolist(), pa.large_string()),
-        "row": np.arange(batch.rows),
-        WEIGHT: decisions.weight,
-    }
-    write_table(path, pa.table(columns, schema=WEIGHT_SCHEMA), "zstd")
 
 
 def _summary(batch: Batch, decisions: Decisions, files: list[dict[str, Any]]) -> dict[str, Any]:

@@ -8,8 +8,9 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from carto_audit.data.batch import Batch
 from carto_audit.runtime.errors import AuditError
-from carto_audit.runtime.files import read_table
+from carto_audit.runtime.files import read_table, write_table
 from carto_audit.text.untrusted import safe_inline
 
 if TYPE_CHECKING:
@@ -19,6 +20,14 @@ CURATED, WEIGHTS = "curated", "weights.parquet"
 WEIGHT = "sample_weight"
 WEIGHT_SCHEMA = pa.schema({"sample_id": pa.large_string(), "row": pa.int64(), WEIGHT: pa.float64()})
 """`weights.parquet`: every row of the batch in order; weight 0 where it is quarantined, no id where it is unusable."""
+
+
+def write_weights(path: Path, batch: Batch, weight: NDArray[np.float64]) -> None:
+    """`weights.parquet`: a row per row of the batch (rows,), so that a loader of the batch itself can use it."""
+    ids = np.full(batch.rows, None, dtype=object)
+    ids[batch.row] = batch.sample_id.to_pylist()
+    columns = {"sample_id": pa.array(ids.tolist(), pa.large_string()), "row": np.arange(batch.rows), WEIGHT: weight}
+    write_table(path, pa.table(columns, schema=WEIGHT_SCHEMA), "zstd")
 
 
 def read_weights(path: str | Path) -> NDArray[np.float64]:

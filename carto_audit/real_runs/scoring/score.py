@@ -7,16 +7,20 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from carto_audit.artifacts.audit_call import AuditCall, call_of
 from carto_audit.artifacts.file_list import ENVELOPE, OUTPUTS
 from carto_audit.artifacts.report_facts import ReportFacts
+from carto_audit.curation.sample_weights import WEIGHTS, write_weights
 from carto_audit.pipeline.judge import resolve_benchmarks
 from carto_audit.pipeline.outputs import open_folder, prepare_folder, write_outputs
 from carto_audit.policy.model import Policy, load_policy
 from carto_audit.real_runs.planted_batch import BATCH, STATEMENT
 from carto_audit.real_runs.scoring.score_facts import scored_report
 from carto_audit.real_runs.scoring.scored_audit import Clock, audit_of
-from carto_audit.real_runs.scoring.scored_run import score_run
+from carto_audit.real_runs.scoring.scored_run import ScoredRun, score_run
 from carto_audit.runtime.errors import AuditError, UsageError, option
 from carto_audit.runtime.files import read_regular
 from carto_audit.runtime.lock import LOCK, locked
@@ -54,7 +58,7 @@ class Asked:
 
 def score_into(asked: Asked, out: Path, progress: Progress = SILENT) -> ReportFacts:
     """Scores a trace and leaves what an audit leaves in `out`, which this user alone can read: what is null in `scores.parquet`
-    are the controls. Returns the facts of the report.
+    are the controls; and `weights.parquet` for a run that goes on. Returns the facts of the report.
 
     Raises what `score_run` raises; UsageError besides for a folder that the run's own files lie in, and where no tokenizer is
     known.
@@ -63,7 +67,7 @@ def score_into(asked: Asked, out: Path, progress: Progress = SILENT) -> ReportFa
     policy = asked.policy if isinstance(asked.policy, Policy) else load_policy(str(asked.policy))
     sources, listed = resolve_benchmarks(policy, asked.benchmarks, asked.registry)
     _check_apart(asked, out)
-    prepare_folder(out, [asked.planted / BATCH], (*OUTPUTS, ENVELOPE))
+    prepare_folder(out, [asked.planted / BATCH], (*OUTPUTS, ENVELOPE, WEIGHTS))
     out.chmod(0o700)
     with locked(out / LOCK), tempfile.TemporaryDirectory(prefix="carto-audit-") as work:
         open_folder(out)
@@ -82,8 +86,17 @@ def score_into(asked: Asked, out: Path, progress: Progress = SILENT) -> ReportFa
         clock = Clock(started_at=started_at, seconds=round(time.perf_counter() - began, 3))
         audit = audit_of(scored, clock, progress)
         facts = scored_report(scored, audit, asked.excerpts, asked.call(out).facts())
+        write_weights(out / WEIGHTS, scored.batch, _weights(scored))
         write_outputs(audit, facts, out)
         return facts
+
+
+def _weights(scored: ScoredRun) -> NDArray[np.float64]:
+    """How often a run that goes on should draw each row of the planted batch (rows,): as the policy says, the controls as
+    before, so that they prove its sight to the end. Rows that hold nothing to train on have none."""
+    weight = np.zeros(scored.batch.rows)
+    weight[scored.batch.row] = np.where(scored.planted.is_copy, 1.0, scored.actions.weight)
+    return weight
 
 
 def _check_apart(asked: Asked, out: Path) -> None:

@@ -103,6 +103,13 @@ def test_the_folder_serves_every_command_that_takes_an_audit(scored, carto, tmp_
     assert "The losses are those of a real training run of 6 epochs" in (tmp_path / "README.md").read_text()
 
 
+def test_the_weights_of_a_run_that_goes_on_keep_its_controls(scored):
+    weights = carto_audit.sampler(scored.folder / "weights.parquet", num_samples=20_000).weights.tolist()
+    assert len(weights) == len(scored.scores)
+    for row, weight in zip(scored.scores, weights, strict=True):
+        assert weight == (1 if row["reasons"] == CONTROL else row["weight"])
+
+
 def test_from_python_a_run_is_scored_like_any_audit(scored, tmp_path):
     audit = carto_audit.score(
         scored.run.trace, scored.run.planted, late=scored.late, policy=str(scored.policy), out=tmp_path / "s"
