@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from carto_audit.proxies.model import require_causal
+from carto_audit.real_runs.reading.adapters import adapted_model
 from carto_audit.real_runs.reading.run_samples import Pieces, RunSamples
 from carto_audit.runtime.errors import AuditError, UsageError
 from carto_audit.runtime.files import atomic_path
@@ -32,8 +33,8 @@ HEAD_TOKENS = 2_048
 
 
 def load_model(folder: Path, device: str) -> nn.Module:
-    """A checkpoint, ready to be asked. Nothing is fetched and none of its code is run. Raises UsageError where it is none of a
-    causal language model, AuditError where it diverged."""
+    """A checkpoint, or a model with its adapter, ready to be asked. Nothing is fetched and none of its code is run. Raises
+    UsageError where it is none of a causal language model, AuditError where it diverged."""
     from transformers import AutoModelForCausalLM
     from transformers.utils.logging import disable_progress_bar
 
@@ -63,12 +64,12 @@ def longest_of(folder: Path) -> int | None:
     from transformers import AutoConfig
 
     try:
-        config: Any = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+        model = adapted_model(folder) or folder
+        config: Any = AutoConfig.from_pretrained(model, local_files_only=True, trust_remote_code=False)
         most = getattr(config.get_text_config(), "max_position_embeddings", None)
     except (OSError, ValueError, KeyError, AttributeError) as error:
         raise UsageError(
-            f"{safe_inline(str(folder), 160)}: no checkpoint of transformers: {safe_inline(str(error).splitlines()[0], 120)}; an "
-            "adapter has to be merged into its model"
+            f"{safe_inline(str(folder), 160)}: no checkpoint of transformers: {safe_inline(str(error).splitlines()[0], 120)}"
         ) from error
     return int(most) if isinstance(most, int) and most > 1 else None
 

@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 
 from carto_audit.pipeline.options import DEFAULT_EPOCHS
-from carto_audit.proxies.model import checkpoint_sha256, count_parameters, resolve_device
+from carto_audit.proxies.model import count_parameters, resolve_device
 from carto_audit.proxies.tokens import load_tokenizer
+from carto_audit.real_runs.reading.adapters import adapted_model, weights_sha256
 from carto_audit.real_runs.reading.checkpoint_losses import load_model, longest_of, read_losses
 from carto_audit.real_runs.reading.planted_run import PlantedRun, open_planted
 from carto_audit.real_runs.reading.proxy_losses import FOLDS, Training, identity, losses_of_proxies, spec_for
@@ -53,13 +54,13 @@ def read_checkpoints(
     device = resolve_device(device)
     contexts = [most for most in map(longest_of, checkpoints) if most is not None]
     planted = _opened(folder, out, progress)
-    loaded = load_tokenizer(tokenizer or checkpoints[0])
+    loaded = load_tokenizer(tokenizer or adapted_model(checkpoints[0]) or checkpoints[0])
     fingerprint = tokenizer_fingerprint(loaded)
     way, asked = _as_trained(planted, loaded, fingerprint, trace, max_length)
     longest = min([*contexts, *([asked] if asked is not None else [])], default=None)
     samples = read_samples(planted, loaded, way, progress)
     pieces = cut(samples, longest)
-    digests = [checkpoint_sha256(one) for one in checkpoints]
+    digests = [weights_sha256(one) for one in checkpoints]
     work = out.with_name(f".{out.name}.work")
     place = open_run(work, [digests, planted.identity, fingerprint, way.facts(), longest, device])
     rows, named = [], []

@@ -1,10 +1,13 @@
 """Reading checkpoints: the losses are the model's own, padding and batches change none, and a killed reading goes on."""
 
+import json
+from importlib.util import find_spec
+
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import torch
-from transformers import GPT2LMHeadModel, PreTrainedTokenizerFast
+from transformers import AutoModelForCausalLM, GPT2LMHeadModel, PreTrainedTokenizerFast
 
 from carto_audit.real_runs.reading import checkpoint_losses
 from carto_audit.real_runs.reading.planted_run import open_planted
@@ -85,3 +88,41 @@ def test_what_is_no_checkpoint_is_refused_before_anything_is_read(scored, carto,
     assert ended.err.startswith("Error: ")
     assert len(ended.err.splitlines()) == 1
     assert "no checkpoint of transformers" in ended.err
+
+
+def make_adapter(model, folder):
+    """A LoRA adapter with weights that change what its model says."""
+    from peft import LoraConfig, get_peft_model
+
+    torch.manual_seed(3)
+    adapted = get_peft_model(
+        AutoModelForCausalLM.from_pretrained(model),
+        LoraConfig(r=4, target_modules=["c_attn"], fan_in_fan_out=True, task_type="CAUSAL_LM"),
+    )
+    for name, weights in adapted.named_parameters():
+        if "lora_B" in name:
+            torch.nn.init.normal_(weights, std=0.05)
+    adapted.save_pretrained(folder / "adapter")
+    adapted.merge_and_unload().save_pretrained(folder / "merged")
+    return folder / "adapter", folder / "merged"
+
+
+@pytest.mark.skipif(not find_spec("peft"), reason="PEFT is not installed")
+def test_an_adapter_is_read_with_its_model_and_one_without_a_model_is_refused(scored, carto, tmp_path):
+    adapter, merged = make_adapter(scored.run.last, tmp_path)
+    losses = {}
+    for name, folder in (("adapter", adapter), ("merged", merged), ("model", scored.run.last)):
+        out = tmp_path / f"{name}.parquet"
+        how = ("--tokenizer", scored.run.last, "--out", out, "--quiet")
+        assert carto("trace", "read", folder, scored.run.planted, *how).code == 0
+        losses[name] = np.frombuffer(b"".join(pq.read_table(out)["token_losses"].to_pylist()), np.uint8).astype(int)
+    assert abs(losses["adapter"] - losses["merged"]).max() <= 1
+    assert abs(losses["adapter"] - losses["model"]).max() > 1
+    config = json.loads((adapter / "adapter_config.json").read_text())
+    (adapter / "adapter_config.json").write_text(
+        json.dumps({**config, "base_model_name_or_path": "owner/model\x1b[31m"})
+    )
+    ended = carto("trace", "read", adapter, scored.run.planted, "--out", tmp_path / "x.parquet")
+    assert ended.code == 2
+    assert "which is no local folder; say in adapter_config.json where it lies" in ended.err
+    assert ended.err.splitlines()[-1].isprintable()
