@@ -108,6 +108,7 @@ def make_adapter(model, folder):
 
 
 @pytest.mark.skipif(not find_spec("peft"), reason="PEFT is not installed")
+@pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing:FutureWarning")
 def test_an_adapter_is_read_with_its_model_and_one_without_a_model_is_refused(scored, carto, tmp_path):
     adapter, merged = make_adapter(scored.run.last, tmp_path)
     losses = {}
