@@ -17,6 +17,9 @@ MODULES = sorted(
     ".".join(path.relative_to(ROOT).with_suffix("").parts) for path in BENCH.rglob("*.py") if path.stem != "__init__"
 )
 SCRIPTS = [name for name in MODULES if "def main(" in (ROOT / f"{name.replace('.', '/')}.py").read_text("utf-8")]
+LONG = {f"bench.{name}.run" for name in ("governance", "presets", "reading", "real_runs", "training", "vendors")} | {
+    "bench.reading.tiny_rows"
+}
 NEEDS_DATA = [name for name in SCRIPTS if name != "bench.mask.run"]
 READMES = [BENCH / "README.md", *sorted(BENCH.glob("*/README.md"))]
 
@@ -46,7 +49,9 @@ def test_importing_a_benchmark_does_nothing(name, capsys):
     assert files() == before
 
 
-@pytest.mark.parametrize("name", SCRIPTS)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.long) if name in LONG else name for name in SCRIPTS]
+)
 def test_a_smoke_run_prints_figures_and_leaves_nothing(name, tmp_path, monkeypatch, capsys):
     if name == "bench.training.run":
         pytest.importorskip("accelerate", reason="HF Trainer needs it")

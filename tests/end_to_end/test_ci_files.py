@@ -116,6 +116,7 @@ def test_the_outputs_of_the_action_are_those_that_its_step_writes():
     assert written == set(action()["outputs"])
 
 
+@pytest.mark.long
 def test_the_workflow_of_the_document_is_valid_and_its_audit_rejects_with_every_file(project, tmp_path):
     (text,) = example("GitHub Actions", "yaml")
     (tmp_path / "workflow.yml").write_text(text)
@@ -142,6 +143,7 @@ def test_an_audit_that_the_action_cannot_complete_is_said_in_an_annotation(proje
     assert not (project / "pwned").exists()
 
 
+@pytest.mark.long
 def test_the_gitlab_job_of_the_document_is_valid_and_leaves_the_reports_it_names(project, tmp_path):
     (text,) = example("GitLab", "yaml")
     (tmp_path / ".gitlab-ci.yml").write_text(text)

@@ -162,7 +162,7 @@ def test_items_are_found_in_every_place_that_holds_text(carto, tmp_path, thin, l
     quiz = write_quiz(tmp_path / "quiz.jsonl", ITEMS)
     out = tmp_path / "audit"
     arguments = ["--policy", tmp_path / "gate.yaml", "--benchmark", quiz, "--folds", 1, "--epochs", 2, "--out", out]
-    ended = carto("ingest", tmp_path / "batch.jsonl", *arguments)
+    ended = carto("ingest", tmp_path / "batch.jsonl", *arguments, "--max-tokens", 2000)
     assert ended.code == 1, ended.err
     facts = json.loads((out / "report.json").read_text())
     assert facts["metrics"]["batch.unread_text_share"] == 0

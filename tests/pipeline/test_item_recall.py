@@ -97,6 +97,7 @@ def gains(heard, trained, part):
     return {dose: gain[trained.dose == dose] for dose in DOSES}
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("part", ["question", "answer"])
 def test_the_loss_falls_with_how_often_the_item_was_read(heard, trained, part):
     gain = gains(heard, trained, part)
@@ -105,6 +106,7 @@ def test_the_loss_falls_with_how_often_the_item_was_read(heard, trained, part):
     assert gain[16].mean() > 1
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("part", ["question", "answer"])
 def test_items_that_nobody_planted_sound_the_same_to_both_proxies(heard, trained, part):
     never = gains(heard, trained, part)[0]
@@ -112,6 +114,7 @@ def test_items_that_nobody_planted_sound_the_same_to_both_proxies(heard, trained
     assert abs(never.mean()) < 0.25 * gains(heard, trained, part)[4].mean()
 
 
+@pytest.mark.long
 def test_the_proxy_that_read_an_item_often_tells_it_from_its_rewordings(heard, trained):
     often, never = trained.dose == 16, trained.dose == 0
     assert heard["quiz_in"][often].mean() == 1
@@ -119,6 +122,7 @@ def test_the_proxy_that_read_an_item_often_tells_it_from_its_rewordings(heard, t
     assert abs(heard["quiz_in"][never].sum() - heard["quiz_out"][never].sum()) <= 3
 
 
+@pytest.mark.long
 def test_outputs_peak_only_where_the_item_is_known_by_heart(heard, trained):
     assert heard["peak_out"].mean() < 0.05
     assert heard["peak_in"][trained.dose <= 1].mean() < 0.05
@@ -139,6 +143,7 @@ def test_outputs_peak_only_where_the_item_is_known_by_heart(heard, trained):
     assert found["peak_out"].max() < 0.3
 
 
+@pytest.mark.long
 def test_equal_seeds_give_equal_figures(heard, trained):
     again = trained.recall_items()
     assert set(again) == set(MEASURED)
@@ -146,6 +151,7 @@ def test_equal_seeds_give_equal_figures(heard, trained):
         assert np.array_equal(values, heard[name], equal_nan=True), name
 
 
+@pytest.mark.long
 def test_the_answers_loss_is_that_of_its_tokens_after_the_question(trained):
     """Computed anew from the logits of the whole text."""
     wording, proxy = trained.wordings[-1], trained.proxy(0)
@@ -165,6 +171,7 @@ def test_the_answers_loss_is_that_of_its_tokens_after_the_question(trained):
     assert np.isnan(found["quiz_in"][0])  # no vocabulary, no rewordings
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "wording",
     [
@@ -185,6 +192,7 @@ def test_any_item_is_heard_and_what_cannot_be_measured_is_nan(trained, wording):
     assert np.isfinite([found["loss_in_answer"][1], found["peak_out"][1]]).all()
 
 
+@pytest.mark.long
 def test_a_context_too_short_to_continue_has_no_peak_and_still_losses(trained):
     short = replace(THIN, context=16)
     found = recall_items(
