@@ -27,7 +27,8 @@ CONTEXT = 160
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TinyRun:
-    """Folders and files of a run: what was planted, its trace, the checkpoints before it, after an epoch and at its end."""
+    """Folders and files of a run: what was planted, its trace, the checkpoints before it, after an epoch (of one, after half) and
+    at its end."""
 
     planted: Path
     trace: Path
@@ -84,42 +85,61 @@ def tiny_model(vocabulary: int, width: int, seed: int) -> Any:
     return GPT2LMHeadModel(config)
 
 
+class Loop:
+    """A plain loop with AdamW and a cosine over so many `steps`, which may log its losses."""
+
+    def __init__(self, model: Any, recipe: Recipe, steps: int, log: LossLogger | None = None) -> None:
+        self.model, self.recipe, self.steps, self.log, self.step = model, recipe, steps, log, 0
+        self.optimizer = torch.optim.AdamW(model.parameters(), lr=recipe.rate, betas=(0.9, 0.95), weight_decay=0.1)
+        model.train()
+
+    def learn(self, samples: Sequence[Sequence[int]], chosen: Sequence[int], epoch: int) -> None:
+        """One step on the chosen samples."""
+        done = 0.1 + 0.45 * (1 + np.cos(np.pi * self.step / self.steps))
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.recipe.rate * min(1.0, (self.step + 1) / 20) * done
+        ids = [torch.tensor(samples[k]) for k in chosen]
+        padded = torch.nn.utils.rnn.pad_sequence(ids, batch_first=True)  # (B, T)
+        mask = torch.arange(padded.shape[1]) < torch.tensor([len(one) for one in ids])[:, None]
+        logits = self.model(input_ids=padded, use_cache=False).logits
+        losses, scored = token_losses(logits, torch.where(mask, padded, -100))
+        self.optimizer.zero_grad(set_to_none=True)
+        (losses.sum() / scored.sum()).backward()  # type: ignore[no-untyped-call]
+        torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
+        self.optimizer.step()
+        if self.log is not None:
+            self.log.log(padded, losses, padded_segments(mask), scored, step=self.step, epoch=epoch)
+        self.step += 1
+
+
 def train(
     model: Any,
     samples: Sequence[Sequence[int]],
     recipe: Recipe,
     log: LossLogger | None = None,
-    after_epoch: Callable[[int], object] | None = None,
+    after_step: Callable[[int], object] | None = None,
 ) -> None:
-    """A plain loop with AdamW and a cosine: batches of samples of about the same length, in a new order every epoch."""
-    optimizer = torch.optim.AdamW(model.parameters(), lr=recipe.rate, betas=(0.9, 0.95), weight_decay=0.1)
-    rng, step = np.random.default_rng(recipe.seed), 0
-    steps = recipe.epochs * -(-len(samples) // recipe.batch)
-    model.train()
+    """Trains on batches of samples of about the same length, in a new order every epoch. `after_step` is told how many steps
+    are done."""
+    rng = np.random.default_rng(recipe.seed)
+    loop = Loop(model, recipe, recipe.epochs * steps_of(len(samples), recipe), log)
     for epoch in range(recipe.epochs):
-        for chosen in _batches(samples, recipe.batch, rng):
-            for group in optimizer.param_groups:
-                group["lr"] = (
-                    recipe.rate * min(1.0, (step + 1) / 20) * (0.1 + 0.45 * (1 + np.cos(np.pi * step / steps)))
-                )
-            ids = [torch.tensor(samples[k]) for k in chosen]
-            padded = torch.nn.utils.rnn.pad_sequence(ids, batch_first=True)  # (B, T)
-            mask = torch.arange(padded.shape[1]) < torch.tensor([len(one) for one in ids])[:, None]
-            logits = model(input_ids=padded, use_cache=False).logits
-            losses, scored = token_losses(logits, torch.where(mask, padded, -100))
-            optimizer.zero_grad(set_to_none=True)
-            (losses.sum() / scored.sum()).backward()  # type: ignore[no-untyped-call]
-            torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-            optimizer.step()
-            if log is not None:
-                log.log(padded, losses, padded_segments(mask), scored, step=step, epoch=epoch)
-            step += 1
-        if after_epoch is not None:
-            after_epoch(epoch)
+        for chosen in batches(samples, range(len(samples)), recipe.batch, rng):
+            loop.learn(samples, chosen, epoch)
+            if after_step is not None:
+                after_step(loop.step)
 
 
-def _batches(samples: Sequence[Sequence[int]], size: int, rng: np.random.Generator) -> list[list[int]]:
-    order = rng.permutation(len(samples))
+def steps_of(samples: int, recipe: Recipe) -> int:
+    """Steps of an epoch."""
+    return -(-samples // recipe.batch)
+
+
+def batches(
+    samples: Sequence[Sequence[int]], drawn: Sequence[int], size: int, rng: np.random.Generator
+) -> list[list[int]]:
+    """The samples that were drawn in batches of about the same length, in random order."""
+    order = rng.permutation(np.array(drawn))
     chunks = [order[k : k + 8 * size] for k in range(0, len(order), 8 * size)]
     ordered = [k for chunk in chunks for k in sorted(chunk.tolist(), key=lambda k: len(samples[k]))]
     plan = [ordered[k : k + size] for k in range(0, len(ordered), size)]
@@ -147,7 +167,8 @@ def run_tiny(texts: Sequence[str], folder: Path, recipe: Recipe, tokenizer: Any 
     first = save("first")
     keys = read_sample_keys(folder / "planted" / "trace.key")
     log = LossLogger(folder / "trace", keys, token_share=1.0, tokenizer=tokenizer_fingerprint(tokenizer), run="tiny")
-    train(model, samples, recipe, log, lambda epoch: save("early") if epoch == 0 else None)
+    early = steps_of(len(samples), recipe) // (1 if recipe.epochs > 1 else 2)
+    train(model, samples, recipe, log, lambda step: save("early") if step == early else None)
     if not log.close():
         raise SystemExit(f"{folder}: the trace is not whole: {log.problem}")
     return TinyRun(
