@@ -18,7 +18,8 @@ MODULES = sorted(
 )
 SCRIPTS = [name for name in MODULES if "def main(" in (ROOT / f"{name.replace('.', '/')}.py").read_text("utf-8")]
 LONG = {f"bench.{name}.run" for name in ("governance", "presets", "reading", "real_runs", "training", "vendors")} | {
-    "bench.reading.tiny_rows"
+    "bench.reading.tiny_rows",
+    "bench.real_runs.reweight",
 }
 NEEDS_DATA = [name for name in SCRIPTS if name != "bench.mask.run"]
 READMES = [BENCH / "README.md", *sorted(BENCH.glob("*/README.md"))]
@@ -36,6 +37,7 @@ def afresh(name, folder):
         "bench.evasion.run",
         "bench.gate.run",
         "bench.presets.run",
+        "bench.real_runs.reweight",
         "bench.real_runs.run",
     )
     return ["--results", str(folder / "none.jsonl")] if keeps else []
