@@ -20,8 +20,9 @@ SCRIPTS = [name for name in MODULES if "def main(" in (ROOT / f"{name.replace('.
 LONG = {f"bench.{name}.run" for name in ("governance", "presets", "reading", "real_runs", "training", "vendors")} | {
     "bench.reading.tiny_rows",
     "bench.real_runs.reweight",
+    "bench.real_runs.trainers",
 }
-NEEDS_DATA = [name for name in SCRIPTS if name != "bench.mask.run"]
+NEEDS_DATA = [name for name in SCRIPTS if name not in ("bench.mask.run", "bench.real_runs.trainers")]
 READMES = [BENCH / "README.md", *sorted(BENCH.glob("*/README.md"))]
 
 
