@@ -1,6 +1,6 @@
 """Whether the losses of a run are logged under the oldest and the newest trainers that are supported.
 
-    python -m bench.real_runs.trainers
+    python -m bench.real_runs.trainers [--only table]
 
 For each pair of versions an environment of its own is made, with what pip finds, and the tests of the integrations run in it. The
 smoke run takes the environment that it runs in.
