@@ -32,9 +32,11 @@ ROWS, BEFORE_ROWS, LONGEST = 1_500, 1_500, 450
 RECIPES = {
     "scratch": Recipe(epochs=8, width=128, share=0.05, hold_out=100, batch=4, rate=2e-3),
     "finetune": Recipe(epochs=4, width=128, share=0.05, hold_out=100, batch=4, rate=6e-4),
+    "lora": Recipe(epochs=8, width=128, share=0.05, hold_out=100, batch=4, rate=3e-3),
     "one epoch": Recipe(epochs=1, width=128, share=0.05, hold_out=100, batch=4, rate=2e-3),
     "articles": Recipe(epochs=8, width=128, share=0.05, hold_out=100, batch=4, rate=2e-3),
 }
+FINE_TUNED, LORA_RANK = ("finetune", "lora"), 32
 SMALL = Recipe(epochs=2, width=16, share=0.4, hold_out=20)
 
 
@@ -78,9 +80,11 @@ def measure(mode: str, seed: int, texts: list[str], folder: Path, *, smoke: bool
     before, batch = texts[rows : rows + BEFORE_ROWS], texts[:rows]
     tokenizer = make_tokenizer([*before, *batch], folder / "vocabulary", 600 if smoke else 1024)
     start = None
-    if mode == "finetune":
+    if mode in FINE_TUNED:
         start = tiny_model(len(tokenizer), recipe.width, seed + 50)
         train(start, [tokenizer(text)["input_ids"][:CONTEXT] for text in before], Recipe(epochs=4, seed=seed + 51))
+    if mode == "lora":
+        start = adapted(start, tokenizer, folder / "start")
     run = run_tiny(batch, folder, recipe, tokenizer, start)
     late, base = folder / "late.parquet", folder / "base.parquet"
     read_checkpoints([run.early, run.last], run.planted, late, trace=run.trace)
@@ -88,7 +92,7 @@ def measure(mode: str, seed: int, texts: list[str], folder: Path, *, smoke: bool
     ways: dict[str, tuple[Path | None, Path | None]] = {"first visit, readings": (None, late)}
     if recipe.epochs > 1:
         ways = {"trace alone": (None, None), **ways}
-    if mode == "finetune":
+    if mode in FINE_TUNED:
         ways["base and last checkpoint"] = (base, late)
     else:
         proxies = folder / "proxies.parquet"
@@ -103,6 +107,20 @@ def measure(mode: str, seed: int, texts: list[str], folder: Path, *, smoke: bool
             "commit": measured_at,
             **scored(run, folder / "score", *readings),
         }
+
+
+def adapted(start: Any, tokenizer: Any, folder: Path) -> Any:
+    """The model, kept in a folder, with an adapter that is trained in its place."""
+    from peft import LoraConfig, get_peft_model
+    from transformers import GPT2LMHeadModel
+
+    start.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    layers = ["c_attn", "c_fc", "c_proj"]
+    how = LoraConfig(
+        r=LORA_RANK, lora_alpha=2 * LORA_RANK, target_modules=layers, fan_in_fan_out=True, task_type="CAUSAL_LM"
+    )
+    return get_peft_model(GPT2LMHeadModel.from_pretrained(folder), how)
 
 
 def _fields(recipe: Recipe) -> dict[str, Any]:
