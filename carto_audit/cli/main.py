@@ -22,6 +22,7 @@ from carto_audit.cli.proof import attest, verify
 from carto_audit.cli.reading import reading_options
 from carto_audit.cli.redteam import redteam
 from carto_audit.cli.report import EXCERPTS, FAIL_ON, check_formats, format_option, report, show_audit
+from carto_audit.cli.show import show
 from carto_audit.cli.trace import score, trace
 from carto_audit.data.layouts import LAYOUT_NAMES
 from carto_audit.report.formats.targets import Target, stale_files
@@ -69,6 +70,7 @@ cli.add_command(attest)
 cli.add_command(verify)
 cli.add_command(card)
 cli.add_command(report)
+cli.add_command(show)
 cli.add_command(policy)
 cli.add_command(completion)
 

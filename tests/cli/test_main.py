@@ -30,8 +30,10 @@ FLAGS = {
     "plant": "--out --policy --doses --share --hold-out --tokenizer --max-length --packing --loss-on --text-column --layout "
     "--id-column --encoding --csv-delimiter --csv-quote --csv-escape --csv-header --config --split --seed --quiet",
     "score": "--policy --tokenizer --base --late --benchmark --registry --out --fail-on --format --excerpts --quiet",
+    "trace proxies": "--out --tokenizer --trace --max-length --epochs --device --quiet",
     "trace read": "--out --tokenizer --trace --max-length --device --quiet",
     "report": "--format --excerpts --open --schema",
+    "show": "",
     "completion": "",
     "apply": "--remove --out",
     "card": "--readme --croissant --push-to",

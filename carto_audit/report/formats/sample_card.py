@@ -1,0 +1,154 @@
+"""Sample card: one row of an audit on a screen: where it lies, what was memorized, losses, copies, matches, the decision."""
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from rich.console import Console
+from rich.text import Text
+
+from carto_audit.artifacts.audit_folder import AuditFolder
+from carto_audit.artifacts.evidence_facts import Axis, ExcerptFacts
+from carto_audit.cartography.quadrants import QUADRANTS
+from carto_audit.report.formats.terminal import cell, empty_table, tame
+from carto_audit.report.narrative import RECALL_WORDS
+from carto_audit.runtime.errors import AuditError, UsageError
+from carto_audit.text.numbers import number, plural, times
+from carto_audit.text.untrusted import safe_inline
+
+ROW = "row:"
+"""In front of a number that is a row's and no id."""
+
+MOST_SHOWN = 12
+"""Copies and matches that are listed."""
+
+_BLOCKS = "▁▂▃▄▅▆▇█"
+_LOSSES = {"train": "while training", "loss_in": "seen", "loss_out": "unseen"}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SampleCard:
+    """What an audit knows of one sample: its row of `scores.parquet`, its losses over the epochs in nats per token, the rows of
+    its copies, its matches, and what the report quotes of it, None where it quotes nothing."""
+
+    scores: Mapping[str, Any]
+    losses: Mapping[str, Sequence[float | None]]
+    copies: Sequence[int]
+    matches: Sequence[Mapping[str, Any]]
+    excerpt: ExcerptFacts | None
+
+
+def find_sample(folder: AuditFolder, name: str) -> SampleCard:
+    """The sample of an id, or of `row:N`, counted from 0. Raises UsageError where there is none or several, AuditError for files
+    that are no audit's."""
+    try:
+        table = folder.scores()
+        place = _place(folder, table, name)
+        scores = table.slice(place, 1).to_pylist()[0]
+        cluster = table.filter(pc.equal(table["cluster_id"], scores["cluster_id"]))["row"].to_pylist()
+        row = int(scores["row"])
+        trace = folder.table("trace.parquet").slice(place, 1).to_pylist()[0]
+        matches = folder.table("matches.parquet") if (folder.path / "matches.parquet").exists() else None
+        found = [] if matches is None else matches.filter(pc.equal(matches["row"], row)).to_pylist()
+        excerpts = (one["excerpt"] for one in folder.report["riskiest"] if one["row"] == row)
+        return SampleCard(
+            scores=scores,
+            losses={name: list(trace[name] or []) for name in _LOSSES},
+            copies=[other for other in cluster if other != row],
+            matches=found,
+            excerpt=next(excerpts, None) if folder.report["excerpts"] != "none" else None,
+        )
+    except (KeyError, TypeError, ValueError, pa.ArrowException) as error:
+        words = safe_inline(str(error), 120)
+        raise AuditError(
+            f"{folder.shown('scores.parquet')}: not the scores of an audit: {words}; run the audit again"
+        ) from error
+
+
+def _place(folder: AuditFolder, table: pa.Table, name: str) -> int:
+    """The number of the sample among those of the audit."""
+    if name.startswith(ROW) and name.removeprefix(ROW).isdecimal():
+        wanted = int(name.removeprefix(ROW))
+        rows: list[int] = table["row"].to_pylist()
+        if wanted in rows:
+            return rows.index(wanted)
+        raise UsageError(f"{folder.shown('scores.parquet')}: no row {wanted:,} was audited; rows are counted from 0")
+    ids: list[str] = table["sample_id"].to_pylist()
+    if (count := ids.count(name)) == 1:
+        return ids.index(name)
+    shown = safe_inline(name, 80)
+    if count:
+        first = table["row"].to_pylist()[ids.index(name)]
+        raise UsageError(f'{plural(count, "sample")} have the id "{shown}"; name one by its row, as in {ROW}{first}')
+    raise UsageError(f'no sample has the id "{shown}"; {ROW}N names the N-th row, counted from 0')
+
+
+def render_sample(card: SampleCard, folder: AuditFolder, console: Console) -> None:
+    """Prints a card."""
+    scores, thresholds = card.scores, folder.report["map"]["thresholds"]
+    title = QUADRANTS[scores["quadrant"]].title.lower() if scores["quadrant"] in QUADRANTS else "not on the map"
+    head = Text(f"Row {scores['row']:,}", style="bold").append(
+        f"  {tame(str(scores['sample_id']), 80)}: {title}", style="not bold default"
+    )
+    console.print(head)
+    table = empty_table("", "", header=False)
+    for name, said in _lines(card, thresholds):
+        table.add_row(cell(name, "dim"), cell(said, limit=600))
+    if card.matches:
+        table.add_row("", "")
+        for match in card.matches[:MOST_SHOWN]:
+            table.add_row(cell("Item", "dim"), cell(_match(match), limit=400))
+        if len(card.matches) > MOST_SHOWN:
+            table.add_row("", cell(f"and {len(card.matches) - MOST_SHOWN:,} more in matches.parquet"))
+    console.print(table)
+
+
+def _lines(card: SampleCard, thresholds: Mapping[Axis, float | None]) -> Iterator[tuple[str, str]]:
+    scores = card.scores
+    action = scores["action"] + (f" × {scores['weight']:g}" if scores["action"] not in ("keep", "remove") else "")
+    yield "Decision", f"{action}: {scores['reasons']}"
+    if scores["quadrant"] is not None:
+        yield "Difficulty", f"{number(scores['difficulty'], 2)}, line {number(thresholds['difficulty'], 2)}"
+        yield "Memorization", f"{number(scores['memorization'], 2)}, line {number(thresholds['memorization'], 2)}"
+    if scores["span_start"] is not None:
+        yield "Passage", _passage(scores)
+    if card.excerpt is not None:
+        yield "Text", f"{card.excerpt['before']}[{card.excerpt['span']}]{card.excerpt['after']}"
+    for name, words in _LOSSES.items():
+        if known := [value for value in card.losses[name] if value is not None and math.isfinite(value)]:
+            yield f"Loss, {words}", f"{sparkline(known)} {known[-1]:.2f} nats per token"
+    yield "Tokens", f"{scores['n_tokens']:,}"
+    if card.copies:
+        rows = ", ".join(f"{row:,}" for row in card.copies[:MOST_SHOWN])
+        more = f" and {len(card.copies) - MOST_SHOWN:,} more" if len(card.copies) > MOST_SHOWN else ""
+        yield "Copies", f"{plural(len(card.copies), 'other row')} of the same cluster: {rows}{more}"
+
+
+def _passage(scores: Mapping[str, Any]) -> str:
+    """Where the memorized window stands, how often, and how strongly."""
+    parts = [f"characters {scores['span_start']:,} to {scores['span_end']:,}"]
+    if scores["copies"] is not None:
+        parts.append(f"occurs {times(scores['copies'])}")
+    if scores["recall"] in RECALL_WORDS:
+        parts.append(RECALL_WORDS[scores["recall"]].title.lower())
+    if scores["equivalent_dose"] is not None and scores["recall"] is not None:
+        parts.append(f"like a secret planted about {times(max(1, round(scores['equivalent_dose'])))}")
+    return ", ".join(parts)
+
+
+def _match(match: Mapping[str, Any]) -> str:
+    where = f" in {match['segment']}" if match["segment"] else ""
+    return (
+        f"{match['benchmark']} {match['item_id']}, {str(match['tier']).replace('_', ' ')}: characters {match['sample_start']:,} "
+        f"to {match['sample_end']:,}{where}; {match['reason']}"
+    )
+
+
+def sparkline(values: Sequence[float]) -> str:
+    """Values as bars of eight heights, from the lowest to the highest."""
+    low, high = min(values), max(values)
+    steps = len(_BLOCKS) - 1
+    return "".join(_BLOCKS[round(steps * (value - low) / (high - low)) if high > low else 0] for value in values)
