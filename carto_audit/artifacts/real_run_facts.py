@@ -4,6 +4,9 @@ from typing_extensions import TypedDict
 
 from carto_audit.artifacts.evidence_facts import Share, facts_part
 
+CONTROL = "a control that was planted for this run, no row of the delivery"
+"""The reason, in `scores.parquet`, why a control is removed."""
+
 
 @facts_part
 class PlantedFacts(TypedDict):

@@ -21,6 +21,7 @@ from carto_audit.cli.policy import policy
 from carto_audit.cli.proof import attest, verify
 from carto_audit.cli.reading import reading_options
 from carto_audit.cli.redteam import redteam
+from carto_audit.cli.reply import reply
 from carto_audit.cli.report import EXCERPTS, FAIL_ON, check_formats, format_option, report, show_audit
 from carto_audit.cli.show import show
 from carto_audit.cli.trace import score, trace
@@ -71,6 +72,7 @@ cli.add_command(verify)
 cli.add_command(card)
 cli.add_command(report)
 cli.add_command(show)
+cli.add_command(reply)
 cli.add_command(policy)
 cli.add_command(completion)
 

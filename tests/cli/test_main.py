@@ -34,6 +34,7 @@ FLAGS = {
     "trace read": "--out --tokenizer --trace --max-length --device --quiet",
     "report": "--format --excerpts --open --schema",
     "show": "",
+    "reply": "--out --name-benchmarks",
     "completion": "",
     "apply": "--remove --out",
     "card": "--readme --croissant --push-to",

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from carto_audit.artifacts.audit_record import Setting
+from carto_audit.artifacts.real_run_facts import CONTROL
 from carto_audit.benchmarks.index import Index
 from carto_audit.benchmarks.items import Benchmark
 from carto_audit.benchmarks.registry import Registry
@@ -57,8 +58,6 @@ from carto_audit.runtime.progress import SILENT, Progress
 from carto_audit.text.untrusted import safe_inline
 from carto_audit.traces.keys import tokenizer_fingerprint
 from carto_audit.traces.reading import Visits, read_visits
-
-CONTROL = "a control that was planted for this run, no row of the delivery"
 
 UNPROVED = "the trace has not shown on planted secrets what it can see, so nothing in it can be accepted"
 

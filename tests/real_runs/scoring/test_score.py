@@ -10,11 +10,11 @@ from transformers import PreTrainedTokenizerFast
 
 import carto_audit
 from bench.real_runs.tiny_run import planted_texts
+from carto_audit.artifacts.real_run_facts import CONTROL
 from carto_audit.cartography.quadrants import MEMORIZED, QUADRANT_NAMES
 from carto_audit.controls.sealed import read_sealed
 from carto_audit.real_runs.reading.planted_run import open_planted
 from carto_audit.real_runs.reading.run_samples import WAYS, read_samples
-from carto_audit.real_runs.scoring.scored_run import CONTROL
 from carto_audit.real_runs.scoring.visited import identify
 from carto_audit.runtime.errors import AuditError
 from carto_audit.traces.keys import SampleKeys
