@@ -156,14 +156,16 @@ def audit(
     baseline_key: Place | None = None,
     redteam: Place | RedteamRecord | None = None,
     excerpts: Excerpts = "redacted",
+    config: str | None = None,
     progress: Progress | bool = False,
 ) -> Audit:
     """Audits a batch against a policy and leaves all files in `out`, or in a folder that goes with the value.
 
     `batch` are files, folders or globs; `policy` a shipped name, a file, or a policy; `benchmarks` files, folders, built
     indexes, hub names, or names that the `registry` lists; `baseline` the audit of the last accepted batch, signed
-    by the private half of `baseline_key` where that is given; `redteam` what a
-    red team measured on this one. Raises UsageError and AuditError, which know their exit code; a rejection is a value.
+    by the private half of `baseline_key` where that is given; `redteam` what a red team measured on this one; `config` the
+    sha256 of a file that these arguments were taken from, which the report names. Raises UsageError and AuditError, which know
+    their exit code; a rejection is a value.
     """
     from carto_audit.attestation.baseline import trusted_baseline
     from carto_audit.data.batch import read_texts
@@ -208,6 +210,7 @@ def audit(
                 baseline_key=baseline_key,
                 redteam=redteam,
                 excerpts=excerpts,
+                config=config,
             )
             texts = read_texts(result.batch, wanted_texts(result), beside=True)
             write_outputs(result, report_facts(result, texts, excerpts, call.facts()), folder)

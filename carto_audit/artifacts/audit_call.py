@@ -31,7 +31,7 @@ _FLAGS = frozenset({"strict_input"})
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AuditCall:
     """What was given to `carto-audit ingest`. `options` are those that differ from their default, by name as the library spells
-    them; `named` says that files stand without their folders."""
+    them; `named` says that files stand without their folders; `config` is the hex sha256 of a file that flags were taken from."""
 
     batch: tuple[str, ...]
     policy: str
@@ -39,6 +39,7 @@ class AuditCall:
     out: str = AUDIT_DIR
     options: Mapping[str, str] = field(default_factory=dict)
     named: bool = False
+    config: str | None = None
 
     def ingest(self, **changed: str) -> str:
         """The command that audits again, with some options changed."""
@@ -63,11 +64,12 @@ class AuditCall:
     def facts(self) -> CallFacts:
         """What of it `report.json` holds: names without folders, and not where anything lies."""
         known = [_name(benchmark) for benchmark in self.benchmarks[:MOST_BENCHMARKS]]
-        return {
+        facts: CallFacts = {
             "policy": _name(self.policy),
             "benchmarks": known + [BENCHMARK] * (len(self.benchmarks) > MOST_BENCHMARKS),
             "options": {name: self._recorded(name, value) for name, value in self.options.items()},
         }
+        return facts if self.config is None else {**facts, "config_sha256": self.config}
 
     @staticmethod
     def _recorded(name: str, value: str) -> str:
@@ -89,6 +91,7 @@ def call_of(
     baseline_key: object = None,
     redteam: object = None,
     excerpts: str = "redacted",
+    config: str | None = None,
 ) -> AuditCall:
     """These arguments of `carto_audit.audit` as `carto-audit ingest` takes them. What was given as a value has no place to name:
     a policy is called by its name, a record by a word to be filled in."""
@@ -103,6 +106,7 @@ def call_of(
         policy=policy.name if isinstance(policy, Policy) else str(policy),
         benchmarks=tuple(map(str, benchmarks)),
         out=str(out),
+        config=config,
         options=changed | located | ({"excerpts": excerpts} if excerpts != "redacted" else {}),
     )
 

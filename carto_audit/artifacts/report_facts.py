@@ -99,6 +99,8 @@ class CallFacts(TypedDict):
     benchmarks: list[str]
     options: dict[str, str]
     """Those that differ from their default."""
+    config_sha256: NotRequired[Sha256]
+    """Of the file `carto-audit.toml` in the working folder, where flags were taken from one."""
 
 
 @facts_part

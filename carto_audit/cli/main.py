@@ -16,6 +16,7 @@ from carto_audit.cli.apply import apply
 from carto_audit.cli.benchmarks import benchmarks
 from carto_audit.cli.card import card
 from carto_audit.cli.completion import completion
+from carto_audit.cli.config import check_apart, read_config, shown_config
 from carto_audit.cli.plant import plant
 from carto_audit.cli.policy import policy
 from carto_audit.cli.proof import attest, verify
@@ -49,7 +50,8 @@ def _repeats(ctx: click.Context, param: click.Parameter, value: str) -> int | No
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(__version__, prog_name="carto-audit")
-def cli() -> None:
+@click.pass_context
+def cli(context: click.Context) -> None:
     """Audits text before it enters a language model's training corpus.
 
     Trains two small proxy models on a batch, places every sample on the map of difficulty by memorization, looks for
@@ -58,7 +60,11 @@ def cli() -> None:
     \b
     Exit codes: 0 accepted · 1 rejected · 2 usage error or invalid policy · 3 incomplete or inconclusive
                 4 internal error · 130 interrupted
+
+    Flags that a team repeats stand in carto-audit.toml in the working folder, a table for each command.
     """
+    context.obj = read_config(Path(), cli)
+    context.default_map = dict(context.obj.defaults) if context.obj else None
 
 
 cli.add_command(benchmarks)
@@ -78,7 +84,7 @@ cli.add_command(completion)
 
 
 @cli.command()
-@click.argument("batch", nargs=-1, required=True, metavar="BATCH...")
+@click.argument("batch", nargs=-1, metavar="BATCH...")
 @click.option("--policy", default="default", show_default=True, metavar="NAME|FILE", help="Risk policy.")
 @click.option("--benchmark", multiple=True, metavar="SOURCE", help="Evaluation set to look for; may be repeated.")
 @click.option(
@@ -150,7 +156,11 @@ cli.add_command(completion)
     help="How much text the report quotes. `redacted` masks secrets and numbers, not the names of persons.",
 )
 @click.option("--quiet", is_flag=True, help="Show only the verdict, what was not read, and the report's path.")
+@click.option("--show-config", is_flag=True, help="Show every flag's value and where it comes from, and exit.")
+@click.pass_context
 def ingest(
+    context: click.Context,
+    /,
     batch: tuple[str, ...],
     policy: str,
     benchmark: tuple[str, ...],
@@ -163,6 +173,7 @@ def ingest(
     targets: tuple[Target, ...],
     excerpts: str,
     quiet: bool,
+    show_config: bool,
     **run: Any,
 ) -> int:
     """Audit a batch and exit by the verdict.
@@ -189,6 +200,13 @@ def ingest(
       carto-audit ingest june.parquet --policy strict --benchmark evals.parquet --sampling-key ~/.config/sampling.key
     """
     from carto_audit.artifacts.redteam_record import read_redteam, redteam_file
+
+    if show_config:
+        click.echo("\n".join(shown_config(context, context.obj)))
+        return ExitCode.ACCEPTED
+    if not batch:
+        raise click.UsageError("Missing argument 'BATCH...'.", context)
+    check_apart(context.obj, batch)
     from carto_audit.attestation.baseline import trusted_baseline
     from carto_audit.data.shards import batch_name, expand_paths
     from carto_audit.gate.verdict import exit_code
@@ -228,6 +246,7 @@ def ingest(
         baseline_key=baseline_key,
         redteam=redteam,
         excerpts=excerpts,
+        config=context.obj.sha256 if context.obj else None,
     )
     return exit_code(verdict, fail_on)  # type: ignore[arg-type]
 

@@ -22,7 +22,7 @@ FLAGS = {
     "ingest": "--policy --benchmark --registry --out --text-column --layout --loss-on --strict-input --id-column --encoding "
     "--csv-delimiter --csv-quote --csv-escape --csv-header --config --split --proxy --device --epochs --folds "
     "--max-tokens --repeats --reference --baseline --baseline-key --redteam --sampling-key --seed --fail-on --format "
-    "--excerpts --quiet",
+    "--excerpts --quiet --show-config",
     "demo": "--out --seed",
     "redteam": "--policy --quick --seeds --level --score --max-perplexity-increase --out --text-column --id-column --encoding "
     "--csv-delimiter --csv-quote --csv-escape --csv-header --config --split --proxy --device --epochs "
