@@ -6,8 +6,8 @@ import tempfile
 import weakref
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -17,13 +17,16 @@ from pydantic import ValidationError
 
 from carto_audit.artifacts.audit_call import call_of
 from carto_audit.artifacts.audit_folder import AuditFolder, first_problem, open_audit_folder
-from carto_audit.artifacts.audit_record import Record, read_baseline
+from carto_audit.artifacts.audit_record import Record
 from carto_audit.artifacts.file_list import ENVELOPE, OUTPUTS, VERDICT
 from carto_audit.artifacts.redteam_record import RedteamRecord, read_redteam
 from carto_audit.artifacts.report_facts import ReportFacts
+from carto_audit.attestation.baseline import trusted_baseline
 from carto_audit.benchmarks.registry import REGISTRY, Registry, find_registry
 from carto_audit.gate.required_benchmarks import demanded_names
 from carto_audit.gate.verdict import Verdict, read_verdict
+from carto_audit.ledger.store import Entered
+from carto_audit.ledger.vendor_ledger import check_apart, open_vendor
 from carto_audit.pipeline.options import AuditOptions
 from carto_audit.policy.model import Policy, load_policy
 from carto_audit.real_runs.options import PlantOptions
@@ -87,6 +90,8 @@ class Audit:
 
     folder: AuditFolder
     verdict: Verdict
+    entered: Entered | None = None
+    """Where it stands in the ledger that was named."""
 
     @property
     def path(self) -> Path:
@@ -158,6 +163,8 @@ def audit(
     baseline: Place | Record | None = None,
     baseline_key: Place | None = None,
     redteam: Place | RedteamRecord | None = None,
+    ledger: Place | None = None,
+    vendor: str | None = None,
     excerpts: Excerpts = "redacted",
     progress: Progress | bool = False,
 ) -> Audit:
@@ -166,7 +173,8 @@ def audit(
     `batch` are files, folders or globs; `policy` a shipped name, a file, or a policy; `benchmarks` files, folders, built
     indexes, hub names, or names that the `registry` lists; `baseline` the audit of the last accepted batch, signed
     by the private half of `baseline_key` where that is given; `redteam` what a
-    red team measured on this one. Raises UsageError and AuditError, which know their exit code; a rejection is a value.
+    red team measured on this one; `ledger` the file in which it is entered under its `vendor`, whose last accepted batch is the
+    baseline where none is given. Raises UsageError and AuditError, which know their exit code; a rejection is a value.
     """
     from carto_audit.data.batch import read_texts
     from carto_audit.pipeline.facts import report_facts, wanted_texts
@@ -183,6 +191,9 @@ def audit(
     attacked = read_redteam(Path(redteam)) if isinstance(redteam, str | Path) else redteam
     named = [str(source) for source in _listed(benchmarks)]
     sources, listed = resolve_benchmarks(chosen, named, Path(registry) if registry else None)
+    book = Path(ledger) if ledger is not None else None
+    check_apart(book, out, inputs)
+    earlier = open_vendor(book, vendor, chosen.resolved()["map"])
     with _folder(out) as folder:
         _check_apart(options.sampling_key, folder)
         prepare_folder(folder, [*inputs, *([options.reference] if options.reference else [])])
@@ -197,6 +208,7 @@ def audit(
                 options=options,
                 baseline=accepted,
                 redteam=attacked,
+                earlier=earlier,
                 progress=_shown(progress),
             )
             call = call_of(
@@ -209,30 +221,18 @@ def audit(
                 baseline=baseline,
                 baseline_key=baseline_key,
                 redteam=redteam,
+                ledger=ledger,
+                vendor=vendor,
                 excerpts=excerpts,
             )
             texts = read_texts(result.batch, wanted_texts(result), beside=True)
-            write_outputs(result, report_facts(result, texts, excerpts, call.facts()), folder)
+            facts = report_facts(result, texts, excerpts, call.facts())
+            entered = write_outputs(result, facts, folder, partial(earlier.enter, facts) if earlier else None)
             remove_runs(folder / WORK_FOLDER)
-            finished = _opened(open_audit_folder(folder))
+            finished = replace(_opened(open_audit_folder(folder)), entered=entered)
     if out is None:
         weakref.finalize(finished.folder, shutil.rmtree, folder, ignore_errors=True)
     return finished
-
-
-def trusted_baseline(folder: Place | None, key: Place | None = None) -> Record | None:
-    """The record of an accepted audit whose files are those of its statement, which `key` signed where one is given; None where
-    none is named. Raises UsageError where it accepted nothing or the key has no audit, AuditError where its files are others."""
-    from carto_audit.attestation.dsse import load_public_key
-    from carto_audit.attestation.verify import check_intact
-
-    if folder is None and key is not None:
-        raise UsageError(f"{option('baseline_key')} says who signed the audit that {option('baseline')} names; name it")
-    if folder is None:
-        return None
-    record = read_baseline(Path(folder))
-    check_intact(Path(folder), load_public_key(Path(key)) if key is not None else None)
-    return record
 
 
 def open_audit(folder: Place) -> Audit:

@@ -21,7 +21,7 @@ MOST_BENCHMARKS = 20
 
 _MOST_FILES = 3
 _ARGUMENT_LIMIT = 400
-_LOCATED = frozenset({"proxy", "reference", "registry", "baseline", "baseline_key", "redteam"})
+_LOCATED = frozenset({"proxy", "reference", "registry", "baseline", "baseline_key", "redteam", "ledger"})
 """Options whose value may be a path."""
 
 _FLAGS = frozenset({"strict_input"})
@@ -88,11 +88,14 @@ def call_of(
     baseline: object = None,
     baseline_key: object = None,
     redteam: object = None,
+    ledger: object = None,
+    vendor: object = None,
     excerpts: str = "redacted",
 ) -> AuditCall:
     """These arguments of `carto_audit.audit` as `carto-audit ingest` takes them. What was given as a value has no place to name:
     a policy is called by its name, a record by a word to be filled in."""
     places = {"registry": registry, "baseline": baseline, "baseline_key": baseline_key, "redteam": redteam}
+    places |= {"ledger": ledger, "vendor": vendor}
     located = {
         name: str(v) if isinstance(v, str | Path) else name.upper() for name, v in places.items() if v is not None
     }
