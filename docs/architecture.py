@@ -33,6 +33,7 @@ MAY_IMPORT: dict[str, str] = {
     "report": "artifacts cartography policy",
     "report.formats": "report artifacts cartography policy",
     "ledger": "attestation gate artifacts policy report report.formats",
+    "ledger.pages": "ledger artifacts policy report",
     "pipeline": (
         "data.formats data traces controls benchmarks contamination proxies cartography policy artifacts gate attestation report"
     ),
@@ -46,7 +47,7 @@ MAY_IMPORT: dict[str, str] = {
     "governance": "governance.attacks pipeline proxies controls cartography policy artifacts traces data",
     "governance.report": "report report.formats artifacts policy",
     "real_runs.integrations": "traces",
-    "cli.ledger": "ledger artifacts policy report report.formats",
+    "cli.ledger": "ledger ledger.pages artifacts policy report report.formats",
     "api": "everything but cli",
     "cli": "everything",
 }

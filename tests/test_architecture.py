@@ -165,6 +165,7 @@ def loaded_after(*arguments, cwd):
         ["verify", "--help"],
         ["ledger", "verify", "--help"],
         ["history", "--help"],
+        ["compare", "--help"],
         ["policy", "explain", "strict", "hotspot-mass"],
         ["policy", "diff", "default", "strict"],
         ["policy", "schema"],

@@ -72,15 +72,19 @@ class AuditFolder:
 
     def scores(self, columns: list[str] | None = None) -> "Table":
         """`scores.parquet`, a row per sample."""
+        return self.table("scores.parquet", columns)
+
+    def table(self, name: str, columns: list[str] | None = None) -> "Table":
+        """One of its tables."""
         import pyarrow as pa
         import pyarrow.parquet as pq
 
         try:
-            with open_regular(self.path / "scores.parquet", follow=False) as stream:
+            with open_regular(self.path / name, follow=False) as stream:
                 return pq.read_table(stream, columns=columns)
         except (OSError, KeyError, ValueError, pa.ArrowException) as error:
             words = f"cannot read: {safe_inline(str(error), 160)}; run the audit again"
-            raise AuditError(f"{self.shown('scores.parquet')}: {words}") from error
+            raise AuditError(f"{self.shown(name)}: {words}") from error
 
     def not_a_report(self, why: str = "", name: str = REPORT) -> AuditError:
         """What to raise where a file is not what an audit writes; `why` says where and what."""

@@ -18,6 +18,7 @@ from carto_audit.cli.card import card
 from carto_audit.cli.completion import completion
 from carto_audit.cli.ledger.book import ledger as ledger_commands
 from carto_audit.cli.ledger.book import show_entered
+from carto_audit.cli.ledger.compare import compare
 from carto_audit.cli.ledger.history import history
 from carto_audit.cli.plant import plant
 from carto_audit.cli.policy import policy
@@ -77,6 +78,7 @@ cli.add_command(report)
 cli.add_command(policy)
 cli.add_command(ledger_commands)
 cli.add_command(history)
+cli.add_command(compare)
 cli.add_command(completion)
 
 

@@ -1,1 +1,1 @@
-"""Ledger: one file of every audit that a team made, in a chain: `open_ledger`, `enter`, `find_problems`, `trends`."""
+"""Ledger: every audit of a team in a chain: `open_ledger`, `enter`, `find_problems`, `trends`, `compare_sides`."""

@@ -245,7 +245,9 @@ def body_hash(body: str) -> str:
 
 
 def parse_entry(body: str) -> Entry:
-    """The entry in a body. Raises AuditError in one line where it is none."""
+    """The entry in a body, all of whose strings are printable lines. Raises AuditError in one line where it is none."""
+    if not body.isprintable() or "\\" in body.replace("\\\\", "").replace('\\"', ""):
+        raise AuditError("not an entry as carto-audit writes it: it holds characters that are not printable")
     try:
         entry = Entry.model_validate_json(body)
         datetime.fromisoformat(entry.audited_at)

@@ -111,4 +111,10 @@ def _trend_cell(metric: str, values: Sequence[Measurement | None], *, plain: boo
 def _between(metric: str, measured: Measurement | None) -> str:
     if measured is None or measured.low == measured.high:
         return ""
-    return f"{show_value(metric, measured.low)} to {show_value(metric, measured.high)}"
+    return between(metric, measured.low, measured.high)
+
+
+def between(metric: str, low: float, high: float) -> str:
+    """An interval: `1.4 to 2.1 %`."""
+    first, last = show_value(metric, low), show_value(metric, high)
+    return f"{first.removesuffix(' %') if last.endswith(' %') else first} to {last}"

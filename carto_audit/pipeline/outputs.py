@@ -142,6 +142,7 @@ def scores_table(audit: "AuditResult") -> pa.Table:
             ).cast(pa.string()),
             "cluster_id": duplicates.cluster_id,
             "cluster_size": duplicates.cluster_size,
+            "text_hash": pa.array(duplicates.text_hash, mask=duplicates.text_hash == 0),
             "contamination_tier": pa.array(tiers.tolist(), pa.string()),
             "action": pa.array(actions.action.tolist(), pa.string()),
             "weight": actions.weight,

@@ -27,6 +27,7 @@ FLAGS = {
     "ledger add": "--ledger --vendor",
     "ledger verify": "--head",
     "history": "--ledger --vendor --metric --last --html",
+    "compare": "--ledger --metric --html",
     "redteam": "--policy --quick --seeds --level --score --max-perplexity-increase --out --text-column --id-column --encoding "
     "--csv-delimiter --csv-quote --csv-escape --csv-header --config --split --proxy --device --epochs "
     "--max-tokens --seed --quiet",

@@ -7,11 +7,12 @@ import pytest
 
 from bench.vendors.made_up import made_up
 from carto_audit.ledger import store
+from carto_audit.ledger.entry import body_hash
 from carto_audit.ledger.history import last_audits, trends
-from carto_audit.ledger.history_page import render_history
 from carto_audit.ledger.history_table import sparkline
+from carto_audit.ledger.pages.history_page import render_history
+from carto_audit.ledger.pages.trend_chart import BOTTOM, TOP, trend_chart
 from carto_audit.ledger.store import enter
-from carto_audit.ledger.trend_chart import BOTTOM, TOP, trend_chart
 from carto_audit.policy.metrics import Measurement
 from carto_audit.runtime.errors import AuditError, UsageError
 from tests.support.browser import IN_A_BROWSER, open_browser, opener_of
@@ -103,6 +104,23 @@ def test_hostile_names_reach_neither_terminal_nor_page_as_they_are(carto, tmp_pa
     assert "<img" not in page
     assert "</script>" not in page
     assert "49" not in re.sub(r"\d{3,}", "", page.split("<main", 1)[1].split("<svg", 1)[0])
+
+
+@pytest.mark.parametrize("name", ["\x1b[31m", "a\u202eb", "two\nlines", "\ud800"])
+def test_an_entry_with_what_does_not_print_is_refused(tmp_path, name):
+    (draft,) = made_up(1, vendors=("acme",))
+    draft["policy"]["name"] = name
+    if name == "\ud800":  # as JSON may spell what no text holds
+        draft["policy"]["name"] = "SURROGATE"
+    enter(tmp_path / "it", [draft])
+    with closing(sqlite3.connect(tmp_path / "it", isolation_level=None)) as connection:
+        connection.execute("DROP TRIGGER entries_hold")
+        (body,) = connection.execute("SELECT body FROM entries").fetchone()
+        body = body.replace("SURROGATE", "\\ud800")
+        connection.execute("UPDATE entries SET body = ?, hash = ?", (body, body_hash(body)))
+        connection.execute(store.SCHEMA["entries_hold"])
+    with pytest.raises(AuditError, match="it holds characters that are not printable"):
+        trends(tmp_path / "it")
 
 
 def entries_of(path, vendor="acme"):

@@ -40,7 +40,7 @@ def history(path: Path, vendor: str | None, metrics: tuple[str, ...], last: int,
     if found.left_out:
         click.echo(f"and {found.left_out:,} more vendors whose last audit is older; name one with --vendor")
     if page is not None:
-        from carto_audit.ledger.history_page import render_history
+        from carto_audit.ledger.pages.history_page import render_history
         from carto_audit.runtime.files import write_text
 
         write_text(page, render_history(found, path.name))

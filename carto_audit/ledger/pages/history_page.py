@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 from typing import Any
 
-from carto_audit.ledger import trend_chart as chart
 from carto_audit.ledger.entry import Entry
 from carto_audit.ledger.history import History, VendorHistory
-from carto_audit.ledger.history_table import batch_name
+from carto_audit.ledger.history_table import batch_name, between
+from carto_audit.ledger.pages import trend_chart as chart
 from carto_audit.policy.values import show_value
 from carto_audit.report.narrative import STATUS_WORDS
 from carto_audit.report.page import asset, csp_hash, page_environment
@@ -63,5 +63,4 @@ def _cell(entry: Entry, metric: str) -> tuple[str, str]:
     if metric not in entry.metrics:
         return "–", ""
     value, low, high = entry.metrics[metric]
-    between = f"{show_value(metric, low)} to {show_value(metric, high)}" if low != high else ""
-    return show_value(metric, value), between
+    return show_value(metric, value), between(metric, low, high) if low != high else ""
