@@ -17,7 +17,7 @@ MODULES = sorted(
     ".".join(path.relative_to(ROOT).with_suffix("").parts) for path in BENCH.rglob("*.py") if path.stem != "__init__"
 )
 SCRIPTS = [name for name in MODULES if "def main(" in (ROOT / f"{name.replace('.', '/')}.py").read_text("utf-8")]
-NEEDS_DATA = [name for name in SCRIPTS if name != "bench.mask.run"]
+NEEDS_DATA = [name for name in SCRIPTS if name not in ("bench.mask.run", "bench.vendors.ledger")]
 READMES = [BENCH / "README.md", *sorted(BENCH.glob("*/README.md"))]
 
 

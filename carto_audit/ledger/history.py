@@ -1,6 +1,6 @@
 """History: a vendor's audits in their order, the last ones only: a ledger of ten thousand is not read to show thirty."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from sqlite3 import Connection
@@ -20,7 +20,7 @@ SHOWN = (
 )
 """Metrics that are shown where none is named."""
 
-LAST, MOST_LAST, MOST_VENDORS = 30, 1000, 40
+LAST, MOST_VENDORS = 30, 40
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -63,9 +63,8 @@ def trends(path: Path, *, vendor: str | None = None, metrics: Sequence[str] = ()
     shown = safe_inline(str(path), 160)
     with open_ledger(path) as connection:
         known = _vendors(connection)
-        if vendor is not None and vendor not in known:
-            ending = nearest(vendor, known) or "; `carto-audit history` without --vendor lists them"
-            raise UsageError(f'{shown}: no audit of a vendor "{safe_inline(vendor, 80)}"{ending}')
+        if vendor is not None:
+            _require_vendor(vendor, known, shown)
         chosen = [vendor] if vendor is not None else list(known)[:MOST_VENDORS]
         histories = tuple(_history(connection, name, known[name], last, shown) for name in chosen)
         head = read_head(connection)
@@ -76,9 +75,21 @@ def trends(path: Path, *, vendor: str | None = None, metrics: Sequence[str] = ()
 
 def last_audits(path: Path, vendor: str, count: int) -> tuple[Entry, ...]:
     """The last audits of a vendor, oldest first, the last one of each batch. Raises UsageError where there is none."""
-    entries = trends(path, vendor=vendor, last=MOST_LAST).vendors[0].entries
-    newest = {entry.batch.sha256: entry for entry in entries}
-    return tuple(sorted(newest.values(), key=lambda entry: entry.number)[-count:])
+    shown = safe_inline(str(path), 160)
+    of_batches = "SELECT max(number) FROM entries WHERE vendor = ? GROUP BY batch ORDER BY 1 DESC LIMIT ?"
+    with open_ledger(path) as connection:
+        _require_vendor(vendor, _vendors(connection), shown)
+        rows = read_rows(connection, f"WHERE number IN ({of_batches})", (vendor, count))
+        return tuple(read_entry(row, shown) for row in rows)
+
+
+def _require_vendor(vendor: str, known: Mapping[str, int], shown: str) -> None:
+    if vendor not in known:
+        ending = (
+            nearest(vendor, [safe_inline(name, 80) for name in known])
+            or "; `carto-audit history` without --vendor lists them"
+        )
+        raise UsageError(f'{shown}: no audit of a vendor "{safe_inline(vendor, 80)}"{ending}')
 
 
 def _vendors(connection: Connection) -> dict[str, int]:
@@ -90,8 +101,8 @@ def _vendors(connection: Connection) -> dict[str, int]:
 def _history(connection: Connection, vendor: str, audits: int, last: int, shown: str) -> VendorHistory:
     wanted = "WHERE number IN (SELECT number FROM entries WHERE vendor = ? ORDER BY number DESC LIMIT ?)"
     entries = tuple(read_entry(row, shown) for row in read_rows(connection, wanted, (vendor, last)))
-    before = "SELECT EXISTS (SELECT 1 FROM entries WHERE vendor = ? AND number < ? AND batch = ?)"
+    before = "SELECT EXISTS (SELECT 1 FROM entries WHERE batch = ? AND vendor = ? AND number < ?)"
     again = frozenset(
-        e.number for e in entries if connection.execute(before, (vendor, e.number, e.batch.sha256)).fetchone()[0]
+        e.number for e in entries if connection.execute(before, (e.batch.sha256, vendor, e.number)).fetchone()[0]
     )
     return VendorHistory(vendor=vendor, audits=audits, entries=entries, again=again)

@@ -38,7 +38,8 @@ TABLE = """CREATE TABLE entries (
 
 SCHEMA = {
     "entries": TABLE,
-    "entries_of_vendor": "CREATE INDEX entries_of_vendor ON entries (vendor, number)",
+    "entries_of_vendor": "CREATE INDEX entries_of_vendor ON entries (vendor, number, batch)",
+    "entries_of_batch": "CREATE INDEX entries_of_batch ON entries (batch, vendor, number)",
     "entries_follow": f"""CREATE TRIGGER entries_follow BEFORE INSERT ON entries
 WHEN NEW.number IS NOT (SELECT coalesce(max(number), 0) + 1 FROM entries)
   OR NEW.prev IS NOT (SELECT coalesce((SELECT hash FROM entries ORDER BY number DESC LIMIT 1), '{GENESIS}'))
