@@ -11,6 +11,7 @@ from carto_audit.pipeline import outputs
 from carto_audit.runtime.errors import AuditError
 from tests.support.audits import GATE, sentences, write_parquet
 
+CUSUM = "  - {id: creep, metric: ledger.cusum, max: 1000, severity: reject, reason: a slow rise}\n"
 DRIFT = "  - {id: drift, metric: duplicates.token_share, max_increase: 0.1, severity: reject, reason: no sudden rise}\n"
 
 
@@ -19,6 +20,7 @@ def team(tmp_path, carto, thin):
     """A folder with policies, and a function that audits rows for acme."""
     (tmp_path / "gate.yaml").write_text(GATE)
     (tmp_path / "drift.yaml").write_text(GATE + DRIFT)
+    (tmp_path / "creep.yaml").write_text(GATE + CUSUM)
 
     def audit(name, texts, *more, policy="gate.yaml", ledger="team.ledger"):
         batch = write_parquet(tmp_path / f"{name}.parquet", texts)
@@ -58,6 +60,25 @@ def test_the_last_accepted_batch_of_the_vendor_is_the_baseline(team, tmp_path, c
     assert {name: value for name, (value, _, _) in found[2].metrics.items()} == report["metrics"]
     assert report["run"]["call"]["options"]["vendor"] == "acme"
     assert check_chain(tmp_path / "team.ledger").problems == ()
+
+
+def test_a_slow_drift_is_measured_from_the_third_accepted_batch_on(team, tmp_path):
+    from bench.vendors.made_up import made_up
+    from carto_audit.ledger.cusum import CUSUM as NAME
+    from carto_audit.ledger.store import enter
+
+    assert team("may", sentences(30)).code == 0
+    assert team("june", sentences(30, seed=1), policy="creep.yaml").code == 3
+    (finding,) = [f for f in verdict(tmp_path, "june")["findings"] if f["rule"] == "creep"]
+    assert (finding["outcome"], "three accepted batches" in finding["explanation"]) == ("not_measured", True)
+    (may, _), more = entries(tmp_path), list(made_up(2, vendors=("acme",)))
+    like_may = {"policy": may.policy.model_dump(mode="json"), "run": may.run.model_dump(mode="json")}
+    accepted = {"verdict": {"status": "accepted", "exit_code": 0}}
+    enter(tmp_path / "team.ledger", [draft | like_may | accepted for draft in more])
+    assert team("july", sentences(30, seed=2), policy="creep.yaml").code == 0
+    report = json.loads((tmp_path / "july-audit" / "report.json").read_text())
+    assert report["metrics"][NAME] >= 0
+    assert {f["rule"]: f["outcome"] for f in report["findings"]}["creep"] == "passed"
 
 
 def test_without_an_accepted_batch_an_increase_is_not_measured(team, tmp_path):
