@@ -8,6 +8,7 @@ import argparse
 import json
 import os
 import random
+import resource
 import shutil
 import signal
 import statistics
@@ -43,11 +44,13 @@ with open(acknowledged, "a") as kept:
 
 @dataclass(frozen=True, kw_only=True)
 class Timing:
-    """What a command takes from start to end, in seconds: the middle and the worst of some runs."""
+    """What a command takes from start to end, in seconds: the middle and the worst of some runs; and, in the middle, the seconds of a
+    core that it uses, which other programs on the machine move less."""
 
     command: str
     median: float
     worst: float
+    cpu: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,14 +88,22 @@ def measure_speed(folder: Path, audits: int, runs: int, few: Sequence[str] = ())
 
 
 def _timed(name: str, arguments: Sequence[str], runs: int) -> Timing:
-    taken = []
+    taken, used = [], []
     for _ in range(runs):
-        began = time.perf_counter()
+        began, before = time.perf_counter(), _cpu_of_children()
         subprocess.run(
             [sys.executable, "-c", _COMMAND, *arguments], check=True, capture_output=True, env=_environment()
         )
         taken.append(time.perf_counter() - began)
-    return Timing(command=name, median=round(statistics.median(taken), 3), worst=round(max(taken), 3))
+        used.append(_cpu_of_children() - before)
+    middle, cpu = statistics.median(taken), statistics.median(used)
+    return Timing(command=name, median=round(middle, 3), worst=round(max(taken), 3), cpu=round(cpu, 3))
+
+
+def _cpu_of_children() -> float:
+    """Seconds of a core that all processes used which this one began and which ended."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def measure_survival(folder: Path, writers: int, records: int, kills: int, seed: int = 0) -> Survival:
@@ -159,10 +170,10 @@ def _environment() -> dict[str, str]:
 
 def show(audits: int, timings: Sequence[Timing], survival: Survival) -> None:
     """The two tables of the README."""
-    print(f"| command, {audits:,} audits | seconds, median | worst |")
-    print("|---|---|---|")
+    print(f"| command, {audits:,} audits | seconds, median | worst | of a core |")
+    print("|---|---|---|---|")
     for one in timings:
-        print(f"| `{one.command}` | {one.median:.2f} | {one.worst:.2f} |")
+        print(f"| `{one.command}` | {one.median:.2f} | {one.worst:.2f} | {one.cpu:.2f} |")
     print()
     print("| writers × records | killed | acknowledged and lost | entries | what `ledger verify` names |")
     print("|---|---|---|---|---|")
@@ -185,7 +196,12 @@ def main(argv: Sequence[str] | None = None) -> None:
         shutil.rmtree(folder)
     show(audits, timings, survival)
     if not given.smoke:
-        facts = {"audits": audits, "timings": [asdict(one) for one in timings], "survival": asdict(survival)}
+        facts = {
+            "audits": audits,
+            "load": round(os.getloadavg()[0], 1),
+            "timings": [asdict(one) for one in timings],
+            "survival": asdict(survival),
+        }
         write_json(given.results, json.loads(json.dumps(facts)))
     if not survival.holds:
         raise SystemExit(1)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from carto_audit.ledger.entry import GENESIS, body_hash, parse_entry
-from carto_audit.ledger.store import Head, Row, differing, open_ledger, read_head, read_rows
+from carto_audit.ledger.store import Head, Row, differing, open_ledger, read_head, read_rows, schema_problems
 from carto_audit.runtime.errors import AuditError, UsageError
 from carto_audit.text.untrusted import safe_inline
 
@@ -27,9 +27,9 @@ def check_chain(path: Path, kept: str | None = None) -> ChainCheck:
 
     Raises UsageError where `kept` is no head, AuditError where the file cannot be read or is no ledger."""
     number, digest = _kept(kept) if kept is not None else (None, "")
-    with open_ledger(path) as connection:
+    with open_ledger(path, inspect=True) as connection:
         rows = list(read_rows(connection))
-        problems = [*_damage(connection), *find_problems(rows)]
+        problems = [*_damage(connection), *schema_problems(connection), *find_problems(rows)]
         head = read_head(connection)
     if kept is not None:
         problems += _missing(rows, number, digest)

@@ -93,8 +93,9 @@ COLUMNS = "number, prev, hash, vendor, audit, batch, status, body"
 
 
 @contextmanager
-def open_ledger(path: Path, *, write: bool = False) -> Iterator[sqlite3.Connection]:
-    """A connection to a ledger, inside one transaction where it writes; a file that is not there is made by who writes.
+def open_ledger(path: Path, *, write: bool = False, inspect: bool = False) -> Iterator[sqlite3.Connection]:
+    """A connection to a ledger, inside one transaction; a file that is not there is made by who writes. Who inspects it gets one
+    whose triggers and indexes were changed, too.
 
     Raises UsageError where there is none to read, AuditError in one line for what is no ledger, cannot be written, or is held by
     another process for more than PATIENCE seconds."""
@@ -113,7 +114,9 @@ def open_ledger(path: Path, *, write: bool = False) -> Iterator[sqlite3.Connecti
             _create(connection)
         else:
             connection.execute("BEGIN")
-        _check_schema(connection, shown)
+        _check_kind(connection, shown)
+        for problem in [] if inspect else schema_problems(connection):
+            raise AuditError(f"{shown}: tampered with: {problem}")
         try:
             yield connection
         except BaseException:
@@ -216,11 +219,10 @@ def _checked(path: Path, shown: str) -> int | None:
 
 
 def _connected(path: Path, write: bool) -> sqlite3.Connection:
-    """Opens the file by its full name, which may hold any byte."""
-    place = f"file:{quote_from_bytes(os.fsencode(path.absolute()))}?mode={'rwc' if write else 'ro'}"
+    """Opens the file by its full name, which may hold any byte. Who only reads opens it as a writer does, where the system lets
+    them: no other can remove what WAL leaves beside the file."""
+    place = f"file:{quote_from_bytes(os.fsencode(path.absolute()))}?mode={'rwc' if write else 'rw'}"
     connection = sqlite3.connect(place, timeout=PATIENCE, isolation_level=None, uri=True)
-    connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, 2 * LARGEST_BODY)
-    connection.execute("PRAGMA trusted_schema = OFF")
     try:
         connection.execute("PRAGMA schema_version").fetchone()  # the first look into the file
     except sqlite3.OperationalError as error:
@@ -229,6 +231,9 @@ def _connected(path: Path, write: bool) -> sqlite3.Connection:
             raise
         # a ledger in WAL mode in a folder that cannot be written, where nobody else can write either
         connection = sqlite3.connect(f"{place}&immutable=1", isolation_level=None, uri=True)
+    connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, 2 * LARGEST_BODY)
+    connection.execute("PRAGMA trusted_schema = OFF")
+    connection.execute(f"PRAGMA query_only = {'OFF' if write else 'ON'}")
     return connection
 
 
@@ -260,8 +265,8 @@ def _create(connection: sqlite3.Connection) -> None:
         connection.execute(f"PRAGMA user_version = {VERSION}")
 
 
-def _check_schema(connection: sqlite3.Connection, shown: str) -> None:
-    """Raises AuditError for another program's file, a later version's, or one whose tables were changed."""
+def _check_kind(connection: sqlite3.Connection, shown: str) -> None:
+    """Raises AuditError for another program's file, a later version's, or one whose table is not the one that we made."""
     (application,) = connection.execute("PRAGMA application_id").fetchone()
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     if not application and connection.execute("SELECT count(*) FROM sqlite_schema").fetchone() == (0,):
@@ -272,12 +277,20 @@ def _check_schema(connection: sqlite3.Connection, shown: str) -> None:
         raise AuditError(
             f"{shown}: a ledger of version {version}, this carto-audit reads version {VERSION}; use a newer one"
         )
+    if connection.execute("SELECT sql FROM sqlite_schema WHERE name = 'entries'").fetchone() != (TABLE,):
+        raise AuditError(f"{shown}: tampered with: its table of entries is missing or was changed")
+
+
+def schema_problems(connection: sqlite3.Connection) -> list[str]:
+    """Triggers, indexes and tables that are missing, changed, or not ours."""
     held = "SELECT name, sql FROM sqlite_schema WHERE sql IS NOT NULL"
     found = dict(connection.execute(held).fetchall())
-    for name in SCHEMA.keys() | found.keys():
+    problems = []
+    for name in sorted(SCHEMA.keys() | found.keys()):
         if found.get(name) != SCHEMA.get(name):
             change = "is missing" if name not in found else "was changed" if name in SCHEMA else "was added"
-            raise AuditError(f'{shown}: tampered with: "{safe_inline(name, 60)}" of its tables and triggers {change}')
+            problems.append(f'"{safe_inline(name, 60)}" of its tables and triggers {change}')
+    return problems
 
 
 @contextmanager

@@ -97,6 +97,32 @@ def with_a_trigger_less(path):
         connection.execute("DROP TRIGGER entries_stay")
 
 
+def with_another_table(path):
+    enter(path, list(made_up(1)))
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("ALTER TABLE entries ADD COLUMN note TEXT")
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (with_a_trigger_more, '"mine" of its tables and triggers was added'),
+        (with_a_trigger_less, '"entries_stay" of its tables and triggers is missing'),
+    ],
+)
+def test_triggers_that_are_not_ours_are_named_and_nothing_is_entered(tmp_path, make, words):
+    make(tmp_path / "it")
+    assert check_chain(tmp_path / "it").problems == (words,)
+    with pytest.raises(AuditError, match=f"tampered with: {words}"):
+        enter(tmp_path / "it", list(made_up(1, first=99)))
+
+
+def test_who_reads_leaves_nothing_beside_the_ledger_and_cannot_write(book):
+    with open_ledger(book) as connection, pytest.raises(sqlite3.OperationalError, match="readonly"):
+        connection.execute("DELETE FROM entries")
+    assert [path.name for path in book.parent.iterdir()] == [book.name]
+
+
 def damaged(path):
     enter(path, list(made_up(20)))
     with path.open("r+b") as stream:
@@ -119,8 +145,7 @@ def with_a_pipe_beside(path):
         (link, "a link"),
         (table_of_another, "a SQLite file of another program"),
         (newer, "a ledger of version 2"),
-        (with_a_trigger_more, 'tampered with: "mine" of its tables and triggers was added'),
-        (with_a_trigger_less, 'tampered with: "entries_stay" of its tables and triggers is missing'),
+        (with_another_table, "tampered with: its table of entries is missing or was changed"),
         (damaged, ""),
         (with_a_pipe_beside, "not a regular file"),
     ],
