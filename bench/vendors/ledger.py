@@ -44,8 +44,8 @@ with open(acknowledged, "a") as kept:
 
 @dataclass(frozen=True, kw_only=True)
 class Timing:
-    """What a command takes from start to end, in seconds: the middle and the worst of some runs; and, in the middle, the seconds of a
-    core that it uses, which other programs on the machine move less."""
+    """What a command takes from start to end, in seconds, the middle and the worst of some runs; and how many seconds of a core,
+    which other programs on the machine move less."""
 
     command: str
     median: float
@@ -196,12 +196,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         shutil.rmtree(folder)
     show(audits, timings, survival)
     if not given.smoke:
-        facts = {
-            "audits": audits,
-            "load": round(os.getloadavg()[0], 1),
-            "timings": [asdict(one) for one in timings],
-            "survival": asdict(survival),
-        }
+        load = round(os.getloadavg()[0], 1)
+        facts = {"audits": audits, "load": load, "timings": list(map(asdict, timings)), "survival": asdict(survival)}
         write_json(given.results, json.loads(json.dumps(facts)))
     if not survival.holds:
         raise SystemExit(1)
