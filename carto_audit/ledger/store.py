@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from urllib.parse import quote_from_bytes
 
@@ -137,14 +138,16 @@ def enter(path: Path, drafts: Sequence[Draft]) -> list[Entered]:
 def read_head(connection: sqlite3.Connection) -> Head:
     """The last entry."""
     row = connection.execute("SELECT number, hash FROM entries ORDER BY number DESC LIMIT 1").fetchone()
-    return Head(number=row[0], hash=row[1]) if row else Head(number=0, hash=GENESIS)
+    return Head(number=row[0], hash=str(row[1])) if row else Head(number=0, hash=GENESIS)
 
 
 def read_rows(connection: sqlite3.Connection, where: str = "", given: tuple[object, ...] = ()) -> Iterator[Row]:
     """Rows in the order of the chain. `where` is ours, never from outside."""
-    columns = COLUMNS.split(", ")
-    for values in connection.execute(f"SELECT {COLUMNS} FROM entries {where} ORDER BY number", given):
-        yield Row(**dict(zip(columns, values, strict=True)))
+    columns = COLUMNS.split(", ")[1:]
+    for number, *values in connection.execute(f"SELECT {COLUMNS} FROM entries {where} ORDER BY number", given):
+        yield Row(
+            number=number, **dict(zip(columns, map(str, values), strict=True))
+        )  # in a damaged file any type stands anywhere
 
 
 def read_entry(row: Row, shown: str) -> Entry:
@@ -233,6 +236,7 @@ def _connected(path: Path, write: bool) -> sqlite3.Connection:
         connection = sqlite3.connect(f"{place}&immutable=1", isolation_level=None, uri=True)
     connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, 2 * LARGEST_BODY)
     connection.execute("PRAGMA trusted_schema = OFF")
+    connection.text_factory = partial(str, encoding="utf-8", errors="replace")  # what is no UTF-8 fits no hash
     connection.execute(f"PRAGMA query_only = {'OFF' if write else 'ON'}")
     return connection
 
@@ -298,6 +302,8 @@ def _told(shown: str) -> Iterator[None]:
     """SQLite's errors in one line each."""
     try:
         yield
+    except UnicodeDecodeError as error:  # a message of SQLite that quotes the file
+        raise AuditError(f"{shown}: {_REASONS['SQLITE_CORRUPT']}") from error
     except sqlite3.Error as error:
         name = getattr(error, "sqlite_errorname", "")
         words = next((words for start, words in _REASONS.items() if name.startswith(start)), "")

@@ -1,4 +1,5 @@
 import os
+import random
 import resource
 import sqlite3
 import subprocess
@@ -10,6 +11,7 @@ import pytest
 from bench.vendors.made_up import made_up
 from carto_audit.ledger import store
 from carto_audit.ledger.chain import check_chain
+from carto_audit.ledger.history import trends
 from carto_audit.ledger.local_disk import is_local_disk
 from carto_audit.ledger.store import enter, open_ledger, read_entry, read_head, read_rows
 from carto_audit.runtime.errors import AuditError, UsageError
@@ -301,3 +303,24 @@ def test_the_head_of_an_empty_ledger_is_number_zero(tmp_path):
     with open_ledger(tmp_path / "it", write=True) as connection:
         assert read_head(connection).number == 0
     assert check_chain(tmp_path / "it", f"0:{'0' * 64}").problems == ()
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_any_damage_ends_in_one_line_or_is_told(tmp_path, seed):
+    luck, path = random.Random(seed), tmp_path / "it"
+    enter(path, list(made_up(12)))
+    whole, said = path.read_bytes(), []
+    for _ in range(25):
+        for leftover in tmp_path.glob("it*"):
+            leftover.unlink()
+        changed = bytearray(whole)
+        for _ in range(luck.choice((1, 5, 50))):
+            changed[luck.randrange(len(changed) if luck.random() < 0.5 else 4096)] = luck.randrange(256)
+        path.write_bytes(changed[: luck.choice((len(changed), luck.randrange(len(changed))))])
+        for act in (lambda: check_chain(path), lambda: trends(path), lambda: enter(path, list(made_up(1, first=99)))):
+            try:
+                act()
+            except (AuditError, UsageError) as refused:
+                said.append(str(refused))
+    assert said
+    assert not any("\n" in one for one in said)
