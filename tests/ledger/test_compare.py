@@ -217,6 +217,20 @@ def test_the_command_compares_vendors_of_a_ledger(carto, book, tmp_path):
     assert carto("compare", "acme", "none", "--ledger", book).code == 2
 
 
+def test_a_page_takes_the_place_of_no_ledger_and_of_no_file_of_an_audit(carto, two, book):
+    before = book.read_bytes(), (two[0] / "report.html").read_bytes()
+    for arguments in (
+        ("history", "--ledger", book, "--html", book),
+        ("history", "--ledger", book, "--html", f"{book}-wal"),
+        ("compare", "acme", "--ledger", book, "--html", book),
+        ("compare", *two, "--html", two[0] / "report.html"),
+    ):
+        ended = carto(*arguments)
+        assert (ended.code, ended.out, ended.err.count("\n")) == (2, "", 1)
+        assert "choose another file" in ended.err
+    assert (book.read_bytes(), (two[0] / "report.html").read_bytes()) == before
+
+
 def test_what_is_no_audit_is_not_compared(carto, two, tmp_path):
     shutil.rmtree(two[1])
     two[1].mkdir()

@@ -1,11 +1,13 @@
 """The commands about a ledger itself: enter an audit that was made before, and verify the chain."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from carto_audit.runtime.errors import ExitCode
+from carto_audit.runtime.errors import ExitCode, UsageError
+from carto_audit.text.untrusted import safe_inline
 
 if TYPE_CHECKING:
     from carto_audit.ledger.store import Entered
@@ -70,6 +72,19 @@ def verify(file: Path, head: str | None) -> int:
     if len(found.problems) > MOST_PROBLEMS:
         click.echo(f"  ! and {len(found.problems) - MOST_PROBLEMS:,} more")
     return ExitCode.REJECTED
+
+
+def check_page(page: Path | None, ledger: Path | None, audits: Sequence[Path] = ()) -> None:
+    """Refuses a page that would take the place of the ledger or of a file of an audit."""
+    if page is None:
+        return
+    place = page.resolve()
+    if ledger is not None and place.name.startswith(ledger.resolve().name) and place.parent == ledger.resolve().parent:
+        raise UsageError(f"--html {safe_inline(str(page), 160)}: the ledger lies there; choose another file")
+    if any(place.is_relative_to(folder.resolve()) for folder in audits):
+        raise UsageError(
+            f"--html {safe_inline(str(page), 160)}: an audit lies there, whose files stay; choose another file"
+        )
 
 
 def show_entered(entered: "Entered", path: Path) -> None:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from carto_audit.cli.ledger.book import check_page
 from carto_audit.runtime.errors import ExitCode
 
 if TYPE_CHECKING:
@@ -45,7 +46,9 @@ def compare(audits: tuple[str, ...], path: Path | None, metrics: tuple[str, ...]
     from carto_audit.ledger.compare_table import metric_table, side_table
     from carto_audit.report.formats.terminal import open_console, tame
 
-    sides = vendor_sides(path, audits) if path is not None else folder_sides([Path(name) for name in audits])
+    folders = [] if path is not None else [Path(name) for name in audits]
+    check_page(page, path, folders)
+    sides = vendor_sides(path, audits) if path is not None else folder_sides(folders)
     rows = compare_sides(sides, metrics)
     console = open_console()
     console.print(side_table(sides, plain="utf" not in console.encoding.lower()))

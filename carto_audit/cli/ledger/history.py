@@ -4,6 +4,7 @@ from pathlib import Path
 
 import click
 
+from carto_audit.cli.ledger.book import check_page
 from carto_audit.runtime.errors import ExitCode
 
 
@@ -30,6 +31,7 @@ def history(path: Path, vendor: str | None, metrics: tuple[str, ...], last: int,
     from carto_audit.ledger.history_table import history_tables
     from carto_audit.report.formats.terminal import open_console, tame
 
+    check_page(page, path)
     found = trends(path, vendor=vendor, metrics=metrics, last=last)
     console = open_console()
     counted = f"{found.entries:,} {'audit' if found.entries == 1 else 'audits'} in {tame(str(path), 400)}"
