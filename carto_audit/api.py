@@ -5,8 +5,8 @@ import shutil
 import tempfile
 import weakref
 from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -14,23 +14,25 @@ from typing import Any
 import pyarrow as pa
 from pydantic import ValidationError
 
-from carto_audit.artifacts.audit_call import call_of
+from carto_audit.artifacts.audit_call import call_of, check_excerpts
 from carto_audit.artifacts.audit_folder import AuditFolder, first_problem, open_audit_folder
 from carto_audit.artifacts.audit_record import Record
 from carto_audit.artifacts.file_list import ENVELOPE, OUTPUTS, VERDICT
 from carto_audit.artifacts.redteam_record import RedteamRecord, read_redteam
 from carto_audit.artifacts.report_facts import ReportFacts
 from carto_audit.gate.verdict import Verdict, read_verdict
+from carto_audit.ledger.store import Entered
+from carto_audit.ledger.vendor_ledger import check_apart, open_vendor
 from carto_audit.pipeline.options import AuditOptions
 from carto_audit.policy.model import Policy, load_policy
 from carto_audit.real_runs.options import PlantOptions
 from carto_audit.real_runs.planted_batch import Plant
-from carto_audit.runtime.errors import UsageError, option
+from carto_audit.runtime.errors import UsageError
 from carto_audit.runtime.files import atomic_path, folder_for, made_folder, write_bytes, write_json, write_text
 from carto_audit.runtime.lock import LOCK, locked
 from carto_audit.runtime.progress import SILENT, Progress
 from carto_audit.runtime.resume import remove_runs
-from carto_audit.text.redaction import EXCERPTS, Excerpts
+from carto_audit.text.redaction import Excerpts
 from carto_audit.text.untrusted import safe_inline
 
 Place = str | Path
@@ -84,6 +86,8 @@ class Audit:
 
     folder: AuditFolder
     verdict: Verdict
+    entered: Entered | None = None
+    """Where it stands in the ledger that was named."""
 
     @property
     def path(self) -> Path:
@@ -155,6 +159,8 @@ def audit(
     baseline: Place | Record | None = None,
     baseline_key: Place | None = None,
     redteam: Place | RedteamRecord | None = None,
+    ledger: Place | None = None,
+    vendor: str | None = None,
     excerpts: Excerpts = "redacted",
     config: str | None = None,
     progress: Progress | bool = False,
@@ -163,18 +169,20 @@ def audit(
 
     `batch` are files, folders or globs; `policy` a shipped name, a file, or a policy; `benchmarks` files, folders, built
     indexes, hub names, or names that the `registry` lists; `baseline` the audit of the last accepted batch, signed
-    by the private half of `baseline_key` where that is given; `redteam` what a red team measured on this one; `config` the
-    sha256 of a file that these arguments were taken from, which the report names. Raises UsageError and AuditError, which know
-    their exit code; a rejection is a value.
+    by the private half of `baseline_key` where that is given; `redteam` what a red team measured on this one; `ledger` the file
+    in which it is entered under its `vendor`, whose last accepted batch is the baseline where none is given; `config` the sha256
+    of a file that these arguments were taken from, which the report names. Raises UsageError and AuditError, which know their
+    exit code; a rejection is a value.
     """
     from carto_audit.attestation.baseline import trusted_baseline
     from carto_audit.data.batch import read_texts
+    from carto_audit.data.sampling_key import check_key_apart
     from carto_audit.pipeline.facts import report_facts, wanted_texts
     from carto_audit.pipeline.judge import check_sampling, resolve_benchmarks
     from carto_audit.pipeline.outputs import open_folder, prepare_folder, write_outputs
     from carto_audit.pipeline.run import run_audit
 
-    _check_excerpts(excerpts)
+    check_excerpts(excerpts)
     chosen = policy if isinstance(policy, Policy) else load_policy(str(policy))
     options = options or AuditOptions()
     inputs = _delivered(batch, options)
@@ -183,8 +191,11 @@ def audit(
     attacked = read_redteam(Path(redteam)) if isinstance(redteam, str | Path) else redteam
     named = [str(source) for source in _listed(benchmarks)]
     sources, listed = resolve_benchmarks(chosen, named, Path(registry) if registry else None)
+    book = Path(ledger) if ledger is not None else None
+    check_apart(book, out, inputs)
+    earlier = open_vendor(book, vendor, chosen.resolved()["map"])
     with folder_for(Path(out) if out is not None else None) as folder:
-        _check_apart(options.sampling_key, folder)
+        check_key_apart(options.sampling_key, folder)
         prepare_folder(folder, [*inputs, *([options.reference] if options.reference else [])])
         with locked(folder / LOCK):
             open_folder(folder)
@@ -197,6 +208,7 @@ def audit(
                 options=options,
                 baseline=accepted,
                 redteam=attacked,
+                earlier=earlier,
                 progress=_shown(progress),
             )
             call = call_of(
@@ -209,13 +221,16 @@ def audit(
                 baseline=baseline,
                 baseline_key=baseline_key,
                 redteam=redteam,
+                ledger=ledger,
+                vendor=vendor,
                 excerpts=excerpts,
                 config=config,
             )
             texts = read_texts(result.batch, wanted_texts(result), beside=True)
-            write_outputs(result, report_facts(result, texts, excerpts, call.facts()), folder)
+            facts = report_facts(result, texts, excerpts, call.facts())
+            entered = write_outputs(result, facts, folder, partial(earlier.enter, facts) if earlier else None)
             remove_runs(folder / WORK_FOLDER)
-            finished = _opened(open_audit_folder(folder))
+            finished = replace(_opened(open_audit_folder(folder)), entered=entered)
     if out is None:
         weakref.finalize(finished.folder, shutil.rmtree, folder, ignore_errors=True)
     return finished
@@ -327,7 +342,7 @@ def score(
     """
     from carto_audit.real_runs.scoring.score import Asked, score_into
 
-    _check_excerpts(excerpts)
+    check_excerpts(excerpts)
     asked = Asked(
         trace=Path(trace),
         planted=Path(planted),
@@ -373,18 +388,6 @@ def _shown(progress: Progress | bool) -> Progress:
     from carto_audit.report.formats.terminal import RichProgress, open_console
 
     return RichProgress(open_console(stderr=True))
-
-
-def _check_excerpts(excerpts: str) -> None:
-    if excerpts not in EXCERPTS:
-        raise UsageError(f"{option('excerpts', safe_inline(str(excerpts), 40))}: one of {', '.join(EXCERPTS)}")
-
-
-def _check_apart(sampling_key: str | None, folder: Path) -> None:
-    """Raises UsageError for a key in the folder of the audit, which others will read."""
-    if sampling_key is not None and Path(sampling_key).resolve().is_relative_to(folder.resolve()):
-        shown = safe_inline(sampling_key, 160)
-        raise UsageError(f"{shown}: the sampling key lies in the folder that others will receive; keep it elsewhere")
 
 
 def _opened(folder: AuditFolder) -> Audit:

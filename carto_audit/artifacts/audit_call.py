@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 from carto_audit.artifacts.report_facts import CallFacts, ReportFacts
 from carto_audit.policy.model import Policy
+from carto_audit.runtime.errors import UsageError, option
+from carto_audit.text.redaction import EXCERPTS
 from carto_audit.text.untrusted import safe_inline
 
 if TYPE_CHECKING:
@@ -21,7 +23,7 @@ MOST_BENCHMARKS = 20
 
 _MOST_FILES = 3
 _ARGUMENT_LIMIT = 400
-_LOCATED = frozenset({"proxy", "reference", "registry", "baseline", "baseline_key", "redteam"})
+_LOCATED = frozenset({"proxy", "reference", "registry", "baseline", "baseline_key", "redteam", "ledger"})
 """Options whose value may be a path."""
 
 _FLAGS = frozenset({"strict_input"})
@@ -90,12 +92,15 @@ def call_of(
     baseline: object = None,
     baseline_key: object = None,
     redteam: object = None,
+    ledger: object = None,
+    vendor: object = None,
     excerpts: str = "redacted",
     config: str | None = None,
 ) -> AuditCall:
     """These arguments of `carto_audit.audit` as `carto-audit ingest` takes them. What was given as a value has no place to name:
     a policy is called by its name, a record by a word to be filled in."""
     places = {"registry": registry, "baseline": baseline, "baseline_key": baseline_key, "redteam": redteam}
+    places |= {"ledger": ledger, "vendor": vendor}
     located = {
         name: str(v) if isinstance(v, str | Path) else name.upper() for name, v in places.items() if v is not None
     }
@@ -109,6 +114,12 @@ def call_of(
         config=config,
         options=changed | located | ({"excerpts": excerpts} if excerpts != "redacted" else {}),
     )
+
+
+def check_excerpts(excerpts: str) -> None:
+    """Raises UsageError for what says nothing of how much text a report quotes."""
+    if excerpts not in EXCERPTS:
+        raise UsageError(f"{option('excerpts', safe_inline(str(excerpts), 40))}: one of {', '.join(EXCERPTS)}")
 
 
 def recorded_call(facts: ReportFacts, folder: str = AUDIT_DIR) -> AuditCall:

@@ -17,6 +17,10 @@ from carto_audit.cli.benchmarks import benchmarks
 from carto_audit.cli.card import card
 from carto_audit.cli.completion import completion
 from carto_audit.cli.config import check_apart, read_config, shown_config
+from carto_audit.cli.ledger.book import ledger as ledger_commands
+from carto_audit.cli.ledger.book import show_entered
+from carto_audit.cli.ledger.compare import compare
+from carto_audit.cli.ledger.history import history
 from carto_audit.cli.plant import plant
 from carto_audit.cli.policy import policy
 from carto_audit.cli.proof import attest, verify
@@ -80,6 +84,9 @@ cli.add_command(report)
 cli.add_command(show)
 cli.add_command(reply)
 cli.add_command(policy)
+cli.add_command(ledger_commands)
+cli.add_command(history)
+cli.add_command(compare)
 cli.add_command(completion)
 
 
@@ -135,6 +142,12 @@ cli.add_command(completion)
     "--redteam", type=click.Path(path_type=Path), metavar="FILE|FOLDER", help="What a red team measured on this batch."
 )
 @click.option(
+    "--ledger", type=click.Path(path_type=Path), metavar="FILE", help="Enter the audit in this ledger, under --vendor."
+)
+@click.option(
+    "--vendor", metavar="NAME", help="Whose batch it is; the last accepted one in the ledger is the baseline."
+)
+@click.option(
     "--sampling-key",
     metavar="FILE",
     help="Secret bytes that decide which rows are drawn.  [default: random, for one audit]",
@@ -169,6 +182,8 @@ def ingest(
     baseline: Path | None,
     baseline_key: Path | None,
     redteam: Path | None,
+    ledger: Path | None,
+    vendor: str | None,
     fail_on: str,
     targets: tuple[Target, ...],
     excerpts: str,
@@ -197,24 +212,26 @@ def ingest(
       carto-audit ingest batch.parquet --benchmark gsm8k --format github --format sarif=results/audit.sarif
       carto-audit ingest june.parquet --policy ours.yaml --baseline audits/may
       carto-audit ingest june.parquet --policy ours.yaml --redteam june-redteam
+      carto-audit ingest june.parquet --policy ours.yaml --ledger audits.ledger --vendor acme
       carto-audit ingest june.parquet --policy strict --benchmark evals.parquet --sampling-key ~/.config/sampling.key
     """
-    from carto_audit.artifacts.redteam_record import read_redteam, redteam_file
-
     if show_config:
         click.echo("\n".join(shown_config(context, context.obj)))
         return ExitCode.ACCEPTED
     if not batch:
         raise click.UsageError("Missing argument 'BATCH...'.", context)
     check_apart(context.obj, batch)
+    from carto_audit.artifacts.redteam_record import read_redteam, redteam_file
     from carto_audit.attestation.baseline import trusted_baseline
     from carto_audit.data.shards import batch_name, expand_paths
     from carto_audit.gate.verdict import exit_code
+    from carto_audit.ledger.vendor_ledger import check_named
     from carto_audit.pipeline.judge import resolve_benchmarks
     from carto_audit.policy.model import load_policy
 
     chosen = load_policy(policy)
     trusted_baseline(baseline, baseline_key)  # refused before anything is computed, like the rest
+    check_named(ledger, vendor)
     if redteam:
         read_redteam(redteam)
     folder = out or Path(f"{batch_name(batch[0])}-audit")
@@ -227,6 +244,7 @@ def ingest(
         *([run["sampling_key"]] if run["sampling_key"] else []),
         *([str(path) for path in baseline.iterdir()] if baseline else []),
         *([str(redteam_file(redteam))] if redteam else []),
+        *([str(ledger)] if ledger else []),
     ]
     check_formats(targets, folder, [*expand_paths(batch), *(Path(name) for name in given)])
     if excerpts == "full":
@@ -245,6 +263,8 @@ def ingest(
         baseline=baseline,
         baseline_key=baseline_key,
         redteam=redteam,
+        ledger=ledger,
+        vendor=vendor,
         excerpts=excerpts,
         config=context.obj.sha256 if context.obj else None,
     )
@@ -301,6 +321,8 @@ def _audit(
     audit = api.audit(batch, out=folder, options=options, progress=progress, **asked)
     call = call_of(batch, out=folder, options=options, **asked)
     show_audit(audit.report.facts, folder, targets, quiet=quiet, call=call)
+    if audit.entered:
+        show_entered(audit.entered, asked["ledger"])
     return audit.verdict
 
 

@@ -46,7 +46,8 @@ class Duplicates:
     """Kinship of samples, one entry each. `cluster_id` is the index of the cluster's first sample.
 
     `copies` counts the samples that are byte-identical to each, itself included. `exact`: byte-identical to an earlier
-    sample. `near`: not exact, and not the first of its cluster.
+    sample. `near`: not exact, and not the first of its cluster. `text_hash` is the same where texts are, in other batches too; 0
+    where there is no text.
     """
 
     cluster_id: Index
@@ -54,6 +55,7 @@ class Duplicates:
     copies: Index
     exact: NDArray[np.bool_]
     near: NDArray[np.bool_]
+    text_hash: NDArray[np.uint64]
     jaccard_threshold: float
     shingle: int
 
@@ -122,7 +124,7 @@ def find_duplicates(batch: Batch, folder: Path, progress: Progress = SILENT) -> 
         sketches.shingles.unlink(missing_ok=True)
         sketches.keys.unlink(missing_ok=True)
         sketches.bytes.unlink(missing_ok=True)
-    return _clusters(first, label)
+    return _clusters(first, label, _text_hash(sketches.digests))
 
 
 def _sketch(batch: Batch, folder: Path, progress: Progress) -> _Sketches:
@@ -289,7 +291,13 @@ def _connect(label: Index, pairs: Index) -> Index:
     return joined
 
 
-def _clusters(first: Index, label: Index) -> Duplicates:
+def _text_hash(digests: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """The first eight bytes of each text's digest; of no text, whose digest is its place twice, 0."""
+    nothing = (digests == np.arange(len(digests), dtype=np.uint64)[:, None]).all(axis=1)
+    return np.where(nothing, np.uint64(0), digests[:, 0])
+
+
+def _clusters(first: Index, label: Index, text_hash: NDArray[np.uint64]) -> Duplicates:
     samples = np.arange(len(first))
     label = label[first]
     _, first_of_label, inverse, size = np.unique(label, return_index=True, return_inverse=True, return_counts=True)
@@ -301,6 +309,7 @@ def _clusters(first: Index, label: Index) -> Duplicates:
         copies=np.bincount(first, minlength=len(first))[first],
         exact=exact,
         near=~exact & (cluster_id != samples),
+        text_hash=text_hash,
         jaccard_threshold=JACCARD_THRESHOLD,
         shingle=SHINGLE,
     )

@@ -78,3 +78,10 @@ def keep_sampling_key(folder: Path) -> SamplingKey:
         temporary.touch(mode=0o600, exist_ok=False)
         temporary.write_bytes(key.secret)
     return key
+
+
+def check_key_apart(path: str | None, folder: Path) -> None:
+    """Raises UsageError for a key in the folder of the audit, which others will read."""
+    if path is not None and Path(path).resolve().is_relative_to(folder.resolve()):
+        shown = safe_inline(path, 160)
+        raise UsageError(f"{shown}: the sampling key lies in the folder that others will receive; keep it elsewhere")

@@ -200,6 +200,7 @@ _HINTS = {
     "repeats.": "; train more than one pair of proxies with --repeats",
     "sampling.": "; audit the batch again to know it",
     "redteam.": "; measure it with `carto-audit redteam` and name its folder with --redteam",
+    "ledger.": "; keep a --ledger, which needs three accepted batches of the --vendor that were measured alike",
 }
 
 
@@ -234,7 +235,7 @@ def _uncompared(rule: Rule, baseline: Comparison | None) -> str:
         return ""
     change = baseline.change(rule.metric) if baseline else None
     if change is None:
-        return " against an accepted batch; name its audit with --baseline"
+        return " against an accepted batch; name its audit with --baseline, or keep a --ledger"
     return f" against the baseline: {change.incomparable}"
 
 

@@ -2,9 +2,9 @@
 
 import hashlib
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -29,6 +29,8 @@ from carto_audit.traces.trace import write_trace
 
 if TYPE_CHECKING:
     from carto_audit.pipeline.result import AuditResult
+
+T = TypeVar("T")
 
 
 def prepare_folder(
@@ -69,8 +71,11 @@ def clear_verdict(folder: Path) -> None:
         (folder / name).unlink(missing_ok=True)
 
 
-def write_outputs(audit: "AuditResult", facts: ReportFacts, folder: Path) -> None:
-    """Writes all files of an audit into `folder`, the verdict last."""
+def write_outputs(
+    audit: "AuditResult", facts: ReportFacts, folder: Path, enter: Callable[[Mapping[str, str]], T] | None = None
+) -> T | None:
+    """Writes all files of an audit into `folder`, the verdict last. `enter` is told the digests of all of them by name before
+    there is a verdict, and where it raises there is none; what it returns is returned."""
     clear_verdict(folder)
     write_table(folder / "scores.parquet", scores_table(audit), "zstd")
     write_trace(folder / "trace.parquet", audit.batch.sample_id, audit.fold, audit.trace)
@@ -100,7 +105,9 @@ def write_outputs(audit: "AuditResult", facts: ReportFacts, folder: Path) -> Non
         VERDICT: hashlib.sha256(verdict).hexdigest(),
     }
     write_json(folder / STATEMENT, intoto_statement(audit.verdict, audit.policy, subjects))
+    entered = enter(subjects) if enter else None
     write_bytes(folder / VERDICT, verdict)
+    return entered
 
 
 def scores_table(audit: "AuditResult") -> pa.Table:
@@ -135,6 +142,7 @@ def scores_table(audit: "AuditResult") -> pa.Table:
             ).cast(pa.string()),
             "cluster_id": duplicates.cluster_id,
             "cluster_size": duplicates.cluster_size,
+            "text_hash": pa.array(duplicates.text_hash, mask=duplicates.text_hash == 0),
             "contamination_tier": pa.array(tiers.tolist(), pa.string()),
             "action": pa.array(actions.action.tolist(), pa.string()),
             "weight": actions.weight,

@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 
 from carto_audit.artifacts.audit_record import Record, Setting
+from carto_audit.artifacts.earlier_audits import EarlierAudits
 from carto_audit.artifacts.redteam_record import RedteamRecord, check_measured
 from carto_audit.benchmarks.items import Benchmark
 from carto_audit.benchmarks.registry import Registry
@@ -68,16 +69,20 @@ def run_audit(
     options: AuditOptions | None = None,
     baseline: Record | None = None,
     redteam: RedteamRecord | None = None,
+    earlier: EarlierAudits | None = None,
     progress: Progress = SILENT,
 ) -> AuditResult:
     """Audits a batch against a policy. `work` keeps what a killed run needs to continue; the caller removes it.
 
     `benchmarks` are files, folders, built indexes, hub names, or names that the registry lists; `baseline` is what the last
-    accepted batch left, `redteam` what a red team measured on this one under this policy's map and interventions. Raises
+    accepted batch left, `redteam` what a red team measured on this one under this policy's map and interventions, `earlier` the
+    vendor's other audits, whose last accepted one is the baseline where none is given. Raises
     UsageError and AuditError, each with one line that says the way out.
     """
     watch = Watch(progress, (policy.limits or LIMITS).stage_seconds)
-    return _Auditor(policy, options or AuditOptions(), work, watch, baseline, redteam).run(inputs, benchmarks, registry)
+    return _Auditor(policy, options or AuditOptions(), work, watch, baseline, redteam, earlier).run(
+        inputs, benchmarks, registry
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,6 +105,7 @@ class _Auditor:
     progress: Watch
     baseline: Record | None
     redteam: RedteamRecord | None
+    earlier: EarlierAudits | None = None
     seconds: dict[str, float] = field(default_factory=dict)
     started_at: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
 
@@ -205,7 +211,7 @@ class _Auditor:
             batch=batch,
             benchmarks=benchmarks,
             setting=Setting(proxy=proxy, epochs=self.options.epochs, folds=self.options.folds, repeats=repeats),
-            baseline=self.baseline,
+            baseline=self.baseline or (self.earlier.baseline(batch.sha256) if self.earlier else None),
             redteam=self.redteam,
         )
 
@@ -282,6 +288,8 @@ class _Auditor:
                     confidence=self.confidence,
                 )
             measurements |= self.redteam.measurements if self.redteam else {}
+            if self.earlier:
+                measurements |= self.earlier.measured(batch.sha256, measurements, corpus.spec.name, self.confidence)
             if number == pairs or not is_undecided(self.policy, measurements):
                 return _Looked(analysis=analysis, measurements=measurements, capacity_ratio=ratio, pairs=number)
         raise AssertionError("there is always a pair")

@@ -6,8 +6,8 @@ from typing import Literal
 from carto_audit.cartography.quadrants import QUADRANTS
 from carto_audit.text.numbers import times
 
-Unit = Literal["rows", "samples", "tokens", "items", "passages", "share", "AUC", "ratio", "change", "flag"]
-"""`change` is relative and may be negative: 0.005 is half a percent more. A `flag` is 1 or 0."""
+Unit = Literal["rows", "samples", "tokens", "items", "passages", "share", "AUC", "ratio", "change", "flag", "sigma"]
+"""`change` is relative and may be negative: 0.005 is half a percent more. A `flag` is 1 or 0, `sigma` counts standard errors."""
 
 REHEARSABLE = "sampling.rehearsable"
 UNREAD, UNREAD_TEXT = "batch.unread_file_share", "batch.unread_text_share"
@@ -289,6 +289,14 @@ def _trust() -> list[Metric]:
             better="lower",
             kind="count",
             meaning="1 where a public seed decided which rows were drawn, so that a vendor could rehearse it; 0 where a key did",
+        ),
+        Metric(
+            name="ledger.cusum",
+            unit="sigma",
+            better="lower",
+            kind="mass",
+            meaning="how far memorized.token_share has drifted up over the vendor's accepted batches: a one-sided CUSUM",
+            map_keys=_MEMORIZED,
         ),
     ]
 

@@ -102,7 +102,7 @@ class Rule(Strict):
     min: float | None = None
     """The smallest value that passes."""
     max_increase: float | None = None
-    """By how much the value may exceed that of the last accepted batch, given with --baseline; in the metric's own unit."""
+    """By how much the value may exceed that of the last accepted batch (--baseline or --ledger), in the metric's own unit."""
     severity: Severity
     """reject stops the batch, warn does not."""
     locked: bool = False

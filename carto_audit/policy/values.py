@@ -7,7 +7,7 @@ from carto_audit.text.numbers import number, percent
 BOUND_WORDS: dict[Bound, str] = {"max": "at most", "min": "at least", "max_increase": "an increase of at most"}
 """Whether a limit is the most, the least, or the most that may have been added since the last accepted batch."""
 
-_DIGITS = {"AUC": 2, "ratio": 2}
+_DIGITS = {"AUC": 2, "ratio": 2, "sigma": 2}
 _MOST_DIGITS = 4
 
 

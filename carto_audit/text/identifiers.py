@@ -11,9 +11,6 @@ from collections.abc import Callable, Iterator
 from functools import cache
 from importlib import import_module
 
-import phonenumbers
-from stdnum import isbn
-
 Interval = tuple[int, int]
 
 _MOST_CHECKS = 60
@@ -111,6 +108,10 @@ def identifiers(text: str) -> Iterator[Interval]:
 def public_numbers(text: str) -> Iterator[Interval]:
     """Numbers that name no person: of books, with their check digit; of articles; UUIDs; dates, with the hour that follows;
     sums of money."""
+    from stdnum import (
+        isbn,
+    )  # this library and the other take a tenth of a second: only who looks for numbers waits for them
+
     yield from (found.span() for found in _BOOK.finditer(text) if isbn.is_valid(found.group()))
     yield from (found.span(1) for found in _NAMED_BOOK.finditer(text) if isbn.is_valid(found.group(1)))
     for pattern in (_PUBLIC, _SUM):
@@ -125,6 +126,8 @@ def _readings(found: re.Match[str]) -> list[Interval]:
 
 
 def _is_phone(written: str) -> bool:
+    import phonenumbers
+
     for region in _REGIONS:
         try:
             if phonenumbers.is_valid_number(phonenumbers.parse(written, region)):

@@ -9,9 +9,6 @@ from itertools import pairwise
 from operator import itemgetter
 from typing import Literal, get_args
 
-from stdnum import luhn
-from stdnum.iso7064 import mod_97_10
-
 from carto_audit.text.identifiers import identifiers, phones, public_numbers
 from carto_audit.text.untrusted import INVISIBLE, safe_inline
 
@@ -87,6 +84,8 @@ _CARD_SIZES = re.compile(r"[0-9]+|(?:4,){3}4|(?:4,){3,4}[1-3]|4,6,[45]|8,8|6,13"
 def _cards(text: str) -> Iterator[Interval]:
     """Runs of 13 to 19 digits that pass Luhn, begin as an issuer's numbers do, are grouped as on a card and masked by whole
     groups."""
+    from stdnum import luhn
+
     for run in _CARD_RUN.finditer(text):
         groups = [(m.start() + run.start(), m.group()) for m in _CARD_GROUP.finditer(run.group())]
         for first in range(len(groups)):
@@ -104,6 +103,8 @@ _IBAN_RUN = re.compile(r"(?<![A-Za-z0-9])[A-Z]{2}\d{2}(?: ?[A-Z0-9]){11,30}", re
 
 def _ibans(text: str) -> Iterator[Interval]:
     """The longest prefix of each candidate that passes mod 97: upper-case words may follow the number."""
+    from stdnum.iso7064 import mod_97_10
+
     for run in _IBAN_RUN.finditer(text):
         for end in range(len(run.group()), 14, -1):
             compact = run.group()[:end].replace(" ", "")

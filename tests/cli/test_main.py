@@ -21,9 +21,13 @@ FLAGS = {
     "benchmarks list": "--index --registry --items",
     "ingest": "--policy --benchmark --registry --out --text-column --layout --loss-on --strict-input --id-column --encoding "
     "--csv-delimiter --csv-quote --csv-escape --csv-header --config --split --proxy --device --epochs --folds "
-    "--max-tokens --repeats --reference --baseline --baseline-key --redteam --sampling-key --seed --fail-on --format "
-    "--excerpts --quiet --show-config",
+    "--max-tokens --repeats --reference --baseline --baseline-key --redteam --ledger --vendor --sampling-key --seed --fail-on "
+    "--format --excerpts --quiet --show-config",
     "demo": "--out --seed",
+    "ledger add": "--ledger --vendor",
+    "ledger verify": "--head",
+    "history": "--ledger --vendor --metric --last --html",
+    "compare": "--ledger --metric --html",
     "redteam": "--policy --quick --seeds --level --score --max-perplexity-increase --out --text-column --id-column --encoding "
     "--csv-delimiter --csv-quote --csv-escape --csv-header --config --split --proxy --device --epochs "
     "--max-tokens --seed --quiet",

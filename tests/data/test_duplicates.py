@@ -183,3 +183,10 @@ def test_copies_within_a_group_are_counted_like_a_plain_loop(rows):
 def test_counts_of_copies_need_no_order_and_no_texts():
     exact, near = copy_counts(["b", "a", "b"], np.array([7, 3, 7]))
     assert (exact.tolist(), near.tolist()) == ([2, 1, 2], [2, 1, 2])
+
+
+def test_a_text_has_the_same_hash_in_every_batch(duplicates_of):
+    one, other = duplicates_of(["a text", "another text", "a text"]), duplicates_of(["something else", "a text"])
+    assert one.text_hash[0] == one.text_hash[2] == other.text_hash[1]
+    assert len({*one.text_hash.tolist(), *other.text_hash.tolist()}) == 3
+    assert 0 not in one.text_hash

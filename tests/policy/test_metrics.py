@@ -40,6 +40,7 @@ EXPECTED = {
     "kinship.severed_token_share",
     "repeats.agreement",
     "sampling.rehearsable",
+    "ledger.cusum",
     "proxy.capacity_ratio",
     "redteam.extraction_untreated",
     "redteam.extraction_policy",
@@ -96,7 +97,7 @@ def test_shares_and_aucs_end_at_one_and_counts_do_not_end():
 
 def test_only_metrics_of_the_map_and_its_score_move_with_the_map():
     moving = {name.split(".")[0] for name, metric in METRICS.items() if metric.map_keys}
-    assert moving == {*QUADRANT_NAMES, "memorized", "detection", "forget", "repeats"}
+    assert moving == {*QUADRANT_NAMES, "memorized", "detection", "forget", "repeats", "ledger"}
 
 
 def test_an_exact_measurement_has_no_interval():

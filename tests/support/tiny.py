@@ -151,6 +151,7 @@ def make_duplicates(cluster_id: Sequence[int]) -> Duplicates:
         copies=size,
         exact=exact,
         near=np.zeros(len(cluster), bool),
+        text_hash=cluster.astype(np.uint64) + np.uint64(1),
         jaccard_threshold=JACCARD_THRESHOLD,
         shingle=SHINGLE,
     )

@@ -22,7 +22,6 @@ from carto_audit.artifacts.audit_call import AuditCall, recorded_call
 from carto_audit.artifacts.report_facts import ReportFacts
 from carto_audit.cartography.quadrants import QUADRANTS
 from carto_audit.report.batch_words import is_rehearsable, sampling_words, unread_sentence
-from carto_audit.report.formats.text_map import plot_lines
 from carto_audit.report.narrative import STATUS_WORDS, decisive, doubts, finding_words, overview, verdict_sentence
 from carto_audit.report.next_steps import NextSteps, Step, next_steps
 from carto_audit.report.signs import WARNING, Sign, finding_sign, status_sign
@@ -177,6 +176,8 @@ def _headline(facts: ReportFacts, console: Console) -> Text:
 
 def _print_map(facts: ReportFacts, console: Console) -> None:
     """The map in characters, with the quadrants' masses beside it where there is room; these alone where it cannot be drawn."""
+    from carto_audit.report.formats.text_map import plot_lines  # NumPy, which no other screen needs
+
     quadrants = _quadrant_table(facts)
     beside = console.width >= _MAP_WIDTH + Measurement.get(console, console.options, quadrants).maximum
     room = (_MAP_WIDTH if beside else console.width) - 4

@@ -1,0 +1,1 @@
+"""The commands about a team's ledger: `ledger` itself, `history` and `compare`."""

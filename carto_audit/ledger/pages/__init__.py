@@ -1,0 +1,1 @@
+"""Pages of a ledger, each one file that opens offline: trends, `render_history`, and audits side by side, `render_comparison`."""
