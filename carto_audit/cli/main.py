@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 
 from carto_audit import __version__
+from carto_audit.cli.apply import apply
 from carto_audit.cli.benchmarks import benchmarks
 from carto_audit.cli.completion import completion
 from carto_audit.cli.config import check_apart, read_config, shown_config
-from carto_audit.cli.finished.apply import apply
 from carto_audit.cli.finished.card import card
 from carto_audit.cli.finished.proof import attest, verify
 from carto_audit.cli.finished.reply import reply
@@ -24,12 +24,12 @@ from carto_audit.cli.ledger.book import ledger as ledger_commands
 from carto_audit.cli.ledger.book import show_entered
 from carto_audit.cli.ledger.compare import compare
 from carto_audit.cli.ledger.history import history
+from carto_audit.cli.plant import plant
 from carto_audit.cli.policy import policy
 from carto_audit.cli.reading import reading_options
-from carto_audit.cli.real_runs.plant import plant
-from carto_audit.cli.real_runs.trace import score, trace
 from carto_audit.cli.redteam import redteam
 from carto_audit.cli.report import EXCERPTS, FAIL_ON, check_formats, format_option, report, show_audit
+from carto_audit.cli.trace import score, trace
 from carto_audit.data.layouts import LAYOUT_NAMES
 from carto_audit.report.formats.targets import Target, stale_files
 from carto_audit.runtime.errors import CartoError, ExitCode

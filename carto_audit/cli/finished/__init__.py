@@ -1,1 +1,1 @@
-"""Commands about a finished audit."""
+"""Commands about a finished audit: `card`, `reply`, `show`, `attest`, `verify`."""
