@@ -72,8 +72,7 @@ class Report:
 
         Raises UsageError for another suffix."""
         target = Path(path)
-        names = {".html": "report.html", ".htm": "report.html", ".json": "report.json"}
-        name = names.get(target.suffix.lower())
+        name = {".html": "report.html", ".htm": "report.html", ".json": "report.json"}.get(target.suffix.lower())
         if name is None:
             raise UsageError(f"{safe_inline(str(target), 160)}: a report is saved as .html or .json")
         write_bytes(target, self.folder.data(name))
@@ -164,15 +163,16 @@ def audit(
     """Audits a batch against a policy and leaves all files in `out`, or in a folder that goes with the value.
 
     `batch` are files, folders or globs; `policy` a shipped name, a file, or a policy; `benchmarks` files, folders, built
-    indexes, hub names, or names that the `registry` lists; `baseline` the audit of the last accepted batch, signed
-    by the private half of `baseline_key` where that is given; `redteam` what a
-    red team measured on this one. Raises UsageError and AuditError, which know their exit code; a rejection is a value.
+    indexes, hub names, or names that the `registry` lists; `baseline` the audit of the last accepted batch, signed by the
+    private half of `baseline_key` where that is given; `redteam` what a red team measured on this one. Raises UsageError and
+    AuditError, which know their exit code; a rejection is a value.
     """
     from carto_audit.data.batch import read_texts
     from carto_audit.pipeline.facts import report_facts, wanted_texts
     from carto_audit.pipeline.judge import check_sampling
     from carto_audit.pipeline.outputs import open_folder, prepare_folder, write_outputs
     from carto_audit.pipeline.run import run_audit
+    from carto_audit.vendors.check import vendor_check
 
     _check_excerpts(excerpts)
     chosen = policy if isinstance(policy, Policy) else load_policy(str(policy))
@@ -181,6 +181,7 @@ def audit(
     check_sampling(chosen, options)
     accepted = baseline if isinstance(baseline, Record) else trusted_baseline(baseline, baseline_key)
     attacked = read_redteam(Path(redteam)) if isinstance(redteam, str | Path) else redteam
+    vendor = vendor_check(options, _shown(progress))
     named = [str(source) for source in _listed(benchmarks)]
     sources, listed = resolve_benchmarks(chosen, named, Path(registry) if registry else None)
     with _folder(out) as folder:
@@ -197,6 +198,7 @@ def audit(
                 options=options,
                 baseline=accepted,
                 redteam=attacked,
+                vendor=vendor,
                 progress=_shown(progress),
             )
             call = call_of(
@@ -312,9 +314,7 @@ def plant(
     from carto_audit.real_runs.plant import plant_batch
 
     chosen = policy if isinstance(policy, Policy) else load_policy(str(policy))
-    inputs = _listed(batch)
-    if not inputs or not all(map(str, inputs)):
-        raise UsageError("no batch was named; give a file, a folder or a glob")
+    inputs = _delivered(batch, AuditOptions())
     facts = plant_batch(inputs, Path(out), policy=chosen, options=options, progress=_shown(progress))
     return Plant(path=Path(out), facts=facts)
 

@@ -21,10 +21,14 @@ MOST_BENCHMARKS = 20
 
 _MOST_FILES = 3
 _ARGUMENT_LIMIT = 400
-_LOCATED = frozenset({"proxy", "reference", "registry", "baseline", "baseline_key", "redteam"})
+_LOCATED = frozenset({"proxy", "reference", "registry", "baseline", "baseline_key", "redteam"}) | {
+    "vendor_summary",
+    "vendor_salt",
+    "vendor_key",
+}
 """Options whose value may be a path."""
 
-_FLAGS = frozenset({"strict_input"})
+_FLAGS = frozenset({"strict_input", "vendor_recompute"})
 """Options that stand without a value."""
 
 

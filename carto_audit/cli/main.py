@@ -23,6 +23,7 @@ from carto_audit.cli.reading import reading_options
 from carto_audit.cli.redteam import redteam
 from carto_audit.cli.report import EXCERPTS, check_formats, format_option, report, show_audit
 from carto_audit.cli.trace import score, trace
+from carto_audit.cli.vendors import summarize, vendor_files, vendor_options
 from carto_audit.data.layouts import LAYOUT_NAMES
 from carto_audit.report.formats.targets import Target, stale_files
 from carto_audit.runtime.errors import CartoError, ExitCode
@@ -69,6 +70,7 @@ cli.add_command(trace)
 cli.add_command(score)
 cli.add_command(attest)
 cli.add_command(verify)
+cli.add_command(summarize)
 cli.add_command(card)
 cli.add_command(report)
 cli.add_command(policy)
@@ -126,6 +128,7 @@ cli.add_command(completion)
 @click.option(
     "--redteam", type=click.Path(path_type=Path), metavar="FILE|FOLDER", help="What a red team measured on this batch."
 )
+@vendor_options
 @click.option(
     "--sampling-key",
     metavar="FILE",
@@ -185,6 +188,7 @@ def ingest(
       carto-audit ingest june.parquet --policy ours.yaml --baseline audits/may
       carto-audit ingest june.parquet --policy ours.yaml --redteam june-redteam
       carto-audit ingest june.parquet --policy strict --benchmark evals.parquet --sampling-key ~/.config/sampling.key
+      carto-audit ingest june.parquet --policy vendor --vendor-summary june-summary --vendor-key vendor.key.pub
     """
     from carto_audit.api import resolve_benchmarks, trusted_baseline
     from carto_audit.artifacts.redteam_record import read_redteam, redteam_file
@@ -204,6 +208,7 @@ def ingest(
         *([str(registry)] if registry else []),
         *([run["reference"]] if run["reference"] else []),
         *([run["sampling_key"]] if run["sampling_key"] else []),
+        *(str(path) for path in vendor_files(run["vendor_summary"], run["vendor_salt"], run["vendor_key"])),
         *([str(path) for path in baseline.iterdir()] if baseline else []),
         *([str(redteam_file(redteam))] if redteam else []),
     ]

@@ -1,0 +1,1 @@
+"""Vendors: can a summary be trusted, and does a ledger hold."""
