@@ -45,6 +45,7 @@ MAY_IMPORT: dict[str, str] = {
     "governance": "governance.attacks pipeline proxies controls cartography policy artifacts traces data",
     "governance.report": "report report.formats artifacts policy",
     "real_runs.integrations": "traces",
+    "vendors": "pipeline attestation gate artifacts policy cartography proxies data",
     "api": "everything but cli",
     "cli": "everything",
 }
@@ -65,7 +66,8 @@ MAY_LOAD_TORCH = set(
         "real_runs.preflight real_runs.plant real_runs.placing real_runs.plant_facts "
         "real_runs.scoring.planted_run real_runs.scoring.run_samples real_runs.scoring.readings real_runs.scoring.visited "
         "real_runs.scoring.checkpoint_losses real_runs.scoring.read_checkpoints real_runs.scoring.run_losses "
-        "real_runs.scoring.run_controls real_runs.scoring.scored_run real_runs.scoring.score_facts"
+        "real_runs.scoring.run_controls real_runs.scoring.scored_run real_runs.scoring.score_facts "
+        "vendors.recompute"
     ).split()
 )
 

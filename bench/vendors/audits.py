@@ -46,9 +46,7 @@ def batch_texts(corpora: Corpora, corpus: str, rows: int, planted: int, seed: in
     texts = distinct(corpora, corpus)
     np.random.default_rng([seed, 1]).shuffle(texts)
     words = [text.split() for text in texts[: len(texts) // 2]]
-    pieces = (
-        " ".join(w[at : at + PIECE_WORDS]) for w in words for at in range(0, max(1, len(w) - 11), PIECE_WORDS)
-    )
+    pieces = (" ".join(w[at : at + PIECE_WORDS]) for w in words for at in range(0, max(1, len(w) - 11), PIECE_WORDS))
     ordinary = list(dict.fromkeys(piece for piece in pieces if len(piece.split()) >= 8))[: rows - planted]
     writer = Writer(rng, ordinary, texts[len(texts) // 2 :])
     cells = [(kind, form) for kind in KINDS for form in FORMS]

@@ -10,9 +10,13 @@ from carto_audit.cli.proof import as_audited, ask_passphrase
 from carto_audit.runtime.errors import AuditError, ExitCode, UsageError
 
 _OPTIONS = (
-    click.option("--vendor-summary", metavar="FOLDER", help="What the vendor summarized, to be held against this audit."),
+    click.option(
+        "--vendor-summary", metavar="FOLDER", help="What the vendor summarized, to be held against this audit."
+    ),
     click.option("--vendor-salt", metavar="FILE", help="The summary's salt.  [default: beside it]"),
-    click.option("--vendor-key", metavar="PUBLIC_KEY", help="Whoever holds its private half must have signed the summary."),
+    click.option(
+        "--vendor-key", metavar="PUBLIC_KEY", help="Whoever holds its private half must have signed the summary."
+    ),
     click.option(
         "--vendor-recompute", is_flag=True, help="Compute some of the vendor's losses again, with his seed and key."
     ),
@@ -36,13 +40,21 @@ def vendor_files(summary: str | None, salt: str | None, key: str | None) -> list
 @click.command()
 @click.argument("audit_dir", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @click.argument("batch", nargs=-1, required=True, metavar="BATCH...")
-@click.option("--out", required=True, type=click.Path(path_type=Path), metavar="SUMMARY", help="Where the summary goes.")
+@click.option(
+    "--out", required=True, type=click.Path(path_type=Path), metavar="SUMMARY", help="Where the summary goes."
+)
 @click.option("--key", type=click.Path(path_type=Path), metavar="KEY", help="Private ed25519 key in PEM to sign with.")
 @click.option(
-    "--sampling-key", type=click.Path(path_type=Path), metavar="FILE", help="The key that drew the rows; it is disclosed."
+    "--sampling-key",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="The key that drew the rows; it is disclosed.",
 )
 @click.option(
-    "--salt", type=click.Path(path_type=Path), metavar="FILE", help="Where the salt lies or goes.  [default: SUMMARY.salt]"
+    "--salt",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Where the salt lies or goes.  [default: SUMMARY.salt]",
 )
 def summarize(
     audit_dir: Path, batch: tuple[str, ...], out: Path, key: Path | None, sampling_key: Path | None, salt: Path | None
@@ -86,9 +98,7 @@ def summarize(
         reading=audited.reading,
         progress=progress,
     )
-    made = summarize(
-        audit_dir, found, out, salt=place, sampling_key=drawn_by, signer=signer, progress=progress
-    )
+    made = summarize(audit_dir, found, out, salt=place, sampling_key=drawn_by, signer=signer, progress=progress)
     signed = f"signed by {signer.public_key.keyid}" if signer else "not signed; sign it with --key"
     click.echo(tame(f"Summary: {out}: {made.rows:,} rows, {made.trained:,} trained on, {made.flagged:,} flagged", 1000))
     click.echo(f"Root: {made.root}; {signed}")

@@ -66,7 +66,17 @@ class AuditOptions:
     def __post_init__(self) -> None:
         if self.device not in DEVICES:
             raise UsageError(f"{option('device', safe_inline(str(self.device), 40))}: one of {', '.join(DEVICES)}")
-        for name in ("text_column", "layout", "id_column", "config", "split", "proxy", "reference", "sampling_key", *_VENDOR):
+        for name in (
+            "text_column",
+            "layout",
+            "id_column",
+            "config",
+            "split",
+            "proxy",
+            "reference",
+            "sampling_key",
+            *_VENDOR,
+        ):
             _check_text(name, getattr(self, name))
         if self.vendor_summary is None and (self.vendor_recompute or any(getattr(self, name) for name in _VENDOR)):
             raise UsageError(f"{option('vendor_summary')}: name the summary that the other vendor options are about")

@@ -3,7 +3,7 @@
 import importlib.metadata
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -140,8 +140,8 @@ def work_folder(work: Path, batch: Batch, reference: Batch | None, options: Audi
     versions = [__version__, importlib.metadata.version("torch"), os.cpu_count()]
     weights = checkpoint_sha256(Path(options.proxy)) if options.proxy and options.proxy not in PRESETS else None
     trusted = reference.sha256 if reference else None
-    asked = {"vendor_summary": None, "vendor_salt": None, "vendor_key": None, "vendor_recompute": False}  # of no training
-    how = asdict(replace(options, sampling_key=None, **asked))  # not where the key lies, but which it is, is among `besides`
+    how = {name: value for name, value in asdict(options).items() if not name.startswith("vendor_")}
+    how["sampling_key"] = None  # not where the key lies, but which it is, is among `besides`
     return open_run(work, [batch.sha256, str(batch.paths), versions, how, weights, trusted, *besides])
 
 

@@ -86,7 +86,9 @@ def run_audit(
     UsageError and AuditError, each with one line that says the way out.
     """
     watch = Watch(progress, (policy.limits or LIMITS).stage_seconds)
-    return _Auditor(policy, options or AuditOptions(), work, watch, baseline, redteam, vendor).run(inputs, benchmarks, registry)
+    return _Auditor(policy, options or AuditOptions(), work, watch, baseline, redteam, vendor).run(
+        inputs, benchmarks, registry
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

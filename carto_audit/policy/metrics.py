@@ -390,7 +390,18 @@ def _vendor() -> list[Metric]:
 
 METRICS: dict[str, Metric] = {
     metric.name: metric
-    for group in (_batch, _masses, _passages, _repetition, _contamination, _detection, _trust, _proxy, _redteam, _vendor)
+    for group in (
+        _batch,
+        _masses,
+        _passages,
+        _repetition,
+        _contamination,
+        _detection,
+        _trust,
+        _proxy,
+        _redteam,
+        _vendor,
+    )
     for metric in group()
 }
 """All metrics, by name, in the order of the documentation. Needs no NumPy, so policies check fast."""

@@ -1,1 +1,1 @@
-"""A vendor's summary of a batch: committed to, then held against the rows and against an audit of the buyer's own (`summarize`, `check_vendor`)."""
+"""What a vendor says of a batch, committed to, and held against the rows and an audit of ours (`summarize`, `vendor_check`)."""

@@ -1,4 +1,4 @@
-"""Agreement: what a vendor's figures say beside an audit of our own. Exact tests, one-sided: only what flatters a batch counts."""
+"""Agreement: a vendor's figures beside an audit of our own. The tests are exact and one-sided: only what flatters counts."""
 
 import math
 from collections.abc import Callable, Mapping

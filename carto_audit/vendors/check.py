@@ -1,4 +1,4 @@
-"""The check of a vendor's summary: commit, challenge, recompute. The summary is read before the audit, and held against it after."""
+"""The check of a vendor's summary: commit, challenge, recompute. It is read before the audit, and held against it after."""
 
 from pathlib import Path
 
@@ -86,7 +86,9 @@ def align(table: pa.Table, scored: ScoredRows) -> Sides:
         our_flags=np.isin(scored.quadrant[ours], MEMORIZED),
         our_memorization=scored.memorization[ours],
         their_flags=bools(table, "flagged")[place] & there,
-        their_memorization=np.where(there & trained, floats(table, "memorization")[place], np.where(there, np.nan, 0.0)),
+        their_memorization=np.where(
+            there & trained, floats(table, "memorization")[place], np.where(there, np.nan, 0.0)
+        ),
         their_trained=trained | ~there,
     )
 
@@ -172,4 +174,3 @@ def _mass(summary: Summary, scored: ScoredRows, sides: Sides) -> VendorMassFacts
         "by_their_flags": float(tokens[both & sides.their_flags].sum() / total),
         "ours": float(tokens[both & sides.our_flags].sum() / total),
     }
-

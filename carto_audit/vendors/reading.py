@@ -86,7 +86,9 @@ def _read(path: Path, shown: str) -> bytes:
     try:
         return read_file(path)
     except OSError as error:
-        raise AuditError(f"{shown}/{path.name}: cannot read: {reason(error)}; ask the vendor for a whole summary") from error
+        raise AuditError(
+            f"{shown}/{path.name}: cannot read: {reason(error)}; ask the vendor for a whole summary"
+        ) from error
 
 
 def _read_table(path: Path, shown: str, predicate: said.Predicate, sha256: str) -> pa.Table:
@@ -153,7 +155,9 @@ def _problems(table: pa.Table, predicate: said.Predicate) -> list[str]:
     return wrong
 
 
-def _miscounted(table: pa.Table, trained: NDArray[np.bool_], flagged: NDArray[np.bool_], predicate: said.Predicate) -> list[str]:
+def _miscounted(
+    table: pa.Table, trained: NDArray[np.bool_], flagged: NDArray[np.bool_], predicate: said.Predicate
+) -> list[str]:
     rows = predicate.rows
     wrong = []
     if (int(trained.sum()), int(flagged.sum())) != (rows.trained, rows.flagged):

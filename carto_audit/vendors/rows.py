@@ -46,7 +46,7 @@ _ROW_TAG = b"carto-audit vendor row 1\0"
 _NOTHING = -(2**63)
 """In a leaf, for a number of copies that is not known."""
 
-_QUADRANTS = {None: 255, **{name: code for code, name in enumerate(QUADRANT_NAMES)}}
+_QUADRANTS: dict[str | None, int] = {None: 255, **{name: code for code, name in enumerate(QUADRANT_NAMES)}}
 _LEAF = struct.Struct(">q32sqddddqBBB")
 
 

@@ -1,4 +1,4 @@
-"""The statement of a summary: the recipe, the counts and the root that a vendor vouches for. What is read was written by a stranger."""
+"""The statement of a summary: the recipe, counts and root that a vendor vouches for, read as what a stranger wrote."""
 
 import json
 import re
@@ -168,7 +168,9 @@ def parse_statement(data: bytes, shown: str) -> tuple[Predicate, str]:
     if predicate.rows.count != predicate.batch.rows or set(predicate.masses) != set(MASSES):
         raise AuditError(f"{shown}: not the statement of a vendor's summary: its counts contradict one another")
     if not re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\+00:00", predicate.audit.started_at):
-        raise AuditError(f"{shown}: not the statement of a vendor's summary: predicate.audit.started_at: no time in UTC")
+        raise AuditError(
+            f"{shown}: not the statement of a vendor's summary: predicate.audit.started_at: no time in UTC"
+        )
     return predicate, digests[1]
 
 
