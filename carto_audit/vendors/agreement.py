@@ -18,9 +18,9 @@ LEVEL = FALSE_ALARM / TESTS
 HONEST_MISSES, USUAL_MISSES = 0.15, 0.08
 """Of the rows that we flag, the share that an honest vendor does not: at most, and usually (bench/vendors)."""
 
-DROP, HONEST_DROPS = 0.1, 0.05
-"""A row is understated where the vendor's memorization is lower than ours by more than DROP: the share of rows for which an
-honest one is, at most (bench/vendors)."""
+DROP, HONEST_DROPS = 0.1, 0.15
+"""A flagged row is lowered where the vendor's memorization is below ours by more than DROP: the share of the rows that both flag
+for which an honest one's is, at most (bench/vendors)."""
 
 CHEATS = (0.1, 0.3, 0.5)
 """Shares of the flags, whose hiding the report says the chance to catch."""
@@ -69,13 +69,14 @@ class Tested:
         return self.chance <= LEVEL
 
 
-def test_sides(sides: Sides, *, whole: bool) -> list[Tested]:
+def compare_sides(sides: Sides, *, whole: bool) -> list[Tested]:
     """Every test that these rows allow. `whole` says that the vendor trained on all but the rows that were held out."""
     both = sides.their_trained & np.isfinite(sides.our_memorization)
     flagged = both & sides.our_flags
     found = [_tested("hidden_flags", int((flagged & ~sides.their_flags).sum()), int(flagged.sum()), HONEST_MISSES)]
-    drops = both & (sides.our_memorization - np.nan_to_num(sides.their_memorization) > DROP)
-    found.append(_tested("lowered_scores", int(drops.sum()), int(both.sum()), HONEST_DROPS))
+    hot = flagged & sides.their_flags
+    drops = hot & (sides.our_memorization - np.nan_to_num(sides.their_memorization) > DROP)
+    found.append(_tested("lowered_scores", int(drops.sum()), int(hot.sum()), HONEST_DROPS))
     if whole:
         found.append(_left_out(sides))
     return found

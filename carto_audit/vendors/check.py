@@ -20,7 +20,7 @@ from carto_audit.policy.vendor_metrics import MISSING, POWER, UNDERSTATED, UNSIG
 from carto_audit.runtime.errors import UsageError, option
 from carto_audit.runtime.progress import SILENT, Progress
 from carto_audit.text.untrusted import safe_inline
-from carto_audit.vendors.agreement import Sides, Tested, power_to_matter, powers, test_sides, understated
+from carto_audit.vendors.agreement import Sides, Tested, power_to_matter, powers, compare_sides, understated
 from carto_audit.vendors.challenge import Held, hold, new_nonce
 from carto_audit.vendors.reading import Summary, read_summary
 from carto_audit.vendors.rows import bools, floats, read_salt
@@ -53,7 +53,7 @@ def check(summary: Summary, scored: ScoredRows, salt: bytes, nonce: str, progres
     _check_text(summary, scored)
     held = hold(summary, scored.batch, salt, nonce, progress=progress)
     sides = align(summary.table, scored)
-    tests = test_sides(sides, whole=summary.predicate.recipe.max_tokens is None)
+    tests = compare_sides(sides, whole=summary.predicate.recipe.max_tokens is None)
     again: VendorRecomputeFacts | None = None
     if scored.options.vendor_recompute:
         from carto_audit.vendors.recompute import recompute  # loads torch

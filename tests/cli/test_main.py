@@ -21,7 +21,8 @@ FLAGS = {
     "benchmarks list": "--index --registry --items",
     "ingest": "--policy --benchmark --registry --out --text-column --layout --loss-on --strict-input --id-column --encoding "
     "--csv-delimiter --csv-quote --csv-escape --csv-header --config --split --proxy --device --epochs --folds "
-    "--max-tokens --repeats --reference --baseline --baseline-key --redteam --sampling-key --seed --fail-on --format "
+    "--max-tokens --repeats --reference --baseline --baseline-key --redteam "
+    "--vendor-summary --vendor-salt --vendor-key --vendor-recompute --sampling-key --seed --fail-on --format "
     "--excerpts --quiet",
     "demo": "--out --seed",
     "redteam": "--policy --quick --seeds --level --score --max-perplexity-increase --out --text-column --id-column --encoding "
@@ -38,6 +39,7 @@ FLAGS = {
     "policy check": "",
     "attest": "--key --new-key",
     "verify": "--policy --key --sampling-key",
+    "summarize": "--out --key --sampling-key --salt",
     "policy explain": "",
     "policy test": "",
     "policy diff": "--format",

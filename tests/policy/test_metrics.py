@@ -48,6 +48,10 @@ EXPECTED = {
     "redteam.mi_auc_policy",
     "redteam.extraction_pick",
     "redteam.perplexity_increase_pick",
+    "vendor.unsigned",
+    "vendor.missing_row_share",
+    "vendor.understated_share",
+    "vendor.power",
 }
 
 
