@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from carto_audit.vendors import agreement
-from carto_audit.vendors.agreement import Sides, power_of, power_to_matter, rows_needed, compare_sides, understated
+from carto_audit.vendors.agreement import Sides, compare_sides, power_of, power_to_matter, rows_needed, understated
 
 
 def sides(rows=400, flagged=40, **changed):

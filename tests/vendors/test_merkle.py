@@ -3,7 +3,7 @@
 import hashlib
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from carto_audit.vendors import merkle
@@ -25,6 +25,7 @@ def tree(leaves):
     return merkle.levels_of([merkle.leaf_hash(leaf) for leaf in leaves])
 
 
+@settings(max_examples=40)
 @given(LEAVES)
 def test_the_root_is_the_one_of_the_rfc(leaves):
     assert merkle.root_of(tree(leaves)) == by_the_rfc(leaves)

@@ -1,6 +1,7 @@
 """What a vendor ships: figures, no text, a root; the same bytes for the same salt, and nothing that tells of a row without it."""
 
 import json
+import re
 import shutil
 import stat
 
@@ -127,7 +128,7 @@ def test_an_audit_that_was_changed_or_is_of_another_batch_is_not_summarized(home
     other = write_parquet(home / "other.parquet", texts_of_june()[1:])
     ended = carto("summarize", home / "june-audit", other, "--out", home / "again")
     assert ended.code == 3
-    assert "cannot be summarized: other.parquet: changed" in ended.err
+    assert re.search(r"cannot be summarized: \S*other\.parquet: changed", ended.err)
     scores = home / "june-audit" / "scores.parquet"
     pq.write_table(read_table(scores).slice(1), scores)
     ended = summarize(carto, home)
