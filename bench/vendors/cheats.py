@@ -39,7 +39,7 @@ def scored_rows(folder: Path, batch: Batch, policy: Policy | None = None) -> Sco
         duplicates=Duplicates(
             exact=nothing,
             near=nothing,
-            copies=np.full(len(batch), -1, dtype=np.int64),
+            copies=np.ones(len(batch), dtype=np.int64),
             cluster_id=scores["cluster_id"].to_numpy(),
             cluster_size=scores["cluster_size"].to_numpy(),
             jaccard_threshold=facts["duplicates"]["jaccard_threshold"],

@@ -4,8 +4,8 @@
     python -m bench.vendors.run --only table                 # the tables of the results at hand
     python -m bench.vendors.run --data DATA --kept FOLDER --audits 3 --minutes 30
 
-Two audits of a batch with other keys, seeds and thread counts are a vendor's and a buyer's. Audits are kept in FOLDER, and one that
-is there is not made again; nor is a trial whose result stands in results.jsonl beside this script: stop it whenever you like.
+Two audits of a batch with other keys, seeds and thread counts are a vendor's and a buyer's. Audits are kept in FOLDER, and one
+that is there is not made again; nor is a trial whose result is in results.jsonl beside this script: stop it whenever you like.
 Cheats change a summary that an honest audit gave, and need no training; only the weak proxy has audits of its own.
 """
 
