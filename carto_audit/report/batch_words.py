@@ -184,7 +184,7 @@ def _left_out(test: VendorTestFacts) -> str:
 
 def _recomputed(test: VendorTestFacts) -> str:
     return (
-        f"{test['among'] - test['seen']:,} of {test['among']:,} losses that were computed again with the "
+        f"{test['among'] - test['seen']:,} of {test['among']:,} losses and draws that were repeated with the "
         f"vendor's seed and key are his{_verdict(test)}"
     )
 

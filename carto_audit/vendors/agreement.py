@@ -166,6 +166,17 @@ def power_to_matter(flagged: int, rows: int) -> float:
     return power_of(flagged, max(least, flagged // 2))
 
 
+def power_of_check(sides: Sides, *, whole: bool) -> float:
+    """The same for these audits: 0 where the vendor's is of a sample (not `whole`) and misses so many of our flags that their
+    hiding would matter, which nothing tells from chance."""
+    flagged, seen = int(sides.our_flags.sum()), int((sides.our_flags & sides.their_trained).sum())
+    rows = len(sides.our_flags)
+    matters = max(LEAST_HIDDEN, math.ceil(LEAST_HIDDEN_SHARE * rows), flagged // 2)
+    if not rows or (not whole and flagged - seen >= matters):
+        return 0.0
+    return power_to_matter(seen, rows)
+
+
 def rows_needed(flagged_share: float, hidden_share: float, power: float = 0.95) -> int:
     """How many rows must be challenged so that hiding a share of the flags is caught with this chance."""
 

@@ -20,7 +20,7 @@ from carto_audit.policy.vendor_metrics import MISSING, POWER, UNDERSTATED, UNSIG
 from carto_audit.runtime.errors import UsageError, option
 from carto_audit.runtime.progress import SILENT, Progress
 from carto_audit.text.untrusted import safe_inline
-from carto_audit.vendors.agreement import Sides, Tested, compare_sides, power_to_matter, powers, understated
+from carto_audit.vendors.agreement import Sides, Tested, compare_sides, power_of_check, powers, understated
 from carto_audit.vendors.challenge import Held, hold, new_nonce
 from carto_audit.vendors.reading import Summary, read_summary
 from carto_audit.vendors.rows import bools, floats, read_salt
@@ -53,20 +53,19 @@ def check(summary: Summary, scored: ScoredRows, salt: bytes, nonce: str, progres
     _check_text(summary, scored)
     held = hold(summary, scored.batch, salt, nonce, progress=progress)
     sides = align(summary.table, scored)
-    tests = compare_sides(sides, whole=summary.predicate.recipe.max_tokens is None)
+    whole = summary.predicate.recipe.max_tokens is None
+    tests = compare_sides(sides, whole=whole)
     again: VendorRecomputeFacts | None = None
     if scored.options.vendor_recompute:
         from carto_audit.vendors.recompute import recompute  # loads torch
 
         again, test = recompute(summary, scored, held, progress)
         tests += [test] if test else []
-    flagged = tests[0].among
-    rows = int((sides.their_trained & np.isfinite(sides.our_memorization)).sum())
     found = {
         UNSIGNED: float(summary.unsigned),
         MISSING: held.missing_share,
         UNDERSTATED: understated(tests),
-        POWER: power_to_matter(flagged, rows) if rows else 0.0,
+        POWER: power_of_check(sides, whole=whole),
     }
     return VendorFound(
         measurements={name: Measurement.exact(value) for name, value in found.items()},

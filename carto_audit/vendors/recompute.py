@@ -33,12 +33,12 @@ Floats = NDArray[np.float64]
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Again:
     """What was computed again of the challenged samples: their indices, their losses, and which of them the proxy had learned;
-    and whether the draw is the one that the summary tells of."""
+    `strays` are rows that his key draws and the summary leaves out, or the other way round."""
 
     samples: NDArray[np.int64]
     loss: Floats
     learned: NDArray[np.bool_]
-    draw_agrees: bool
+    strays: int
 
 
 def recompute(
@@ -60,8 +60,8 @@ def recompute(
     finite = difference[np.isfinite(difference)]
     largest = float(finite.max()) if len(finite) else None
     seconds = round(time.perf_counter() - began, 3)
-    tested = exact_test("recomputed_losses", len(difference) - same, len(difference))
-    return _facts(len(difference), same, largest, again.draw_agrees, seconds, None), tested
+    tested = exact_test("recomputed_losses", len(difference) - same + again.strays, len(difference) + again.strays)
+    return _facts(len(difference), same, largest, again.strays == 0, seconds, None), tested
 
 
 def why_not(summary: Summary, scored: ScoredRows) -> str | None:
@@ -105,8 +105,8 @@ def _train(
     loss = _losses(_job(corpus.spec, recipe, split, learned, samples, index, folder), samples, progress)
     drawn = np.zeros(summary.table.num_rows, dtype=bool)
     drawn[scored.batch.row] = split.trained
-    agrees = bool(np.array_equal(drawn, bools(summary.table, "trained")))
-    return _Again(samples=samples, loss=loss, learned=learned[samples], draw_agrees=agrees)
+    strays = int((drawn != bools(summary.table, "trained")).sum())
+    return _Again(samples=samples, loss=loss, learned=learned[samples], strays=strays)
 
 
 def _challenged(scored: ScoredRows, split: Split, held: Held) -> NDArray[np.int64]:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from carto_audit.vendors import agreement
-from carto_audit.vendors.agreement import Sides, compare_sides, power_of, power_to_matter, rows_needed, understated
+from carto_audit.vendors.agreement import Sides, compare_sides, power_of, power_of_check, power_to_matter, rows_needed, understated
 
 
 def sides(rows=400, flagged=40, **changed):
@@ -97,6 +97,14 @@ def test_hiding_that_does_not_matter_costs_no_power_and_hiding_that_does_needs_i
     assert power_to_matter(flagged=9, rows=1000) == 1
     assert power_to_matter(flagged=40, rows=1000) > 0.95
     assert power_to_matter(flagged=6, rows=100) == power_of(6, 5)
+
+
+def test_a_sample_that_leaves_our_flags_out_is_no_check():
+    few = np.arange(400) >= 30
+    left_out = sides(their_trained=few, their_flags=few & (np.arange(400) < 40))
+    assert power_of_check(left_out, whole=False) == 0
+    assert power_of_check(left_out, whole=True) > 0.9
+    assert power_of_check(sides(), whole=False) == power_of_check(sides(), whole=True) > 0.95
 
 
 def test_the_sizes_that_catch_hidden_flags_grow_as_flags_get_rare():
