@@ -60,8 +60,9 @@ class AuditCall:
         return " ".join([*words, *(f"--remove {name}" for name in removed), "--out", quoted(out)])
 
     def of_curated(self, folder: str) -> "AuditCall":
-        """The same audit of what `apply` left in a folder. What a red team measured was about another batch."""
-        options = {name: value for name, value in self.options.items() if name != "redteam"}
+        """The same audit of what `apply` left in a folder. What a red team measured, and a vendor's summary, are
+        of another batch."""
+        options = {n: value for n, value in self.options.items() if n != "redteam" and not n.startswith("vendor_")}
         return replace(self, batch=(f"{folder}/curated",), out=f"{folder}-audit", options=options)
 
     def facts(self) -> CallFacts:

@@ -111,10 +111,9 @@ def power_words(vendor: VendorFacts) -> str:
     """With which chance a cheat would have been caught."""
     if not vendor["flagged"]:
         return "our audit flags none of the rows that both trained on, so there was no flag to hide"
-    said = [
-        f"{whole_percent(one['hidden_share'])} with a chance of {_chance(one['chance'])}" for one in vendor["power"]
-    ]
-    return f"hiding a part of the flags would have been caught: {', '.join(said)}"
+    hidden = " / ".join(f"{100 * one['hidden_share']:.0f}" for one in vendor["power"])
+    chances = " / ".join(_chance(one["chance"]) for one in vendor["power"])
+    return f"hiding {hidden} % of the flags would have been caught with a chance of {chances}"
 
 
 def vendor_checks(vendor: VendorFacts) -> list[Checked]:
@@ -126,7 +125,8 @@ def _checks(vendor: VendorFacts) -> Iterator[Checked]:
     signature, rows = vendor["signature"], vendor["rows"]
     if signature["fingerprint"] is not None:
         yield Checked(
-            holds=True, words=f"signed by the key that was named, fingerprint {signature['fingerprint'][:16]}…"
+            holds=True,
+            words=f"signed by the key that was named, whose fingerprint begins with {signature['fingerprint'][:16]}",
         )
     elif signature["problem"] is not None:
         yield Checked(holds=False, words=f"signature: {safe_inline(signature['problem'], 200)}")
@@ -204,6 +204,7 @@ def _verdict(test: VendorTestFacts) -> str:
 
 
 def _chance(chance: float) -> str:
-    if chance < 0.0001:
-        return "below 0.01 %"
+    """A chance as a percentage, its ends in words."""
+    if chance < 0.001:
+        return "below 0.1 %"
     return "above 99.9 %" if chance > 0.999 else percent(chance)

@@ -4,7 +4,15 @@ import numpy as np
 import pytest
 
 from carto_audit.vendors import agreement
-from carto_audit.vendors.agreement import Sides, compare_sides, power_of, power_of_check, power_to_matter, rows_needed, understated
+from carto_audit.vendors.agreement import (
+    Sides,
+    compare_sides,
+    power_of,
+    power_of_check,
+    power_to_matter,
+    rows_needed,
+    understated,
+)
 
 
 def sides(rows=400, flagged=40, **changed):
