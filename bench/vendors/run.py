@@ -103,12 +103,14 @@ def at_size(trials: Sequence[Sides], flagged: float, rows: int, rng: np.random.G
     return pooled.select(np.concatenate(chosen))
 
 
-def trials(corpora: Corpora, found: Sequence[Audited], weak: Sequence[Audited], folder: Path) -> Iterator[Result]:
-    """Every trial of the plan, whatever is there already."""
+def trials(
+    corpora: Corpora, found: Sequence[Audited], weak: Sequence[Audited], folder: Path, most: int = TRIALS
+) -> Iterator[Result]:
+    """Every trial of the plan, `most` of each kind, whatever is there already."""
     every = pairs(found)
-    for number, (vendor, buyer) in enumerate(every[:TRIALS]):
+    for number, (vendor, buyer) in enumerate(every[:most]):
         yield _named("honest", number, vendor, buyer, judged(vendor.summary, buyer, vendor.salt, _nonce(number)))
-    for number in range(TRIALS if every else 0):
+    for number in range(most if every else 0):
         vendor, buyer = every[number % len(every)]
         rng, nonce, place = np.random.default_rng([number, 17]), _nonce(number), folder / str(number)
         altered = {
@@ -124,7 +126,7 @@ def trials(corpora: Corpora, found: Sequence[Audited], weak: Sequence[Audited], 
             yield _named("other batch", number, other, buyer, judged(other.summary, buyer, other.salt, nonce))
         yield from _at_sizes(number, every, rng, folder)
     yield from _ground(found)
-    for number, (vendor, buyer) in enumerate(itertools.islice(_against(weak, found), TRIALS)):
+    for number, (vendor, buyer) in enumerate(itertools.islice(_against(weak, found), most)):
         yield _named("weak proxy", number, vendor, buyer, judged(vendor.summary, buyer, vendor.salt, _nonce(number)))
 
 
@@ -233,10 +235,10 @@ def measure(given: argparse.Namespace, path: Path) -> list[Result]:
         weaker = [] if given.smoke else sides(CORPORA, 1, rows, planted, WEAK_EPOCHS)
         found, weak = (
             [read_side(corpora, side, kept) for side in _in_time(corpora, some, kept, stop)]
-            for some in (wanted[:4] if given.smoke else wanted, weaker)
+            for some in (wanted[:: len(CORPORA)] if given.smoke else wanted, weaker)
         )
         known = {(one["trial"], one["number"]) for one in results}
-        for result in trials(corpora, found, weak, Path(temporary)):
+        for result in trials(corpora, found, weak, Path(temporary), 2 if given.smoke else TRIALS):
             if (result["trial"], result["number"]) not in known:
                 results.append(result)
                 with path.open("a", encoding="utf-8") as stream:

@@ -27,6 +27,9 @@ from carto_audit.vendors.statement import Recipe
 TOLERANCE = 0.01
 """Nats per token by which a loss may differ: two builds of torch on one kind of processor differ by less than 0.001."""
 
+MOST_EPOCHS = 2
+"""Times ours: a summary must not make a buyer train for days."""
+
 Floats = NDArray[np.float64]
 
 
@@ -76,8 +79,10 @@ def why_not(summary: Summary, scored: ScoredRows) -> str | None:
         return f"another version of {', '.join(others)} is installed here, so nothing was computed again"
     if recipe.repeats != 1:
         return f"they are means over {recipe.repeats} pairs of proxies; ask for a summary of an audit with --repeats 1"
-    if recipe.reference_sha256 is not None or recipe.proxy.checkpoint is not None or recipe.proxy.name not in PRESETS:
-        return "his audit used a reference or a proxy that is not here, so nothing was computed again"
+    if recipe.reference_sha256 is not None or recipe.proxy.checkpoint is not None or recipe.proxy.name != scored.proxy:
+        return "his audit used a reference, or another proxy than ours, so nothing was computed again"
+    if recipe.proxy.name not in PRESETS or recipe.epochs > MOST_EPOCHS * scored.options.epochs:
+        return f"repeating his {recipe.epochs:,} epochs takes too long, so nothing was computed again"
     return None
 
 

@@ -76,6 +76,7 @@ def test_all_measures_of_how_well_an_audit_sees_are_about_power():
         "repeats.agreement",
         "proxy.capacity_ratio",
         "redteam.extraction_untreated",
+        "vendor.power",
     }
 
 

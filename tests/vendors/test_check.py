@@ -10,8 +10,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from jsonschema import Draft202012Validator
 
 from bench.vendors.cheats import hide, repacked, scored_rows, shave, without_hot_rows
+from carto_audit.artifacts.report_facts import report_schema
 from carto_audit.attestation.dsse import load_public_key
 from carto_audit.data.batch import read_batch
 from carto_audit.gate.verdict import evaluate
@@ -70,6 +72,7 @@ def test_an_honest_summary_is_accepted_and_the_report_says_what_was_checked(pair
         "vendor.understated_share": 0,
         "vendor.power": 1,
     }
+    assert not list(Draft202012Validator(report_schema()).iter_errors(report))
     vendor = report["vendor"]
     assert vendor["rows"] == {
         "rows": 152,
