@@ -24,7 +24,6 @@ from carto_audit.vendors.rows import FLAGGED, leaf_digests
 from carto_audit.vendors.summary import masses_of
 
 UNFLAGGED = {"hotspot_memorized": "stable_easy", "noisy_outlier": "ambiguous_hard"}
-Table = pa.Table
 Generator = np.random.Generator
 
 
@@ -61,7 +60,7 @@ def scored_rows(folder: Path, batch: Batch, policy: Policy | None = None) -> Sco
     )
 
 
-def repacked(summary: Summary, table: Table, folder: Path) -> Summary:
+def repacked(summary: Summary, table: pa.Table, folder: Path) -> Summary:
     """A summary with other rows, whose counts, masses, root and digest are those of these rows, as a vendor would sign it."""
     predicate = summary.predicate.model_copy(
         update={
@@ -80,7 +79,7 @@ def repacked(summary: Summary, table: Table, folder: Path) -> Summary:
     return read_summary(folder)
 
 
-def hide(table: Table, line: float, share: float, rng: Generator) -> Table:
+def hide(table: pa.Table, line: float, share: float, rng: Generator) -> pa.Table:
     """A share of the flagged rows made ordinary: just below the line, in the quadrant beside."""
     flagged = np.flatnonzero(table["flagged"].to_numpy())
     hidden = rng.choice(flagged, round(share * len(flagged)), replace=False)
@@ -89,17 +88,18 @@ def hide(table: Table, line: float, share: float, rng: Generator) -> Table:
     return _with(table, memorization, line)
 
 
-def shave(table: Table, line: float, by: float) -> Table:
+def shave(table: pa.Table, line: float, by: float) -> pa.Table:
     """Every score lowered; what falls below the line is not flagged any more."""
     return _with(table, np.maximum(0.0, _floats(table, "memorization") - by), line)
 
 
-def without_hot_rows(table: Table) -> Table:
+def without_hot_rows(table: pa.Table) -> pa.Table:
     """The flagged rows left out, and as many others said twice, so that the count is kept."""
     kept = table.filter(pc.invert(table["flagged"]))
     more = kept.slice(0, table.num_rows - kept.num_rows)
     both = pa.concat_tables([kept, more]).combine_chunks()
-    return both.set_column(0, "row", pa.array(np.arange(both.num_rows))).cast(table.schema)
+    numbered: pa.Table = both.set_column(0, "row", pa.array(np.arange(both.num_rows))).cast(table.schema)
+    return numbered
 
 
 def swapped(batch: Batch, texts: list[str], others: list[str], share: float, rng: Generator, folder: Path) -> Batch:
@@ -110,7 +110,7 @@ def swapped(batch: Batch, texts: list[str], others: list[str], share: float, rng
     return read_batch([write_texts(folder / batch.paths[0].name, changed)])
 
 
-def _with(table: Table, memorization: NDArray[np.float64], line: float) -> Table:
+def _with(table: pa.Table, memorization: NDArray[np.float64], line: float) -> pa.Table:
     """The table with these scores, and with quadrants and flags that follow from them."""
     quadrant = [
         UNFLAGGED[name] if name in FLAGGED and not m > line else name
@@ -126,5 +126,6 @@ def _with(table: Table, memorization: NDArray[np.float64], line: float) -> Table
     return table
 
 
-def _floats(table: Table, name: str) -> NDArray[np.float64]:
-    return table[name].to_numpy(zero_copy_only=False).astype(np.float64).copy()
+def _floats(table: pa.Table, name: str) -> NDArray[np.float64]:
+    values: NDArray[np.float64] = table[name].to_numpy(zero_copy_only=False).astype(np.float64).copy()
+    return values

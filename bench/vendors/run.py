@@ -86,7 +86,7 @@ def judged(vendor: Summary, buyer: Audited, salt: bytes, nonce: str) -> Result:
     """What the check says of all rows."""
     held = hold(vendor, buyer.scored.batch, salt, nonce)
     tests = compare_sides(align(vendor.table, buyer.scored), whole=vendor.predicate.recipe.max_tokens is None)
-    figures = {test.name: [test.seen, test.among] for test in tests}
+    figures: Result = {test.name: [test.seen, test.among] for test in tests}
     wrong = [test.name for test in tests if test.failed] + (["rows"] if held.missing_share else [])
     return {"caught": bool(wrong), "by": wrong, "understated": round(understated(tests), 4), **figures}
 
@@ -168,15 +168,15 @@ def _at_sizes(
             honest.append(align(vendor.summary.table, buyer.scored))
             cheats.append(align(repacked(vendor.summary, table, folder / f"{number}-{k}").table, buyer.scored))
         state = rng.integers(2**32)
-        pooled = [at_size(one, flagged, rows, np.random.default_rng(state)) for one in (cheats, honest)]
-        if pooled[0] is None or pooled[1] is None:
+        cheated, plain = (at_size(one, flagged, rows, np.random.default_rng(state)) for one in (cheats, honest))
+        if cheated is None or plain is None:
             continue
-        tests, plain = (compare_sides(one, whole=True) for one in pooled)
+        tests = compare_sides(cheated, whole=True)
         yield {
             "trial": name,
             "number": number,
             "caught": any(test.failed for test in tests),
-            "alarm": any(test.failed for test in plain),
+            "alarm": any(test.failed for test in compare_sides(plain, whole=True)),
             "misses": [tests[0].seen, tests[0].among],
         }
 

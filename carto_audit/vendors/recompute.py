@@ -79,9 +79,10 @@ def why_not(summary: Summary, scored: ScoredRows) -> str | None:
         return f"another version of {', '.join(others)} is installed here, so nothing was computed again"
     if recipe.repeats != 1:
         return f"they are means over {recipe.repeats} pairs of proxies; ask for a summary of an audit with --repeats 1"
-    if recipe.reference_sha256 is not None or recipe.proxy.checkpoint is not None or recipe.proxy.name != scored.proxy:
+    known = recipe.proxy.name in PRESETS and recipe.proxy.name == scored.proxy and recipe.proxy.checkpoint is None
+    if recipe.reference_sha256 is not None or not known:
         return "his audit used a reference, or another proxy than ours, so nothing was computed again"
-    if recipe.proxy.name not in PRESETS or recipe.epochs > MOST_EPOCHS * scored.options.epochs:
+    if recipe.epochs > MOST_EPOCHS * scored.options.epochs:
         return f"repeating his {recipe.epochs:,} epochs takes too long, so nothing was computed again"
     return None
 
