@@ -55,7 +55,7 @@ def _honest(results: Sequence[Result]) -> list[str]:
     honest = [one for one in results if one["trial"] == "honest"]
     corpora = sorted({one["vendor"].split("-")[0] for one in honest})
     lines = [
-        "| corpus | pairs | rows that ours flags | of those not flagged by theirs: in all, most | lower by more than 0.1 |"
+        "| corpus | pairs | rows that ours flags | of those not flagged by theirs: in all, most | lower by more than 0.15 |"
     ]
     lines.append("|---|---|---|---|---|")
     for corpus in corpora:

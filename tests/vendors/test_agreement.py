@@ -54,7 +54,7 @@ def test_as_many_misses_as_honest_audits_have_are_no_offence():
     assert failing(compare_sides(sides(their_flags=flags), whole=True)) == []
 
 
-@pytest.mark.parametrize(("by", "caught"), [(0.15, True), (0.02, False), (-0.15, False)])
+@pytest.mark.parametrize(("by", "caught"), [(0.2, True), (0.02, False), (-0.2, False)])
 def test_scores_that_are_lowered_by_more_than_seeds_differ_are_found(by, caught):
     score = np.where(np.arange(400) < 40, 0.6, 0.0)
     found = compare_sides(sides(their_memorization=np.maximum(0, score - by)), whole=True)
@@ -111,7 +111,7 @@ def test_a_sample_that_leaves_our_flags_out_is_no_check():
     few = np.arange(400) >= 30
     left_out = sides(their_trained=few, their_flags=few & (np.arange(400) < 40))
     assert power_of_check(left_out, whole=False) == 0
-    assert power_of_check(left_out, whole=True) > 0.9
+    assert power_of_check(left_out, whole=True) == power_to_matter(10, 400) > 0.3
     assert power_of_check(sides(), whole=False) == power_of_check(sides(), whole=True) > 0.95
 
 
