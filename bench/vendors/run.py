@@ -212,6 +212,12 @@ def _named(trial: str, number: int, vendor: Audited, buyer: Audited, found: Resu
     return {"trial": trial, "number": number, "vendor": vendor.side.name, "buyer": buyer.side.name, **found}
 
 
+def _key(result: Result) -> tuple[Any, ...]:
+    """What makes a trial another one: its two sides where each pair is tried once, else its number."""
+    once = result["trial"] in ("honest", "ground seeds", "weak proxy")
+    return (result["trial"], result["vendor"], result["buyer"]) if once else (result["trial"], result["number"])
+
+
 def _nonce(number: int) -> str:
     return f"{number:064x}"
 
@@ -237,9 +243,9 @@ def measure(given: argparse.Namespace, path: Path) -> list[Result]:
             [read_side(corpora, side, kept) for side in _in_time(corpora, some, kept, stop)]
             for some in (wanted[:: len(CORPORA)] if given.smoke else wanted, weaker)
         )
-        known = {(one["trial"], one["number"]) for one in results}
+        known = {_key(one) for one in results}
         for result in trials(corpora, found, weak, Path(temporary), 2 if given.smoke else TRIALS):
-            if (result["trial"], result["number"]) not in known:
+            if _key(result) not in known:
                 results.append(result)
                 with path.open("a", encoding="utf-8") as stream:
                     stream.write(json.dumps(result, sort_keys=True) + "\n")

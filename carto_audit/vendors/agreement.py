@@ -15,8 +15,9 @@ FALSE_ALARM = 0.01
 TESTS = 3
 LEVEL = FALSE_ALARM / TESTS
 
-HONEST_MISSES, USUAL_MISSES = 0.15, 0.08
-"""Of the rows that we flag, the share that an honest vendor does not: at most, and usually (bench/vendors)."""
+HONEST_MISSES, USUAL_MISSES = 0.1, 0.02
+"""Of the rows that we flag, the share that an honest vendor does not: at most, and what the power is computed with: fewer than
+were seen make it smaller (bench/vendors)."""
 
 DROP, HONEST_DROPS = 0.15, 0.15
 """A flagged row is lowered where the vendor's memorization is below ours by more than DROP: the share of the rows that both flag
