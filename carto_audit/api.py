@@ -71,8 +71,7 @@ class Report:
 
         Raises UsageError for another suffix."""
         target = Path(path)
-        names = {".html": "report.html", ".htm": "report.html", ".json": "report.json"}
-        name = names.get(target.suffix.lower())
+        name = {".html": "report.html", ".htm": "report.html", ".json": "report.json"}.get(target.suffix.lower())
         if name is None:
             raise UsageError(f"{safe_inline(str(target), 160)}: a report is saved as .html or .json")
         write_bytes(target, self.folder.data(name))
@@ -181,6 +180,7 @@ def audit(
     from carto_audit.pipeline.judge import check_sampling, resolve_benchmarks
     from carto_audit.pipeline.outputs import open_folder, prepare_folder, write_outputs
     from carto_audit.pipeline.run import run_audit
+    from carto_audit.vendors.check import vendor_check
 
     check_excerpts(excerpts)
     chosen = policy if isinstance(policy, Policy) else load_policy(str(policy))
@@ -189,6 +189,7 @@ def audit(
     check_sampling(chosen, options)
     accepted = baseline if isinstance(baseline, Record) else trusted_baseline(baseline, baseline_key)
     attacked = read_redteam(Path(redteam)) if isinstance(redteam, str | Path) else redteam
+    summary = vendor_check(options, _shown(progress))
     named = [str(source) for source in _listed(benchmarks)]
     sources, listed = resolve_benchmarks(chosen, named, Path(registry) if registry else None)
     book = Path(ledger) if ledger is not None else None
@@ -209,6 +210,7 @@ def audit(
                 baseline=accepted,
                 redteam=attacked,
                 earlier=earlier,
+                vendor=summary,
                 progress=_shown(progress),
             )
             call = call_of(
@@ -313,9 +315,7 @@ def plant(
     from carto_audit.real_runs.plant import plant_batch
 
     chosen = policy if isinstance(policy, Policy) else load_policy(str(policy))
-    inputs = _listed(batch)
-    if not inputs or not all(map(str, inputs)):
-        raise UsageError("no batch was named; give a file, a folder or a glob")
+    inputs = _delivered(batch, AuditOptions())
     facts = plant_batch(inputs, Path(out), policy=chosen, options=options, progress=_shown(progress))
     return Plant(path=Path(out), facts=facts)
 

@@ -50,8 +50,11 @@ MAY_IMPORT: dict[str, str] = {
     "governance.report": "report report.formats artifacts policy",
     "real_runs.integrations": "traces",
     "cli.ledger": "ledger ledger.pages artifacts policy report report.formats",
+    "vendors": "pipeline attestation gate artifacts policy cartography proxies data",
     "api": "everything but cli",
-    "cli.finished": ("curation attestation publishing report report.formats artifacts gate policy data cartography"),
+    "cli.finished": (
+        "curation attestation publishing report report.formats artifacts gate policy data cartography vendors"
+    ),
     "cli": "everything",
 }
 """What the modules of each wing may import besides their own wing and the ground. `api` is a single module: the library."""
@@ -75,6 +78,10 @@ MAY_LOAD_TORCH = set(
         "real_runs.scoring.run_losses real_runs.scoring.run_controls real_runs.scoring.scored_run "
         "real_runs.scoring.first_copies real_runs.scoring.run_spans real_runs.scoring.score_facts "
         "real_runs.scoring.scored_audit real_runs.scoring.score"
+        "real_runs.scoring.planted_run real_runs.scoring.run_samples real_runs.scoring.readings real_runs.scoring.visited "
+        "real_runs.scoring.checkpoint_losses real_runs.scoring.read_checkpoints real_runs.scoring.run_losses "
+        "real_runs.scoring.run_controls real_runs.scoring.scored_run real_runs.scoring.score_facts "
+        "vendors.recompute"
     ).split()
 )
 

@@ -43,6 +43,7 @@ def afresh(name, folder):
         "bench.presets.run",
         "bench.real_runs.reweight",
         "bench.real_runs.run",
+        "bench.vendors.run",
     )
     return ["--results", str(folder / "none.jsonl")] if keeps else []
 
@@ -86,7 +87,7 @@ def test_a_folder_without_the_file_is_named(name, tmp_path, monkeypatch):
         importlib.import_module(name).main(afresh(name, tmp_path))
 
 
-@pytest.mark.parametrize("name", ["detection", "evasion", "gate", "governance", "presets", "real_runs"])
+@pytest.mark.parametrize("name", ["detection", "evasion", "gate", "governance", "presets", "real_runs", "vendors"])
 def test_kept_results_are_the_tables_of_the_readme(name, capsys):
     module = importlib.import_module(f"bench.{name}.run")
     module.main(["--only", "table"])

@@ -23,10 +23,14 @@ MOST_BENCHMARKS = 20
 
 _MOST_FILES = 3
 _ARGUMENT_LIMIT = 400
-_LOCATED = frozenset({"proxy", "reference", "registry", "baseline", "baseline_key", "redteam", "ledger"})
+_LOCATED = frozenset({"proxy", "reference", "registry", "baseline", "baseline_key", "redteam", "ledger"}) | {
+    "vendor_summary",
+    "vendor_salt",
+    "vendor_key",
+}
 """Options whose value may be a path."""
 
-_FLAGS = frozenset({"strict_input"})
+_FLAGS = frozenset({"strict_input", "vendor_recompute"})
 """Options that stand without a value."""
 
 
@@ -59,8 +63,9 @@ class AuditCall:
         return " ".join([*words, *(f"--remove {name}" for name in removed), "--out", quoted(out)])
 
     def of_curated(self, folder: str) -> "AuditCall":
-        """The same audit of what `apply` left in a folder. What a red team measured was about another batch."""
-        options = {name: value for name, value in self.options.items() if name != "redteam"}
+        """The same audit of what `apply` left in a folder. What a red team measured, and a vendor's summary, are
+        of another batch."""
+        options = {n: value for n, value in self.options.items() if n != "redteam" and not n.startswith("vendor_")}
         return replace(self, batch=(f"{folder}/curated",), out=f"{folder}-audit", options=options)
 
     def facts(self) -> CallFacts:

@@ -24,6 +24,7 @@ from carto_audit.artifacts.evidence_facts import (
     facts_part,
 )
 from carto_audit.artifacts.real_run_facts import RealRunFacts
+from carto_audit.artifacts.vendor_facts import VendorFacts
 from carto_audit.policy.model import Bound, Severity
 
 Status = Literal["accepted", "accepted_with_warnings", "rejected", "inconclusive"]
@@ -299,6 +300,8 @@ class ReportFacts(TypedDict):
     waivers: NotRequired[list[WaiverFacts]]
     baseline: NotRequired[BaselineFacts | None]
     redteam: NotRequired[RedteamFacts | None]
+    vendor: NotRequired[VendorFacts]
+    """What was found of the vendor's summary; absent where none was given."""
     verdict: VerdictFacts
     riskiest: list[SampleFacts]
     published: NotRequired[PublishedFacts]

@@ -20,6 +20,7 @@ from carto_audit.cli.finished.card import card
 from carto_audit.cli.finished.proof import attest, verify
 from carto_audit.cli.finished.reply import reply
 from carto_audit.cli.finished.show import show
+from carto_audit.cli.finished.summarize import summarize, vendor_files, vendor_options
 from carto_audit.cli.ledger.book import ledger as ledger_commands
 from carto_audit.cli.ledger.book import show_entered
 from carto_audit.cli.ledger.compare import compare
@@ -79,6 +80,7 @@ cli.add_command(trace)
 cli.add_command(score)
 cli.add_command(attest)
 cli.add_command(verify)
+cli.add_command(summarize)
 cli.add_command(card)
 cli.add_command(report)
 cli.add_command(show)
@@ -141,6 +143,7 @@ cli.add_command(completion)
 @click.option(
     "--redteam", type=click.Path(path_type=Path), metavar="FILE|FOLDER", help="What a red team measured on this batch."
 )
+@vendor_options
 @click.option(
     "--ledger", type=click.Path(path_type=Path), metavar="FILE", help="Enter the audit in this ledger, under --vendor."
 )
@@ -214,6 +217,7 @@ def ingest(
       carto-audit ingest june.parquet --policy ours.yaml --redteam june-redteam
       carto-audit ingest june.parquet --policy ours.yaml --ledger audits.ledger --vendor acme
       carto-audit ingest june.parquet --policy strict --benchmark evals.parquet --sampling-key ~/.config/sampling.key
+      carto-audit ingest june.parquet --policy vendor --vendor-summary june-summary --vendor-key vendor.key.pub
     """
     if show_config:
         click.echo("\n".join(shown_config(context, context.obj)))
@@ -242,6 +246,7 @@ def ingest(
         *([str(registry)] if registry else []),
         *([run["reference"]] if run["reference"] else []),
         *([run["sampling_key"]] if run["sampling_key"] else []),
+        *(str(path) for path in vendor_files(run["vendor_summary"], run["vendor_salt"], run["vendor_key"])),
         *([str(path) for path in baseline.iterdir()] if baseline else []),
         *([str(redteam_file(redteam))] if redteam else []),
         *([str(ledger)] if ledger else []),

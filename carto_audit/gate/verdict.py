@@ -199,6 +199,7 @@ _HINTS = {
     "contamination.": "; name a benchmark with --benchmark",
     "repeats.": "; train more than one pair of proxies with --repeats",
     "sampling.": "; audit the batch again to know it",
+    "vendor.": "; name what the vendor summarized with --vendor-summary",
     "redteam.": "; measure it with `carto-audit redteam` and name its folder with --redteam",
     "ledger.": "; keep a --ledger, which needs three accepted batches of the --vendor that were measured alike",
 }

@@ -20,7 +20,6 @@ from carto_audit.artifacts.evidence_facts import (
     DuplicateFacts,
     ExcerptFacts,
     MatchFacts,
-    PlaceFacts,
     SampleFacts,
     ShardFacts,
 )
@@ -35,7 +34,7 @@ from carto_audit.data.layouts import place
 from carto_audit.gate.operating import operating_of
 from carto_audit.pipeline.item_recall_table import figures_by_item, sum_up
 from carto_audit.pipeline.judge import loss_on
-from carto_audit.pipeline.map_facts import counted, detection_facts, map_facts
+from carto_audit.pipeline.map_facts import counted, detection_facts, map_facts, place_facts
 from carto_audit.text.redaction import Excerpts, excerpt, heat_strip
 
 if TYPE_CHECKING:
@@ -105,6 +104,8 @@ def report_facts(
     }
     if known := operating_of(audit.policy):
         facts["operating"] = known
+    if audit.vendor is not None:
+        facts["vendor"] = audit.vendor.facts
     if call is not None:
         facts["run"]["call"] = call
     return cast(ReportFacts, _finite(facts))
@@ -300,16 +301,6 @@ def joined_with_map(
     return masses, {"rows": first["rows"], "tokens": first["tokens"], "token_share": share}
 
 
-def _place(audit: "AuditResult", i: int) -> PlaceFacts:
-    """Where a sample lies on the map."""
-    scores, code = audit.analysis.scores, int(audit.analysis.quadrant[i])
-    return {
-        "quadrant": QUADRANT_NAMES[code] if code != UNMAPPED else None,
-        "difficulty": float(scores.difficulty[i]),
-        "memorization": float(scores.memorization(audit.policy.map.memorization.score)[i]),
-    }
-
-
 def _sample(audit: "AuditResult", i: int, text: str, excerpts: Excerpts) -> SampleFacts:
     """All that the report shows of one sample."""
     scores, start, end = audit.analysis.scores, int(audit.spans.start[i]), int(audit.spans.end[i])
@@ -318,7 +309,7 @@ def _sample(audit: "AuditResult", i: int, text: str, excerpts: Excerpts) -> Samp
     return {
         "sample_id": str(audit.batch.sample_id[i].as_py()),
         "row": int(audit.batch.row[i]),
-        **_place(audit, i),
+        **place_facts(audit, i),
         "memorized": float(scores.memorized[i]),
         "memorized_share": float(scores.memorized_share[i]),
         "memorized_span_share": float(scores.memorized_span_share[i]),
@@ -376,7 +367,7 @@ def _matches(audit: "AuditResult", matches: pa.Table, texts: Texts, excerpts: Ex
         item = items[match["benchmark"], match["item_id"], match["component"]]
         row = {
             **match,
-            **_place(audit, sample),
+            **place_facts(audit, sample),
             "excerpt_sample": _quoted(
                 texts[sample], (match["sample_start"], match["sample_end"]), excerpts, memorized=False
             ),

@@ -15,6 +15,7 @@ from carto_audit.artifacts.evidence_facts import (
     ForgetFacts,
     GridFacts,
     MapFacts,
+    PlaceFacts,
     PowerFacts,
     Recall,
     SweepFacts,
@@ -23,7 +24,7 @@ from carto_audit.artifacts.evidence_facts import (
 from carto_audit.cartography.datamap import Cut, Line
 from carto_audit.cartography.detection_power import Power
 from carto_audit.cartography.map_grid import coarse_counts, map_frame
-from carto_audit.cartography.quadrants import QUADRANT_NAMES
+from carto_audit.cartography.quadrants import QUADRANT_NAMES, UNMAPPED
 from carto_audit.cartography.reasons import RECALLS
 from carto_audit.cartography.thresholds import Epsilon, Threshold
 from carto_audit.controls.controls import PROVING_SECRETS
@@ -250,3 +251,13 @@ def _detection_warnings(audit: "AuditResult") -> Iterator[str]:
         low = ("memorizes nearly everything", "more text or a smaller proxy")
         side, cure = low if ratio < 0.5 else ("has room for little but copies", "a larger proxy")
         yield f"capacity ratio {ratio:.2g} is outside 0.5 to 10: this proxy {side}; {cure} would detect more"
+
+
+def place_facts(audit: "AuditResult", i: int) -> PlaceFacts:
+    """Where a sample lies on the map."""
+    scores, code = audit.analysis.scores, int(audit.analysis.quadrant[i])
+    return {
+        "quadrant": QUADRANT_NAMES[code] if code != UNMAPPED else None,
+        "difficulty": float(scores.difficulty[i]),
+        "memorization": float(scores.memorization(audit.policy.map.memorization.score)[i]),
+    }

@@ -15,6 +15,7 @@ DEFAULT_EPOCHS = 8
 
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
+_VENDOR = ("vendor_summary", "vendor_salt", "vendor_key")
 MOST_EPOCHS, MOST_REPEATS, MOST_SEED = 1000, 100, 2**31 - 1
 
 
@@ -30,7 +31,11 @@ class AuditOptions:
     they leave out counts as unread.
 
     What is drawn from the batch depends on the `sampling_key`, a file of secret bytes; without one on a random key, or, where a
-    `seed` is given, on that alone, so that a vendor can rehearse it. The seed of the training is 0 where none is given."""
+    `seed` is given, on that alone, so that a vendor can rehearse it. The seed of the training is 0 where none is given.
+
+    `vendor_summary` is the folder of a vendor's summary that is held against the audit; `vendor_salt` the file of its salt, None
+    for the one beside it; `vendor_key` the public key of whoever should have signed it; `vendor_recompute` computes some of its
+    losses again."""
 
     text_column: str | None = None
     layout: str | None = None
@@ -53,12 +58,28 @@ class AuditOptions:
     repeats: int | None = None
     reference: str | None = None
     strict_input: bool = False
+    vendor_summary: str | None = None
+    vendor_salt: str | None = None
+    vendor_key: str | None = None
+    vendor_recompute: bool = False
 
     def __post_init__(self) -> None:
         if self.device not in DEVICES:
             raise UsageError(f"{option('device', safe_inline(str(self.device), 40))}: one of {', '.join(DEVICES)}")
-        for name in ("text_column", "layout", "id_column", "config", "split", "proxy", "reference", "sampling_key"):
+        for name in (
+            "text_column",
+            "layout",
+            "id_column",
+            "config",
+            "split",
+            "proxy",
+            "reference",
+            "sampling_key",
+            *_VENDOR,
+        ):
             _check_text(name, getattr(self, name))
+        if self.vendor_summary is None and (self.vendor_recompute or any(getattr(self, name) for name in _VENDOR)):
+            raise UsageError(f"{option('vendor_summary')}: name the summary that the other vendor options are about")
         if self.layout is not None and self.layout not in LAYOUT_NAMES:
             raise UsageError(f"{option('layout', safe_inline(self.layout, 40))}: one of {', '.join(LAYOUT_NAMES)}")
         _ = self.reading

@@ -2,8 +2,8 @@
 
 import importlib.metadata
 import os
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from carto_audit import __version__
 from carto_audit.artifacts.redteam_record import RedteamRecord
+from carto_audit.artifacts.vendor_facts import VendorFound
 from carto_audit.benchmarks.items import Benchmark
 from carto_audit.cartography.analysis import LossAnalysis
 from carto_audit.cartography.reasons import Heat
@@ -98,6 +99,28 @@ class AuditResult:
     verdict: Verdict
     run: Run
     redteam: RedteamRecord | None = None
+    vendor: VendorFound | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScoredRows:
+    """What an audit says of the batch's N samples, for who holds another's word against it. `memorization` (N,) is the policy's
+    score, NaN where a sample was not trained on; `quadrant` (N,) are codes."""
+
+    batch: Batch
+    duplicates: Duplicates
+    n_tokens: NDArray[np.int64]
+    memorization: NDArray[np.float64]
+    quadrant: NDArray[np.int8]
+    policy: Policy
+    options: AuditOptions
+    proxy: str
+    device: str
+    folder: Path
+
+
+VendorCheck = Callable[[ScoredRows], VendorFound]
+"""Holds a vendor's summary against an audit."""
 
 
 def quote_boilerplate(batch: Batch, encoder: Encoder, found: Sequence[Boilerplate]) -> tuple[Quote, ...]:
@@ -117,7 +140,8 @@ def work_folder(work: Path, batch: Batch, reference: Batch | None, options: Audi
     versions = [__version__, importlib.metadata.version("torch"), os.cpu_count()]
     weights = checkpoint_sha256(Path(options.proxy)) if options.proxy and options.proxy not in PRESETS else None
     trusted = reference.sha256 if reference else None
-    how = asdict(replace(options, sampling_key=None))  # not where the key lies, but which it is, is among `besides`
+    how = {name: value for name, value in asdict(options).items() if not name.startswith("vendor_")}
+    how["sampling_key"] = None  # not where the key lies, but which it is, is among `besides`
     return open_run(work, [batch.sha256, str(batch.paths), versions, how, weights, trusted, *besides])
 
 

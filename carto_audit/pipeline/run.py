@@ -14,6 +14,7 @@ import pyarrow as pa
 from carto_audit.artifacts.audit_record import Record, Setting
 from carto_audit.artifacts.earlier_audits import EarlierAudits
 from carto_audit.artifacts.redteam_record import RedteamRecord, check_measured
+from carto_audit.artifacts.vendor_facts import VendorFound
 from carto_audit.benchmarks.items import Benchmark
 from carto_audit.benchmarks.registry import Registry
 from carto_audit.cartography.analysis import AveragedRuns, LossAnalysis, TracedSamples, analyze_losses, average_run
@@ -26,7 +27,7 @@ from carto_audit.contamination.matching import find_matches
 from carto_audit.contamination.search import search_beside
 from carto_audit.contamination.sources import open_index
 from carto_audit.data.batch import Batch, read_batch
-from carto_audit.data.duplicates import find_duplicates
+from carto_audit.data.duplicates import Duplicates, find_duplicates
 from carto_audit.data.sampling_key import SamplingKey, keep_sampling_key, read_sampling_key
 from carto_audit.data.segments import read_segments
 from carto_audit.gate.verdict import Verdict
@@ -38,14 +39,20 @@ from carto_audit.pipeline.judge import analysis_settings, check_reference, is_un
 from carto_audit.pipeline.measurements import measure, measured_ratio
 from carto_audit.pipeline.options import AuditOptions
 from carto_audit.pipeline.passages import measure_passages
-from carto_audit.pipeline.result import AuditResult, Run, audit_work, package_versions, quote_boilerplate
+from carto_audit.pipeline.result import (
+    AuditResult,
+    Run,
+    ScoredRows,
+    VendorCheck,
+    audit_work,
+    package_versions,
+    quote_boilerplate,
+)
 from carto_audit.policy.metrics import Measurement
 from carto_audit.policy.model import Policy
 from carto_audit.proxies.cross_fit import TrainConfig, cross_fit, load_proxy
 from carto_audit.proxies.model import count_parameters, resolve_device
-from carto_audit.proxies.tokens import (
-    locate_spans,
-)
+from carto_audit.proxies.tokens import locate_spans
 from carto_audit.runtime.limits import Watch
 from carto_audit.runtime.progress import SILENT, Progress
 from carto_audit.runtime.sealed_path import LIMITS, check_seals
@@ -70,17 +77,18 @@ def run_audit(
     baseline: Record | None = None,
     redteam: RedteamRecord | None = None,
     earlier: EarlierAudits | None = None,
+    vendor: VendorCheck | None = None,
     progress: Progress = SILENT,
 ) -> AuditResult:
     """Audits a batch against a policy. `work` keeps what a killed run needs to continue; the caller removes it.
 
     `benchmarks` are files, folders, built indexes, hub names, or names that the registry lists; `baseline` is what the last
     accepted batch left, `redteam` what a red team measured on this one under this policy's map and interventions, `earlier` the
-    vendor's other audits, whose last accepted one is the baseline where none is given. Raises
-    UsageError and AuditError, each with one line that says the way out.
+    vendor's other audits, whose last accepted one is the baseline where none is given, `vendor` holds a vendor's summary against
+    what was found. Raises UsageError and AuditError, each with one line that says the way out.
     """
     watch = Watch(progress, (policy.limits or LIMITS).stage_seconds)
-    return _Auditor(policy, options or AuditOptions(), work, watch, baseline, redteam, earlier).run(
+    return _Auditor(policy, options or AuditOptions(), work, watch, baseline, redteam, earlier, vendor).run(
         inputs, benchmarks, registry
     )
 
@@ -106,6 +114,7 @@ class _Auditor:
     baseline: Record | None
     redteam: RedteamRecord | None
     earlier: EarlierAudits | None = None
+    vendor: VendorCheck | None = None
     seconds: dict[str, float] = field(default_factory=dict)
     started_at: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
 
@@ -161,6 +170,8 @@ class _Auditor:
         samples = traced_samples(batch, duplicates, corpus, split)
         looked = self.look(batch, contamination, corpus, split, samples, device, folder)
         analysis, measurements = looked.analysis, looked.measurements
+        vendor = self.hold_vendor(batch, duplicates, samples, analysis, corpus.spec.name, device, folder)
+        measurements |= vendor.measurements if vendor else {}
         known = opened[0].benchmarks if opened else ()
         testimony = self.recall_items(known, contamination, corpus, split, device, folder)
         with self.timed("reasons"):
@@ -193,8 +204,38 @@ class _Auditor:
             policy=self.policy,
             verdict=self.judge(measurements, batch, known, corpus.spec.name, looked.pairs),
             redteam=self.redteam,
+            vendor=vendor,
             run=self.account(corpus, split, samples, reference, key, device, looked),
         )
+
+    def hold_vendor(
+        self,
+        batch: Batch,
+        duplicates: Duplicates,
+        samples: TracedSamples,
+        analysis: LossAnalysis,
+        proxy: str,
+        device: str,
+        folder: Path,
+    ) -> VendorFound | None:
+        """What becomes of the vendor's summary beside what was found; None where none was given."""
+        if self.vendor is None:
+            return None
+        with self.timed("vendor"):
+            return self.vendor(
+                ScoredRows(
+                    batch=batch,
+                    duplicates=duplicates,
+                    n_tokens=samples.n_tokens,
+                    memorization=analysis.scores.memorization(self.policy.map.memorization.score),
+                    quadrant=analysis.quadrant,
+                    policy=self.policy,
+                    options=self.options,
+                    proxy=proxy,
+                    device=device,
+                    folder=folder,
+                )
+            )
 
     def judge(
         self,

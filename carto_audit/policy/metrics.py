@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from carto_audit.cartography.quadrants import QUADRANTS
+from carto_audit.policy.vendor_metrics import VENDOR
 from carto_audit.text.numbers import times
 
 Unit = Literal["rows", "samples", "tokens", "items", "passages", "share", "AUC", "ratio", "change", "flag", "sigma"]
@@ -390,9 +391,25 @@ def _redteam() -> list[Metric]:
     ]
 
 
+def _vendor() -> list[Metric]:
+    """Measured where `ingest` is given a vendor's summary."""
+    return [Metric(**declared) for declared in VENDOR]
+
+
 METRICS: dict[str, Metric] = {
     metric.name: metric
-    for group in (_batch, _masses, _passages, _repetition, _contamination, _detection, _trust, _proxy, _redteam)
+    for group in (
+        _batch,
+        _masses,
+        _passages,
+        _repetition,
+        _contamination,
+        _detection,
+        _trust,
+        _proxy,
+        _redteam,
+        _vendor,
+    )
     for metric in group()
 }
 """All metrics, by name, in the order of the documentation. Needs no NumPy, so policies check fast."""

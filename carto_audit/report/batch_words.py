@@ -1,9 +1,13 @@
-"""Batch words: by what its rows were drawn, how a real run read them, which of its files were not read. No key is shown."""
+"""Batch words: by what its rows were drawn, how a real run read them, what was not read, what a vendor's summary is worth."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
 
 from carto_audit.artifacts.batch_facts import DeliveryFacts
 from carto_audit.artifacts.real_run_facts import RealRunFacts
 from carto_audit.artifacts.report_facts import ReportFacts
-from carto_audit.text.numbers import plural
+from carto_audit.artifacts.vendor_facts import VendorFacts, VendorRecomputeFacts, VendorTestFacts
+from carto_audit.text.numbers import number, percent, plural, whole_percent
 from carto_audit.text.untrusted import safe_inline
 
 OPERATING_MASSES = (0.025, 0.1)
@@ -108,3 +112,125 @@ def _named(delivery: DeliveryFacts) -> str:
     more = delivery["unread_files"] - len(first)
     said = [*(f"{file['name']} ({file['explanation']})" for file in first), *([f"{more:,} more"] if more else [])]
     return ", ".join(said)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Checked:
+    """One thing that was checked of a vendor's summary, in words, and whether it holds."""
+
+    holds: bool
+    words: str
+
+
+def vendor_line(facts: ReportFacts) -> dict[str, str]:
+    """The vendor's summary in one line, by the name of the line; nothing where none was given."""
+    vendor = facts.get("vendor")
+    if vendor is None:
+        return {}
+    wrong = [checked.words for checked in vendor_checks(vendor) if not checked.holds]
+    if wrong:
+        return {"vendor": f"the summary does not hold: {wrong[0]}"}
+    return {"vendor": f"the summary holds in {plural(vendor['rows']['rows'], 'row')}; {power_words(vendor)}"}
+
+
+def power_words(vendor: VendorFacts) -> str:
+    """With which chance a cheat would have been caught."""
+    if not vendor["flagged"]:
+        return "our audit flags none of the rows that both trained on, so there was no flag to hide"
+    hidden = " / ".join(f"{100 * one['hidden_share']:.0f}" for one in vendor["power"])
+    chances = " / ".join(_chance(one["chance"]) for one in vendor["power"])
+    return f"hiding {hidden} % of the flags would have been caught with a chance of {chances}"
+
+
+def vendor_checks(vendor: VendorFacts) -> list[Checked]:
+    """What was checked of a vendor's summary, in words."""
+    return list(_checks(vendor))
+
+
+def _checks(vendor: VendorFacts) -> Iterator[Checked]:
+    signature, rows = vendor["signature"], vendor["rows"]
+    if signature["fingerprint"] is not None:
+        yield Checked(
+            holds=True,
+            words=f"signed by the key that was named, whose fingerprint begins with {signature['fingerprint'][:16]}",
+        )
+    elif signature["problem"] is not None:
+        yield Checked(holds=False, words=f"signature: {safe_inline(signature['problem'], 200)}")
+    yield Checked(holds=not rows["foreign"], words=_row_words(vendor))
+    yield Checked(
+        holds=not rows["unproved"],
+        words=f"{plural(rows['challenged'], 'row')} drawn by its root and our nonce: "
+        f"{rows['challenged'] - rows['unproved']:,} stand where the root says",
+    )
+    yield from (Checked(holds=not test["failed"], words=_TESTS[test["name"]](test)) for test in vendor["tests"])
+    again = vendor.get("recomputed")
+    if again is not None and again["why_not"] is None:
+        yield Checked(holds=again["draw_agrees"] is not False, words=_draw_words(again))
+
+
+def _row_words(vendor: VendorFacts) -> str:
+    rows = vendor["rows"]
+    if not rows["foreign"]:
+        same = "" if rows["same_batch"] else ", though its files are others"
+        return f"all {plural(rows['rows'], 'row')} of the batch are those that the vendor committed to{same}"
+    what = (
+        "so it is of another batch" if 2 * rows["foreign"] > rows["rows"] else "which were exchanged, added or left out"
+    )
+    first = ", ".join(f"{row:,}" for row in rows["examples"][:3])
+    named = f" (first: row {first})" if first else ""
+    return f"{rows['foreign']:,} of {plural(rows['rows'], 'row')} are not what the vendor committed to{named}, {what}"
+
+
+def _draw_words(again: VendorRecomputeFacts) -> str:
+    if again["draw_agrees"]:
+        return f"the vendor's draw, made again with his key, is the one of the summary; that took {number(again['seconds'], 0)} s"
+    return "the vendor's draw, made again with his key, is another one than the summary tells of"
+
+
+def _hidden(test: VendorTestFacts) -> str:
+    return (
+        f"of {plural(test['among'], 'row')} that our audit flags the vendor leaves {test['seen']:,} unflagged; "
+        f"honest audits disagree on up to {whole_percent(test['honest'])}{_verdict(test)}"
+    )
+
+
+def _lowered(test: VendorTestFacts) -> str:
+    return (
+        f"of {plural(test['among'], 'row')} that both flag the vendor scores {test['seen']:,} lower than our audit does, by more "
+        f"than honest audits differ{_verdict(test)}"
+    )
+
+
+def _left_out(test: VendorTestFacts) -> str:
+    return (
+        f"of {plural(test['among'], 'row')} that our audit flags the vendor did not train on {test['seen']:,}; "
+        f"of all rows on {percent(test['honest'])}{_verdict(test)}"
+    )
+
+
+def _recomputed(test: VendorTestFacts) -> str:
+    return (
+        f"{test['among'] - test['seen']:,} of {test['among']:,} losses and draws that were repeated with the "
+        f"vendor's seed and key are his{_verdict(test)}"
+    )
+
+
+_TESTS = {
+    "hidden_flags": _hidden,
+    "lowered_scores": _lowered,
+    "left_out": _left_out,
+    "recomputed_losses": _recomputed,
+}
+
+
+def _verdict(test: VendorTestFacts) -> str:
+    if not test["failed"]:
+        return ""
+    return f", and at least {percent(test['at_least'])} is beyond all honesty (chance {_chance(test['chance'])})"
+
+
+def _chance(chance: float) -> str:
+    """A chance as a percentage, its ends in words."""
+    if chance < 0.001:
+        return "below 0.1 %"
+    return "above 99.9 %" if chance > 0.999 else percent(chance)

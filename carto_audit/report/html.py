@@ -23,7 +23,7 @@ from carto_audit.cartography.quadrants import QUADRANTS
 from carto_audit.policy.metrics import METRICS
 from carto_audit.policy.values import show_value
 from carto_audit.report import charts, narrative
-from carto_audit.report.batch_words import run_sentences, sampling_words
+from carto_audit.report.batch_words import power_words, run_sentences, sampling_words, vendor_checks, vendor_line
 from carto_audit.report.charts import dose_panels, height_of
 from carto_audit.report.glossary import AUDIT_TERMS
 from carto_audit.report.map_svg import VIEW_BOX, page_map
@@ -167,6 +167,7 @@ def _view(facts: ReportFacts) -> dict[str, Any]:
         "status": narrative.STATUS_WORDS.get(facts["verdict"]["status"], "Inconclusive"),
         "sentence": narrative.verdict_sentence(facts),
         "decisive": narrative.decisive(facts),
+        "vendor": _vendor(facts),
         "doubts": narrative.doubts(facts),
         "overview": narrative.overview(facts),
         "next": next_steps(facts, recorded_call(facts)),
@@ -291,6 +292,14 @@ def _amounts(aucs: Sequence[float]) -> str:
 
 def _meaning(metric: str) -> str:
     return METRICS[metric].meaning if metric in METRICS else ""
+
+
+def _vendor(facts: ReportFacts) -> dict[str, Any] | None:
+    """What of a vendor's summary holds, in words; None where none was given."""
+    vendor = facts.get("vendor")
+    if vendor is None:
+        return None
+    return {"line": vendor_line(facts)["vendor"], "checks": vendor_checks(vendor), "power": power_words(vendor)}
 
 
 def _template() -> Any:

@@ -21,8 +21,9 @@ FLAGS = {
     "benchmarks list": "--index --registry --items",
     "ingest": "--policy --benchmark --registry --out --text-column --layout --loss-on --strict-input --id-column --encoding "
     "--csv-delimiter --csv-quote --csv-escape --csv-header --config --split --proxy --device --epochs --folds "
-    "--max-tokens --repeats --reference --baseline --baseline-key --redteam --ledger --vendor --sampling-key --seed --fail-on "
-    "--format --excerpts --quiet --show-config",
+    "--max-tokens --repeats --reference --baseline --baseline-key --redteam --ledger --vendor "
+    "--vendor-summary --vendor-salt --vendor-key --vendor-recompute --sampling-key --seed --fail-on --format "
+    "--excerpts --quiet --show-config",
     "demo": "--out --seed",
     "ledger add": "--ledger --vendor",
     "ledger verify": "--head",
@@ -45,6 +46,7 @@ FLAGS = {
     "policy check": "",
     "attest": "--key --new-key",
     "verify": "--policy --key --sampling-key",
+    "summarize": "--out --key --sampling-key --salt",
     "policy explain": "",
     "policy test": "",
     "policy diff": "--format",

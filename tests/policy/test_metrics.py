@@ -49,6 +49,10 @@ EXPECTED = {
     "redteam.mi_auc_policy",
     "redteam.extraction_pick",
     "redteam.perplexity_increase_pick",
+    "vendor.unsigned",
+    "vendor.missing_row_share",
+    "vendor.understated_share",
+    "vendor.power",
 }
 
 
@@ -73,6 +77,7 @@ def test_all_measures_of_how_well_an_audit_sees_are_about_power():
         "repeats.agreement",
         "proxy.capacity_ratio",
         "redteam.extraction_untreated",
+        "vendor.power",
     }
 
 

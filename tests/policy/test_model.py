@@ -85,6 +85,7 @@ def test_the_shipped_policies_are_the_promised_ones():
         "regulated-health",
         "regulated-legal",
         "strict",
+        "vendor",
     )
     assert builtin_policies() == promised
 

@@ -1,1 +1,1 @@
-"""Commands about a finished audit: `card`, `reply`, `show`, `attest`, `verify`."""
+"""Commands about a finished audit: `card`, `reply`, `show`, `attest`, `verify`, `summarize`."""

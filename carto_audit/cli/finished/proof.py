@@ -48,7 +48,7 @@ def attest(audit_dir: Path | None, key: Path | None, new_key: Path | None) -> in
         raise UsageError("attest needs AUDIT_DIR and --key KEY; make a key with carto-audit attest --new-key FILE")
     if key.resolve().is_relative_to(audit_dir.resolve()):
         raise UsageError("the key lies in the folder that others will receive; keep it elsewhere")
-    signer = envelope.load_signer(key, lambda: _passphrase(key))
+    signer = envelope.load_signer(key, lambda: ask_passphrase(key))
     found = proof.attest(audit_dir, signer)
     if found.failed:
         _echo(f"NOT SIGNED: {audit_dir} is not as its statement says")
@@ -96,14 +96,14 @@ def verify(
     public = load_public_key(key) if key is not None else None
     drawn_by = read_sampling_key(sampling_key) if sampling_key is not None else None
     ours = {(audit_dir / name).resolve() for name in (*COVERED, STATEMENT, ENVELOPE)}
-    paths = [path for path in _as_audited(audit_dir, batch) if path.resolve() not in ours]
+    paths = [path for path in as_audited(audit_dir, batch) if path.resolve() not in ours]
     progress = RichProgress(open_console(stderr=True))
     found = proof.verify(audit_dir, paths, policy=applied, key=public, sampling_key=drawn_by, progress=progress)
     _show(found, audit_dir)
     return found.exit_code
 
 
-def _as_audited(audit_dir: Path, batch: tuple[str, ...]) -> tuple[Path, ...]:
+def as_audited(audit_dir: Path, batch: tuple[str, ...]) -> tuple[Path, ...]:
     """The files of the batch that an audit reads, as its report says that it did; where it says nothing, all data files."""
     from carto_audit.curation.curate import read_audited
     from carto_audit.data.shards import expand_paths, find_shards
@@ -160,7 +160,7 @@ def _show_new_key(path: Path, fingerprint: str) -> int:
     return ExitCode.ACCEPTED
 
 
-def _passphrase(key: Path) -> str:
+def ask_passphrase(key: Path) -> str:
     from carto_audit.text.untrusted import safe_inline
 
     if PASSPHRASE in os.environ:
