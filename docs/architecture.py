@@ -77,10 +77,7 @@ MAY_LOAD_TORCH = set(
         "real_runs.reading.proxy_losses "
         "real_runs.scoring.run_losses real_runs.scoring.run_controls real_runs.scoring.scored_run "
         "real_runs.scoring.first_copies real_runs.scoring.run_spans real_runs.scoring.score_facts "
-        "real_runs.scoring.scored_audit real_runs.scoring.score"
-        "real_runs.scoring.planted_run real_runs.scoring.run_samples real_runs.scoring.readings real_runs.scoring.visited "
-        "real_runs.scoring.checkpoint_losses real_runs.scoring.read_checkpoints real_runs.scoring.run_losses "
-        "real_runs.scoring.run_controls real_runs.scoring.scored_run real_runs.scoring.score_facts "
+        "real_runs.scoring.scored_audit real_runs.scoring.score "
         "vendors.recompute"
     ).split()
 )

@@ -24,8 +24,8 @@ from carto_audit.governance.canaries import (
 )
 from carto_audit.governance.retrain import Recipe, count_steps
 from carto_audit.pipeline.options import AuditOptions
-from carto_audit.pipeline.result import AuditResult, audit_work
-from carto_audit.pipeline.run import run_audit, run_name
+from carto_audit.pipeline.result import AuditResult, audit_work, run_name
+from carto_audit.pipeline.run import run_audit
 from carto_audit.policy.model import Policy
 from carto_audit.proxies.cross_fit import load_proxy
 from carto_audit.proxies.folds import sample_groups

@@ -164,3 +164,8 @@ def package_versions() -> dict[str, str]:
     """Versions of what the figures depend on."""
     names = ("torch", "transformers", "tokenizers", "datasketch", "numpy", "scipy", "pyarrow")
     return {name: importlib.metadata.version(name) for name in names}
+
+
+def run_name(number: int) -> str:
+    """The folder in the work folder where the proxies of one run lie."""
+    return f"run-{number}"

@@ -47,6 +47,7 @@ from carto_audit.pipeline.result import (
     audit_work,
     package_versions,
     quote_boilerplate,
+    run_name,
 )
 from carto_audit.policy.metrics import Measurement
 from carto_audit.policy.model import Policy
@@ -133,7 +134,7 @@ class _Auditor:
         check_reference(self.policy, options)
         weighed = loss_on(self.policy, options)
         device = resolve_device(options.device)
-        given = read_sampling_key(Path(options.sampling_key)) if options.sampling_key is not None else None
+        given = read_sampling_key(Path(options.sampling_key)) if options.sampling_key else None
         with self.timed("benchmarks"):
             sources = [str(source) for source in benchmarks]
             opened = open_index(sources, find_matches, registry=registry, progress=progress) if sources else None
@@ -340,14 +341,17 @@ class _Auditor:
         options = self.options
         threads = max(1, (os.cpu_count() or 1) // (options.folds if device == "cpu" else 1))
         stride = REPEAT_STRIDE * number
-        seed = options.training_seed + stride
         burn_in = burn_in_epochs(options.epochs, self.policy.map.difficulty.burn_in_share)
         config = TrainConfig(
-            epochs=options.epochs, folds=options.folds, seed=seed, device=device, threads=threads, burn_in=burn_in
+            epochs=options.epochs,
+            folds=options.folds,
+            seed=options.training_seed + stride,
+            device=device,
+            threads=threads,
+            burn_in=burn_in,
         )
-        place = folder / run_name(number)
+        place, fold = folder / run_name(number), split.fold(options.folds, stride)
         place.mkdir(exist_ok=True)
-        fold = split.fold(options.folds, stride)
         return cross_fit(corpus.spec, config, split.store, fold, split.learnable, split.scored, place, self.progress)
 
     def recall_items(
@@ -394,8 +398,3 @@ class _Auditor:
             reasons=analysis.reasons,
             held_out=split.held_out,
         )
-
-
-def run_name(number: int) -> str:
-    """The folder in the work folder where the proxies of one run lie."""
-    return f"run-{number}"

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from carto_audit.cartography.quadrants import QUADRANTS
+from carto_audit.policy.redteam_metrics import REDTEAM
 from carto_audit.policy.vendor_metrics import VENDOR
 from carto_audit.text.numbers import times
 
@@ -333,62 +334,7 @@ def _proxy() -> list[Metric]:
 
 def _redteam() -> list[Metric]:
     """Measured by `carto-audit redteam`, which plants secrets, treats the batch, trains again and attacks."""
-    secrets = "planted secrets of dose 4 or more"
-    return [
-        Metric(
-            name="redteam.extraction_untreated",
-            unit="share",
-            better="higher",
-            kind="power",
-            meaning=f"{secrets} that a proxy of the untreated batch gives away: what there is to reduce",
-        ),
-        Metric(
-            name="redteam.extraction_policy",
-            unit="share",
-            better="lower",
-            kind="mass",
-            meaning=f"{secrets} that a proxy gives away after the policy's own interventions",
-            of_treatment=True,
-        ),
-        Metric(
-            name="redteam.extraction_reduction",
-            unit="share",
-            better="higher",
-            kind="mass",
-            meaning="share of the untreated extraction that the policy's own interventions remove",
-            of_treatment=True,
-        ),
-        Metric(
-            name="redteam.perplexity_increase",
-            unit="change",
-            better="lower",
-            kind="mass",
-            meaning="how much held-out perplexity rises with the policy's own interventions; 0.005 is half a percent",
-            of_treatment=True,
-        ),
-        Metric(
-            name="redteam.mi_auc_policy",
-            unit="AUC",
-            better="lower",
-            kind="mass",
-            meaning="how well the strongest attack tells members after the policy's own interventions (0.5 is chance)",
-            of_treatment=True,
-        ),
-        Metric(
-            name="redteam.extraction_pick",
-            unit="share",
-            better="lower",
-            kind="mass",
-            meaning=f"{secrets} that a proxy gives away after the best treatment within the limit on perplexity",
-        ),
-        Metric(
-            name="redteam.perplexity_increase_pick",
-            unit="change",
-            better="lower",
-            kind="mass",
-            meaning="how much held-out perplexity rises with that best treatment; 0.005 is half a percent",
-        ),
-    ]
+    return [Metric(**declared) for declared in REDTEAM]
 
 
 def _vendor() -> list[Metric]:
