@@ -21,8 +21,8 @@ were seen make it smaller (bench/vendors)."""
 
 DROP, HONEST_DROPS = 0.15, 0.15
 """A flagged row is lowered where the vendor's memorization is below ours by more than DROP: the share of the rows that both flag
-for which an honest one's is, at most. From one honest audit to another all scores of a batch shift together, by up to 0.13 in what
-was measured (bench/vendors)."""
+for which an honest one's is, at most. From one honest audit to another all scores of a batch shift together, by up to 0.13 in
+what was measured (bench/vendors)."""
 
 CHEATS = (0.1, 0.3, 0.5)
 """Shares of the flags, whose hiding the report says the chance to catch."""
