@@ -337,25 +337,9 @@ def _redteam() -> list[Metric]:
     return [Metric(**declared) for declared in REDTEAM]
 
 
-def _vendor() -> list[Metric]:
-    """Measured where `ingest` is given a vendor's summary."""
-    return [Metric(**declared) for declared in VENDOR]
-
-
 METRICS: dict[str, Metric] = {
     metric.name: metric
-    for group in (
-        _batch,
-        _masses,
-        _passages,
-        _repetition,
-        _contamination,
-        _detection,
-        _trust,
-        _proxy,
-        _redteam,
-        _vendor,
-    )
+    for group in (_batch, _masses, _passages, _repetition, _contamination, _detection, _trust, _proxy, _redteam)
     for metric in group()
-}
+} | {declared["name"]: Metric(**declared) for declared in VENDOR}
 """All metrics, by name, in the order of the documentation. Needs no NumPy, so policies check fast."""
