@@ -17,6 +17,9 @@ from carto_audit.text.untrusted import safe_inline
 CONFIG = "carto-audit.toml"
 LARGEST_CONFIG = 1 << 20
 
+COMMANDS = ("ingest", "redteam", "plant")
+"""Those that take a delivery, and refuse a file that may have come with it."""
+
 _ONCE = frozenset({"help", "version", "show-config"})
 """Flags that make no sense in a file."""
 
@@ -49,31 +52,22 @@ def read_config(folder: Path, group: click.Group) -> Config | None:
         raise UsageError(f"{CONFIG}: cannot be read: {reason(error)}") from error
     except (ValueError, RecursionError) as error:
         raise UsageError(f"{CONFIG}: not TOML: {safe_inline(str(error), 160)}") from error
-    return Config(path=path.absolute(), sha256=hashlib.sha256(data).hexdigest(), defaults=_of_group(told, group, ()))
+    return Config(path=path.absolute(), sha256=hashlib.sha256(data).hexdigest(), defaults=_defaults(told, group))
 
 
-def _of_group(told: Mapping[str, Any], group: click.Group, above: tuple[str, ...]) -> dict[str, Any]:
+def _defaults(told: Mapping[str, Any], group: click.Group) -> dict[str, Any]:
     found = {}
     for name, values in told.items():
-        where = ".".join((*above, name))
-        command = group.commands.get(name)
-        if command is None:
-            known = ", ".join(sorted(group.commands))
-            raise UsageError(f"{CONFIG}: [{safe_inline(where, 80)}]: no such command; there are {known}")
+        shown = safe_inline(name, 80)
+        if name not in COMMANDS:
+            raise UsageError(f"{CONFIG}: [{shown}]: no command that takes flags from a file; {', '.join(COMMANDS)} do")
         if not isinstance(values, Mapping):
-            raise UsageError(
-                f"{CONFIG}: {safe_inline(where, 80)}: a table of flags belongs here, as in [{safe_inline(where, 80)}]"
-            )
-        inner = (*above, name)
-        found[name] = (
-            _of_group(values, command, inner)
-            if isinstance(command, click.Group)
-            else _of_command(values, command, inner)
-        )
+            raise UsageError(f"{CONFIG}: {shown}: a table of flags belongs here, as in [{shown}]")
+        found[name] = _of_command(values, group.commands[name])
     return found
 
 
-def _of_command(values: Mapping[str, Any], command: click.Command, above: tuple[str, ...]) -> dict[str, Any]:
+def _of_command(values: Mapping[str, Any], command: click.Command) -> dict[str, Any]:
     flags = {
         name.lstrip("-"): param
         for param in command.params
@@ -83,9 +77,9 @@ def _of_command(values: Mapping[str, Any], command: click.Command, above: tuple[
     }
     found: dict[str, Any] = {}
     for name, value in values.items():
-        where = f"{CONFIG}: [{safe_inline('.'.join(above), 80)}] {safe_inline(name, 80)}"
+        where = f"{CONFIG}: [{command.name}] {safe_inline(name, 80)}"
         if name not in flags:
-            raise UsageError(f"{where}: no such flag; see carto-audit {' '.join(above)} --help")
+            raise UsageError(f"{where}: no such flag; see carto-audit {command.name} --help")
         param = flags[name]
         found[str(param.name)] = _value(value, param, where)
     return found
@@ -111,11 +105,16 @@ def _is_plain(value: Any) -> bool:
 
 
 def check_apart(config: Config | None, inputs: Iterable[str]) -> None:
-    """Raises UsageError where the file lies in a folder that is delivered: what a delivery says decides nothing."""
+    """Raises UsageError where the file lies in a folder that is delivered, or beside a file that is: it may have come with the
+    delivery, and what a delivery says decides nothing."""
+    if config is None:
+        return
+    place = config.path.resolve()
     for given in map(Path, inputs):
-        if config is not None and given.is_dir() and config.path.resolve().is_relative_to(given.resolve()):
+        if place.is_relative_to(given.resolve()) if given.is_dir() else place.parent == given.parent.resolve():
             raise UsageError(
-                f"{CONFIG} lies in the delivery {safe_inline(str(given), 120)}; run the command in another folder"
+                f"{CONFIG} lies in the delivery, in or beside {safe_inline(str(given), 120)}; keep what is delivered in a folder "
+                "of its own, and run the command in another"
             )
 
 

@@ -66,7 +66,7 @@ def cli(context: click.Context) -> None:
     Exit codes: 0 accepted · 1 rejected · 2 usage error or invalid policy · 3 incomplete or inconclusive
                 4 internal error · 130 interrupted
 
-    Flags that a team repeats stand in carto-audit.toml in the working folder, a table for each command.
+    Flags that a team repeats for ingest, redteam and plant stand in carto-audit.toml in the working folder.
     """
     context.obj = read_config(Path(), cli)
     context.default_map = dict(context.obj.defaults) if context.obj else None

@@ -5,6 +5,7 @@ from typing import Any
 
 import click
 
+from carto_audit.cli.config import check_apart
 from carto_audit.cli.reading import reading_options
 from carto_audit.controls.run_choices import MOST_SHARE, PACKINGS
 from carto_audit.data.layouts import LAYOUT_NAMES
@@ -83,6 +84,7 @@ def plant(batch: tuple[str, ...], out: Path | None, policy: str, quiet: bool, **
       carto-audit plant shards/ --out planted --tokenizer ./checkpoint --max-length 2048 --packing bfd
       carto-audit plant small.jsonl --out planted --share 0.05 --doses 4 --hold-out 100
     """
+    check_apart(click.get_current_context().obj, batch)
     from carto_audit import api
     from carto_audit.data.shards import batch_name
     from carto_audit.real_runs.options import PlantOptions

@@ -5,6 +5,7 @@ from typing import Any
 
 import click
 
+from carto_audit.cli.config import check_apart
 from carto_audit.cli.reading import reading_options
 from carto_audit.text.untrusted import safe_inline
 
@@ -78,6 +79,7 @@ def redteam(
       carto-audit redteam shards/ --policy regulated-health --seeds 5 --out redteam/may
       carto-audit redteam batch.parquet --level 0.02 --level 0.05 --score forget_score
     """
+    check_apart(click.get_current_context().obj, batch)
     from carto_audit import api
     from carto_audit.data.shards import batch_name
     from carto_audit.governance.report.summary import show_redteam

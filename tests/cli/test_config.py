@@ -52,7 +52,8 @@ def test_without_a_file_everything_is_as_it_was(tmp_path, monkeypatch, carto):
     ("text", "said"),
     [
         ("[ingest", "not TOML"),
-        ("[ingset]\n", r"\[ingset\]: no such command"),
+        ("[ingset]\n", r"\[ingset\]: no command that takes flags from a file"),
+        ("[verify]\npolicy = 'x'\n", r"\[verify\]: no command that takes"),
         ("[ingest]\npolcy = 'x'\n", r"\[ingest\] polcy: no such flag"),
         ("[ingest]\nhelp = true\n", "no such flag"),
         ("[ingest]\nquiet = 'yes'\n", "true or false"),
@@ -60,8 +61,6 @@ def test_without_a_file_everything_is_as_it_was(tmp_path, monkeypatch, carto):
         ("[ingest]\nepochs = [1]\n", "one text or one number"),
         ("[ingest]\nbatch = 'x'\n", "no such flag"),
         ("ingest = 3\n", "a table of flags"),
-        ("[trace]\nout = 'x'\n", r"\[trace.out\]: no such command"),
-        ("[trace.read]\nnope = 'x'\n", r"\[trace.read\] nope: no such flag"),
         ('[ingest]\n"\\u001b[31m" = 1\n', "no such flag"),
     ],
 )
@@ -89,8 +88,9 @@ def test_a_file_in_the_delivery_decides_nothing(tmp_path, monkeypatch, carto):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "batch.jsonl").write_text('{"text": "some words"}\n')
     (tmp_path / CONFIG).write_text("[ingest]\nfail-on = 'never'\n")
-    for delivered in (".", tmp_path, tmp_path.parent):
-        ended = carto("ingest", delivered)
+    places = (".", tmp_path, tmp_path.parent, "batch.jsonl", tmp_path / "batch.jsonl", "*.jsonl")
+    for command, delivered in [*(("ingest", place) for place in places), ("redteam", "."), ("plant", "batch.jsonl")]:
+        ended = carto(command, delivered)
         assert ended.code == 2
         assert f"{CONFIG} lies in the delivery" in ended.err
     (tmp_path / "delivered").mkdir()
@@ -113,10 +113,12 @@ def test_the_report_names_the_file_by_its_digest(tmp_path, monkeypatch, carto, g
     from tests.support.audits import sentences
 
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "batch.jsonl").write_text("".join(json.dumps({"text": text}) + "\n" for text in sentences(60)))
+    (tmp_path / "incoming").mkdir()
+    rows = [json.dumps({"text": text}) for text in sentences(60)]
+    (tmp_path / "incoming" / "batch.jsonl").write_text("".join(f"{row}\n" for row in rows))
     text = f"[ingest]\npolicy = {json.dumps(str(gate))}\nfolds = 1\nepochs = 2\nout = 'audit'\n"
     (tmp_path / CONFIG).write_text(text)
-    ended = carto("ingest", "batch.jsonl")
+    ended = carto("ingest", "incoming/batch.jsonl")
     assert ended.code == 0, ended.err
     facts = json.loads((tmp_path / "audit" / "report.json").read_text())
     digest = hashlib.sha256(text.encode()).hexdigest()
@@ -132,11 +134,11 @@ plain = st.one_of(
 
 @given(values=st.dictionaries(st.sampled_from(["policy", "epochs", "quiet", "benchmark", "nope"]), plain))
 def test_whatever_a_table_holds_is_taken_or_refused(values):
-    from carto_audit.cli.config import _of_group
+    from carto_audit.cli.config import _defaults
 
     refused = None
     try:
-        found = _of_group({"ingest": values}, main.cli, ())
+        found = _defaults({"ingest": values}, main.cli)
     except UsageError as error:
         refused = str(error)
     if refused is not None:
