@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from bench.corpora import write_texts
 from carto_audit.artifacts.audit_folder import open_audit_folder
+from carto_audit.artifacts.forecast import MEMORIZED
 from carto_audit.cartography.quadrants import QUADRANT_NAMES
 from carto_audit.data.batch import Batch, read_batch
 from carto_audit.data.duplicates import Duplicates
@@ -20,7 +21,7 @@ from carto_audit.runtime.files import file_sha256, write_bytes, write_table
 from carto_audit.vendors import merkle
 from carto_audit.vendors import statement as said
 from carto_audit.vendors.reading import Summary, read_summary
-from carto_audit.vendors.rows import FLAGGED, leaf_digests
+from carto_audit.vendors.rows import leaf_digests
 from carto_audit.vendors.summary import masses_of
 
 UNFLAGGED = {"hotspot_memorized": "stable_easy", "noisy_outlier": "ambiguous_hard"}
@@ -114,13 +115,13 @@ def swapped(batch: Batch, texts: list[str], others: list[str], share: float, rng
 def _with(table: pa.Table, memorization: NDArray[np.float64], line: float) -> pa.Table:
     """The table with these scores, and with quadrants and flags that follow from them."""
     quadrant = [
-        UNFLAGGED[name] if name in FLAGGED and not m > line else name
+        UNFLAGGED[name] if name in MEMORIZED and not m > line else name
         for name, m in zip(table["quadrant"].to_pylist(), memorization.tolist(), strict=True)
     ]
     values: dict[str, Callable[[], pa.Array]] = {
         "memorization": lambda: pa.array(memorization, from_pandas=True),
         "quadrant": lambda: pa.array(quadrant, pa.string()),
-        "flagged": lambda: pa.array([name in FLAGGED for name in quadrant]),
+        "flagged": lambda: pa.array([name in MEMORIZED for name in quadrant]),
     }
     for name, value in values.items():
         table = table.set_column(table.schema.get_field_index(name), name, value())

@@ -86,6 +86,15 @@ class AuditFolder:
             words = f"cannot read: {safe_inline(str(error), 160)}; run the audit again"
             raise AuditError(f"{self.shown(name)}: {words}") from error
 
+    def matches(self, columns: list[str] | None = None) -> "Table | None":
+        """`matches.parquet`, a row per match; None where no benchmark was looked for."""
+        return self.table("matches.parquet", columns) if (self.path / "matches.parquet").exists() else None
+
+    def not_scores(self, error: Exception) -> AuditError:
+        """What to raise where `scores.parquet` is not what an audit writes."""
+        words = f"not the scores of an audit: {safe_inline(str(error), 120)}; run the audit again"
+        return AuditError(f"{self.shown('scores.parquet')}: {words}")
+
     def not_a_report(self, why: str = "", name: str = REPORT) -> AuditError:
         """What to raise where a file is not what an audit writes; `why` says where and what."""
         words = f"not the {'report' if name == REPORT else 'verdict'} of an audit{f': {why}' if why else ''}"

@@ -8,7 +8,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from carto_audit.artifacts.audit_folder import AuditFolder, open_audit_folder
-from carto_audit.runtime.errors import AuditError
+from carto_audit.artifacts.forecast import MEMORIZED
 from carto_audit.text.untrusted import safe_inline
 
 MOST_EXAMPLES = 8
@@ -102,8 +102,7 @@ def _rows(audit: AuditFolder) -> pa.Table | None:
         if kept["n_tokens"].null_count:
             raise ValueError("a row without a number of tokens")
     except (KeyError, ValueError, pa.ArrowException) as error:
-        words = f"not the scores of an audit: {safe_inline(str(error), 120)}; run the audit again"
-        raise AuditError(f"{audit.shown('scores.parquet')}: {words}") from error
+        raise audit.not_scores(error) from error
     return kept.filter(kept["text_hash"].is_valid())
 
 
@@ -117,7 +116,7 @@ def _row_set(table: pa.Table, chosen: NDArray[np.bool_]) -> RowSet:
     tokens = kept["n_tokens"].to_numpy()
     score = kept["memorization"].to_numpy()
     quadrant = kept["quadrant"].to_pylist()
-    memorized = np.array([name in ("hotspot_memorized", "noisy_outlier") for name in quadrant], dtype=bool)
+    memorized = np.array([name in MEMORIZED for name in quadrant], dtype=bool)
     first = np.argsort(-np.nan_to_num(score, nan=-np.inf), kind="stable")[:MOST_EXAMPLES]
     ids = kept["sample_id"].take(pa.array(first)).to_pylist()
     return RowSet(
@@ -138,9 +137,9 @@ def _row_set(table: pa.Table, chosen: NDArray[np.bool_]) -> RowSet:
 
 def _items(audit: AuditFolder) -> dict[tuple[str, str], str] | None:
     """Every item that was found, with its worst tier."""
-    if not (audit.path / "matches.parquet").exists():
+    table = audit.matches(["benchmark", "item_id", "tier"])
+    if table is None:
         return None
-    table = audit.table("matches.parquet", ["benchmark", "item_id", "tier"])
     found: dict[tuple[str, str], str] = {}
     for benchmark, item, tier in zip(*(column.to_pylist() for column in table.columns), strict=True):
         key = safe_inline(str(benchmark), 80), safe_inline(str(item), 80)

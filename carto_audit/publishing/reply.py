@@ -14,19 +14,16 @@ import pyarrow as pa
 from jinja2 import Template
 
 from carto_audit.artifacts.audit_folder import AuditFolder
+from carto_audit.artifacts.forecast import MEMORIZED
 from carto_audit.artifacts.real_run_facts import CONTROL
 from carto_audit.artifacts.report_facts import ReportFacts
-from carto_audit.cartography.quadrants import QUADRANTS
 from carto_audit.report import narrative
 from carto_audit.report.page import asset, csp_hash, page_environment, printable
-from carto_audit.runtime.errors import AuditError
 from carto_audit.runtime.files import made_folder, write_bytes, write_text
 from carto_audit.text.numbers import plural
 from carto_audit.text.untrusted import encodable, safe_inline
 
 PAGE, ROWS = "reply.html", "rows.jsonl"
-
-_MEMORIZED = {name for name, quadrant in QUADRANTS.items() if quadrant.memorized}
 
 MOST_ON_PAGE = 200
 """Rows, skipped rows and files that the page lists; the file of rows has all."""
@@ -59,15 +56,11 @@ def make_reply(folder: AuditFolder, *, name_benchmarks: bool = False) -> Reply:
     """The reply to a finished audit. Raises AuditError in one line for files that are no audit's."""
     try:
         scores = folder.scores(_COLUMNS).to_pylist()
-        there = (folder.path / "matches.parquet").exists()
-        matches = folder.table("matches.parquet").to_pylist() if there else []
-        items = _items(matches, name_benchmarks)
+        matches = folder.matches()
+        items = _items(matches.to_pylist() if matches is not None else [], name_benchmarks)
         return Reply(facts=folder.report, rows=list(_rows(scores, items)))
     except (KeyError, TypeError, ValueError, pa.ArrowException) as error:
-        words = safe_inline(str(error), 120)
-        raise AuditError(
-            f"{folder.shown('scores.parquet')}: not the scores of an audit: {words}; run the audit again"
-        ) from error
+        raise folder.not_scores(error) from error
 
 
 def write_reply(reply: Reply, out: Path) -> None:
@@ -129,7 +122,7 @@ def _rows(scores: Sequence[Mapping[str, Any]], items: Mapping[int, list[dict[str
         said: dict[str, Any] = {"row": number, "id": row["sample_id"], "decision": row["action"]}
         said |= {"weight": row["weight"]} if row["action"] == "downweight" else {}
         said["reason"] = row["reasons"]
-        if row["span_start"] is not None and row["quadrant"] in _MEMORIZED:
+        if row["span_start"] is not None and row["quadrant"] in MEMORIZED:
             said["passage"] = {"start": row["span_start"], "end": row["span_end"]}
         if number in items:
             said["evaluation_items"] = items[number]

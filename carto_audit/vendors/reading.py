@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from carto_audit.artifacts.audit_folder import read_file
+from carto_audit.artifacts.forecast import MEMORIZED
 from carto_audit.attestation.dsse import Envelope, is_signed_by, parse_envelope
 from carto_audit.cartography.quadrants import QUADRANT_NAMES
 from carto_audit.runtime.errors import AuditError, UsageError
@@ -19,7 +20,7 @@ from carto_audit.runtime.files import file_sha256, open_regular, reason
 from carto_audit.text.untrusted import safe_inline
 from carto_audit.vendors import merkle
 from carto_audit.vendors import statement as said
-from carto_audit.vendors.rows import FIGURES, FLAGGED, SCHEMA, bools, floats, leaf_digests
+from carto_audit.vendors.rows import FIGURES, SCHEMA, bools, floats, leaf_digests
 from carto_audit.vendors.summary import masses_of
 
 if TYPE_CHECKING:
@@ -146,7 +147,7 @@ def _problems(table: pa.Table, predicate: said.Predicate) -> list[str]:
         wrong.append("loss_out is not a number for each row that was trained on")
     if not np.array_equal(pc.is_valid(quadrant).to_numpy(), trained):
         wrong.append("a row is on the map and was not trained on, or was and is not")
-    if not np.array_equal(pc.fill_null(pc.is_in(quadrant, pa.array(sorted(FLAGGED))), False).to_numpy(), flagged):
+    if not np.array_equal(pc.fill_null(pc.is_in(quadrant, pa.array(MEMORIZED)), False).to_numpy(), flagged):
         wrong.append("a row is flagged and does not lie above the line, or lies there and is not")
     copies, tokens = pc.fill_null(table["copies"], 0).to_numpy(), table["n_tokens"].to_numpy()
     if copies.min() < 0 or copies.max() > MOST_COPIES or tokens.min() < 0 or tokens.max() > MOST_COPIES:

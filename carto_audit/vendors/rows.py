@@ -39,9 +39,6 @@ SCHEMA = pa.schema(
 """A row per row of the batch, in order. Figures are null where the row was not trained on."""
 
 FIGURES = ("difficulty", "memorization", "loss_in", "loss_out")
-FLAGGED = frozenset({"hotspot_memorized", "noisy_outlier"})
-"""Quadrants above the memorization threshold."""
-
 _ROW_TAG = b"carto-audit vendor row 1\0"
 _NOTHING = -(2**63)
 """In a leaf, for a number of copies that is not known."""

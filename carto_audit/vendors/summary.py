@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 
 from carto_audit.artifacts.audit_folder import AuditFolder, open_audit_folder
 from carto_audit.artifacts.file_list import STATEMENT as AUDIT_STATEMENT
+from carto_audit.artifacts.forecast import MEMORIZED
 from carto_audit.artifacts.report_facts import ReportFacts
 from carto_audit.attestation.dsse import sign
 from carto_audit.data.batch import Batch
@@ -21,7 +22,7 @@ from carto_audit.runtime.progress import SILENT, Progress
 from carto_audit.text.untrusted import safe_inline
 from carto_audit.vendors import merkle
 from carto_audit.vendors import statement as said
-from carto_audit.vendors.rows import FIGURES, FLAGGED, SCHEMA, keep_salt, leaf_digests, row_digests
+from carto_audit.vendors.rows import FIGURES, SCHEMA, keep_salt, leaf_digests, row_digests
 
 if TYPE_CHECKING:
     from securesystemslib.signer import CryptoSigner
@@ -126,7 +127,7 @@ def _table(audit: AuditFolder, batch: Batch, salt: bytes, progress: Progress) ->
         **{name: pc.if_else(trained, spread[name], None) for name in FIGURES},
         "copies": pc.if_else(trained, spread["copies"], None),
         "quadrant": spread["quadrant"],
-        "flagged": pc.fill_null(pc.is_in(spread["quadrant"], pa.array(sorted(FLAGGED))), False),
+        "flagged": pc.fill_null(pc.is_in(spread["quadrant"], pa.array(MEMORIZED)), False),
         "trained": trained,
     }
     return pa.table(columns).select(SCHEMA.names).cast(SCHEMA)

@@ -1,6 +1,5 @@
 """A score of a real run in a folder of its own, with all the files of an audit, whole or absent."""
 
-import json
 import tempfile
 import time
 from dataclasses import dataclass
@@ -17,12 +16,11 @@ from carto_audit.curation.sample_weights import WEIGHTS, write_weights
 from carto_audit.pipeline.judge import resolve_benchmarks
 from carto_audit.pipeline.outputs import open_folder, prepare_folder, write_outputs
 from carto_audit.policy.model import Policy, load_policy
-from carto_audit.real_runs.planted_batch import BATCH, STATEMENT
+from carto_audit.real_runs.planted_batch import BATCH, read_plant
 from carto_audit.real_runs.scoring.score_facts import scored_report
 from carto_audit.real_runs.scoring.scored_audit import Clock, audit_of
 from carto_audit.real_runs.scoring.scored_run import ScoredRun, score_run
-from carto_audit.runtime.errors import AuditError, UsageError, option
-from carto_audit.runtime.files import read_regular
+from carto_audit.runtime.errors import UsageError, option
 from carto_audit.runtime.lock import LOCK, locked
 from carto_audit.runtime.progress import SILENT, Progress
 from carto_audit.text.redaction import Excerpts
@@ -109,13 +107,7 @@ def _check_apart(asked: Asked, out: Path) -> None:
 
 def _planted_with(planted: Path) -> Path:
     """The tokenizer that the preflight read. Raises UsageError where it read none, or none that lies there still."""
-    try:
-        facts = json.loads(read_regular(planted / STATEMENT, 64 << 20))
-        looked = facts["preflight"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise AuditError(
-            f"{safe_inline(str(planted), 160)}: no planted batch: no {STATEMENT} that can be read"
-        ) from error
+    looked = read_plant(planted).facts.get("preflight")
     named = looked.get("tokenizer") if isinstance(looked, dict) else None
     if not named or not Path(str(named)).is_dir():
         raise UsageError(f"name the run's tokenizer: {option('tokenizer')} FOLDER")

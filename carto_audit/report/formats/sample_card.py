@@ -14,8 +14,7 @@ from carto_audit.artifacts.audit_folder import AuditFolder
 from carto_audit.artifacts.evidence_facts import Axis, ExcerptFacts
 from carto_audit.cartography.quadrants import QUADRANTS
 from carto_audit.report.formats.terminal import cell, empty_table, tame
-from carto_audit.report.narrative import RECALL_WORDS
-from carto_audit.runtime.errors import AuditError, UsageError
+from carto_audit.runtime.errors import UsageError
 from carto_audit.text.numbers import number, plural, times
 from carto_audit.text.untrusted import safe_inline
 
@@ -51,7 +50,7 @@ def find_sample(folder: AuditFolder, name: str) -> SampleCard:
         cluster = table.filter(pc.equal(table["cluster_id"], scores["cluster_id"]))["row"].to_pylist()
         row = int(scores["row"])
         trace = folder.table("trace.parquet").slice(place, 1).to_pylist()[0]
-        matches = folder.table("matches.parquet") if (folder.path / "matches.parquet").exists() else None
+        matches = folder.matches()
         found = [] if matches is None else matches.filter(pc.equal(matches["row"], row)).to_pylist()
         excerpts = (one["excerpt"] for one in folder.report["riskiest"] if one["row"] == row)
         return SampleCard(
@@ -62,10 +61,7 @@ def find_sample(folder: AuditFolder, name: str) -> SampleCard:
             excerpt=next(excerpts, None) if folder.report["excerpts"] != "none" else None,
         )
     except (KeyError, TypeError, ValueError, pa.ArrowException) as error:
-        words = safe_inline(str(error), 120)
-        raise AuditError(
-            f"{folder.shown('scores.parquet')}: not the scores of an audit: {words}; run the audit again"
-        ) from error
+        raise folder.not_scores(error) from error
 
 
 def _place(folder: AuditFolder, table: pa.Table, name: str) -> int:
@@ -128,15 +124,9 @@ def _lines(card: SampleCard, thresholds: Mapping[Axis, float | None]) -> Iterato
 
 
 def _passage(scores: Mapping[str, Any]) -> str:
-    """Where the memorized window stands, how often, and how strongly."""
-    parts = [f"characters {scores['span_start']:,} to {scores['span_end']:,}"]
-    if scores["copies"] is not None:
-        parts.append(f"occurs {times(scores['copies'])}")
-    if scores["recall"] in RECALL_WORDS:
-        parts.append(RECALL_WORDS[scores["recall"]].title.lower())
-    if scores["equivalent_dose"] is not None and scores["recall"] is not None:
-        parts.append(f"like a secret planted about {times(max(1, round(scores['equivalent_dose'])))}")
-    return ", ".join(parts)
+    """Where the memorized window stands, and how often; how strongly it is memorized the reason of the decision says."""
+    occurs = f", occurs {times(scores['copies'])}" if scores["copies"] is not None else ""
+    return f"characters {scores['span_start']:,} to {scores['span_end']:,}{occurs}"
 
 
 def _match(match: Mapping[str, Any]) -> str:
