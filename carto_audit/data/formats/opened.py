@@ -119,8 +119,46 @@ def decompressed(path: Path) -> pa.NativeFile:
     codec, source = compression_of(path), bytes_of(path)
     if codec is None:
         return source
-    stream = lzma.LZMAFile(source) if codec == "xz" else pa.CompressedInputStream(source, codec)  # noqa: SIM115 (the reader closes it)
+    stream = _Xz(source) if codec == "xz" else pa.CompressedInputStream(source, codec)
     return pa.PythonFile(_Expanded(path, source, stream), "r")
+
+
+class _Xz(io.RawIOBase):
+    """What comes out of an xz file, all of whose bytes belong to one of its streams. Raises LZMAError where something else
+    follows them, which Python's own reader passes over, and EOFError where the last one is cut."""
+
+    def __init__(self, source: pa.NativeFile) -> None:
+        self._source, self._decoder = source, lzma.LZMADecompressor()
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        data = b""
+        while not data:
+            if self._decoder.eof:
+                following = self._following(self._decoder.unused_data)
+                if not following:
+                    return 0
+                self._decoder = lzma.LZMADecompressor()
+                data = self._decoder.decompress(following, len(buffer))
+            else:
+                data = self._decoder.decompress(self._input() if self._decoder.needs_input else b"", len(buffer))
+        buffer[: len(data)] = data
+        return len(data)
+
+    def _following(self, data: bytes) -> bytes:
+        """The beginning of the next stream after what may pad the last one; empty at the end of the file."""
+        while not (data := data.lstrip(b"\0")):
+            if not (data := self._source.read(HEAD_BYTES)):
+                return b""
+        return data
+
+    def _input(self) -> bytes:
+        data: bytes = self._source.read(HEAD_BYTES)
+        if not data:
+            raise EOFError("Compressed file ended before the end-of-stream marker was reached")
+        return data
 
 
 class _Expanded(io.RawIOBase):

@@ -129,3 +129,17 @@ def test_some_stray_bytes_spoil_their_own_rows_only(tmp_path):
 def test_what_makes_no_sense_is_a_usage_error(said):
     with pytest.raises(UsageError, match=next(iter(said))):
         Reading(**said)
+
+
+@pytest.mark.parametrize("suffix", COMPRESSIONS)
+def test_what_follows_a_compressed_file_is_refused(tmp_path, suffix):
+    """Python's own reader of xz passes over it."""
+    path = tmp_path / f"a.jsonl.{suffix}"
+    path.write_bytes(COMPRESSIONS[suffix](JSONL.encode()) + b"words that nobody reads")
+    with pytest.raises(AuditError, match=r"a\.jsonl\.\w+: cannot read as jsonl"):
+        texts_of(path)
+
+
+def test_zeros_that_pad_an_xz_file_are_no_text(tmp_path):
+    (tmp_path / "a.jsonl.xz").write_bytes(lzma.compress(JSONL.encode()) + bytes(4096))
+    assert texts_of(tmp_path / "a.jsonl.xz") == TEXTS
