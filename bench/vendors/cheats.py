@@ -49,6 +49,7 @@ def scored_rows(folder: Path, batch: Batch, policy: Policy | None = None) -> Sco
         n_tokens=scores["n_tokens"].to_numpy(),
         memorization=scores["memorization"].to_numpy(zero_copy_only=False).astype(np.float64),
         quadrant=np.array([codes.get(name, -1) for name in scores["quadrant"].to_pylist()], dtype=np.int8),
+        ruler=said.by_dose(facts["detection"]["ruler"]),
         policy=policy or load_policy("default"),
         options=AuditOptions(
             seed=facts["run"]["seed"],

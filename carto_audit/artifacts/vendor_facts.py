@@ -52,9 +52,9 @@ class VendorRowsFacts(TypedDict):
 
 @facts_part
 class VendorTestFacts(TypedDict):
-    """One test of honesty: `seen` of `among` rows, where an honest summary has a share of `honest` at most."""
+    """One test of honesty: `seen` of `among` rows, tokens of a mass, where an honest summary has a share of `honest` at most."""
 
-    name: Literal["hidden_flags", "lowered_scores", "left_out", "recomputed_losses"]
+    name: Literal["hidden_flags", "hidden_mass", "lowered_scores", "fallen_ranks", "left_out", "recomputed_losses"]
     seen: int
     among: int
     honest: Share
@@ -111,6 +111,8 @@ class VendorFacts(TypedDict):
     """Rows that both sides trained on."""
     flagged: int
     """Of those, what our audit flags."""
+    explained_shift: NotRequired[float]
+    """How much higher than the vendor's our scores may be, by the planted secrets of both sides."""
     tests: list[VendorTestFacts]
     mass: VendorMassFacts
     power: list[VendorPowerFacts]

@@ -230,6 +230,7 @@ class _Auditor:
                     n_tokens=samples.n_tokens,
                     memorization=analysis.scores.memorization(self.policy.map.memorization.score),
                     quadrant=analysis.quadrant,
+                    ruler=analysis.reasons.ruler,
                     policy=self.policy,
                     options=self.options,
                     proxy=proxy,

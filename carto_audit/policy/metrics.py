@@ -8,7 +8,9 @@ from carto_audit.policy.redteam_metrics import REDTEAM
 from carto_audit.policy.vendor_metrics import VENDOR
 from carto_audit.text.numbers import times
 
-Unit = Literal["rows", "samples", "tokens", "items", "passages", "share", "AUC", "ratio", "change", "flag", "sigma"]
+Unit = Literal[
+    "rows", "samples", "tokens", "items", "passages", "share", "AUC", "ratio", "change", "flag", "sigma", "days"
+]
 """`change` is relative and may be negative: 0.005 is half a percent more. A `flag` is 1 or 0, `sigma` counts standard errors."""
 
 REHEARSABLE = "sampling.rehearsable"

@@ -2,8 +2,9 @@
 
 from typing import Any
 
-UNSIGNED, MISSING, UNDERSTATED, POWER = (
+UNSIGNED, AGE, MISSING, UNDERSTATED, POWER = (
     "vendor.unsigned",
+    "vendor.age_days",
     "vendor.missing_row_share",
     "vendor.understated_share",
     "vendor.power",
@@ -16,6 +17,13 @@ VENDOR: tuple[dict[str, Any], ...] = (
         "better": "lower",
         "kind": "count",
         "meaning": "1 where the vendor's summary is not signed by the key of --vendor-key, or no key was named; 0 where it is",
+    },
+    {
+        "name": AGE,
+        "unit": "days",
+        "better": "lower",
+        "kind": "count",
+        "meaning": "days since the vendor's audit began, by the vendor's clock; not measured where that is more than a day ahead",
     },
     {
         "name": MISSING,

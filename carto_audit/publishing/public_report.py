@@ -14,6 +14,7 @@ from carto_audit.artifacts.file_list import OUTPUTS, REPORT, STATEMENT, VERDICT
 from carto_audit.artifacts.report_facts import ReportFacts
 from carto_audit.report.html import render_html
 from carto_audit.runtime.errors import AuditError
+from carto_audit.runtime.files import json_bytes
 
 FOLDER = ".carto-audit"
 """Beside the README. Its leading dot keeps `load_dataset` away: pictures or tables elsewhere would become rows."""
@@ -66,13 +67,14 @@ def read_publication(audit: Path) -> Publication:
         public = public_facts(facts, digest)
         page = render_html(public, found["map.svg"].decode())
         subjects = {name: of for name, of in attested.items() if name not in OUTPUTS}
+        files = {name: found[name] for name in ("map.png", "map.svg", VERDICT)}
+        files |= {REPORT: json_bytes(public), "report.html": page.encode()}
+        subjects |= {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}
+        about = [{"name": name, "digest": {"sha256": of}} for name, of in subjects.items()]
+        files[STATEMENT] = json_bytes({**statement, "subject": about})
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError, UndefinedError) as error:
         raise folder.not_a_report() from error
-    files = {name: found[name] for name in ("map.png", "map.svg", VERDICT)}
-    files |= {REPORT: _json(public), "report.html": page.encode()}
-    subjects |= {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}
-    about = [{"name": name, "digest": {"sha256": of}} for name, of in subjects.items()]
-    return Publication(facts=public, files={**files, STATEMENT: _json({**statement, "subject": about})})
+    return Publication(facts=public, files=files)
 
 
 def public_facts(facts: ReportFacts, report_sha256: str) -> ReportFacts:
@@ -100,7 +102,3 @@ def _unquoted(value: Any) -> Any:
 def _quotes(value: Any) -> bool:
     """Whether this entry is about a single sample or item."""
     return isinstance(value, dict) and any(key in _QUOTING or key.startswith("excerpt") for key in value)
-
-
-def _json(value: Any) -> bytes:
-    return (json.dumps(value, indent=2, sort_keys=True, allow_nan=False, ensure_ascii=False) + "\n").encode()

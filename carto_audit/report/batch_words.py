@@ -194,10 +194,24 @@ def _hidden(test: VendorTestFacts) -> str:
     )
 
 
+def _hidden_mass(test: VendorTestFacts) -> str:
+    return (
+        f"of {plural(test['among'], 'token')} in rows that our audit flags {test['seen']:,} are in rows that the vendor leaves "
+        f"unflagged{_verdict(test)}"
+    )
+
+
 def _lowered(test: VendorTestFacts) -> str:
     return (
-        f"of {plural(test['among'], 'row')} that both flag the vendor scores {test['seen']:,} lower than our audit does, by more "
-        f"than honest audits differ{_verdict(test)}"
+        f"of {plural(test['among'], 'row')} that our audit flags the vendor scores {test['seen']:,} lower, by more than honest "
+        f"audits differ{_verdict(test)}"
+    )
+
+
+def _fallen(test: VendorTestFacts) -> str:
+    return (
+        f"of {plural(test['among'], 'row')} that our audit flags {test['seen']:,} are not near the top of the vendor's "
+        f"scores{_verdict(test)}"
     )
 
 
@@ -217,7 +231,9 @@ def _recomputed(test: VendorTestFacts) -> str:
 
 _TESTS = {
     "hidden_flags": _hidden,
+    "hidden_mass": _hidden_mass,
     "lowered_scores": _lowered,
+    "fallen_ranks": _fallen,
     "left_out": _left_out,
     "recomputed_losses": _recomputed,
 }

@@ -12,17 +12,25 @@ from scipy.stats import beta, binom, hypergeom
 FALSE_ALARM = 0.01
 """Chance, for all tests together, that an honest summary fails one."""
 
-TESTS = 3
+TESTS = 6
 LEVEL = FALSE_ALARM / TESTS
 
 HONEST_MISSES, USUAL_MISSES = 0.1, 0.02
 """Of the rows that we flag, the share that an honest vendor does not: at most, and what the power is computed with: fewer than
 were seen make it smaller (bench/vendors)."""
 
-DROP, HONEST_DROPS = 0.15, 0.15
-"""A flagged row is lowered where the vendor's memorization is below ours by more than DROP: the share of the rows that both flag
-for which an honest one's is, at most. From one honest audit to another all scores of a batch shift together, by up to 0.13 in
-what was measured (bench/vendors)."""
+DROP, HONEST_DROPS = 0.1, 0.25
+"""A flagged row is lowered where the vendor's memorization is below ours by more than DROP beyond what the planted secrets of
+both audits explain: the share of our flagged rows for which an honest one's is, at most (bench/vendors)."""
+
+MOST_SHIFT = 0.15
+"""From one honest audit to another all scores of a batch shift together: at most so much of it is explained (bench/vendors)."""
+
+DEPTH = 2
+"""A flagged row has fallen in rank where it is not among DEPTH times as many of the vendor's highest scores as we flag rows."""
+
+DRAWS = 1999
+"""Of a test without a closed form; its chance is exact for any number, as a Monte Carlo test's is."""
 
 CHEATS = (0.1, 0.3, 0.5)
 """Shares of the flags, whose hiding the report says the chance to catch."""
@@ -30,7 +38,10 @@ CHEATS = (0.1, 0.3, 0.5)
 LEAST_HIDDEN_SHARE, LEAST_HIDDEN = 0.01, 5
 """What hiding is too small to matter: below 1 % of the rows, or five of them. What we flag ourselves counts all the same."""
 
-Name = Literal["hidden_flags", "lowered_scores", "left_out", "recomputed_losses"]
+_CELLS = 1 << 22
+"""Of draws times rows, at once in memory."""
+
+Name = Literal["hidden_flags", "hidden_mass", "lowered_scores", "fallen_ranks", "left_out", "recomputed_losses"]
 Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
 
@@ -40,6 +51,7 @@ class Sides:
     """The rows that our audit mapped, (K,): what both sides say of each. The vendor's figures are NaN, and his flags False, where
     he did not train on a row."""
 
+    n_tokens: NDArray[np.int64]
     our_flags: Flags
     our_memorization: Floats
     their_flags: Flags
@@ -53,8 +65,8 @@ class Sides:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tested:
-    """One test: `seen` of `among` rows, where an honest vendor has a share of `honest` at most; the chance of so many from an
-    honest one, and the share that is understated beyond that: best estimate, and both ends of its interval."""
+    """One test: `seen` of `among` rows (tokens, of a mass), where an honest vendor has a share of `honest` at most; the chance of
+    so many from an honest one, and the share that is understated beyond that: best estimate, and both ends of its interval."""
 
     name: Name
     seen: int
@@ -71,35 +83,92 @@ class Tested:
         return self.chance <= LEVEL
 
 
-def compare_sides(sides: Sides, *, whole: bool) -> list[Tested]:
-    """Every test that these rows allow. `whole` says that the vendor trained on all but the rows that were held out."""
-    both = sides.their_trained & np.isfinite(sides.our_memorization)
-    flagged = both & sides.our_flags
-    found = [_tested("hidden_flags", int((flagged & ~sides.their_flags).sum()), int(flagged.sum()), HONEST_MISSES)]
-    hot = flagged & sides.their_flags
-    drops = hot & (sides.our_memorization - np.nan_to_num(sides.their_memorization) > DROP)
-    found.append(_tested("lowered_scores", int(drops.sum()), int(hot.sum()), HONEST_DROPS))
-    if whole:
-        found.append(_left_out(sides))
-    return found
+def explained_shift(ours: Mapping[int, float], theirs: Mapping[int, float] | None) -> float:
+    """How much higher our scores may be because our proxies learned more, by the planted secrets of both sides: the difference
+    of the highest dose that both have. MOST_SHIFT where that is not known; never more on either side."""
+    both = ours.keys() & theirs.keys() if theirs else ()
+    shift = ours[max(both)] - theirs[max(both)] if theirs and both else MOST_SHIFT
+    return max(-MOST_SHIFT, min(MOST_SHIFT, shift)) if math.isfinite(shift) else MOST_SHIFT
+
+
+def compare_sides(sides: Sides, *, whole: bool, shift: float = 0.0) -> list[Tested]:
+    """Every test that these rows allow. `whole` says that the vendor trained on all but the rows that were held out, `shift` how
+    much higher our scores are for an honest reason (explained_shift)."""
+    both = sides.select(sides.their_trained & np.isfinite(sides.our_memorization))
+    ours, theirs = both.our_flags, np.nan_to_num(both.their_memorization)
+    drops = both.our_memorization - theirs - shift > DROP
+    fallen = _ranks(theirs) > DEPTH * max(1, int(ours.sum()))
+    flagged = int(ours.sum())
+    found = [
+        _tested("hidden_flags", int((ours & ~both.their_flags).sum()), flagged, HONEST_MISSES),
+        hidden_mass(both.n_tokens[ours], ~both.their_flags[ours]),
+        _tested("lowered_scores", int((ours & drops).sum()), flagged, HONEST_DROPS),
+        _tested("fallen_ranks", int((ours & fallen).sum()), flagged, HONEST_MISSES),
+    ]
+    return [*found, _left_out(sides)] if whole else found
+
+
+def _ranks(scores: Floats) -> NDArray[np.int64]:
+    """The rank of each score, (K,), 1 for the highest: of equal ones the worst, so that a score of zero is never high."""
+    ascending = np.sort(scores)
+    ranks: NDArray[np.int64] = len(scores) - np.searchsorted(ascending, scores, side="left")
+    return ranks
+
+
+def hidden_mass(n_tokens: NDArray[np.int64], hidden: Flags) -> Tested:
+    """Whether the rows that are hidden, of those that we flag, hold more tokens than misses by chance would: who hides the long
+    ones hides more of the mass than of the rows. (K,) each.
+
+    Every draw says from which share of misses on its rows would hold as many tokens as are hidden: what HONEST_MISSES does not
+    reach is not honest, and the quantiles of these shares are the ends of the interval (a Monte Carlo test, draws of a fixed
+    seed)."""
+    among, seen = int(n_tokens.sum()), int(n_tokens[hidden].sum())
+    if not seen:
+        return replace(_tested("hidden_mass", 0, len(n_tokens), HONEST_MISSES), among=among)
+    rng = np.random.default_rng(0)
+    at_once = max(1, min(DRAWS, _CELLS // len(n_tokens)))
+    reached = np.concatenate([_shares_reaching(n_tokens, seen, rng, at_once) for _ in range(0, DRAWS, at_once)])
+    low, high = np.quantile(reached[:, 0], LEVEL), np.quantile(reached[:, 1], 1 - LEVEL)
+    share = seen / among
+    return Tested(
+        name="hidden_mass",
+        seen=seen,
+        among=among,
+        honest=HONEST_MISSES,
+        chance=float((1 + (reached[:, 0] <= HONEST_MISSES).sum()) / (1 + len(reached))),
+        share=_beyond(share, HONEST_MISSES),
+        at_least=_beyond(float(low), HONEST_MISSES),
+        at_most=_beyond(float(high), HONEST_MISSES),
+    )
+
+
+def _shares_reaching(n_tokens: NDArray[np.int64], seen: int, rng: np.random.Generator, draws: int) -> Floats:
+    """In each draw: from which share of misses on they hold `seen` tokens, and from which on more than these, (draws, 2)."""
+    at = rng.random((draws, len(n_tokens)))
+    order = np.argsort(at, axis=1)
+    held = np.cumsum(n_tokens[order], axis=1)
+    ends = np.column_stack([np.take_along_axis(at, order, axis=1), np.ones(draws)])
+    places = np.column_stack([(held < seen).sum(axis=1), (held <= seen).sum(axis=1)])
+    return np.take_along_axis(ends, places, axis=1)
+
+
+def _beyond(share: float, honest: float) -> float:
+    """What of a share honesty does not explain."""
+    return max(0.0, (share - honest) / (1 - honest))
 
 
 def _tested(name: Name, seen: int, among: int, honest: float) -> Tested:
     """A binomial test against the most that honesty explains; the interval is Clopper's and Pearson's."""
     low, high = _interval(seen, among)
-
-    def beyond(share: float) -> float:
-        return max(0.0, (share - honest) / (1 - honest))
-
     return Tested(
         name=name,
         seen=seen,
         among=among,
         honest=honest,
         chance=float(binom.sf(seen - 1, among, honest)) if among else 1.0,
-        share=beyond(seen / among) if among else 0.0,
-        at_least=beyond(low),
-        at_most=beyond(high),
+        share=_beyond(seen / among, honest) if among else 0.0,
+        at_least=_beyond(low, honest),
+        at_most=_beyond(high, honest),
     )
 
 

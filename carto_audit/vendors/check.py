@@ -1,5 +1,6 @@
 """The check of a vendor's summary: commit, challenge, recompute. It is read before the audit, and held against it after."""
 
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
@@ -16,18 +17,29 @@ from carto_audit.cartography.quadrants import MEMORIZED, UNMAPPED
 from carto_audit.pipeline.options import AuditOptions
 from carto_audit.pipeline.result import ScoredRows, VendorCheck
 from carto_audit.policy.metrics import Measurement
-from carto_audit.policy.vendor_metrics import MISSING, POWER, UNDERSTATED, UNSIGNED
+from carto_audit.policy.vendor_metrics import AGE, MISSING, POWER, UNDERSTATED, UNSIGNED
 from carto_audit.runtime.errors import UsageError, option
 from carto_audit.runtime.progress import SILENT, Progress
 from carto_audit.text.untrusted import safe_inline
-from carto_audit.vendors.agreement import Sides, Tested, compare_sides, power_of_check, powers, understated
+from carto_audit.vendors.agreement import (
+    Sides,
+    Tested,
+    compare_sides,
+    explained_shift,
+    power_of_check,
+    powers,
+    understated,
+)
 from carto_audit.vendors.challenge import Held, hold, new_nonce
 from carto_audit.vendors.reading import Summary, read_summary
 from carto_audit.vendors.rows import bools, floats, read_salt
+from carto_audit.vendors.statement import by_dose
 from carto_audit.vendors.summary import salt_beside
 from carto_audit.vendors.words import differences, unchecked
 
 MOST_EXAMPLES = 10
+CLOCKS_DIFFER = timedelta(days=1)
+"""By so much a vendor's clock may be ahead of ours."""
 
 
 def vendor_check(options: AuditOptions, progress: Progress = SILENT) -> VendorCheck | None:
@@ -54,7 +66,9 @@ def check(summary: Summary, scored: ScoredRows, salt: bytes, nonce: str, progres
     held = hold(summary, scored.batch, salt, nonce, progress=progress)
     sides = align(summary.table, scored)
     whole = summary.predicate.recipe.max_tokens is None
-    tests = compare_sides(sides, whole=whole)
+    stated = summary.predicate.ruler
+    shift = explained_shift(scored.ruler, by_dose(stated) if stated is not None else None)
+    tests = compare_sides(sides, whole=whole, shift=shift)
     again: VendorRecomputeFacts | None = None
     if scored.options.vendor_recompute:
         from carto_audit.vendors.recompute import recompute  # loads torch
@@ -66,10 +80,11 @@ def check(summary: Summary, scored: ScoredRows, salt: bytes, nonce: str, progres
         MISSING: held.missing_share,
         UNDERSTATED: understated(tests),
         POWER: power_of_check(sides, whole=whole),
+        AGE: _age(summary.predicate.audit.started_at),
     }
     return VendorFound(
-        measurements={name: Measurement.exact(value) for name, value in found.items()},
-        facts=_facts(summary, scored, held, sides, tests, again),
+        measurements={name: Measurement.exact(value) for name, value in found.items() if value is not None},
+        facts=_facts(summary, scored, held, sides, tests, again, shift),
     )
 
 
@@ -82,6 +97,7 @@ def align(table: pa.Table, scored: ScoredRows) -> Sides:
     place = np.where(there, row, 0)
     trained = bools(table, "trained")[place]
     return Sides(
+        n_tokens=scored.n_tokens[ours],
         our_flags=np.isin(scored.quadrant[ours], MEMORIZED),
         our_memorization=scored.memorization[ours],
         their_flags=bools(table, "flagged")[place] & there,
@@ -90,6 +106,12 @@ def align(table: pa.Table, scored: ScoredRows) -> Sides:
         ),
         their_trained=trained | ~there,
     )
+
+
+def _age(started_at: str) -> float | None:
+    """Days since then, in whole ones; None for a moment to come, which some clock is wrong about."""
+    age = datetime.now(UTC) - datetime.fromisoformat(started_at)
+    return float(max(0, age.days)) if age > -CLOCKS_DIFFER else None
 
 
 def _check_text(summary: Summary, scored: ScoredRows) -> None:
@@ -106,6 +128,7 @@ def _facts(
     sides: Sides,
     tests: list[Tested],
     again: VendorRecomputeFacts | None,
+    shift: float,
 ) -> VendorFacts:
     predicate, recipe = summary.predicate, summary.predicate.recipe
     flagged = tests[0].among
@@ -139,6 +162,7 @@ def _facts(
         },
         "compared": int((sides.their_trained & np.isfinite(sides.our_memorization)).sum()),
         "flagged": flagged,
+        "explained_shift": shift,
         "tests": [_test_facts(test) for test in tests],
         "mass": _mass(summary, scored, sides),
         "power": [{"hidden_share": share, "chance": chance} for share, chance in powers(flagged).items()],

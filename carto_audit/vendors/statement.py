@@ -2,6 +2,8 @@
 
 import json
 import re
+from collections.abc import Mapping
+from datetime import datetime
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
@@ -109,7 +111,8 @@ class Audit(Part):
 
 
 class Predicate(Part):
-    """All that a vendor says of a batch. `detection` are the metrics of detection power, with their intervals."""
+    """All that a vendor says of a batch. `detection` are the metrics of detection power, with their intervals; `ruler` is the
+    median score of planted secrets by dose, None in a summary of before it was stated."""
 
     schema_version: Annotated[Literal[1], NotBoolean]
     tool: Tool
@@ -120,6 +123,7 @@ class Predicate(Part):
     thresholds: dict[Literal["difficulty", "memorization"], Number | None]
     detection: dict[Text, Number | None]
     detection_intervals: dict[Text, list[Number]]
+    ruler: dict[Text, Number | None] | None = None
     audit: Audit
 
 
@@ -137,6 +141,12 @@ class _Document(Part):
     subject: Annotated[list[_Subject], Field(min_length=2, max_length=2)]
     predicateType: Literal["urn:carto-audit:vendor-summary:v1"]  # noqa: N815 (the name is in-toto's)
     predicate: Predicate
+
+
+def by_dose(ruler: Mapping[str, float | None]) -> dict[int, float]:
+    """The median score of planted secrets by dose, of what a report or a statement says; what is no dose is left out."""
+    known = {dose: score for dose, score in ruler.items() if re.fullmatch("[1-9][0-9]{0,3}", dose)}
+    return {int(dose): score for dose, score in known.items() if score is not None}
 
 
 def statement_bytes(predicate: Predicate, table_sha256: str) -> bytes:
@@ -167,11 +177,19 @@ def parse_statement(data: bytes, shown: str) -> tuple[Predicate, str]:
         raise AuditError(f"{shown}: not the statement of a vendor's summary: it is about other things than it says")
     if predicate.rows.count != predicate.batch.rows or set(predicate.masses) != set(MASSES):
         raise AuditError(f"{shown}: not the statement of a vendor's summary: its counts contradict one another")
-    if not re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\+00:00", predicate.audit.started_at):
+    if not _is_time(predicate.audit.started_at):
         raise AuditError(
             f"{shown}: not the statement of a vendor's summary: predicate.audit.started_at: no time in UTC"
         )
     return predicate, digests[1]
+
+
+def _is_time(said: str) -> bool:
+    """Whether it is a moment in UTC, as a report writes one."""
+    try:
+        return datetime.fromisoformat(said).isoformat() == said and said.endswith("+00:00")
+    except ValueError:
+        return False
 
 
 def _refuse(constant: str) -> None:

@@ -26,8 +26,7 @@ def show(browser, tmp_path):
         yield opener
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [390, 1280])
+@pytest.mark.parametrize(("scheme", "width"), [("light", 390), ("dark", 1280)])
 @pytest.mark.parametrize("make", [judged_facts, nothing_to_reduce])
 def test_axe_finds_nothing_and_nothing_runs_over_the_edge(show, make, scheme, width):
     page, troubles = show(

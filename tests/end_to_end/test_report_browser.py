@@ -33,8 +33,7 @@ def show(browser, tmp_path):
         yield opener
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [360, 1280])
+@pytest.mark.parametrize(("scheme", "width"), [("dark", 360), ("light", 1280)])
 def test_axe_finds_nothing_and_nothing_runs_over_the_edge(show, scheme, width):
     facts = make_facts()
     facts["detection"]["remedies"] = REMEDIES

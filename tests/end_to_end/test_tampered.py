@@ -1,5 +1,6 @@
 """Every file of an audit, tampered with in every way: whoever reads the folder says so in one line, and never breaks."""
 
+import itertools
 import json
 
 import pyarrow as pa
@@ -9,6 +10,9 @@ import pytest
 from tests.support.finished import write_finished
 
 NAMES = ("report.json", "verdict.json", "verdict.intoto.json", "map.svg", "map.png", "scores.parquet", "report.html")
+PARSED = (*NAMES[:3], "scores.parquet")
+"""What a command reads more of than its bytes."""
+
 GARBAGE = {
     "empty": lambda data: b"",
     "half": lambda data: data[: len(data) // 2],
@@ -42,6 +46,9 @@ def commands(carto, whole, tmp_path):
         ("verify", whole, batch),
         ("apply", whole, batch, "--out", tmp_path / "out"),
         ("policy", "try", "default", whole),
+        ("show", whole, "row:0"),
+        ("reply", whole, "--out", tmp_path / "reply"),
+        ("ledger", "add", whole, "--ledger", tmp_path / "audits.ledger", "--vendor", "acme"),
     )
 
     def run():
@@ -61,8 +68,9 @@ def check(ended):
         assert "Traceback" not in end.err
 
 
-@pytest.mark.parametrize("how", GARBAGE)
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(
+    ("name", "how"), [(name, how) for name in NAMES for how in (GARBAGE if name in PARSED else ("empty", "noise"))]
+)
 def test_a_file_of_garbage_breaks_no_command(whole, commands, name, how):
     data = (whole / name).read_bytes()
     (whole / name).write_bytes(GARBAGE[how](data))
@@ -72,7 +80,7 @@ def test_a_file_of_garbage_breaks_no_command(whole, commands, name, how):
         (whole / name).write_bytes(data)
     check(ended)
     if name == "report.json" and how not in ("surrogate",):
-        assert [end.code for end in ended] == [3] * 6
+        assert [end.code for end in ended] == [3] * len(ended)
 
 
 def places(value, path=(), depth=0):
@@ -88,15 +96,15 @@ def test_a_key_that_is_gone_or_of_another_type_breaks_no_command(whole, commands
     data = (whole / name).read_bytes()
     document = json.loads(data)
     try:
-        for number, path in enumerate(places(document)):
+        for number, path in itertools.islice(enumerate(places(document)), 0, None, 2 if name == NAMES[0] else 1):
             changed = json.loads(data)
             inside = changed
             for key in path[:-1]:
                 inside = inside[key]
-            if number % 2:
+            if number % 4 == 0:
                 del inside[path[-1]]
             else:
-                inside[path[-1]] = VALUES[number // 2 % len(VALUES)]
+                inside[path[-1]] = VALUES[number % len(VALUES)]
             (whole / name).write_text(json.dumps(changed))
             check(commands())
     finally:

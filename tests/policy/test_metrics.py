@@ -50,6 +50,7 @@ EXPECTED = {
     "redteam.extraction_pick",
     "redteam.perplexity_increase_pick",
     "vendor.unsigned",
+    "vendor.age_days",
     "vendor.missing_row_share",
     "vendor.understated_share",
     "vendor.power",

@@ -217,7 +217,7 @@ def clean():
     return Page(render_html(make_facts(), SVG))
 
 
-@settings(max_examples=15)
+@settings(max_examples=8)
 @given(st.text(max_size=40).filter(lambda text: not text.isidentifier()))
 def test_any_text_in_every_field_stays_text(clean, poison):
     html = render_html(poisoned(make_facts(), poison), SVG)

@@ -7,6 +7,8 @@ from carto_audit.vendors import agreement
 from carto_audit.vendors.agreement import (
     Sides,
     compare_sides,
+    explained_shift,
+    hidden_mass,
     power_of,
     power_of_check,
     power_to_matter,
@@ -20,7 +22,8 @@ def sides(rows=400, flagged=40, **changed):
     flags = np.arange(rows) < flagged
     score = np.where(flags, 0.6, 0.0)
     same = {"their_flags": flags, "their_memorization": score, "their_trained": np.ones(rows, dtype=bool)}
-    return Sides(our_flags=flags, our_memorization=score, **{**same, **changed})
+    both = {"n_tokens": np.full(rows, 30), "our_flags": flags, "our_memorization": score}
+    return Sides(**{**both, **same, **changed})
 
 
 def failing(found):
@@ -29,7 +32,14 @@ def failing(found):
 
 def test_two_audits_that_agree_pass():
     found = compare_sides(sides(), whole=True)
-    assert [test.name for test in found] == ["hidden_flags", "lowered_scores", "left_out"]
+    assert [test.name for test in found] == [
+        "hidden_flags",
+        "hidden_mass",
+        "lowered_scores",
+        "fallen_ranks",
+        "left_out",
+    ]
+    assert len(found) + len(["recomputed_losses"]) == agreement.TESTS
     assert failing(found) == []
     assert understated(found) == 0
 
@@ -59,6 +69,61 @@ def test_scores_that_are_lowered_by_more_than_seeds_differ_are_found(by, caught)
     score = np.where(np.arange(400) < 40, 0.6, 0.0)
     found = compare_sides(sides(their_memorization=np.maximum(0, score - by)), whole=True)
     assert ("lowered_scores" in failing(found)) == caught
+
+
+def test_what_the_planted_secrets_of_both_sides_explain_is_no_offence():
+    score = np.where(np.arange(400) < 40, 0.6, 0.0)
+    lowered = sides(their_memorization=np.maximum(0, score - 0.14))
+    assert "lowered_scores" in failing(compare_sides(lowered, whole=True, shift=0.0))
+    shift = explained_shift({1: 0.0, 4: 0.55}, {4: 0.43, 16: 0.9})
+    assert shift == pytest.approx(0.12)
+    assert failing(compare_sides(lowered, whole=True, shift=shift)) == []
+
+
+@pytest.mark.parametrize("theirs", [None, {}, {16: 0.2}, {4: float("nan")}, {4: -3.0}])
+def test_secrets_explain_only_so_much_and_what_is_not_stated_explains_no_more(theirs):
+    assert explained_shift({4: 0.55}, theirs) == agreement.MOST_SHIFT
+    assert explained_shift({4: 0.55}, {4: 3.0}) == -agreement.MOST_SHIFT
+
+
+def test_scores_that_fall_below_those_of_ordinary_rows_are_found_though_flags_stay():
+    flagged = np.arange(400) < 40
+    ours = sides().our_memorization
+    theirs = np.where(flagged, 0.0, 0.3 * (np.arange(400) < 160))
+    changed = {"their_memorization": np.where(np.arange(400) < 20, theirs, ours)}
+    found = {test.name: test for test in compare_sides(sides(their_flags=flagged, **changed), whole=True)}
+    assert found["fallen_ranks"].seen == 20
+    assert found["fallen_ranks"].failed
+    assert not found["hidden_flags"].failed
+
+
+def test_whoever_hides_the_long_rows_is_told_by_their_mass():
+    n_tokens = np.where(np.arange(40) < 5, 2000, 20)
+    hidden = np.arange(40) < 5
+    changed = {"n_tokens": np.concatenate([n_tokens, np.full(360, 30)]), "their_flags": np.arange(400) >= 5}
+    found = {test.name: test for test in compare_sides(sides(**changed), whole=True)}
+    assert not found["hidden_flags"].failed
+    mass = found["hidden_mass"]
+    assert mass.failed
+    assert (mass.seen, mass.among) == (10_000, 10_700)
+    assert 0 < mass.at_least < mass.share < mass.at_most
+    assert not hidden_mass(n_tokens, ~hidden & (np.arange(40) < 9)).failed
+
+
+def test_the_test_of_a_mass_fails_an_honest_vendor_no_more_often_than_its_level():
+    rng, n_tokens = np.random.default_rng(1), np.random.default_rng(2).integers(5, 400, 30)
+    drawn = [hidden_mass(n_tokens, rng.random(30) < agreement.HONEST_MISSES) for _ in range(60)]
+    assert sum(one.failed for one in drawn) <= 1
+    assert all(one.at_least <= one.share <= one.at_most for one in drawn)
+    assert len({one.chance for one in drawn}) > 20
+
+
+def test_the_test_of_a_mass_is_that_of_rows_where_all_rows_are_alike():
+    hidden = np.arange(40) < 9
+    mass = hidden_mass(np.full(40, 7), hidden)
+    rows = next(test for test in compare_sides(sides(their_flags=np.arange(400) >= 9), whole=True))
+    assert mass.chance == pytest.approx(rows.chance, abs=0.01)
+    assert mass.at_least == pytest.approx(rows.at_least, abs=0.03)
 
 
 def test_flagged_rows_that_were_left_out_are_found_unless_the_vendor_trained_on_a_sample():

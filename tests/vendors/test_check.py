@@ -4,7 +4,7 @@ import json
 import math
 import shutil
 from dataclasses import replace
-from datetime import date
+from datetime import UTC, date, datetime, timedelta
 
 import numpy as np
 import pyarrow as pa
@@ -65,9 +65,10 @@ def test_an_honest_summary_is_accepted_and_the_report_says_what_was_checked(pair
     report = report_of(pair)
     assert pair.codes[:1] + pair.codes[2:3] + pair.codes[4:] == [0, 0, 0]
     outcomes = {one["rule"]: one["outcome"] for one in report["findings"] if one["rule"].startswith("summary-")}
-    assert outcomes == dict.fromkeys(("summary-signed", "summary-rows", "summary-honest", "summary-power"), "passed")
+    assert outcomes == {f"summary-{name}": "passed" for name in ("signed", "fresh", "rows", "honest", "power")}
     assert {name: value for name, value in report["metrics"].items() if name.startswith("vendor.")} == {
         "vendor.unsigned": 0,
+        "vendor.age_days": 0,
         "vendor.missing_row_share": 0,
         "vendor.understated_share": 0,
         "vendor.power": 1,
@@ -361,3 +362,33 @@ def test_a_vendor_who_read_other_columns_is_told_how_to_agree(june, pair):
     other = replace(summary, predicate=summary.predicate.model_copy(update={"batch": batch}))
     with pytest.raises(UsageError, match=r"prompt .* completion.* this audit reads .text.; name the vendor's columns"):
         check(other, scored, salt, NONCE)
+
+
+# How old it is
+
+
+def dated(summary, started_at):
+    """The summary of an audit that began then."""
+    audit = summary.predicate.audit.model_copy(update={"started_at": started_at.isoformat(timespec="seconds")})
+    return replace(summary, predicate=summary.predicate.model_copy(update={"audit": audit}))
+
+
+@pytest.mark.parametrize(
+    ("days", "outcome"), [(-2, "not_measured"), (-0.5, "passed"), (89, "passed"), (91, "failed"), (4000, "failed")]
+)
+def test_an_old_summary_is_rejected_and_one_from_days_to_come_is_not_measured(june, days, outcome):
+    summary, scored, salt = june
+    found = check(dated(summary, datetime.now(UTC) - timedelta(days=days)), scored, salt, NONCE)
+    verdict = evaluate(load_policy("vendor"), found.measurements, date(2026, 12, 1))
+    (fresh,) = (finding for finding in verdict.findings if finding.rule == "summary-fresh")
+    assert fresh.outcome == outcome
+
+
+@pytest.mark.parametrize("said_at", ["2026-13-01T00:00:00+00:00", "2026-11-30T25:00:00+00:00", "soon", "2026-11-30"])
+def test_a_statement_without_a_moment_in_utc_is_refused(forged, said_at):
+    path = forged / said.STATEMENT
+    document = json.loads(path.read_text())
+    document["predicate"]["audit"]["started_at"] = said_at
+    path.write_bytes(json_bytes(document))
+    with pytest.raises(AuditError, match="started_at: no time in UTC"):
+        read_summary(forged)
