@@ -303,9 +303,8 @@ class _Auditor:
         device: str,
         folder: Path,
     ) -> "_Looked":
-        """Trains a pair of proxies as often as the options say, with other folds and seeds each time, and measures what they
-        show; where the options leave it open, once more if that may change the verdict. Every run's losses are averaged into
-        those before it."""
+        """Trains a pair of proxies as often as the options say, with other folds and seeds each time, and measures what their
+        averaged losses show; where the options leave it open, once more if that may change the verdict."""
         settings = analysis_settings(self.policy, self.confidence)
         pairs = self.options.repeats or MOST_LOOKS
         runs: AveragedRuns | None = None
