@@ -15,7 +15,9 @@ from carto_audit.api import audit
 from carto_audit.artifacts.file_list import VERDICT
 from carto_audit.pipeline.options import AuditOptions
 
-CORPORA = ("wikitext", "shakespeare", "gsm8k")
+CORPORA = {"tuned": ("wikitext", "shakespeare", "gsm8k"), "judged": ("docstrings", "questions")}
+"""What the limits of the tests were chosen on, and what nobody looked at before they stood."""
+
 PIECE_WORDS = 24
 """Words in an ordinary row: a batch of 1,000 rows then has some 40,000 tokens."""
 

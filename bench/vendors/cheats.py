@@ -31,7 +31,10 @@ Generator = np.random.Generator
 def scored_rows(folder: Path, batch: Batch, policy: Policy | None = None) -> ScoredRows:
     """What a finished audit says of its batch, as the check of a summary asks for it; it cannot be trained on again."""
     audit = open_audit_folder(folder)
-    facts, scores = audit.report, audit.scores(["memorization", "quadrant", "n_tokens", "cluster_id", "cluster_size"])
+    facts, scores = (
+        audit.report,
+        audit.scores(["memorization", "loss_in", "quadrant", "n_tokens", "cluster_id", "cluster_size"]),
+    )
     codes = {name: code for code, name in enumerate(QUADRANT_NAMES)}
     nothing = np.zeros(len(batch), dtype=bool)
     return ScoredRows(
@@ -49,7 +52,7 @@ def scored_rows(folder: Path, batch: Batch, policy: Policy | None = None) -> Sco
         n_tokens=scores["n_tokens"].to_numpy(),
         memorization=scores["memorization"].to_numpy(zero_copy_only=False).astype(np.float64),
         quadrant=np.array([codes.get(name, -1) for name in scores["quadrant"].to_pylist()], dtype=np.int8),
-        ruler=said.by_dose(facts["detection"]["ruler"]),
+        loss_in=scores["loss_in"].to_numpy(zero_copy_only=False).astype(np.float64),
         policy=policy or load_policy("default"),
         options=AuditOptions(
             seed=facts["run"]["seed"],

@@ -29,7 +29,7 @@ from bench.vendors.table import table
 from carto_audit.data.batch import read_batch
 from carto_audit.data.sampling_key import read_sampling_key
 from carto_audit.pipeline.result import ScoredRows
-from carto_audit.vendors.agreement import Sides, compare_sides, understated
+from carto_audit.vendors.agreement import Sides, compare_sides, explained_lowering, understated
 from carto_audit.vendors.challenge import draw, hold
 from carto_audit.vendors.check import align
 from carto_audit.vendors.reading import Summary, read_summary
@@ -37,7 +37,7 @@ from carto_audit.vendors.summary import summarize
 
 HERE = Path(__file__).resolve().parent
 ROWS, PLANTED, EPOCHS = 500, 30, 8
-AUDITS, WEAK_EPOCHS, TRIALS = 7, 2, 20
+AUDITS, WEAK_EPOCHS, TRIALS = 5, 2, 20
 SIZES = ((0.05, 0.5, 400), (0.02, 0.5, 1000), (0.05, 0.3, 950), (0.02, 0.3, 2350))
 """Which share of the rows is flagged, which of the flags is hidden, and how many rows are challenged."""
 
@@ -71,7 +71,8 @@ def read_side(corpora: Corpora, side: Side, kept: Path) -> Audited:
 
 def pairs(found: Sequence[Audited]) -> list[tuple[Audited, Audited]]:
     """Vendor and buyer: of every corpus the audits beside one another, then those further apart, corpora in turn."""
-    by_corpus = [[one for one in found if one.side.corpus == corpus] for corpus in CORPORA]
+    corpora = dict.fromkeys(one.side.corpus for one in found)
+    by_corpus = [[one for one in found if one.side.corpus == corpus] for corpus in corpora]
     ordered = [list(_apart(audits)) for audits in by_corpus]
     return [pair for pair in itertools.chain(*itertools.zip_longest(*ordered)) if pair is not None]
 
@@ -85,9 +86,13 @@ def _apart(audits: Sequence[Audited]) -> Iterator[tuple[Audited, Audited]]:
 def judged(vendor: Summary, buyer: Audited, salt: bytes, nonce: str) -> Result:
     """What the check says of all rows."""
     held = hold(vendor, buyer.scored.batch, salt, nonce)
-    tests = compare_sides(align(vendor.table, buyer.scored), whole=vendor.predicate.recipe.max_tokens is None)
+    sides = align(vendor.table, buyer.scored)
+    tests = compare_sides(sides, whole=vendor.predicate.recipe.max_tokens is None)
     figures: Result = {test.name: [test.seen, test.among] for test in tests}
     wrong = [test.name for test in tests if test.failed] + (["rows"] if held.missing_share else [])
+    hot = sides.our_flags & sides.their_trained
+    lower = (sides.our_memorization - np.nan_to_num(sides.their_memorization))[hot]
+    figures["shift"] = [round(float(lower.mean()), 4), round(explained_lowering(sides), 4)] if hot.any() else [0.0, 0.0]
     return {"caught": bool(wrong), "by": wrong, "understated": round(understated(tests), 4), **figures}
 
 
@@ -106,9 +111,9 @@ def at_size(trials: Sequence[Sides], flagged: float, rows: int, rng: np.random.G
 def trials(
     corpora: Corpora, found: Sequence[Audited], weak: Sequence[Audited], folder: Path, most: int = TRIALS
 ) -> Iterator[Result]:
-    """Every trial of the plan, `most` of each kind, whatever is there already."""
+    """Every trial of the plan, whatever is there already: every honest pair, and `most` of each cheat."""
     every = pairs(found)
-    for number, (vendor, buyer) in enumerate(every[:most]):
+    for number, (vendor, buyer) in enumerate(every):
         yield _named("honest", number, vendor, buyer, judged(vendor.summary, buyer, vendor.salt, _nonce(number)))
     for number in range(most if every else 0):
         vendor, buyer = every[number % len(every)]
@@ -184,7 +189,7 @@ def _at_sizes(
 def _ground(found: Sequence[Audited]) -> Iterator[Result]:
     """The mildest of all seeds of a corpus shipped, held against every other audit."""
     number = 0
-    for corpus in CORPORA:
+    for corpus in dict.fromkeys(one.side.corpus for one in found):
         audits = [one for one in found if one.side.corpus == corpus]
         if len(audits) < 2:
             continue
@@ -215,7 +220,8 @@ def _named(trial: str, number: int, vendor: Audited, buyer: Audited, found: Resu
 def _key(result: Result) -> tuple[Any, ...]:
     """What makes a trial another one: its two sides where each pair is tried once, else its number."""
     once = result["trial"] in ("honest", "ground seeds", "weak proxy")
-    return (result["trial"], result["vendor"], result["buyer"]) if once else (result["trial"], result["number"])
+    which = (result["vendor"], result["buyer"]) if once else (result["number"],)
+    return (result["on"], result["trial"], *which)
 
 
 def _nonce(number: int) -> str:
@@ -237,18 +243,20 @@ def measure(given: argparse.Namespace, path: Path) -> list[Result]:
     stop = time.monotonic() + 60 * given.minutes
     with open_corpora(given) as corpora, thin_if(given.smoke), tempfile.TemporaryDirectory() as temporary:
         kept = given.kept or Path(temporary) / "kept"
-        wanted = sides(CORPORA, count, rows, planted, epochs)
-        weaker = [] if given.smoke else sides(CORPORA, 1, rows, planted, WEAK_EPOCHS)
-        found, weak = (
-            [read_side(corpora, side, kept) for side in _in_time(corpora, some, kept, stop)]
-            for some in (wanted[:: len(CORPORA)] if given.smoke else wanted, weaker)
-        )
         known = {_key(one) for one in results}
-        for result in trials(corpora, found, weak, Path(temporary), 2 if given.smoke else TRIALS):
-            if _key(result) not in known:
-                results.append(result)
-                with path.open("a", encoding="utf-8") as stream:
-                    stream.write(json.dumps(result, sort_keys=True) + "\n")
+        for on, names in CORPORA.items() if not given.smoke else [("tuned", ("wikitext",))]:
+            wanted = sides(names, count, rows, planted, epochs)
+            weaker = [] if given.smoke else sides(names, 1, rows, planted, WEAK_EPOCHS)
+            found, weak = (
+                [read_side(corpora, side, kept) for side in _in_time(corpora, some, kept, stop)]
+                for some in (wanted, weaker)
+            )
+            for trial in trials(corpora, found, weak, Path(temporary) / on, 2 if given.smoke else TRIALS):
+                result = {"on": on, **trial}
+                if _key(result) not in known:
+                    results.append(result)
+                    with path.open("a", encoding="utf-8") as stream:
+                        stream.write(json.dumps(result, sort_keys=True) + "\n")
     return results
 
 

@@ -22,16 +22,17 @@ Result = Mapping[str, Any]
 
 def table(results: Sequence[Result]) -> str:
     """The counts, and what honest audits disagree on."""
-    lines = ["| cheat | trials | caught | by |", "|---|---|---|---|"]
+    lines = ["| cheat | caught, where limits were chosen | caught, elsewhere | by |", "|---|---|---|---|"]
     for name, words in ORDER.items():
         of = [one for one in results if one["trial"] == name]
-        if not of:
-            lines.append(f"| {words} | not measured | – | – |")
-            continue
-        caught = sum(one["caught"] for one in of)
         how = sorted({test for one in of for test in one.get("by", ["hidden_flags"]) if one["caught"]})
-        lines.append(f"| {words} | {len(of)} | {caught} | {', '.join(how).replace('_', ' ') or '–'} |")
+        counts = " | ".join(_caught([one for one in of if one["on"] == on]) for on in ("tuned", "judged"))
+        lines.append(f"| {words} | {counts} | {', '.join(how).replace('_', ' ') or '–'} |")
     return "\n".join([*lines, "", *_besides(results), "", *_honest(results)])
+
+
+def _caught(of: Sequence[Result]) -> str:
+    return f"{sum(one['caught'] for one in of)} of {len(of)}" if of else "not measured"
 
 
 def _besides(results: Sequence[Result]) -> list[str]:
@@ -55,16 +56,18 @@ def _honest(results: Sequence[Result]) -> list[str]:
     honest = [one for one in results if one["trial"] == "honest"]
     corpora = sorted({one["vendor"].split("-")[0] for one in honest})
     lines = [
-        "| corpus | pairs | rows that ours flags | of those not flagged by theirs: in all, most | lower by more than 0.15 |"
+        "| corpus | ordered pairs | flags of the buyer that the vendor lacks: in all, most | scores shift by, most "
+        "| of it, losses do not explain, most |",
+        "|---|---|---|---|---|",
     ]
-    lines.append("|---|---|---|---|---|")
     for corpus in corpora:
         of = [one for one in honest if one["vendor"].startswith(corpus)]
         shares = [seen / max(1, among) for seen, among in (one["hidden_flags"] for one in of)]
-        drops = [seen / max(1, among) for seen, among in (one["lowered_scores"] for one in of)]
         seen, among = (sum(one["hidden_flags"][k] for one in of) for k in range(2))
+        shifts = [abs(shift) for shift, _ in (one["shift"] for one in of)]
+        beyond = [abs(shift - explained) for shift, explained in (one["shift"] for one in of)]
         lines.append(
-            f"| {corpus} | {len(of)} | {among} | {100 * seen / max(1, among):.1f} %, {100 * max(shares):.1f} % "
-            f"| {100 * sum(drops) / len(drops):.1f} %, {100 * max(drops):.1f} % |"
+            f"| {corpus} | {len(of)} | {100 * seen / max(1, among):.1f} % of {among:,}, {100 * max(shares):.1f} % "
+            f"| {max(shifts):.2f} | {max(beyond):.2f} |"
         )
     return lines if honest else []

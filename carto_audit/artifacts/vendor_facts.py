@@ -111,8 +111,6 @@ class VendorFacts(TypedDict):
     """Rows that both sides trained on."""
     flagged: int
     """Of those, what our audit flags."""
-    explained_shift: NotRequired[float]
-    """How much higher than the vendor's our scores may be, by the planted secrets of both sides."""
     tests: list[VendorTestFacts]
     mass: VendorMassFacts
     power: list[VendorPowerFacts]

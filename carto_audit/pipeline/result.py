@@ -2,7 +2,7 @@
 
 import importlib.metadata
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -105,15 +105,15 @@ class AuditResult:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScoredRows:
     """What an audit says of the batch's N samples, for who holds another's word against it. `memorization` (N,) is the policy's
-    score, NaN where a sample was not trained on; `quadrant` (N,) are codes; `ruler` is the median score of planted secrets by
-    dose."""
+    score, NaN where a sample was not trained on; `loss_in` (N,) that of the proxy which read it, in nats per token;
+    `quadrant` (N,) are codes."""
 
     batch: Batch
     duplicates: Duplicates
     n_tokens: NDArray[np.int64]
     memorization: NDArray[np.float64]
+    loss_in: NDArray[np.float64]
     quadrant: NDArray[np.int8]
-    ruler: Mapping[int, float]
     policy: Policy
     options: AuditOptions
     proxy: str

@@ -230,7 +230,7 @@ class _Auditor:
                     n_tokens=samples.n_tokens,
                     memorization=analysis.scores.memorization(self.policy.map.memorization.score),
                     quadrant=analysis.quadrant,
-                    ruler=analysis.reasons.ruler,
+                    loss_in=analysis.scores.loss_in,
                     policy=self.policy,
                     options=self.options,
                     proxy=proxy,

@@ -7,7 +7,7 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import beta, binom, hypergeom
+from scipy.stats import beta, binom, hypergeom, t
 
 FALSE_ALARM = 0.01
 """Chance, for all tests together, that an honest summary fails one."""
@@ -19,15 +19,18 @@ HONEST_MISSES, USUAL_MISSES = 0.1, 0.02
 """Of the rows that we flag, the share that an honest vendor does not: at most, and what the power is computed with: fewer than
 were seen make it smaller (bench/vendors)."""
 
-DROP, HONEST_DROPS = 0.1, 0.25
-"""A flagged row is lowered where the vendor's memorization is below ours by more than DROP beyond what the planted secrets of
-both audits explain: the share of our flagged rows for which an honest one's is, at most (bench/vendors)."""
+HONEST_LOWERING = 0.05
+"""By how much the mean score of the rows that we flag may be lower at an honest vendor's, beyond what LEARNED explains."""
 
-MOST_SHIFT = 0.15
-"""From one honest audit to another all scores of a batch shift together: at most so much of it is explained (bench/vendors)."""
+LEARNED, MOST_LEARNED = 0.25, 0.1
+"""From one honest audit to another all scores of a batch shift together, since one pair of proxies learned more: by
+a quarter of the difference of their losses on ordinary rows, in nats per token, and no more than MOST_LEARNED (bench/vendors)."""
 
 DEPTH = 2
 """A flagged row has fallen in rank where it is not among DEPTH times as many of the vendor's highest scores as we flag rows."""
+
+LEAST_ROWS = 8
+"""With fewer flagged rows a mean says nothing."""
 
 DRAWS = 1999
 """Of a test without a closed form; its chance is exact for any number, as a Monte Carlo test's is."""
@@ -48,14 +51,16 @@ Flags = NDArray[np.bool_]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sides:
-    """The rows that our audit mapped, (K,): what both sides say of each. The vendor's figures are NaN, and his flags False, where
-    he did not train on a row."""
+    """The rows that our audit mapped, (K,): what both sides say of each. `loss` is that of the proxy which read the row, in nats
+    per token. The vendor's figures are NaN, and his flags False, where he did not train on a row."""
 
     n_tokens: NDArray[np.int64]
     our_flags: Flags
     our_memorization: Floats
+    our_loss: Floats
     their_flags: Flags
     their_memorization: Floats
+    their_loss: Floats
     their_trained: Flags
 
     def select(self, rows: NDArray[np.int64] | Flags) -> "Sides":
@@ -83,29 +88,43 @@ class Tested:
         return self.chance <= LEVEL
 
 
-def explained_shift(ours: Mapping[int, float], theirs: Mapping[int, float] | None) -> float:
-    """How much higher our scores may be because our proxies learned more, by the planted secrets of both sides: the difference
-    of the highest dose that both have. MOST_SHIFT where that is not known; never more on either side."""
-    both = ours.keys() & theirs.keys() if theirs else ()
-    shift = ours[max(both)] - theirs[max(both)] if theirs and both else MOST_SHIFT
-    return max(-MOST_SHIFT, min(MOST_SHIFT, shift)) if math.isfinite(shift) else MOST_SHIFT
+def explained_lowering(sides: Sides) -> float:
+    """How much higher our scores may be because our proxies learned more, by the losses on rows that neither side flags; negative
+    where theirs did. `--vendor-recompute` computes the vendor's losses again."""
+    ordinary = ~sides.our_flags & ~sides.their_flags
+    ours, theirs = sides.our_loss[ordinary], sides.their_loss[ordinary]
+    known = np.isfinite(ours) & np.isfinite(theirs)
+    learned = float((theirs[known] - ours[known]).mean()) if known.any() else 0.0
+    return max(-MOST_LEARNED, min(MOST_LEARNED, LEARNED * learned))
 
 
-def compare_sides(sides: Sides, *, whole: bool, shift: float = 0.0) -> list[Tested]:
-    """Every test that these rows allow. `whole` says that the vendor trained on all but the rows that were held out, `shift` how
-    much higher our scores are for an honest reason (explained_shift)."""
+def compare_sides(sides: Sides, *, whole: bool) -> list[Tested]:
+    """Every test that these rows allow. `whole` says that the vendor trained on all but the rows that were held out."""
     both = sides.select(sides.their_trained & np.isfinite(sides.our_memorization))
     ours, theirs = both.our_flags, np.nan_to_num(both.their_memorization)
-    drops = both.our_memorization - theirs - shift > DROP
     fallen = _ranks(theirs) > DEPTH * max(1, int(ours.sum()))
-    flagged = int(ours.sum())
     found = [
-        _tested("hidden_flags", int((ours & ~both.their_flags).sum()), flagged, HONEST_MISSES),
+        _tested("hidden_flags", int((ours & ~both.their_flags).sum()), int(ours.sum()), HONEST_MISSES),
         hidden_mass(both.n_tokens[ours], ~both.their_flags[ours]),
-        _tested("lowered_scores", int((ours & drops).sum()), flagged, HONEST_DROPS),
-        _tested("fallen_ranks", int((ours & fallen).sum()), flagged, HONEST_MISSES),
+        lowered_scores(both.our_memorization[ours], theirs[ours], explained_lowering(both)),
+        _tested("fallen_ranks", int((ours & fallen).sum()), int(ours.sum()), HONEST_MISSES),
     ]
     return [*found, _left_out(sides)] if whole else found
+
+
+def lowered_scores(ours: Floats, theirs: Floats, explained: float) -> Tested:
+    """Whether the rows that we flag, (K,), score lower at the vendor's than honesty explains: a t-test of the mean. `share` is
+    how much of their mean score is understated, `seen` counts the rows that are lower by more."""
+    allowed = HONEST_LOWERING + explained
+    lower = ours - theirs
+    tested = _tested("lowered_scores", int((lower > allowed).sum()), len(ours), HONEST_LOWERING)
+    if len(ours) < LEAST_ROWS:
+        return replace(tested, chance=1.0, share=0.0, at_least=0.0, at_most=1.0)
+    error = max(float(lower.std(ddof=1)) / math.sqrt(len(ours)), 1e-9)
+    mean, wide = float(lower.mean()) - allowed, float(t.ppf(1 - LEVEL, len(ours) - 1)) * error
+    low, middle, high = (max(0.0, min(1.0, end / float(ours.mean()))) for end in (mean - wide, mean, mean + wide))
+    chance = float(t.sf(mean / error, len(ours) - 1))
+    return replace(tested, chance=chance, share=middle, at_least=low, at_most=high)
 
 
 def _ranks(scores: Floats) -> NDArray[np.int64]:

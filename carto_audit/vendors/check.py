@@ -25,7 +25,6 @@ from carto_audit.vendors.agreement import (
     Sides,
     Tested,
     compare_sides,
-    explained_shift,
     power_of_check,
     powers,
     understated,
@@ -33,7 +32,6 @@ from carto_audit.vendors.agreement import (
 from carto_audit.vendors.challenge import Held, hold, new_nonce
 from carto_audit.vendors.reading import Summary, read_summary
 from carto_audit.vendors.rows import bools, floats, read_salt
-from carto_audit.vendors.statement import by_dose
 from carto_audit.vendors.summary import salt_beside
 from carto_audit.vendors.words import differences, unchecked
 
@@ -66,9 +64,7 @@ def check(summary: Summary, scored: ScoredRows, salt: bytes, nonce: str, progres
     held = hold(summary, scored.batch, salt, nonce, progress=progress)
     sides = align(summary.table, scored)
     whole = summary.predicate.recipe.max_tokens is None
-    stated = summary.predicate.ruler
-    shift = explained_shift(scored.ruler, by_dose(stated) if stated is not None else None)
-    tests = compare_sides(sides, whole=whole, shift=shift)
+    tests = compare_sides(sides, whole=whole)
     again: VendorRecomputeFacts | None = None
     if scored.options.vendor_recompute:
         from carto_audit.vendors.recompute import recompute  # loads torch
@@ -84,7 +80,7 @@ def check(summary: Summary, scored: ScoredRows, salt: bytes, nonce: str, progres
     }
     return VendorFound(
         measurements={name: Measurement.exact(value) for name, value in found.items() if value is not None},
-        facts=_facts(summary, scored, held, sides, tests, again, shift),
+        facts=_facts(summary, scored, held, sides, tests, again),
     )
 
 
@@ -100,6 +96,8 @@ def align(table: pa.Table, scored: ScoredRows) -> Sides:
         n_tokens=scored.n_tokens[ours],
         our_flags=np.isin(scored.quadrant[ours], MEMORIZED),
         our_memorization=scored.memorization[ours],
+        our_loss=scored.loss_in[ours],
+        their_loss=np.where(there & trained, floats(table, "loss_in")[place], np.nan),
         their_flags=bools(table, "flagged")[place] & there,
         their_memorization=np.where(
             there & trained, floats(table, "memorization")[place], np.where(there, np.nan, 0.0)
@@ -128,7 +126,6 @@ def _facts(
     sides: Sides,
     tests: list[Tested],
     again: VendorRecomputeFacts | None,
-    shift: float,
 ) -> VendorFacts:
     predicate, recipe = summary.predicate, summary.predicate.recipe
     flagged = tests[0].among
@@ -162,7 +159,6 @@ def _facts(
         },
         "compared": int((sides.their_trained & np.isfinite(sides.our_memorization)).sum()),
         "flagged": flagged,
-        "explained_shift": shift,
         "tests": [_test_facts(test) for test in tests],
         "mass": _mass(summary, scored, sides),
         "power": [{"hidden_share": share, "chance": chance} for share, chance in powers(flagged).items()],

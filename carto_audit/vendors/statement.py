@@ -1,8 +1,6 @@
 """The statement of a summary: the recipe, counts and root that a vendor vouches for, read as what a stranger wrote."""
 
 import json
-import re
-from collections.abc import Mapping
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
@@ -111,8 +109,7 @@ class Audit(Part):
 
 
 class Predicate(Part):
-    """All that a vendor says of a batch. `detection` are the metrics of detection power, with their intervals; `ruler` is the
-    median score of planted secrets by dose, None in a summary of before it was stated."""
+    """All that a vendor says of a batch. `detection` are the metrics of detection power, with their intervals."""
 
     schema_version: Annotated[Literal[1], NotBoolean]
     tool: Tool
@@ -123,7 +120,6 @@ class Predicate(Part):
     thresholds: dict[Literal["difficulty", "memorization"], Number | None]
     detection: dict[Text, Number | None]
     detection_intervals: dict[Text, list[Number]]
-    ruler: dict[Text, Number | None] | None = None
     audit: Audit
 
 
@@ -141,12 +137,6 @@ class _Document(Part):
     subject: Annotated[list[_Subject], Field(min_length=2, max_length=2)]
     predicateType: Literal["urn:carto-audit:vendor-summary:v1"]  # noqa: N815 (the name is in-toto's)
     predicate: Predicate
-
-
-def by_dose(ruler: Mapping[str, float | None]) -> dict[int, float]:
-    """The median score of planted secrets by dose, of what a report or a statement says; what is no dose is left out."""
-    known = {dose: score for dose, score in ruler.items() if re.fullmatch("[1-9][0-9]{0,3}", dose)}
-    return {int(dose): score for dose, score in known.items() if score is not None}
 
 
 def statement_bytes(predicate: Predicate, table_sha256: str) -> bytes:

@@ -194,7 +194,6 @@ def _predicate(
         masses=masses_of(table),
         thresholds=dict(facts["map"]["thresholds"]),
         detection=detection,
-        ruler=facts["detection"]["ruler"],
         detection_intervals={n: i for n, i in facts["metric_intervals"].items() if n.startswith("detection.")},
         audit=said.Audit(
             statement_sha256=statement_sha256, started_at=run["started_at"], status=facts["verdict"]["status"]

@@ -7,7 +7,7 @@ from carto_audit.vendors import agreement
 from carto_audit.vendors.agreement import (
     Sides,
     compare_sides,
-    explained_shift,
+    explained_lowering,
     hidden_mass,
     power_of,
     power_of_check,
@@ -22,7 +22,8 @@ def sides(rows=400, flagged=40, **changed):
     flags = np.arange(rows) < flagged
     score = np.where(flags, 0.6, 0.0)
     same = {"their_flags": flags, "their_memorization": score, "their_trained": np.ones(rows, dtype=bool)}
-    both = {"n_tokens": np.full(rows, 30), "our_flags": flags, "our_memorization": score}
+    losses = {"our_loss": np.full(rows, 3.0), "their_loss": np.full(rows, 3.0)}
+    both = {**losses, "n_tokens": np.full(rows, 30), "our_flags": flags, "our_memorization": score}
     return Sides(**{**both, **same, **changed})
 
 
@@ -64,26 +65,45 @@ def test_as_many_misses_as_honest_audits_have_are_no_offence():
     assert failing(compare_sides(sides(their_flags=flags), whole=True)) == []
 
 
-@pytest.mark.parametrize(("by", "caught"), [(0.2, True), (0.02, False), (-0.2, False)])
+def scored(by, spread=0.03):
+    """Scores of theirs that are lower by so much, on the average."""
+    score, noise = sides().our_memorization, np.random.default_rng(3).normal(0, spread, 400)
+    return np.where(np.arange(400) < 40, np.maximum(0, score - by + noise - noise[:40].mean()), 0.0)
+
+
+@pytest.mark.parametrize(("by", "caught"), [(0.15, True), (0.04, False), (-0.2, False)])
 def test_scores_that_are_lowered_by_more_than_seeds_differ_are_found(by, caught):
-    score = np.where(np.arange(400) < 40, 0.6, 0.0)
-    found = compare_sides(sides(their_memorization=np.maximum(0, score - by)), whole=True)
+    found = compare_sides(sides(their_memorization=scored(by)), whole=True)
     assert ("lowered_scores" in failing(found)) == caught
+    (test,) = (one for one in found if one.name == "lowered_scores")
+    if caught:
+        assert 0.05 < test.at_least < test.share < test.at_most < 0.3
+        assert test.share == pytest.approx((by - agreement.HONEST_LOWERING) / 0.6, abs=0.01)
 
 
-def test_what_the_planted_secrets_of_both_sides_explain_is_no_offence():
-    score = np.where(np.arange(400) < 40, 0.6, 0.0)
-    lowered = sides(their_memorization=np.maximum(0, score - 0.14))
-    assert "lowered_scores" in failing(compare_sides(lowered, whole=True, shift=0.0))
-    shift = explained_shift({1: 0.0, 4: 0.55}, {4: 0.43, 16: 0.9})
-    assert shift == pytest.approx(0.12)
-    assert failing(compare_sides(lowered, whole=True, shift=shift)) == []
+def test_what_a_proxy_that_learned_less_explains_is_no_offence():
+    losses = {"our_loss": np.full(400, 3.0), "their_loss": np.full(400, 3.3)}
+    lowered = sides(their_memorization=scored(0.11))
+    assert "lowered_scores" in failing(compare_sides(lowered, whole=True))
+    assert explained_lowering(sides(**losses)) == pytest.approx(0.3 * agreement.LEARNED)
+    assert failing(compare_sides(sides(their_memorization=scored(0.11), **losses), whole=True)) == []
 
 
-@pytest.mark.parametrize("theirs", [None, {}, {16: 0.2}, {4: float("nan")}, {4: -3.0}])
-def test_secrets_explain_only_so_much_and_what_is_not_stated_explains_no_more(theirs):
-    assert explained_shift({4: 0.55}, theirs) == agreement.MOST_SHIFT
-    assert explained_shift({4: 0.55}, {4: 3.0}) == -agreement.MOST_SHIFT
+@pytest.mark.parametrize(("theirs", "explained"), [(13.0, 1), (-7.0, -1), (np.nan, 0)])
+def test_losses_explain_only_so_much_and_missing_ones_nothing(theirs, explained):
+    found = explained_lowering(sides(their_loss=np.full(400, theirs)))
+    assert found == explained * agreement.MOST_LEARNED
+
+
+def test_the_loss_of_flagged_rows_explains_nothing():
+    raised = np.where(np.arange(400) < 40, 9.0, 3.0)
+    assert explained_lowering(sides(their_loss=raised)) == 0
+
+
+def test_a_mean_of_few_rows_says_nothing():
+    few = sides(flagged=5, their_memorization=np.zeros(400))
+    (test,) = (one for one in compare_sides(few, whole=True) if one.name == "lowered_scores")
+    assert not test.failed
 
 
 def test_scores_that_fall_below_those_of_ordinary_rows_are_found_though_flags_stay():
