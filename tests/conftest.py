@@ -8,7 +8,9 @@ import pytest
 from hypothesis import settings
 
 from carto_audit.cli import main as cli
+from carto_audit.contamination import search
 from carto_audit.data import sampling_key
+from carto_audit.runtime.resume import open_kept
 from tests.support.audits import (
     GATE,
     MAIN,
@@ -49,6 +51,22 @@ def one_core():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(os, "cpu_count", lambda: 1)
         yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_cache(tmp_path_factory):
+    """A cache of their own for the tests' processes; in this one no audit takes over what another test's audit found."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        patch.setattr(search, "open_kept", lambda kind, identity: None)
+        yield
+
+
+@pytest.fixture
+def reuse(monkeypatch, tmp_path):
+    """Audits take over what others found again, in a cache of this test's."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr(search, "open_kept", open_kept)
 
 
 @pytest.fixture

@@ -129,6 +129,8 @@ class RunFacts(TypedDict):
     packages: dict[str, str]
     started_at: str
     call: NotRequired[CallFacts]
+    reused_samples: NotRequired[int]
+    """That an earlier audit had searched for the same items."""
     seconds: dict[str, float]
     """Wall time by stage."""
 

@@ -111,6 +111,8 @@ class Contamination:
     tier: NDArray[np.int8]
     item_tier: NDArray[np.int8]
     shards: tuple[ShardResult, ...] = ()
+    reused: int = 0
+    """Samples that an earlier run had searched for the same items, and this one did not."""
 
     def is_tier(self, name: str) -> NDArray[np.bool_]:
         """Which samples have this as their worst tier: (N,)."""
@@ -135,11 +137,11 @@ def check_contamination(
     """Looks for every item of the index in every sample of the batch, over-long samples included. What could have been
     found at all is told by `detectability`, which belongs to the same index.
 
-    `cluster_id` names the samples that are copies of each other, (N,). `folder` keeps what a killed run continues with.
+    `cluster_id` names the samples that are copies of each other, (N,). With a `folder`, what was found is kept for later runs.
     The result does not depend on `workers`; None chooses them by the size of the batch.
     """
-    found = search_batch(batch, index, find_matches, folder=folder, workers=workers, progress=progress)
-    found = demote_boilerplate(found, index, np.arange(len(batch)) if cluster_id is None else cluster_id)
+    searched = search_batch(batch, index, find_matches, folder=folder, workers=workers, progress=progress)
+    found = demote_boilerplate(searched.matches, index, np.arange(len(batch)) if cluster_id is None else cluster_id)
     sample, tiers = found["sample"].to_numpy(), found["tier"].to_numpy().astype(np.int8)
     tier = np.zeros(len(batch), dtype=np.int8)
     np.maximum.at(tier, sample, tiers)
@@ -150,6 +152,7 @@ def check_contamination(
         tier=tier,
         item_tier=item_tier,
         shards=tuple(_roll_up_shards(found, batch, index)),
+        reused=searched.reused,
     )
 
 

@@ -32,6 +32,7 @@ from carto_audit.runtime.engine import map_shards
 from carto_audit.runtime.errors import AuditError
 from carto_audit.runtime.files import read_regular, read_table, write_table
 from carto_audit.runtime.progress import SILENT, Advance, Progress
+from carto_audit.runtime.resume import open_kept, own_key
 
 PARALLEL_BYTES = 32 << 20
 """A smaller batch is done before workers have started: each takes 0.7 s of CPU to load, one core reads 8 to 40 MB/s."""
@@ -68,6 +69,14 @@ Find = Callable[[list[str], Index], list[Match]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Searched:
+    """All matches of a batch (FOUND_SCHEMA), and how many of its samples an earlier run had searched."""
+
+    matches: pa.Table
+    reused: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Search:
     """What every shard needs: the index, how it is searched, and where what was found is kept; None keeps nothing."""
 
@@ -93,6 +102,16 @@ class Shard:
         """How many there are."""
         return len(self.chunk.texts)
 
+    @property
+    def digest(self) -> str:
+        """Of all that is searched, by a key of this user's, so that nobody can plant what was found in it."""
+        state = hashlib.blake2b(key=own_key().encode()[:64], digest_size=16)
+        state.update(f"{len(self.before)} {len(self.chunk.texts)} ".encode())
+        for text in (*self.before, *self.chunk.texts, *self.chunk.labels):
+            data = text.encode("utf-8", "surrogatepass")
+            state.update(len(data).to_bytes(8, "big") + data)
+        return state.hexdigest()
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Findings:
@@ -111,23 +130,26 @@ def search_batch(
     folder: Path | None = None,
     workers: int | None = None,
     progress: Progress = SILENT,
-) -> pa.Table:
-    """All matches of a batch (FOUND_SCHEMA), in its order, whatever the number of workers; None chooses it by the size.
+) -> Searched:
+    """All matches of a batch, in its order, whatever the number of workers; None chooses it by the size.
 
-    In `folder` every finished shard is kept, and one that is there already is not searched again. Raises AuditError when
-    a worker dies.
+    What was found in a shard is kept for every later run that meets the same texts with the same index: in this user's cache,
+    or in `folder` where no home can be written. Without a folder nothing is kept. Raises AuditError when a worker dies.
     """
-    place = folder / f"matches-{_identity(index)}" if folder else None
+    place = (open_kept("searched", [_identity(index)]) or folder / f"matches-{_identity(index)}") if folder else None
     search = Search(index=index, find=find, folder=place)
     count = workers or choose_workers(int(batch.n_bytes.sum()))
     parts: dict[int, pa.Table] = {}
     with progress.task("Looking for benchmark items", len(batch), "samples") as advance:
         shards = _unfinished(batch, place, parts, advance)
+        searched = 0
         with closing(map_shards(search_shard, search, shards, count, folder)) as results:
             for found in results:
                 parts[found.start] = found.matches
                 advance(found.samples)
-    return _once(pa.concat_tables([FOUND_SCHEMA.empty_table(), *(parts[start] for start in sorted(parts))]))
+                searched += found.samples
+    every = pa.concat_tables([FOUND_SCHEMA.empty_table(), *(parts[start] for start in sorted(parts))])
+    return Searched(matches=_once(every), reused=len(batch) - searched)
 
 
 def _once(found: pa.Table) -> pa.Table:
@@ -149,10 +171,10 @@ def choose_workers(n_bytes: int) -> int:
 def search_shard(search: Search, shard: Shard) -> Findings:
     """Looks for every item in one shard, and across its short rows, and keeps what was found, whole or not at all."""
     own = search.find(shard.chunk.whole, search.index)
-    matches = found_table([*own, *_across(shard, own, search.index)], shard.start)
+    matches = found_table([*own, *_across(shard, own, search.index)])
     if search.folder:
         write_table(_kept_path(search.folder, shard), matches)
-    return Findings(start=shard.start, samples=shard.samples, matches=matches)
+    return Findings(start=shard.start, samples=shard.samples, matches=_placed(matches, shard.start))
 
 
 def _across(shard: Shard, own: list[Match], index: Index) -> list[Match]:
@@ -163,13 +185,18 @@ def _across(shard: Shard, own: list[Match], index: Index) -> list[Match]:
     return [replace(match, row=match.row - n_before) for match in found]
 
 
-def found_table(matches: list[Match], start: int) -> pa.Table:
-    """Matches as a table (FOUND_SCHEMA), where `Match.row` counts from sample `start`."""
+def _placed(matches: pa.Table, start: int) -> pa.Table:
+    """Matches whose samples count from sample `start`, as those of the batch."""
+    return matches.set_column(0, FOUND_SCHEMA.field(0), pc.add(matches["sample"], start))
+
+
+def found_table(matches: list[Match]) -> pa.Table:
+    """Matches as a table (FOUND_SCHEMA), by the samples of their shard."""
     spans = ("sample_start", "sample_end", "item_start", "item_end")
     plain = [name for name in FOUND_SCHEMA.names if name not in ("sample", *spans)]
     places = [(*match.sample_span, *match.item_span) for match in matches]
     columns = {
-        "sample": [start + match.row for match in matches],
+        "sample": [match.row for match in matches],
         **{name: [getattr(match, name) for match in matches] for name in plain},
         **{name: [place[k] for place in places] for k, name in enumerate(spans)},
     }
@@ -186,18 +213,19 @@ def _unfinished(batch: Batch, folder: Path | None, parts: dict[int, pa.Table], a
         if kept is None:
             yield shard
         else:
-            parts[shard.start] = kept
+            parts[shard.start] = _placed(kept, shard.start)
             advance(shard.samples)
 
 
 def _kept_path(folder: Path, shard: Shard) -> Path:
-    return folder / f"samples-{shard.start}-{shard.start + shard.samples}.parquet"
+    return folder / f"samples-{shard.digest}.parquet"
 
 
 def _read_kept(path: Path) -> pa.Table | None:
     """What an earlier run found in a shard; None when it did not come so far, or left what cannot be read."""
     try:
         table = read_table(path)
+        os.utime(path)
     except (OSError, pa.ArrowException):
         return None
     return table if table.schema.equals(FOUND_SCHEMA) else None

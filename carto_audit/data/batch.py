@@ -35,6 +35,9 @@ PEEKED_ROWS, PEEKED_SHARDS = 256, 16
 CHUNK_BYTES, CHUNK_SAMPLES = 8 << 20, 1 << 16
 """Of a chunk of texts. Its hashes and signatures take up to a kilobyte a sample, however short the sample is."""
 
+LARGE_FILE = 1 << 18
+"""A file of so many bytes shares no chunk with others, so that its chunks are the same in every delivery that holds it."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Batch:
@@ -189,7 +192,8 @@ def read_batch(
 def iter_texts(
     batch: Batch, progress: Progress = SILENT, label: str = "Reading texts", *, beside: bool = False
 ) -> Iterator[TextChunk]:
-    """Streams the samples' texts in order, in chunks of at most about 8 MB (or one sample) and CHUNK_SAMPLES samples.
+    """Streams the samples' texts in order, in chunks of at most about 8 MB (or one sample) and CHUNK_SAMPLES samples; a file of
+    LARGE_FILE bytes begins and ends one.
 
     With `beside`, chunks hold what the rows say in columns that are not read. Raises AuditError when the files changed since
     `read_batch`.
@@ -198,9 +202,19 @@ def iter_texts(
     pending: list[str] = []
     apart: list[str] = []
     n_bytes = 0
+
+    def cut() -> Iterator[TextChunk]:
+        nonlocal pending, apart, n_bytes
+        if pending:
+            yield TextChunk(start=sample - len(pending), texts=pending, labels=apart)
+            advance(len(pending))
+            pending, apart, n_bytes = [], [], 0
+
     check_seals(batch.paths)
     with progress.task(label, len(batch), "samples") as advance:
         for path in batch.paths:
+            is_large = path.stat().st_size >= LARGE_FILE
+            yield from cut() if is_large else ()
             for rows in shards.read_rows(path, batch.layout, None, reading=batch.reading, beside=beside):
                 for value, labels in zip(rows.text, rows.beside or repeat(None), strict=False):
                     if sample < len(batch) and batch.row[sample] == row:
@@ -211,13 +225,10 @@ def iter_texts(
                         n_bytes += int(batch.n_bytes[sample])
                         sample += 1
                         if n_bytes >= CHUNK_BYTES or len(pending) == CHUNK_SAMPLES:
-                            yield TextChunk(start=sample - len(pending), texts=pending, labels=apart)
-                            advance(len(pending))
-                            pending, apart, n_bytes = [], [], 0
+                            yield from cut()
                     row += 1
-        if pending:
-            yield TextChunk(start=sample - len(pending), texts=pending, labels=apart)
-            advance(len(pending))
+            yield from cut() if is_large else ()
+        yield from cut()
     check_seals(batch.paths)
     if row != batch.rows or sample != len(batch):
         raise AuditError(f"{_describe(batch.paths)}: the files changed while they were audited; run again")

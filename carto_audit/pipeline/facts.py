@@ -207,7 +207,7 @@ def delivery_facts(delivery: Delivery, choice: HubChoice | None = None) -> Deliv
 def _run(audit: "AuditResult", texts: Texts, excerpts: Excerpts) -> RunFacts:
     run, options = audit.run, audit.run.options
     severed = run.kinship.severed[: len(audit.batch)]
-    return {
+    facts: RunFacts = {
         "seed": options.training_seed,
         "sampling": {"key_commitment": run.key_commitment, "rehearsable": run.key_commitment is None},
         "device": run.device,
@@ -248,6 +248,9 @@ def _run(audit: "AuditResult", texts: Texts, excerpts: Excerpts) -> RunFacts:
         "started_at": run.started_at,
         "seconds": run.seconds,
     }
+    if audit.contamination is not None and audit.contamination.reused:
+        facts["reused_samples"] = audit.contamination.reused
+    return facts
 
 
 def _duplicates(audit: "AuditResult") -> DuplicateFacts:

@@ -133,6 +133,16 @@ def vendor_line(facts: ReportFacts) -> dict[str, str]:
     return {"vendor": f"the summary holds in {plural(vendor['rows']['rows'], 'row')}; {power_words(vendor)}"}
 
 
+def reuse_line(facts: ReportFacts) -> dict[str, str]:
+    """What an earlier audit had searched for the same items, by the name of the line; nothing where it was all searched now."""
+    reused, samples = facts["run"].get("reused_samples", 0), facts["batch"]["samples"]
+    if not reused:
+        return {}
+    return {
+        "reused": f"{reused:,} of {plural(samples, 'sample')} had been searched for the same items by an earlier audit"
+    }
+
+
 def power_words(vendor: VendorFacts) -> str:
     """With which chance a cheat would have been caught."""
     if not vendor["flagged"]:

@@ -1,4 +1,4 @@
-"""Resuming: what a killed run needs to continue. It lies beside a vendor's files, so nothing in it is taken on trust."""
+"""Resuming: what a killed run needs to continue, or another begins with. It may lie beside a vendor's files: none is trusted."""
 
 import hashlib
 import json
@@ -6,11 +6,17 @@ import os
 import re
 import secrets
 import shutil
+import time
 from collections.abc import Sequence
+from contextlib import suppress
+from functools import cache
 from pathlib import Path
 
 from carto_audit.runtime.errors import AuditError, option
 from carto_audit.text.untrusted import safe_inline
+
+KEEP_DAYS = 90
+"""For so long what nobody asked for stays in the cache."""
 
 _RUN_NAME = re.compile("[0-9a-f]{16}")
 
@@ -46,8 +52,8 @@ def remove_runs(work: Path, keep: Path | None = None) -> None:
 def own_key() -> str:
     """A secret of this user on this machine, made at first use. It goes into the names of folders that are continued, so
     that nobody can plant one. Where no home can be written it is new each time, and nothing is continued."""
-    path = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "carto-audit" / "key"
     try:
+        path = _cache() / "key"
         if not path.exists():
             path.parent.mkdir(parents=True, exist_ok=True)
             path.touch(mode=0o600, exist_ok=False)
@@ -55,3 +61,44 @@ def own_key() -> str:
         return path.read_text()
     except (OSError, RuntimeError):
         return secrets.token_hex(16)
+
+
+def open_kept(kind: str, identity: Sequence[object]) -> Path | None:
+    """The folder in this user's cache where all runs of one identity keep what each may take from the others; None where no home
+    can be written. The code itself is part of the identity. What has not been asked for in KEEP_DAYS is removed."""
+    named = hashlib.sha256(json.dumps([*identity, own_code(), own_key()], sort_keys=True).encode()).hexdigest()[:16]
+    try:
+        place = _cache() / kind
+        folder = place / named
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        _remove_old(place)
+    except (OSError, RuntimeError):
+        return None
+    return folder
+
+
+def _remove_old(place: Path) -> None:
+    """Removes files that nobody asked for lately, and folders that are empty but were not made just now."""
+    now = time.time()
+    for folder in place.iterdir():
+        for path in folder.iterdir():
+            if now - path.stat().st_mtime > 86_400 * KEEP_DAYS:
+                path.unlink(missing_ok=True)
+        if now - folder.stat().st_mtime > 3_600:
+            with suppress(OSError):
+                folder.rmdir()
+
+
+@cache
+def own_code() -> str:
+    """The digest of this package's code, as it is installed: what other code computed is not taken over."""
+    root = Path(__file__).resolve().parents[1]
+    digest = hashlib.sha256()
+    for path in sorted(root.rglob("*.py")):
+        digest.update(f"{path.relative_to(root)}\0".encode() + path.read_bytes())
+    return digest.hexdigest()
+
+
+def _cache() -> Path:
+    """Where this user's programs keep what they can compute again. Raises RuntimeError where there is no home."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "carto-audit"

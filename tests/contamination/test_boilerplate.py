@@ -50,7 +50,7 @@ def padded(text, count, seed=0):
 
 def matched(texts, index, cluster_id=None):
     """What is found in these texts, commonplaces told apart."""
-    found = found_table(find_matches(texts, index), 0)
+    found = found_table(find_matches(texts, index))
     return demote_boilerplate(found, index, np.arange(len(texts)) if cluster_id is None else cluster_id)
 
 
@@ -110,7 +110,7 @@ def test_a_phrase_with_the_answer_beside_it_stays(index):
 
 def test_the_order_of_matches_does_not_count(index):
     texts = padded(PHRASE, 30) + padded(BELL, 3) + padded(" ".join(PHRASE.split()[:-1]), 30, seed=2)
-    found = found_table(find_matches(texts, index), 0)
+    found = found_table(find_matches(texts, index))
     order = np.random.default_rng(0).permutation(found.num_rows)
     cluster = np.arange(len(texts))
     expected = demote_boilerplate(found, index, cluster).take(order)

@@ -4,6 +4,7 @@ import random
 import signal
 import subprocess
 import sys
+import time
 
 import pyarrow.parquet as pq
 import pytest
@@ -16,6 +17,7 @@ from carto_audit.contamination.matching import find_matches
 from carto_audit.contamination.search import FOUND_SCHEMA, PARALLEL_BYTES, choose_workers, search_batch
 from carto_audit.data import batch as batch_module
 from carto_audit.data.batch import read_batch
+from carto_audit.runtime import resume
 from tests.support.audits import sentences, write_parquet
 from tests.support.data import DATA, needs_data
 from tests.support.quizzes import BELL, ITEMS, SHEEP, quiz
@@ -53,28 +55,28 @@ class Counting:
 
 
 def test_an_interrupted_search_goes_on_where_it_stopped(batch, index, tmp_path):
-    whole = search_batch(batch, index, find_matches)
+    whole = search_batch(batch, index, find_matches).matches
     assert whole["sample"].to_pylist() == [3, 50, 99]
     with pytest.raises(KeyboardInterrupt):
         search_batch(batch, index, Counting(interrupted_at=8), folder=tmp_path / "work")
     rest = Counting()
-    assert search_batch(batch, index, rest, folder=tmp_path / "work").equals(whole)
+    assert search_batch(batch, index, rest, folder=tmp_path / "work").matches.equals(whole)
     assert rest.calls == 3
     assert not list(tmp_path.rglob("*.tmp"))
     nothing = Counting()
-    assert search_batch(batch, index, nothing, folder=tmp_path / "work").equals(whole)
+    assert search_batch(batch, index, nothing, folder=tmp_path / "work").matches.equals(whole)
     assert nothing.calls == 0
 
 
 def test_what_is_kept_but_cannot_be_read_is_searched_again(batch, index, tmp_path):
-    whole = search_batch(batch, index, find_matches, folder=tmp_path / "work")
+    whole = search_batch(batch, index, find_matches, folder=tmp_path / "work").matches
     kept = sorted((tmp_path / "work").rglob("samples-*.parquet"))
     assert len(kept) == 10
     kept[0].write_bytes(kept[0].read_bytes()[:-40])
     kept[1].write_bytes(b"")
     pq.write_table(pq.read_table(kept[2]).drop_columns(["tier"]), kept[2])
     counting = Counting()
-    assert search_batch(batch, index, counting, folder=tmp_path / "work").equals(whole)
+    assert search_batch(batch, index, counting, folder=tmp_path / "work").matches.equals(whole)
     assert counting.calls == 3
     assert all(pq.read_schema(path).equals(FOUND_SCHEMA) for path in kept)
 
@@ -109,14 +111,82 @@ search_batch(batch.read_batch([folder / "batch.parquet"]), found, Killed(), fold
 """
 
 
-def test_a_killed_search_goes_on_where_it_stopped(batch, index, tmp_path):
+def test_a_killed_search_goes_on_where_it_stopped(batch, index, tmp_path, reuse):
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path])}
     done = subprocess.run([sys.executable, "-c", KILLED, str(tmp_path)], env=environment, capture_output=True)
     assert done.returncode == -signal.SIGKILL, done.stderr.decode()
     rest = Counting()
     found = search_batch(batch, index, rest, folder=tmp_path / "work")
     assert rest.calls == 4
-    assert found.equals(search_batch(batch, index, find_matches))
+    assert 0 < found.reused < len(batch)
+    assert found.matches.equals(search_batch(batch, index, find_matches).matches)
+
+
+def rows(count, seed):
+    """So many rows that are too long to be parts of one text."""
+    return [" ".join(part) for part in zip(*[iter(sentences(3 * count, seed=seed))] * 3, strict=True)]
+
+
+@pytest.fixture
+def delivery(tmp_path, monkeypatch):
+    """A function that writes a delivery of three files, each with shards of its own, and reads it."""
+    monkeypatch.setattr(batch_module, "CHUNK_BYTES", 2000)
+    monkeypatch.setattr(batch_module, "LARGE_FILE", 1)
+
+    def write(name, *, middle):
+        for number, texts in enumerate((rows(30, 1), middle, [*rows(30, 3), f"so: {SHEEP}"])):
+            (tmp_path / name).mkdir(exist_ok=True)
+            write_parquet(tmp_path / name / f"{number}.parquet", texts)
+        return read_batch([tmp_path / name])
+
+    return write
+
+
+def test_a_corrected_delivery_is_searched_where_it_was_changed(delivery, index, tmp_path, reuse):
+    first = delivery("june", middle=[f"and {BELL}", *rows(40, 2)])
+    found = search_batch(first, index, Counting(), folder=tmp_path / "work")
+    assert (found.reused, found.matches["sample"].to_pylist()) == (0, [30, 101])
+    corrected, counting = delivery("again", middle=rows(25, 5)), Counting()
+    found = search_batch(corrected, index, counting, folder=tmp_path / "other-work")
+    assert found.reused == 61
+    assert 0 < counting.calls < 20
+    assert found.matches["sample"].to_pylist() == [85]
+    assert found.matches.equals(search_batch(corrected, index, find_matches).matches)
+
+
+def test_a_row_that_goes_on_in_the_next_file_is_searched_again_with_it(delivery, index, tmp_path, reuse):
+    half = len(BELL) // 2
+    search_batch(delivery("june", middle=[*rows(9, 2), BELL[:half]]), index, Counting(), folder=tmp_path / "work")
+    changed = delivery("again", middle=[*rows(9, 2), "another end"])
+    found = search_batch(changed, index, find_matches, folder=tmp_path / "work")
+    assert 30 < found.reused < 61 + 9
+    assert found.matches.equals(search_batch(changed, index, find_matches).matches)
+
+
+def test_what_other_code_or_another_user_found_is_not_taken_over(delivery, index, tmp_path, reuse, monkeypatch):
+    batch = delivery("june", middle=rows(9, 2))
+
+    def reused():
+        return search_batch(batch, index, find_matches, folder=tmp_path / "work").reused
+
+    assert (reused(), reused()) == (0, len(batch))
+    with monkeypatch.context() as patch:
+        patch.setattr(resume, "own_code", lambda: "other code")
+        assert reused() == 0
+    (tmp_path / "cache" / "carto-audit" / "key").write_text("another user")
+    assert reused() == 0
+
+
+def test_what_nobody_asked_for_in_months_goes(delivery, index, tmp_path, reuse):
+    june, july = delivery("june", middle=rows(9, 2)), delivery("july", middle=rows(20, 4))
+    search_batch(june, index, find_matches, folder=tmp_path / "work")
+    old = time.time() - 86_400 * (resume.KEEP_DAYS + 1)
+    for path in (tmp_path / "cache").rglob("samples-*"):
+        os.utime(path, (old, old))
+    assert search_batch(july, index, find_matches, folder=tmp_path / "work").reused == 0
+    kept = len(list((tmp_path / "cache").rglob("samples-*")))
+    assert search_batch(july, index, find_matches, folder=tmp_path / "work").reused == len(july)
+    assert kept == len(list((tmp_path / "cache").rglob("samples-*")))
 
 
 def test_workers_are_for_batches_that_take_longer_than_their_start():

@@ -9,9 +9,10 @@ import pytest
 
 from carto_audit.artifacts.report_facts import report_type
 from carto_audit.cli.report import show_audit
+from carto_audit.data import batch
 from carto_audit.report.html import render_html
 from tests.report.test_html import section
-from tests.support.audits import GATE, sentences, write_parquet
+from tests.support.audits import GATE, sentences, write_benchmark, write_parquet
 from tests.support.report_facts import make_facts
 
 READ_ALL = "  - {id: read-all, metric: batch.unread_file_share, max: 0, severity: warn, reason: all of it counts}\n"
@@ -38,6 +39,34 @@ def shards(tmp_path):
     (folder / "c.csv").write_text("text\n")
     (folder / "again.parquet").symlink_to("a.PARQUET")
     return folder
+
+
+def long_rows(count, seed):
+    return [f"{text} {text} {text}" for text in sentences(count, seed=seed)]
+
+
+def test_a_corrected_delivery_takes_over_what_was_found_in_files_that_did_not_change(
+    carto, thin, tmp_path, policy, reuse, monkeypatch
+):
+    monkeypatch.setattr(batch, "LARGE_FILE", 1)
+    items = write_benchmark(tmp_path / "items.jsonl")
+    folder = tmp_path / "june"
+    for number in range(3):
+        write_parquet(folder / f"{number}.parquet", long_rows(20, number))
+
+    def audit(name):
+        ended = carto("ingest", folder, "--policy", policy, "--benchmark", items, "--out", tmp_path / name, *SHORT)
+        assert ended.code in (0, 1, 3), ended.err
+        return ended.out, json.loads((tmp_path / name / "report.json").read_text())
+
+    said, report = audit("first")
+    assert "reused_samples" not in report["run"]
+    assert "by an earlier audit" not in said
+    write_parquet(folder / "1.parquet", long_rows(9, 7))
+    said, report = audit("second")
+    assert report["run"]["reused_samples"] == 40
+    assert "40 of 49 samples had been searched for the same items by an earlier audit" in " ".join(said.split())
+    assert "40 samples had been searched for the same items" in (tmp_path / "second" / "report.html").read_text()
 
 
 def add_unread(folder):

@@ -2,8 +2,9 @@ import stat
 
 import pytest
 
+from carto_audit.runtime import resume
 from carto_audit.runtime.errors import AuditError
-from carto_audit.runtime.resume import open_run, own_key, remove_runs
+from carto_audit.runtime.resume import open_kept, open_run, own_key, remove_runs
 
 
 @pytest.fixture(autouse=True)
@@ -44,6 +45,17 @@ def test_nobody_else_can_name_the_folder_of_a_run(tmp_path, monkeypatch):
     assert stat.S_IMODE((tmp_path / "cache/carto-audit/key").stat().st_mode) == 0o600
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "another"))
     assert open_run(tmp_path / "work", ["a"]).name != ours
+
+
+def test_what_is_kept_is_for_one_kind_of_run_of_one_user_alone(tmp_path, monkeypatch):
+    ours = open_kept("searched", ["a"])
+    assert ours == open_kept("searched", ["a"]) != open_kept("searched", ["b"])
+    assert stat.S_IMODE(ours.stat().st_mode) == 0o700
+    monkeypatch.setattr(resume, "own_code", lambda: "other code")
+    assert open_kept("searched", ["a"]) != ours
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    assert open_kept("searched", ["a"]) is None
 
 
 def test_without_a_home_nothing_is_continued(tmp_path, monkeypatch):

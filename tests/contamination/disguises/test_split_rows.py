@@ -76,7 +76,7 @@ def test_items_are_found_across_rows_whatever_stands_beside_them(tmp_path, index
     rows = [{"text": word, "url": URL.format(k), "id": f"{k:032x}"} for k, word in enumerate([*words, LONG])]
     pq.write_table(pa.Table.from_pylist(rows), tmp_path / "a.parquet")
     batch = read_batch([tmp_path / "a.parquet"], text_column="text")
-    found = search_batch(batch, index, find_matches)
+    found = search_batch(batch, index, find_matches).matches
     assert found["sample"].to_pylist() == list(range(len(words)))
     spans = zip(found["sample_start"].to_pylist(), found["sample_end"].to_pylist(), strict=True)
     assert all(words[k][start:end].strip("?;,.") for k, (start, end) in enumerate(spans))
@@ -101,6 +101,6 @@ def test_an_item_is_found_wherever_a_shard_ends(tmp_path, index, monkeypatch, mo
     pq.write_table(pa.table({"text": texts}), tmp_path / "a.parquet")
     monkeypatch.setattr(batch_module, "CHUNK_SAMPLES", most)
     batch = read_batch([tmp_path / "a.parquet"])
-    found = search_batch(batch, index, find_matches, folder=tmp_path / "work")
+    found = search_batch(batch, index, find_matches, folder=tmp_path / "work").matches
     assert found["sample"].to_pylist() == list(range(4, 4 + len(BELL.split())))
-    assert search_batch(batch, index, find_matches, folder=tmp_path / "work").equals(found)
+    assert search_batch(batch, index, find_matches, folder=tmp_path / "work").matches.equals(found)
