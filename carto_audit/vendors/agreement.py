@@ -9,13 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import beta, binom, hypergeom, t
 
-FALSE_ALARM = 0.01
-"""Chance, for all tests together, that an honest summary fails one."""
-
-TESTS = 6
-LEVEL = FALSE_ALARM / TESTS
-
-HONEST_MISSES, USUAL_MISSES = 0.1, 0.02
+HONEST_MISSES, USUAL_MISSES = 0.08, 0.02
 """Of the rows that we flag, the share that an honest vendor does not: at most, and what the power is computed with: fewer than
 were seen make it smaller (bench/vendors)."""
 
@@ -45,6 +39,16 @@ _CELLS = 1 << 22
 """Of draws times rows, at once in memory."""
 
 Name = Literal["hidden_flags", "hidden_mass", "lowered_scores", "fallen_ranks", "left_out", "recomputed_losses"]
+LEVELS: Mapping[Name, float] = {
+    "hidden_flags": 0.005,
+    "lowered_scores": 0.002,
+    "hidden_mass": 0.001,
+    "fallen_ranks": 0.001,
+    "left_out": 0.0005,
+    "recomputed_losses": 0.0005,
+}
+"""Chance that an honest summary fails each test: 1 % for all together."""
+
 Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
 
@@ -85,7 +89,7 @@ class Tested:
     @property
     def failed(self) -> bool:
         """Whether honesty does not explain it."""
-        return self.chance <= LEVEL
+        return self.chance <= LEVELS[self.name]
 
 
 def explained_lowering(sides: Sides) -> float:
@@ -121,7 +125,7 @@ def lowered_scores(ours: Floats, theirs: Floats, explained: float) -> Tested:
     if len(ours) < LEAST_ROWS:
         return replace(tested, chance=1.0, share=0.0, at_least=0.0, at_most=1.0)
     error = max(float(lower.std(ddof=1)) / math.sqrt(len(ours)), 1e-9)
-    mean, wide = float(lower.mean()) - allowed, float(t.ppf(1 - LEVEL, len(ours) - 1)) * error
+    mean, wide = float(lower.mean()) - allowed, float(t.ppf(1 - LEVELS["lowered_scores"], len(ours) - 1)) * error
     low, middle, high = (max(0.0, min(1.0, end / float(ours.mean()))) for end in (mean - wide, mean, mean + wide))
     chance = float(t.sf(mean / error, len(ours) - 1))
     return replace(tested, chance=chance, share=middle, at_least=low, at_most=high)
@@ -147,7 +151,8 @@ def hidden_mass(n_tokens: NDArray[np.int64], hidden: Flags) -> Tested:
     rng = np.random.default_rng(0)
     at_once = max(1, min(DRAWS, _CELLS // len(n_tokens)))
     reached = np.concatenate([_shares_reaching(n_tokens, seen, rng, at_once) for _ in range(0, DRAWS, at_once)])
-    low, high = np.quantile(reached[:, 0], LEVEL), np.quantile(reached[:, 1], 1 - LEVEL)
+    level = LEVELS["hidden_mass"]
+    low, high = np.quantile(reached[:, 0], level), np.quantile(reached[:, 1], 1 - level)
     share = seen / among
     return Tested(
         name="hidden_mass",
@@ -178,7 +183,7 @@ def _beyond(share: float, honest: float) -> float:
 
 def _tested(name: Name, seen: int, among: int, honest: float) -> Tested:
     """A binomial test against the most that honesty explains; the interval is Clopper's and Pearson's."""
-    low, high = _interval(seen, among)
+    low, high = _interval(seen, among, LEVELS[name])
     return Tested(
         name=name,
         seen=seen,
@@ -196,10 +201,10 @@ def exact_test(name: Name, seen: int, among: int) -> Tested:
     return replace(_tested(name, seen, among, 0.0), chance=0.0 if seen else 1.0)
 
 
-def _interval(seen: int, among: int) -> tuple[float, float]:
-    """Both ends for a share, each wrong with a chance of LEVEL."""
-    low = float(beta.ppf(LEVEL, seen, among - seen + 1)) if seen else 0.0
-    high = float(beta.ppf(1 - LEVEL, seen + 1, among - seen)) if seen < among else 1.0
+def _interval(seen: int, among: int, level: float) -> tuple[float, float]:
+    """Both ends for a share, each wrong with a chance of `level`."""
+    low = float(beta.ppf(level, seen, among - seen + 1)) if seen else 0.0
+    high = float(beta.ppf(1 - level, seen + 1, among - seen)) if seen < among else 1.0
     return low, high
 
 
@@ -208,8 +213,8 @@ def _left_out(sides: Sides) -> Tested:
     most flagged ones, are never held out, so honesty leaves out fewer of them."""
     rows, flagged = len(sides.our_flags), int(sides.our_flags.sum())
     out = ~sides.their_trained
-    seen, all_out = int((out & sides.our_flags).sum()), int(out.sum())
-    most = int(hypergeom.ppf(1 - LEVEL, rows, all_out, flagged)) if flagged and all_out else 0
+    seen, all_out, level = int((out & sides.our_flags).sum()), int(out.sum()), LEVELS["left_out"]
+    most = int(hypergeom.ppf(1 - level, rows, all_out, flagged)) if flagged and all_out else 0
     expected = all_out / rows if rows else 0.0
     return Tested(
         name="left_out",
@@ -219,7 +224,7 @@ def _left_out(sides: Sides) -> Tested:
         chance=float(hypergeom.sf(seen - 1, rows, all_out, flagged)) if seen else 1.0,
         share=max(0.0, seen / flagged - expected) if flagged else 0.0,
         at_least=max(0, seen - most) / flagged if flagged else 0.0,
-        at_most=_interval(seen, flagged)[1] if flagged else 1.0,
+        at_most=_interval(seen, flagged, level)[1] if flagged else 1.0,
     )
 
 
@@ -239,7 +244,7 @@ def power_of(flagged: int, hidden: int) -> float:
 
 def least_misses(flagged: int) -> int:
     """How many misses among the flagged rows fail the test."""
-    return int(binom.isf(LEVEL, flagged, HONEST_MISSES)) + 1 if flagged else 1
+    return int(binom.isf(LEVELS["hidden_flags"], flagged, HONEST_MISSES)) + 1 if flagged else 1
 
 
 def powers(flagged: int) -> Mapping[float, float]:

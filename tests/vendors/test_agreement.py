@@ -40,7 +40,8 @@ def test_two_audits_that_agree_pass():
         "fallen_ranks",
         "left_out",
     ]
-    assert len(found) + len(["recomputed_losses"]) == agreement.TESTS
+    assert {test.name for test in found} | {"recomputed_losses"} == set(agreement.LEVELS)
+    assert sum(agreement.LEVELS.values()) == pytest.approx(0.01)
     assert failing(found) == []
     assert understated(found) == 0
 
@@ -182,7 +183,7 @@ def test_an_honest_vendor_fails_no_more_often_than_the_level_allows():
     for flagged in (5, 20, 100):
         assert agreement.binom.sf(
             agreement.least_misses(flagged) - 1, flagged, agreement.HONEST_MISSES
-        ) <= agreement.LEVEL * (1 + 1e-9)
+        ) <= agreement.LEVELS["hidden_flags"] * (1 + 1e-9)
 
 
 def test_hiding_that_does_not_matter_costs_no_power_and_hiding_that_does_needs_it():
