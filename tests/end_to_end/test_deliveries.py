@@ -65,7 +65,9 @@ def test_a_corrected_delivery_takes_over_what_was_found_in_files_that_did_not_ch
     write_parquet(folder / "1.parquet", long_rows(9, 7))
     said, report = audit("second")
     assert report["run"]["reused_samples"] == 40
-    assert "40 of 49 samples had been searched for the same items by an earlier audit" in " ".join(said.replace("│", " ").split())
+    assert "40 of 49 samples had been searched for the same items by an earlier audit" in " ".join(
+        said.replace("│", " ").split()
+    )
     assert "40 samples had been searched for the same items" in (tmp_path / "second" / "report.html").read_text()
 
 

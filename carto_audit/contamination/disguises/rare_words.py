@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 from carto_audit.benchmarks.hash_tables import Float, Int, among, distinct, ranges
 from carto_audit.benchmarks.index import QUESTION, Index
 from carto_audit.benchmarks.rare_words import RareWords, is_frequent, near_pairs
+from carto_audit.contamination.disguises import pieces
 from carto_audit.text.loose_words import loose_keys
-from carto_audit.text.words import FoldedWords, Hashes, Ragged
+from carto_audit.text.words import FoldedWords, Hashes, Ragged, ngram_hashes
 
 LEAST_SHARE = 0.63
 """Of what an item's words say together, that must stand in one place no longer than the item."""
@@ -33,10 +34,12 @@ MOST_STRETCHED = 6.0
 """Times the item's words that may lie from the first to the last of them."""
 
 _CELL = 160  # words; a window is two cells, and every place lies in two windows
+_FAR = 8  # cells of a far window's: 2,560 words, for items in pieces
 _NEAR = 3  # telling words; what dilutes an item may be telling as well
 _ROUNDING = 1e-9
 _FACTOR, _BITS = np.uint64(0x9E3779B97F4A7C15), 20
 _PROPOSED, _LEAST_PAIRS = 0.2, 3  # share and number of a group's pairs that propose it
+_FAR_PROPOSED, _FAR_PAIRS = 0.2, 4  # the same in a far window
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,29 +63,24 @@ def find_rare_words(
     The pairs in `sure` are left out: what words in their order say of them holds.
     """
     best: dict[tuple[int, int], RareHit] = {}
-    for text, begin, end, group in _proposed(words, hashes, index, sure):
-        hit = _measured(text, begin, end, group, words, hashes, index)
-        if hit is not None and ((text, group) not in best or hit.share > best[text, group].share):
-            best[text, group] = hit
+    paired = _paired(words, hashes, index.rare_words)
+    near = _gathered(paired, index, sure, words, _CELL, _PROPOSED, _LEAST_PAIRS)
+    far = _gathered(paired, index, sure, words, _FAR * _CELL, _FAR_PROPOSED, _FAR_PAIRS)
+    for proposed, least, measure in ((near, LEAST_SHARE, _measured), (far, pieces.LEAST_SHARE, _chained)):
+        for text, begin, end, group in _telling(proposed, words, hashes, index, least):
+            hit = measure(text, begin, end, group, words, hashes, index)
+            if hit is not None and ((text, group) not in best or hit.share > best[text, group].share):
+                best[text, group] = hit
     yield from best.values()
 
 
-def _proposed(
-    words: FoldedWords, hashes: Ragged, index: Index, sure: Container[tuple[int, int]]
+def _telling(
+    proposed: tuple[Int, Int, Int, Int], words: FoldedWords, hashes: Ragged, index: Index, least: float
 ) -> Iterator[tuple[int, int, int, int]]:
-    """Text, window and group where enough pairs of a group's telling words stand near each other, and enough of its words. The
-    windows are of the words `begin` to `end`."""
-    rare = index.rare_words
-    window, group = _paired(words, hashes, rare)
-    cells = _cells(words)
-    text = window // cells
-    able = (rare.total[group] >= LEAST_NATS) & (index.component[group] == QUESTION)
-    able &= np.fromiter((pair not in sure for pair in zip(text.tolist(), group.tolist(), strict=True)), bool, len(text))
-    text, cell, group = text[able], window[able] % cells, group[able]
-    begin = words.offsets[text] + cell * _CELL
-    end = np.minimum(words.offsets[text + 1], begin + 2 * _CELL)
-    needed = np.maximum(LEAST_NATS, LEAST_SHARE * rare.total[group]) - _ROUNDING
-    for k in np.flatnonzero(_said(begin, end, group, words, hashes, rare) >= needed).tolist():
+    """Those of some texts, windows and groups where enough of the group's words stand by what they say."""
+    text, begin, end, group = proposed
+    needed = np.maximum(LEAST_NATS, least * index.rare_words.total[group]) - _ROUNDING
+    for k in np.flatnonzero(_said(begin, end, group, words, hashes, index.rare_words) >= needed).tolist():
         yield int(text[k]), int(begin[k]), int(end[k]), int(group[k])
 
 
@@ -92,7 +90,7 @@ def _cells(words: FoldedWords) -> int:
 
 
 def _paired(words: FoldedWords, hashes: Ragged, rare: RareWords) -> tuple[Int, Int]:
-    """Windows, text by text, and the groups of which they hold enough pairs of telling words."""
+    """Where telling words that are a pair of some group stand near each other: cells, text by text, and the pairs."""
     some = np.flatnonzero(~is_frequent(hashes.values))
     keys = loose_keys(words, hashes.values, some)
     is_known = np.flatnonzero(rare.telling.may_hold(keys))
@@ -100,14 +98,43 @@ def _paired(words: FoldedWords, hashes: Ragged, rare: RareWords) -> tuple[Int, I
     text = np.repeat(np.arange(len(words.offsets) - 1), np.diff(np.searchsorted(place, words.offsets)))
     pairs, where = near_pairs(keys[is_known], text * cells + (place - words.offsets[text]) // _CELL, _NEAR)
     hit, pair = rare.pairs.find(pairs)
-    window = np.concatenate([where[hit], np.maximum(where[hit] - 1, where[hit] // cells * cells)])
+    return where[hit], pair
+
+
+def _gathered(
+    paired: tuple[Int, Int],
+    index: Index,
+    sure: Container[tuple[int, int]],
+    words: FoldedWords,
+    size: int,
+    share: float,
+    least: int,
+) -> tuple[Int, Int, Int, Int]:
+    """Text, window and group where enough pairs of a group's telling words stand. A window is two cells of `size` words, those
+    from `begin` to `end`."""
+    rare, (where, pair) = index.rare_words, paired
+    text, cell = where // _cells(words), where % _cells(words) * _CELL // size
+    cells = _cells(words) * _CELL // size + 2
+    where = text * cells + cell
+    window, group = _counted(where, np.maximum(where - 1, text * cells), pair, rare, share, least)
+    text = window // cells
+    able = (rare.total[group] >= LEAST_NATS) & (index.component[group] == QUESTION)
+    able &= np.fromiter((pair not in sure for pair in zip(text.tolist(), group.tolist(), strict=True)), bool, len(text))
+    text, cell, group = text[able], window[able] % cells, group[able]
+    begin = words.offsets[text] + cell * size
+    return text, begin, np.minimum(words.offsets[text + 1], begin + 2 * size), group
+
+
+def _counted(where: Int, before: Int, pair: Int, rare: RareWords, share: float, least: int) -> tuple[Int, Int]:
+    """Windows, and the groups of which each holds `least` pairs, and so large a share of all of the group's."""
+    window = np.concatenate([where, before])
     known = distinct(window * max(1, len(rare.groups)) + np.concatenate([pair, pair]))
     owner, group = rare.groups.expand(known % max(1, len(rare.groups)))
     n_groups = max(1, len(rare.total))
     code = _frequent(known[owner] // max(1, len(rare.groups)) * n_groups + group)
     code, count = np.unique(code, return_counts=True)
     window, group = code // n_groups, code % n_groups
-    enough = count >= np.maximum(_LEAST_PAIRS, _PROPOSED * rare.pair_count[group])
+    enough = count >= np.maximum(least, share * rare.pair_count[group])
     return window[enough], group[enough]
 
 
@@ -162,6 +189,43 @@ def _measured(
         has_others=has_others,
         first=begin + found.first - int(words.offsets[text]),
         end=begin + found.last + 1 - int(words.offsets[text]),
+    )
+
+
+def _chained(
+    text: int, begin: int, end: int, group: int, words: FoldedWords, hashes: Ragged, index: Index
+) -> RareHit | None:
+    """The hit of an item in pieces, which stand in its order in a far window; None where they say too little."""
+    rare, item = index.rare_words, index.words[group]
+    places = pieces.find_places(ngram_hashes(hashes.values[begin:end], pieces.PIECE), item)
+    if places.covers(len(item)) < pieces.LEAST_WORDS:
+        return None
+    low, high = rare.of_group.offsets[group : group + 2].tolist()
+    own, nats = rare.table.values[rare.of_group.values[low:high]], rare.nats[low:high]
+    order, there = np.argsort(own), places.words()
+    keys = np.zeros(end - begin, dtype=np.uint64)
+    keys[there] = loose_keys(words, hashes.values, begin + there)
+    at = np.minimum(np.searchsorted(own[order], keys), len(own) - 1)
+    says = np.where(own[order][at] == keys, nats[order][at], 0.0)  # (words of the window,)
+    chain = pieces.longest_chain(
+        places, sum((says[places.here + k] for k in range(pieces.PIECE)), np.zeros(len(places.here)))
+    )
+    _, first = np.unique(keys[chain.here], return_index=True)
+    total, said = float(rare.total[group]), float(says[chain.here[first]].sum())
+    if chain.pieces < pieces.LEAST_PIECES or said < max(LEAST_NATS, pieces.LEAST_SHARE * total):
+        return None
+    spelled = chain.here[~_is_digit(words.codes[words.starts[begin + chain.here]])]
+    if len(np.unique(keys[spelled])) < LEAST_WORDS:
+        return None
+    numbers = index.numbers[group]
+    return RareHit(
+        text=text,
+        group=group,
+        share=said / total,
+        numbers=float(among(numbers, np.sort(hashes.values[begin + chain.here])).mean()) if len(numbers) else 1.0,
+        has_others=len(numbers) > 0,
+        first=begin + int(chain.here[0]) - int(words.offsets[text]),
+        end=begin + int(chain.here[-1]) + 1 - int(words.offsets[text]),
     )
 
 

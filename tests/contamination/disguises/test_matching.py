@@ -137,6 +137,22 @@ def test_rare_words_propose_and_never_confirm(index):
     assert match.reason.endswith("out of order or diluted")
 
 
+@pytest.mark.parametrize(("gap", "found"), [(40, True), (150, True), (2000, False)])
+def test_four_words_of_an_item_at_a_time_are_proposed_up_to_a_far_window(index, gap, found):
+    words, filler = QUESTION.split(), iter(f"w{number}ord" for number in range(10**6))
+    parts = [[*words[k : k + 4], *(next(filler) for _ in range(gap))] for k in range(0, len(words), 4)]
+    matches = find_matches([" ".join(word for part in parts for word in part)], index)
+    assert [(match.item, match.tier, finder_of(match.view)) for match in matches] == [
+        (0, SUSPECTED, "order-free")
+    ] * found
+
+
+def test_four_words_at_a_time_in_another_order_are_not_its_pieces(index):
+    words, filler = QUESTION.split(), iter(f"w{number}ord" for number in range(10**6))
+    parts = [[*words[k : k + 4], *(next(filler) for _ in range(40))] for k in range(0, len(words), 4)][::-1]
+    assert find_matches([" ".join(word for part in parts for word in part)], index) == []
+
+
 def test_text_about_the_same_things_is_no_item(index):
     text = (
         "The chapel of Ottersund has a bronze bell, and on Sundays its clockmaker counts barges with the lighthouse keeper; each "
