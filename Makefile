@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 BENCHES := $(patsubst bench/%/run.py,bench.%.run,$(sort $(wildcard bench/*/run.py)))
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test test-long lint format bench bench-detection fuzz sbom wheel clean
+.PHONY: demo test test-long lint format bench bench-detection fuzz pictures sbom wheel clean
 
 demo: $(VENV)/.installed  ## audit a vendor batch with planted risks, end to end
 	$(BIN)/carto-audit demo --out demo
@@ -36,6 +36,9 @@ bench-detection: $(VENV)/.dev  ## does the audit see what leaks? A reduced table
 
 fuzz: $(VENV)/.fuzz  ## damaged files of every kind, so many SECONDS of each
 	$(BIN)/python -m tests.fuzz.run all --seconds $(SECONDS)
+
+pictures: $(VENV)/.dev  ## the pictures of the README, of the demo that `make demo` left; needs Chromium
+	$(BIN)/python docs/pictures.py demo/vendor_batch-audit
 
 sbom: $(VENV)/.installed  ## sbom.json: what is installed, as CycloneDX 1.6
 	$(PYTHON) -m venv $(VENV)/sbom

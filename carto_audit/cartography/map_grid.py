@@ -10,7 +10,8 @@ GRID = (11, 56)
 """Rows and columns of the coarse map: what a terminal of 80 columns can draw beside its labels."""
 
 _NAME_ROOM = 0.17
-"""The part of the memorization axis above the highest sample in which the upper quadrants are named."""
+"""The part of the memorization axis above the highest sample in which the upper quadrants are named; and below the lowest one the
+lower ones."""
 
 Range = tuple[float, float]
 
@@ -33,7 +34,9 @@ def map_frame(
     (low_x, high_x) = _reach(difficulty, thresholds[0], (), floor=0.5, air=0.09)
     (low_y, high_y) = _reach(memorization, thresholds[1], controls, floor=0.1, air=0.14)
     if len(memorization):
-        high_y = max(high_y, low_y + (float(memorization.max()) - low_y) / (1 - _NAME_ROOM))
+        lowest, highest = float(memorization.min()), float(memorization.max())
+        low_y = min(low_y, high_y - (high_y - lowest) / (1 - _NAME_ROOM))
+        high_y = max(high_y, low_y + (highest - low_y) / (1 - _NAME_ROOM))
     return Frame(difficulty=(low_x, high_x), memorization=(low_y, high_y))
 
 

@@ -64,7 +64,7 @@ def map_figure(
     )
     _draw_riskiest(axes, facts["riskiest"])
     _draw_controls(axes, controls)
-    _draw_frame(figure, axes, facts)
+    _draw_frame(figure, axes, facts, float(ys.min(initial=0)))
     _draw_legend(figure, facts, (len(xs), int(n_tokens[placed].sum())), most, marked)
     return figure
 
@@ -254,13 +254,12 @@ def _draw_controls(axes: Axes, controls: Mapping[int, float]) -> None:
         _note(axes, f"{times(dose)}  {score:.2f}", (1.014, place), (5, 0), "axes fraction", **said)
 
 
-def _draw_frame(figure: Figure, axes: Axes, facts: ReportFacts) -> None:
-    """Title and axis names. Memorization ends at 1, whatever room is left above."""
+def _draw_frame(figure: Figure, axes: Axes, facts: ReportFacts, lowest: float) -> None:
+    """Title and axis names. Memorization ends at 1 and at the lowest sample, whatever room is left above and below."""
     score = SCORE_WORDS.get(facts["map"]["score"], "memorization")
     axes.set_xlabel("difficulty: early loss, nats per token", fontsize=10, color=_INK, labelpad=6)
     axes.set_ylabel(f"memorization: {score}", fontsize=10, color=_INK, labelpad=6)
-    bottom, top = axes.get_ylim()
-    axes.set_yticks([tick for tick in axes.get_yticks() if bottom <= tick <= min(top, 1)])
+    axes.set_yticks([tick for tick in axes.get_yticks() if lowest <= tick <= min(axes.get_ylim()[1], 1)])
     axes.tick_params(colors=_MUTED, labelsize=9, length=3, color=_RULE)
     for spine in axes.spines.values():
         spine.set(color=_RULE, linewidth=0.7)

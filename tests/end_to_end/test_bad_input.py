@@ -15,6 +15,7 @@ import torch
 
 from carto_audit.artifacts.file_list import OUTPUTS
 from carto_audit.data.batch import read_batch, read_texts
+from carto_audit.data.skips import LONGEST_SAMPLE
 from carto_audit.pipeline.facts import report_facts, wanted_texts
 from carto_audit.pipeline.options import AuditOptions
 from carto_audit.pipeline.outputs import write_outputs
@@ -338,8 +339,8 @@ def test_hostile_ids_and_single_hostile_texts_go_all_the_way(carto, gate, tmp_pa
     assert not DANGEROUS & set(ended.out + ended.err + (out / "report.html").read_text(encoding="utf-8"))
 
 
-def test_texts_of_5_mb_are_counted_compared_and_not_trained_on(carto, tmp_path, thin):
-    one_word, many_words = "x" * 5_000_000, "words and " * 500_000
+def test_over_long_texts_are_counted_compared_and_not_trained_on(carto, tmp_path, thin):
+    one_word, many_words = "x" * (LONGEST_SAMPLE + 1), "words and " * (LONGEST_SAMPLE // 10 + 1)
     path = write_parquet(tmp_path / "b.parquet", [*sentences(47), one_word, many_words, many_words])
     out = tmp_path / "out"
     ended = carto("ingest", path, "--policy", "exploratory", "--out", out, *SHORT)

@@ -204,9 +204,14 @@ def planted_table(rows: Sequence[tuple[str, int, int, str, str]], console: Conso
     console.print(table)
 
 
+_WIDE = 96
+"""Columns from which on a figure and its limit stay on one line; their reason is what wraps."""
+
+
 def _findings_table(facts: ReportFacts, console: Console) -> Table:
     """Each broken rule with its numbers and its reason, worst first."""
     table = empty_table("", "rule", "observed, limit", "why", header=False)
+    table.columns[2].no_wrap = console.width >= _WIDE
     found = decisive(facts)
     for finding in found[:_SHOWN_FINDINGS]:
         sign = finding_sign(finding)
