@@ -10,9 +10,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from carto_audit.api import Audit, Redteam, Report, audit, open_audit, plant, redteam, score
+    from carto_audit.api import Audit, Report, audit, open_audit, plant, redteam, score
     from carto_audit.curation.sample_weights import sampler
     from carto_audit.gate.verdict import Verdict
+    from carto_audit.governance.report.result import Redteam
     from carto_audit.pipeline.options import AuditOptions
     from carto_audit.policy.model import Policy, load_policy
     from carto_audit.real_runs.options import PlantOptions
@@ -30,7 +31,7 @@ _HOMES = {
     "Plant": "real_runs.planted_batch",
     "PlantOptions": "real_runs.options",
     "Policy": "policy.model",
-    "Redteam": "api",
+    "Redteam": "governance.report.result",
     "Report": "api",
     "UsageError": "runtime.errors",
     "Verdict": "gate.verdict",

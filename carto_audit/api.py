@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from html import escape
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 from pydantic import ValidationError
@@ -21,6 +20,7 @@ from carto_audit.artifacts.file_list import ENVELOPE, OUTPUTS, VERDICT
 from carto_audit.artifacts.redteam_record import RedteamRecord, read_redteam
 from carto_audit.artifacts.report_facts import ReportFacts
 from carto_audit.gate.verdict import Verdict, read_verdict
+from carto_audit.governance.report.result import Redteam
 from carto_audit.ledger.store import Entered
 from carto_audit.ledger.vendor_ledger import check_apart, open_vendor
 from carto_audit.pipeline.options import AuditOptions
@@ -28,7 +28,7 @@ from carto_audit.policy.model import Policy, load_policy
 from carto_audit.real_runs.options import PlantOptions
 from carto_audit.real_runs.planted_batch import Plant
 from carto_audit.runtime.errors import UsageError
-from carto_audit.runtime.files import atomic_path, folder_for, made_folder, write_bytes, write_json, write_text
+from carto_audit.runtime.files import atomic_path, folder_for, made_folder, write_bytes
 from carto_audit.runtime.lock import LOCK, locked
 from carto_audit.runtime.progress import SILENT, Progress
 from carto_audit.runtime.resume import remove_runs
@@ -122,31 +122,6 @@ class Audit:
         return f"<div><p>{names}</p>{self.verdict._repr_html_()}{image}</div>"
 
 
-@dataclass(frozen=True, kw_only=True)
-class Redteam:
-    """A finished red team: `facts` are the content of `redteam.json`. `exit_code` is that of the policy's rules on what was
-    measured, 0 where it has none."""
-
-    facts: dict[str, Any]
-
-    @property
-    def exit_code(self) -> int:
-        return int(self.facts["verdict"]["exit_code"]) if self.facts["verdict"] else 0
-
-    def html(self) -> str:
-        """The page, which opens offline."""
-        from carto_audit.governance.report.page import render_redteam
-
-        return render_redteam(self.facts)
-
-    def save(self, folder: Place) -> Path:
-        """Writes `redteam.html` and `redteam.json` into a folder."""
-        target = made_folder(Path(folder))
-        write_text(target / "redteam.html", self.html())
-        write_json(target / "redteam.json", self.facts)
-        return target
-
-
 def audit(
     batch: Inputs,
     *,
@@ -176,6 +151,7 @@ def audit(
     from carto_audit.attestation.baseline import trusted_baseline
     from carto_audit.data.batch import read_texts
     from carto_audit.data.sampling_key import check_key_apart
+    from carto_audit.decisions.file import read_decisions
     from carto_audit.pipeline.facts import report_facts, wanted_texts
     from carto_audit.pipeline.judge import check_sampling, resolve_benchmarks
     from carto_audit.pipeline.outputs import open_folder, prepare_folder, write_outputs
@@ -190,6 +166,7 @@ def audit(
     accepted = baseline if isinstance(baseline, Record) else trusted_baseline(baseline, baseline_key)
     attacked = read_redteam(Path(redteam)) if isinstance(redteam, str | Path) else redteam
     summary = vendor_check(options, _shown(progress))
+    decided = read_decisions(options.decisions, inputs, never_drop=chosen.never_drop)
     named = [str(source) for source in _listed(benchmarks)]
     sources, listed = resolve_benchmarks(chosen, named, Path(registry) if registry else None)
     book = Path(ledger) if ledger is not None else None
@@ -211,6 +188,7 @@ def audit(
                 redteam=attacked,
                 earlier=earlier,
                 vendor=summary,
+                decisions=decided,
                 progress=_shown(progress),
             )
             call = call_of(

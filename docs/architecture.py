@@ -32,10 +32,12 @@ MAY_IMPORT: dict[str, str] = {
     "attestation": "gate artifacts policy data",
     "report": "artifacts cartography policy",
     "report.formats": "report artifacts cartography policy",
+    "decisions": "artifacts gate policy cartography contamination benchmarks data",
     "ledger": "attestation gate artifacts policy report report.formats",
     "ledger.pages": "ledger artifacts policy report",
     "pipeline": (
-        "data.formats data traces controls benchmarks contamination proxies cartography policy artifacts gate attestation report"
+        "data.formats data traces controls benchmarks contamination proxies cartography policy artifacts gate attestation report "
+        "decisions"
     ),
     "curation": "attestation artifacts cartography data data.formats",
     "publishing": "report artifacts cartography",

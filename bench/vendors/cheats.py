@@ -46,6 +46,7 @@ def scored_rows(folder: Path, batch: Batch, policy: Policy | None = None) -> Sco
             cluster_id=scores["cluster_id"].to_numpy(),
             cluster_size=scores["cluster_size"].to_numpy(),
             text_hash=np.zeros(len(batch), dtype=np.uint64),
+            digest=np.zeros((len(batch), 2), dtype=np.uint64),
             jaccard_threshold=facts["duplicates"]["jaccard_threshold"],
             shingle=facts["duplicates"]["shingle"],
         ),

@@ -27,6 +27,7 @@ _LOCATED = frozenset({"proxy", "reference", "registry", "baseline", "baseline_ke
     "vendor_summary",
     "vendor_salt",
     "vendor_key",
+    "decisions",
 }
 """Options whose value may be a path."""
 

@@ -3,8 +3,10 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from carto_audit.artifacts.decision_facts import used
 from carto_audit.artifacts.report_facts import FindingFacts, ReportFacts
 from carto_audit.cartography.quadrants import QUADRANTS
+from carto_audit.policy.decision_metrics import KEPT_ROWS
 
 MEMORIZED = tuple(name for name, quadrant in QUADRANTS.items() if quadrant.memorized)
 """The quadrants above the memorization threshold, the hotspot first."""
@@ -47,7 +49,8 @@ class Removal:
         """What the metric would be on what is left; None where the facts do not say."""
         part, _, mass = metric.partition(".")
         if metric in _ITEMS:
-            return Outlook(value=0.0, worst=0.0) if self.facts["contamination"]["benchmarks"] else None
+            known = self.facts["contamination"]["benchmarks"] and not self.facts["metrics"].get(KEPT_ROWS)
+            return Outlook(value=0.0, worst=0.0) if known else None
         if not self.facts["map"]["quadrants"] or (self._fixed("memorization") and part in _PARTS):
             return None
         if metric in _PASSAGES:
@@ -59,11 +62,12 @@ class Removal:
     def _share(self, part: str, unit: str, mass: str) -> Outlook:
         """Rows that were never mapped stay, and count as what was measured of the others."""
         unseen, mapped = self._unseen(unit), sum(self._left(name, unit) for name in QUADRANTS)
-        rest = max(1, mapped + unseen)
+        stays = self._decided(unit)  # in whichever quadrant
+        rest = max(1, mapped + unseen + stays)
         metric = f"{part}.{mass}"
         measured = self.facts["metrics"].get(metric) or 0.0
         _, high = self.facts["metric_intervals"].get(metric) or [measured, measured]
-        held = sum(self._left(name, unit) for name in _PARTS[part])
+        held = sum(self._left(name, unit) for name in _PARTS[part]) + stays
         value, worst = ((held + unseen * share) / rest for share in (measured, high))
         if part in MEMORIZED and self._fixed(
             "difficulty"
@@ -89,6 +93,12 @@ class Removal:
         """Rows or tokens of a quadrant that hold a confirmed benchmark item."""
         held = self.facts["contamination"]["by_quadrant"].get(quadrant)
         return int(held[unit]) if held else 0  # type: ignore[literal-required]
+
+    def _decided(self, unit: str) -> int:
+        """Rows or tokens that stay by decision, whatever else would remove them."""
+        found = self.facts.get("decisions")
+        stays = used(found, "keep", "false alarm") if found else []
+        return sum(one["covers"]["tokens" if unit == "tokens" else "rows"] for one in stays)
 
     def _unseen(self, unit: str) -> int:
         """Rows or tokens that no proxy was trained on and that lent nothing to controls."""

@@ -1,13 +1,16 @@
 """The command that divides a batch as its audit decided."""
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from carto_audit.cartography.quadrants import QUADRANT_NAMES
 from carto_audit.runtime.errors import ExitCode, UsageError
 from carto_audit.text.untrusted import safe_inline
+
+if TYPE_CHECKING:
+    from carto_audit.artifacts.decision_facts import DecisionsFacts
 
 
 @click.command()
@@ -25,7 +28,8 @@ def apply(audit_dir: Path, batch: tuple[str, ...], remove: tuple[str, ...], out:
 
     BATCH is what was audited; by default it is looked for where it lay then, and beside AUDIT_DIR. It is never written to.
     Every row ends in exactly one of the two parts, in its order, with its columns as they were. A rejected audit can be
-    applied; audit the curated part again, as any batch, before it is used.
+    applied; audit the curated part again, as any batch, before it is used. Rows follow the decisions that the audit was given,
+    before the policy and --remove.
 
     \b
     Examples:
@@ -60,8 +64,10 @@ def apply(audit_dir: Path, batch: tuple[str, ...], remove: tuple[str, ...], out:
         )
     folder = out or Path(f"{audit_dir.resolve().name.removesuffix('-audit')}-curated")
     _check_free(folder, found.paths)
-    summary = curate(found, read_decisions(audit_dir, found, remove), folder, progress)
+    summary = curate(found, read_decisions(audit_dir, found, remove, audited.decided), folder, progress)
     _show(summary, folder)
+    if audited.decided:
+        _show_decided(audited.decided)
     call = recorded_call(open_audit_folder(audit_dir).report, str(audit_dir))
     click.echo(f"Next: {call.of_curated(str(folder)).ingest()}")
     return ExitCode.ACCEPTED
@@ -76,6 +82,18 @@ def _check_free(folder: Path, batch: tuple[Path, ...]) -> None:
         raise UsageError(f"{where}: the batch itself lies there; choose another --out")
     if folder.exists() and (not folder.is_dir() or (any(folder.iterdir()) and not is_curation(folder))):
         raise UsageError(f"{where}: exists and is not a curated batch; choose another --out")
+
+
+def _show_decided(decided: "DecisionsFacts") -> None:
+    """Which rows follow a person and not the policy."""
+    from carto_audit.artifacts.decision_facts import used
+
+    for decision, words in (("keep", "kept"), ("remove", "removed"), ("false alarm", "judged without a false alarm")):
+        covers = [one["covers"] for one in used(decided, decision)]
+        confirmed = sum(one["confirmed_rows"] for one in covers)
+        held = f", {confirmed:,} with a confirmed benchmark item" if confirmed and decision != "remove" else ""
+        if covers:
+            click.echo(f"  by decision {words}: {sum(one['rows'] for one in covers):,} rows{held}")
 
 
 def _show(summary: dict[str, Any], folder: Path) -> None:

@@ -143,6 +143,7 @@ cli.add_command(completion)
 @click.option(
     "--redteam", type=click.Path(path_type=Path), metavar="FILE|FOLDER", help="What a red team measured on this batch."
 )
+@click.option("--decisions", metavar="FILE", help="What people decided about single rows and benchmark items.")
 @vendor_options
 @click.option(
     "--ledger", type=click.Path(path_type=Path), metavar="FILE", help="Enter the audit in this ledger, under --vendor."
@@ -215,6 +216,7 @@ def ingest(
       carto-audit ingest batch.parquet --benchmark gsm8k --format github --format sarif=results/audit.sarif
       carto-audit ingest june.parquet --policy ours.yaml --baseline audits/may
       carto-audit ingest june.parquet --policy ours.yaml --redteam june-redteam
+      carto-audit ingest shards/ --policy ours.yaml --benchmark gsm8k --decisions decisions.yaml
       carto-audit ingest june.parquet --policy ours.yaml --ledger audits.ledger --vendor acme
       carto-audit ingest june.parquet --policy strict --benchmark evals.parquet --sampling-key ~/.config/sampling.key
       carto-audit ingest june.parquet --policy vendor --vendor-summary june-summary --vendor-key vendor.key.pub
@@ -244,8 +246,7 @@ def ingest(
         policy,
         *sources,
         *([str(registry)] if registry else []),
-        *([run["reference"]] if run["reference"] else []),
-        *([run["sampling_key"]] if run["sampling_key"] else []),
+        *(run[name] for name in ("reference", "sampling_key", "decisions") if run[name]),
         *(str(path) for path in vendor_files(run["vendor_summary"], run["vendor_salt"], run["vendor_key"])),
         *([str(path) for path in baseline.iterdir()] if baseline else []),
         *([str(redteam_file(redteam))] if redteam else []),

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from carto_audit.artifacts.audit_folder import AuditFolder, open_audit_folder
 from carto_audit.artifacts.batch_facts import BatchFacts
+from carto_audit.artifacts.decision_facts import DecisionsFacts, numbers_of
 from carto_audit.artifacts.file_list import REPORT
 from carto_audit.attestation.statement import read_statement
 from carto_audit.cartography.quadrants import QUADRANT_NAMES
@@ -52,6 +53,10 @@ _DECISION_SCHEMA = pa.schema(
 )
 
 
+_FOLLOWED = pa.field("decision", pa.int32())
+"""Which of people's decisions a row follows, where there are any."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decisions:
     """What becomes of every row of a batch: arrays of (rows,), in file order.
@@ -69,14 +74,18 @@ class Decisions:
         return removed
 
 
-def read_decisions(folder: Path, batch: Batch, removed: Sequence[str] = ()) -> Decisions:
-    """What an audit decided about every row of its batch; rows in one of the `removed` quadrants are removed besides.
+def read_decisions(
+    folder: Path, batch: Batch, removed: Sequence[str] = (), decided: DecisionsFacts | None = None
+) -> Decisions:
+    """What an audit decided about every row of its batch; rows in one of the `removed` quadrants are removed besides, but for
+    those that people decided to keep.
 
     AuditError when scores.parquet is not of this batch.
     """
-    path = folder / "scores.parquet"
+    path, kept = folder / "scores.parquet", numbers_of(decided, "keep")
+    schema = _DECISION_SCHEMA if decided is None else _DECISION_SCHEMA.append(_FOLLOWED)
     try:
-        table = AuditFolder(path=folder).scores(_DECISION_SCHEMA.names).cast(_DECISION_SCHEMA)
+        table = AuditFolder(path=folder).scores(schema.names).cast(schema)
         table.validate(full=True)
     except (KeyError, ValueError, pa.ArrowException) as error:
         raise AuditError(
@@ -90,7 +99,10 @@ def read_decisions(folder: Path, batch: Batch, removed: Sequence[str] = ()) -> D
     action[batch.row] = table["action"].to_pylist()
     weight[batch.row] = table["weight"].to_numpy()
     reason[batch.row] = table["reasons"].to_pylist()
-    asked = batch.row[np.isin(np.array(table["quadrant"].to_pylist(), dtype=str), removed)]
+    chosen = np.isin(np.array(table["quadrant"].to_pylist(), dtype=str), removed)
+    if kept:
+        chosen &= ~np.isin(table[_FOLLOWED.name].fill_null(0).to_numpy(), list(kept))
+    asked = batch.row[chosen]
     action[asked], weight[asked] = "remove", 0.0
     for skipped in batch.skipped:
         lost = skipped.rows[(action[skipped.rows] == "unusable") | (skipped.reason != "over_long")]
@@ -196,6 +208,8 @@ class Audited:
     reading: Reading
     choice: HubChoice | None
     never_drop: bool
+    decided: DecisionsFacts | None = None
+    """What people decided about rows and items, None where no file of decisions was named."""
 
 
 def read_audited(folder: Path) -> Audited:
@@ -210,6 +224,7 @@ def read_audited(folder: Path) -> Audited:
         reading=Reading(**batch.get("reading", {"given": {}})["given"]),
         choice=_choice(batch),
         never_drop=bool(facts["policy"]["resolved"].get("never_drop", True)),
+        decided=facts.get("decisions"),
     )
 
 

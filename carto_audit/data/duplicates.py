@@ -46,8 +46,8 @@ class Duplicates:
     """Kinship of samples, one entry each. `cluster_id` is the index of the cluster's first sample.
 
     `copies` counts the samples that are byte-identical to each, itself included. `exact`: byte-identical to an earlier
-    sample. `near`: not exact, and not the first of its cluster. `text_hash` is the same where texts are, in other batches too; 0
-    where there is no text.
+    sample. `near`: not exact, and not the first of its cluster. `digest` (N, 2) is the BLAKE2b hash of each text, sixteen bytes,
+    and `text_hash` its first eight, 0 where there is no text.
     """
 
     cluster_id: Index
@@ -56,8 +56,13 @@ class Duplicates:
     exact: NDArray[np.bool_]
     near: NDArray[np.bool_]
     text_hash: NDArray[np.uint64]
+    digest: NDArray[np.uint64]
     jaccard_threshold: float
     shingle: int
+
+    def text_digest(self, sample: int) -> str | None:
+        """The digest of a sample's text in 32 hexadecimal digits; None where there is no text."""
+        return self.digest[sample].tobytes().hex() if self.text_hash[sample] else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,7 +129,7 @@ def find_duplicates(batch: Batch, folder: Path, progress: Progress = SILENT) -> 
         sketches.shingles.unlink(missing_ok=True)
         sketches.keys.unlink(missing_ok=True)
         sketches.bytes.unlink(missing_ok=True)
-    return _clusters(first, label, _text_hash(sketches.digests))
+    return _clusters(first, label, sketches.digests)
 
 
 def _sketch(batch: Batch, folder: Path, progress: Progress) -> _Sketches:
@@ -297,7 +302,7 @@ def _text_hash(digests: NDArray[np.uint64]) -> NDArray[np.uint64]:
     return np.where(nothing, np.uint64(0), digests[:, 0])
 
 
-def _clusters(first: Index, label: Index, text_hash: NDArray[np.uint64]) -> Duplicates:
+def _clusters(first: Index, label: Index, digests: NDArray[np.uint64]) -> Duplicates:
     samples = np.arange(len(first))
     label = label[first]
     _, first_of_label, inverse, size = np.unique(label, return_index=True, return_inverse=True, return_counts=True)
@@ -309,7 +314,8 @@ def _clusters(first: Index, label: Index, text_hash: NDArray[np.uint64]) -> Dupl
         copies=np.bincount(first, minlength=len(first))[first],
         exact=exact,
         near=~exact & (cluster_id != samples),
-        text_hash=text_hash,
+        text_hash=_text_hash(digests),
+        digest=digests,
         jaccard_threshold=JACCARD_THRESHOLD,
         shingle=SHINGLE,
     )

@@ -98,6 +98,16 @@ class EnteredWaiver(_Kept):
     expires: str
 
 
+class EnteredDecision(_Kept):
+    """A decision of a person that was used, and how many rows it covers."""
+
+    decision: str
+    who: str
+    why: str
+    until: str
+    rows: int
+
+
 class Entry(_Kept):
     """One audit in the ledger. `audit` is the digest of what it measured and decided; `metrics` are (value, low, high) each."""
 
@@ -117,6 +127,7 @@ class Entry(_Kept):
     metrics: dict[str, tuple[float, float, float]]
     rules: list[EnteredRule]
     waivers: list[EnteredWaiver]
+    decisions: list[EnteredDecision] = Field(default_factory=list)
     report_sha256: Sha256
 
     @property
@@ -211,6 +222,12 @@ def draft_of(facts: ReportFacts, vendor: str, files: Mapping[str, str]) -> Draft
         ],
         "report_sha256": files["report.json"],
     }
+    if decided := facts.get("decisions"):
+        draft["decisions"] = [
+            {"rows": one["covers"]["rows"], **{key: one[key] for key in ("decision", "who", "why", "until")}}
+            for one in decided["decisions"][:MOST_RULES]
+            if one["state"] == "used"
+        ]
     tamed: Draft = _tamed(encodable(draft))
     return tamed
 

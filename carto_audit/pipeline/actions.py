@@ -35,6 +35,15 @@ class Actions:
             reasons=np.where(chosen, why, self.reasons),
         )
 
+    def overruled(self, keep: NDArray[np.bool_], remove: NDArray[np.bool_], why: NDArray[np.object_]) -> "Actions":
+        """The same where people decided otherwise: some samples (N,) stay with weight 1, some go, each for a reason in `why`."""
+        action, weight = np.where(keep, "keep", self.action), np.where(keep, 1.0, self.weight)
+        return Actions(
+            action=np.where(remove, "remove", action),
+            weight=np.where(remove, 0.0, weight),
+            reasons=np.where(keep | remove, why, self.reasons),
+        )
+
 
 def decide(
     quadrant: NDArray[np.int8],

@@ -106,6 +106,8 @@ def report_facts(
         facts["operating"] = known
     if audit.vendor is not None:
         facts["vendor"] = audit.vendor.facts
+    if audit.decisions is not None:
+        facts["decisions"] = audit.decisions.facts
     if call is not None:
         facts["run"]["call"] = call
     return cast(ReportFacts, _finite(facts))

@@ -2,17 +2,24 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import torch
 from numpy.typing import NDArray
 
-from carto_audit.pipeline.item_recall_table import Wording
+from carto_audit.benchmarks.items import Benchmark
+from carto_audit.pipeline.corpus import Corpus, Split
+from carto_audit.pipeline.item_recall_table import Wording, items_to_ask, tabulate, wordings
+from carto_audit.pipeline.options import AuditOptions
+from carto_audit.proxies.cross_fit import load_proxy
 from carto_audit.proxies.generation import extend
 from carto_audit.proxies.likelihood import one_thread, text_losses
 from carto_audit.proxies.loaded_proxy import LoadedProxy
 from carto_audit.proxies.tokens import Encoder, TokenStore
-from carto_audit.text.perturbation import Vocabulary, reword
+from carto_audit.runtime.progress import SILENT, Progress
+from carto_audit.text.perturbation import Vocabulary, count_words, reword
 
 REWORDINGS, OPTIONS = 9, 3
 """Of so many rewordings of a question, so many become the wrong options of its quiz: those that both proxies together find
@@ -174,3 +181,33 @@ def _peaks(proxy: LoadedProxy, prompts: Sequence[Ids], seed: int) -> Floats:
             drawn = extend(proxy, inputs, real, OUTPUT_TOKENS, SAMPLES, TEMPERATURE)
             peaks[chosen] = ((drawn != greedy).sum(axis=-1) <= MOST_EDITS).mean(axis=-1)
     return peaks
+
+
+def ask_about_items(
+    benchmarks: Sequence[Benchmark],
+    matches: pa.Table,
+    corpus: Corpus,
+    split: Split,
+    options: AuditOptions,
+    device: str,
+    proxies: Path,
+    progress: Progress = SILENT,
+) -> pa.Table | None:
+    """What the proxies in a folder show about the items that were found (TESTIMONY_SCHEMA); None where there are none."""
+    seed, folds, n = options.training_seed, options.folds, len(split.trained)
+    items = items_to_ask(matches, split.fold(folds)[:n], split.trained, split.held_out, folds)
+    asked = [item for item in items if item.fold is not None]
+    if not asked:
+        return tabulate(items, {}) if items else None
+    with progress.task("Asking the proxies about benchmark items", len(asked), "items") as advance:
+        measured = recall_items(
+            wordings(benchmarks, asked),
+            np.array([item.fold for item in asked], dtype=np.int8),
+            lambda index: load_proxy(corpus.spec, corpus.encoder.bos, proxies, index, device),
+            corpus.encoder,
+            count_words(sample_words(split.store, corpus.encoder, split.trained, seed)),
+            corpus.spec.context,
+            seed,
+        )
+        advance(len(asked))
+    return tabulate(items, measured)

@@ -35,7 +35,7 @@ class AuditOptions:
 
     `vendor_summary` is the folder of a vendor's summary that is held against the audit; `vendor_salt` the file of its salt, None
     for the one beside it; `vendor_key` the public key of whoever should have signed it; `vendor_recompute` computes some of its
-    losses again."""
+    losses again. `decisions` is a file of what people decided about rows and benchmark items."""
 
     text_column: str | None = None
     layout: str | None = None
@@ -62,6 +62,7 @@ class AuditOptions:
     vendor_salt: str | None = None
     vendor_key: str | None = None
     vendor_recompute: bool = False
+    decisions: str | None = None
 
     def __post_init__(self) -> None:
         if self.device not in DEVICES:
@@ -75,6 +76,7 @@ class AuditOptions:
             "proxy",
             "reference",
             "sampling_key",
+            "decisions",
             *_VENDOR,
         ):
             _check_text(name, getattr(self, name))

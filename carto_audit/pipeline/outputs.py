@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from carto_audit.artifacts.file_list import ENVELOPE, EVIDENCE, OUTPUTS, STATEMENT, VERDICT
@@ -16,6 +17,7 @@ from carto_audit.attestation.statement import batch_subjects
 from carto_audit.cartography.quadrants import QUADRANT_NAMES
 from carto_audit.cartography.reasons import NO_RECALL, RECALLS
 from carto_audit.contamination.check import write_clean, write_matches
+from carto_audit.data.duplicates import Duplicates
 from carto_audit.data.readers import name_of
 from carto_audit.data.shards import expand_paths
 from carto_audit.gate.verdict import intoto_statement, verdict_document
@@ -111,9 +113,10 @@ def write_outputs(
 
 
 def scores_table(audit: "AuditResult") -> pa.Table:
-    """`scores.parquet`: a row per sample. Scores and quadrant are null where a sample was not trained on."""
+    """`scores.parquet`: a row per sample. Scores and quadrant are null where a sample was not trained on; `decision` is the
+    number of the one that a row follows, where a file of decisions was named."""
     scores, duplicates, actions = audit.analysis.scores, audit.duplicates, audit.actions
-    reasons = audit.analysis.reasons
+    reasons, settled = audit.analysis.reasons, audit.decisions
     names = [*QUADRANT_NAMES, None]
     quadrant = audit.analysis.quadrant
     tiers = audit.contamination.tier_names() if audit.contamination else np.full(len(audit.batch), "")
@@ -143,12 +146,21 @@ def scores_table(audit: "AuditResult") -> pa.Table:
             "cluster_id": duplicates.cluster_id,
             "cluster_size": duplicates.cluster_size,
             "text_hash": pa.array(duplicates.text_hash, mask=duplicates.text_hash == 0),
+            "text_digest": _digests(duplicates),
             "contamination_tier": pa.array(tiers.tolist(), pa.string()),
             "action": pa.array(actions.action.tolist(), pa.string()),
             "weight": actions.weight,
             "reasons": pa.array(actions.reasons.tolist(), pa.string()),
+            **({"decision": pa.array(settled.number, mask=settled.number == 0)} if settled else {}),
         }
     )
+
+
+def _digests(duplicates: Duplicates) -> pa.Array:
+    """The sixteen bytes of each text's digest, null where there is no text."""
+    data = pa.py_buffer(np.ascontiguousarray(duplicates.digest))
+    whole = pa.FixedSizeBinaryArray.from_buffers(pa.binary(16), len(duplicates.digest), [None, data])
+    return pc.if_else(pa.array(duplicates.text_hash != 0), whole, None)
 
 
 def _nullable(values: NDArray[np.float64]) -> pa.Array:

@@ -23,6 +23,7 @@ from carto_audit.data.batch import Batch, read_texts
 from carto_audit.data.duplicates import Duplicates
 from carto_audit.data.layouts import Segment
 from carto_audit.data.sampling_key import SamplingKey
+from carto_audit.decisions.settle import Settled
 from carto_audit.gate.verdict import Verdict
 from carto_audit.pipeline.actions import Actions
 from carto_audit.pipeline.judge import loss_on
@@ -73,7 +74,8 @@ class Quote:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AuditResult:
     """All that one audit found. Arrays are aligned with the batch's samples, (N,). `contamination` is None when no
-    benchmark was given, `testimony` (TESTIMONY_SCHEMA) when nothing was confirmed or suspected, `redteam` when none was.
+    benchmark was given, `testimony` (TESTIMONY_SCHEMA) when nothing was confirmed or suspected, `redteam` and `decisions` when
+    none were.
     `segments` are the parts of the `riskiest` samples' texts, none where these are one column's strings."""
 
     batch: Batch
@@ -100,6 +102,7 @@ class AuditResult:
     run: Run
     redteam: RedteamRecord | None = None
     vendor: VendorFound | None = None
+    decisions: Settled | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,7 +145,8 @@ def work_folder(work: Path, batch: Batch, reference: Batch | None, options: Audi
     versions = [__version__, importlib.metadata.version("torch"), os.cpu_count()]
     weights = checkpoint_sha256(Path(options.proxy)) if options.proxy and options.proxy not in PRESETS else None
     trusted = reference.sha256 if reference else None
-    how = {name: value for name, value in asdict(options).items() if not name.startswith("vendor_")}
+    after = ("vendor_", "decisions")  # looked at when all is trained
+    how = {name: value for name, value in asdict(options).items() if not name.startswith(after)}
     how["sampling_key"] = None  # not where the key lies, but which it is, is among `besides`
     return open_run(work, [batch.sha256, str(batch.paths), versions, how, weights, trusted, *besides])
 

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
+from numpy.typing import NDArray
 
 from carto_audit.artifacts.audit_record import Record, Setting
 from carto_audit.artifacts.earlier_audits import EarlierAudits
@@ -22,7 +22,7 @@ from carto_audit.cartography.intervals import CONFIDENCE
 from carto_audit.cartography.noise import find_noise
 from carto_audit.cartography.reasons import heats, riskiest
 from carto_audit.cartography.scores import burn_in_epochs
-from carto_audit.contamination.check import Contamination, check_contamination
+from carto_audit.contamination.check import check_contamination
 from carto_audit.contamination.matching import find_matches
 from carto_audit.contamination.search import search_beside
 from carto_audit.contamination.sources import open_index
@@ -30,11 +30,13 @@ from carto_audit.data.batch import Batch, read_batch
 from carto_audit.data.duplicates import Duplicates, find_duplicates
 from carto_audit.data.sampling_key import SamplingKey, keep_sampling_key, read_sampling_key
 from carto_audit.data.segments import read_segments
+from carto_audit.decisions.file import DecisionFile
+from carto_audit.decisions.review import Reviewed, review
+from carto_audit.decisions.settle import Settled, measure_decisions, noted, reasons_of, settle
 from carto_audit.gate.verdict import Verdict
 from carto_audit.pipeline.actions import Actions, decide
 from carto_audit.pipeline.corpus import Corpus, Split, encode_corpus, split_corpus, traced_samples
-from carto_audit.pipeline.item_recall import recall_items, sample_words
-from carto_audit.pipeline.item_recall_table import items_to_ask, tabulate, wordings
+from carto_audit.pipeline.item_recall import ask_about_items
 from carto_audit.pipeline.judge import analysis_settings, check_reference, is_undecided, judge, loss_on
 from carto_audit.pipeline.measurements import measure, measured_ratio
 from carto_audit.pipeline.options import AuditOptions
@@ -51,13 +53,12 @@ from carto_audit.pipeline.result import (
 )
 from carto_audit.policy.metrics import Measurement
 from carto_audit.policy.model import Policy
-from carto_audit.proxies.cross_fit import TrainConfig, cross_fit, load_proxy
+from carto_audit.proxies.cross_fit import TrainConfig, cross_fit
 from carto_audit.proxies.model import count_parameters, resolve_device
 from carto_audit.proxies.tokens import locate_spans
 from carto_audit.runtime.limits import Watch
 from carto_audit.runtime.progress import SILENT, Progress
 from carto_audit.runtime.sealed_path import LIMITS, check_seals
-from carto_audit.text.perturbation import count_words
 from carto_audit.traces.trace import TokenLosses, Trace
 
 REPEAT_STRIDE = 1_000_003
@@ -79,6 +80,7 @@ def run_audit(
     redteam: RedteamRecord | None = None,
     earlier: EarlierAudits | None = None,
     vendor: VendorCheck | None = None,
+    decisions: DecisionFile | None = None,
     progress: Progress = SILENT,
 ) -> AuditResult:
     """Audits a batch against a policy. `work` keeps what a killed run needs to continue; the caller removes it.
@@ -86,10 +88,11 @@ def run_audit(
     `benchmarks` are files, folders, built indexes, hub names, or names that the registry lists; `baseline` is what the last
     accepted batch left, `redteam` what a red team measured on this one under this policy's map and interventions, `earlier` the
     vendor's other audits, whose last accepted one is the baseline where none is given, `vendor` holds a vendor's summary against
-    what was found. Raises UsageError and AuditError, each with one line that says the way out.
+    what was found, `decisions` are what people decided about rows and items. Raises UsageError and AuditError, each with one line
+    that says the way out.
     """
     watch = Watch(progress, (policy.limits or LIMITS).stage_seconds)
-    return _Auditor(policy, options or AuditOptions(), work, watch, baseline, redteam, earlier, vendor).run(
+    return _Auditor(policy, options or AuditOptions(), work, watch, baseline, redteam, earlier, vendor, decisions).run(
         inputs, benchmarks, registry
     )
 
@@ -116,6 +119,7 @@ class _Auditor:
     redteam: RedteamRecord | None
     earlier: EarlierAudits | None = None
     vendor: VendorCheck | None = None
+    decisions: DecisionFile | None = None
     seconds: dict[str, float] = field(default_factory=dict)
     started_at: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
 
@@ -163,24 +167,31 @@ class _Auditor:
             contamination = (
                 check_contamination(batch, *opened, progress, cluster_id=same, folder=folder) if opened else None
             )
+        known = opened[0].benchmarks if opened else ()
+        reviewed = review(self.decisions, batch, duplicates, contamination, known)
         with self.timed("tokens"):
             corpus = encode_corpus(batch, reference, duplicates, options, weighed, entropy, device, folder, progress)
         with self.timed("folds"):
             dose = self.policy.demanded_dose
             split = split_corpus(batch, reference, duplicates, corpus, dose, entropy, folder, progress)
         samples = traced_samples(batch, duplicates, corpus, split)
-        looked = self.look(batch, contamination, corpus, split, samples, device, folder)
+        looked = self.look(batch, reviewed, known, corpus, split, samples, device, folder)
         analysis, measurements = looked.analysis, looked.measurements
         vendor = self.hold_vendor(batch, duplicates, samples, analysis, corpus.spec.name, device, folder)
         measurements |= vendor.measurements if vendor else {}
-        known = opened[0].benchmarks if opened else ()
-        testimony = self.recall_items(known, contamination, corpus, split, device, folder)
+        testimony = None
+        if contamination is not None:
+            with self.timed("testimony"):
+                found = contamination.matches
+                testimony = ask_about_items(
+                    known, found, corpus, split, options, device, folder / run_name(0), progress
+                )
         with self.timed("reasons"):
             score = analysis.scores.memorization(self.policy.map.memorization.score)
             shown = riskiest(score, samples.group, analysis.reasons.recall)
             first, last = analysis.scores.span_first, analysis.scores.span_last
             spans = locate_spans(batch, corpus.encoder, first, last, set(shown), progress)
-            actions = self.act(batch, analysis, split, contamination)
+            actions, settled = self.act(batch, analysis, split, reviewed, samples.n_tokens)
         check_seals([*batch.paths, *(reference.paths if reference else ())])
         return AuditResult(
             batch=batch,
@@ -203,9 +214,12 @@ class _Auditor:
             actions=actions,
             measurements=measurements,
             policy=self.policy,
-            verdict=self.judge(measurements, batch, known, corpus.spec.name, looked.pairs),
+            verdict=noted(
+                self.judge(measurements, batch, known, corpus.spec.name, looked.pairs), settled, measurements
+            ),
             redteam=self.redteam,
             vendor=vendor,
+            decisions=settled,
             run=self.account(corpus, split, samples, reference, key, device, looked),
         )
 
@@ -296,7 +310,8 @@ class _Auditor:
     def look(
         self,
         batch: Batch,
-        contamination: Contamination | None,
+        reviewed: Reviewed,
+        benchmarks: Sequence[Benchmark],
         corpus: Corpus,
         split: Split,
         samples: TracedSamples,
@@ -320,7 +335,7 @@ class _Auditor:
                 measurements = measure(
                     batch,
                     samples,
-                    contamination,
+                    reviewed.contamination,
                     analysis,
                     measure_passages(analysis, samples, split.store, corpus.encoder),
                     score=self.policy.map.memorization.score,
@@ -328,6 +343,9 @@ class _Auditor:
                     rehearsable=self.options.rehearsable,
                     seed=self.options.training_seed,
                     confidence=self.confidence,
+                )
+                measurements |= measure_decisions(
+                    reviewed, benchmarks, samples.n_tokens, analysis.quadrant, measurements
                 )
             measurements |= self.redteam.measurements if self.redteam else {}
             if self.earlier:
@@ -354,47 +372,20 @@ class _Auditor:
         place.mkdir(exist_ok=True)
         return cross_fit(corpus.spec, config, split.store, fold, split.learnable, split.scored, place, self.progress)
 
-    def recall_items(
-        self,
-        benchmarks: Sequence[Benchmark],
-        contamination: Contamination | None,
-        corpus: Corpus,
-        split: Split,
-        device: str,
-        folder: Path,
-    ) -> pa.Table | None:
-        """What the first run's proxies show about the items that were found; None where there are none."""
-        seed, folds, n = self.options.training_seed, self.options.folds, len(split.trained)
-        if contamination is None:
-            return None
-        items = items_to_ask(contamination.matches, split.fold(folds)[:n], split.trained, split.held_out, folds)
-        asked = [item for item in items if item.fold is not None]
-        if not asked:
-            return tabulate(items, {}) if items else None
-        label = "Asking the proxies about benchmark items"
-        with self.timed("testimony"), self.progress.task(label, len(asked), "items") as advance:
-            measured = recall_items(
-                wordings(benchmarks, asked),
-                np.array([item.fold for item in asked], dtype=np.int8),
-                lambda index: load_proxy(corpus.spec, corpus.encoder.bos, folder / run_name(0), index, device),
-                corpus.encoder,
-                count_words(sample_words(split.store, corpus.encoder, split.trained, seed)),
-                corpus.spec.context,
-                seed,
-            )
-            advance(len(asked))
-        return tabulate(items, measured)
-
-    def act(self, batch: Batch, analysis: LossAnalysis, split: Split, contamination: Contamination | None) -> Actions:
-        """What to do with each sample; up-sampling is closed to noise and to benchmark items."""
-        nothing = np.zeros(len(batch), dtype=bool)
-        return decide(
+    def act(
+        self, batch: Batch, analysis: LossAnalysis, split: Split, reviewed: Reviewed, n_tokens: NDArray[np.int64]
+    ) -> tuple[Actions, Settled | None]:
+        """What to do with each sample, as the policy says and then as people decided, and what became of their decisions;
+        up-sampling is closed to noise and to benchmark items."""
+        advised = decide(
             analysis.quadrant,
             self.policy.interventions,
-            benchmark_match=contamination.is_tier("confirmed") if contamination else nothing,
-            suspected=contamination.is_tier("suspected") if contamination else nothing,
+            benchmark_match=reviewed.is_left("confirmed"),
+            suspected=reviewed.is_left("suspected"),
             noise=find_noise(batch, batch.trainable, analysis.scores, self.progress),
             never_drop=self.policy.never_drop,
             reasons=analysis.reasons,
             held_out=split.held_out,
         )
+        actions = advised.overruled(reviewed.keep, reviewed.remove, reasons_of(reviewed))
+        return actions, settle(reviewed, advised.weight, n_tokens)

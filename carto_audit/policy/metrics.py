@@ -4,12 +4,25 @@ from dataclasses import dataclass
 from typing import Literal
 
 from carto_audit.cartography.quadrants import QUADRANTS
+from carto_audit.policy.decision_metrics import CONTAMINATION, DECISIONS, MEMORIZED
 from carto_audit.policy.redteam_metrics import REDTEAM
 from carto_audit.policy.vendor_metrics import VENDOR
 from carto_audit.text.numbers import times
 
 Unit = Literal[
-    "rows", "samples", "tokens", "items", "passages", "share", "AUC", "ratio", "change", "flag", "sigma", "days"
+    "rows",
+    "samples",
+    "tokens",
+    "items",
+    "passages",
+    "decisions",
+    "share",
+    "AUC",
+    "ratio",
+    "change",
+    "flag",
+    "sigma",
+    "days",
 ]
 """`change` is relative and may be negative: 0.005 is half a percent more. A `flag` is 1 or 0, `sigma` counts standard errors."""
 
@@ -127,7 +140,7 @@ def _masses() -> list[Metric]:
         )
         for part, (words, better) in described.items()
         for mass in ("row", "token")
-    ]
+    ] + [Metric(**MEMORIZED, map_keys=_MEMORIZED)]
 
 
 def _passages() -> list[Metric]:
@@ -204,6 +217,7 @@ def _contamination() -> list[Metric]:
             kind="mass",
             meaning="tokens of the rows that hold a confirmed benchmark item",
         ),
+        *(Metric(**declared) for declared in CONTAMINATION),
         Metric(
             name="contamination.min_detectability",
             unit="share",
@@ -343,5 +357,5 @@ METRICS: dict[str, Metric] = {
     metric.name: metric
     for group in (_batch, _masses, _passages, _repetition, _contamination, _detection, _trust, _proxy, _redteam)
     for metric in group()
-} | {declared["name"]: Metric(**declared) for declared in VENDOR}
+} | {declared["name"]: Metric(**declared) for declared in (*VENDOR, *DECISIONS)}
 """All metrics, by name, in the order of the documentation. Needs no NumPy, so policies check fast."""

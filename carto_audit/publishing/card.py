@@ -56,6 +56,7 @@ def card_section(facts: ReportFacts) -> str:
         overview=narrative.overview(facts),
         sampling=sampling_words(facts),
         paths=[Path(path).name for path in facts["batch"]["paths"][:MOST_NAMES]],
+        kept=int(facts["metrics"].get("decisions.kept_confirmed_rows") or 0),
         skipped=sum(entry["rows"] for entry in facts["batch"]["skipped"]),
         interventions=facts["policy"]["resolved"].get("interventions", {}),
         intervals={name: _interval(facts, name) for name in facts["map"]["quadrants"]},

@@ -1,7 +1,7 @@
 """A reply to the vendor: why a delivery was not taken as it is, and which of its rows are in the way, without a word of ours.
 
 Rows are told by their number and their own id. Neither the text of a benchmark nor its items' ids leave the house, nor its name
-unless that is asked for; controls that were planted are no rows of the vendor's."""
+unless that is asked for; controls that were planted are no rows of the vendor's. Who decided about a row, and why, stays here."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,6 +14,7 @@ import pyarrow as pa
 from jinja2 import Template
 
 from carto_audit.artifacts.audit_folder import AuditFolder
+from carto_audit.artifacts.decision_facts import DecisionsFacts, is_false_alarm, numbers_of
 from carto_audit.artifacts.forecast import MEMORIZED
 from carto_audit.artifacts.real_run_facts import CONTROL
 from carto_audit.artifacts.report_facts import ReportFacts
@@ -24,6 +25,9 @@ from carto_audit.text.numbers import plural
 from carto_audit.text.untrusted import encodable, safe_inline
 
 PAGE, ROWS = "reply.html", "rows.jsonl"
+
+REVIEWED = "removed after somebody looked at it"
+"""What a vendor is told of a row that people decided to remove."""
 
 MOST_ON_PAGE = 200
 """Rows, skipped rows and files that the page lists; the file of rows has all."""
@@ -55,10 +59,11 @@ class Reply:
 def make_reply(folder: AuditFolder, *, name_benchmarks: bool = False) -> Reply:
     """The reply to a finished audit. Raises AuditError in one line for files that are no audit's."""
     try:
-        scores = folder.scores(_COLUMNS).to_pylist()
+        decided = folder.report.get("decisions")
+        scores = folder.scores(_COLUMNS if decided is None else [*_COLUMNS, "decision"]).to_pylist()
         matches = folder.matches()
-        items = _items(matches.to_pylist() if matches is not None else [], name_benchmarks)
-        return Reply(facts=folder.report, rows=list(_rows(scores, items)))
+        items = _items(matches.to_pylist() if matches is not None else [], name_benchmarks, decided)
+        return Reply(facts=folder.report, rows=list(_rows(_without_names(scores, decided), items)))
     except (KeyError, TypeError, ValueError, pa.ArrowException) as error:
         raise folder.not_scores(error) from error
 
@@ -97,11 +102,23 @@ def _unread(facts: ReportFacts) -> list[Mapping[str, Any]]:
     return [one for one in facts["batch"].get("delivery", {}).get("not_read", []) if one["is_data"]]
 
 
-def _items(matches: Sequence[Mapping[str, Any]], named: bool) -> dict[int, list[dict[str, Any]]]:
-    """By row, where passages of evaluation sets stand in it, without the item."""
+def _without_names(scores: Sequence[dict[str, Any]], decided: DecisionsFacts | None) -> list[dict[str, Any]]:
+    """The rows without what people wrote when they decided, and without those that they decided to keep."""
+    kept, removed = numbers_of(decided, "keep"), numbers_of(decided, "remove")
+    return [
+        {**row, "reasons": REVIEWED} if row.get("decision") in removed else row
+        for row in scores
+        if row.get("decision") not in kept
+    ]
+
+
+def _items(
+    matches: Sequence[Mapping[str, Any]], named: bool, decided: DecisionsFacts | None
+) -> dict[int, list[dict[str, Any]]]:
+    """By row, where passages of evaluation sets stand in it, without the item; false alarms are left out."""
     found: dict[int, list[dict[str, Any]]] = {}
     for match in matches:
-        if match["tier"] in ("confirmed", "suspected"):
+        if match["tier"] in ("confirmed", "suspected") and not is_false_alarm(decided, match):
             item = {"tier": match["tier"], "start": match["sample_start"], "end": match["sample_end"]}
             item |= {"segment": match["segment"]} if match["segment"] else {}
             item |= {"benchmark": match["benchmark"]} if named else {}

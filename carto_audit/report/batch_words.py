@@ -1,9 +1,12 @@
-"""Batch words: by what its rows were drawn, how a real run read them, what was not read, what a vendor's summary is worth."""
+"""Batch words: how rows were drawn and read, what was not read, what a vendor's summary and people's decisions are worth."""
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Literal
 
 from carto_audit.artifacts.batch_facts import DeliveryFacts
+from carto_audit.artifacts.decision_facts import used
 from carto_audit.artifacts.real_run_facts import RealRunFacts
 from carto_audit.artifacts.report_facts import ReportFacts
 from carto_audit.artifacts.vendor_facts import VendorFacts, VendorRecomputeFacts, VendorTestFacts
@@ -260,3 +263,28 @@ def _chance(chance: float) -> str:
     if chance < 0.001:
         return "below 0.1 %"
     return "above 99.9 %" if chance > 0.999 else percent(chance)
+
+
+def decision_line(facts: ReportFacts) -> dict[str, str]:
+    """What people decided in one line, by the name of the line; nothing where no file of decisions was named."""
+    decided = facts.get("decisions")
+    if decided is None:
+        return {}
+    states = Counter(one["state"] for one in decided["decisions"])
+    counted = ", ".join(
+        f"{states[state]:,} {state}" for state in ("used", "unused", "stale", "expired") if states[state]
+    )
+    done = [
+        f"{words.format(sum(one['covers'][unit] for one in used(decided, kind)))}"
+        for kind, unit, words in _DONE
+        if any(one["covers"][unit] for one in used(decided, kind))
+    ]
+    said = f"{plural(len(decided['decisions']), 'decision')} in {safe_inline(decided['file'], 80)}"
+    return {"decisions": "; ".join(filter(None, (f"{said}: {counted}" if counted else said, ", ".join(done))))}
+
+
+_DONE: tuple[tuple[str, Literal["rows", "matches"], str], ...] = (
+    ("keep", "rows", "rows kept: {:,}"),
+    ("remove", "rows", "rows removed: {:,}"),
+    ("false alarm", "matches", "matches that mean nothing: {:,}"),
+)

@@ -10,6 +10,7 @@ from jinja2 import UndefinedError
 
 from carto_audit.artifacts.audit_call import recorded_call
 from carto_audit.artifacts.audit_folder import open_audit_folder
+from carto_audit.artifacts.decision_facts import about
 from carto_audit.artifacts.evidence_facts import (
     BenchmarkFacts,
     ExcerptFacts,
@@ -23,7 +24,14 @@ from carto_audit.cartography.quadrants import QUADRANTS
 from carto_audit.policy.metrics import METRICS
 from carto_audit.policy.values import show_value
 from carto_audit.report import charts, narrative
-from carto_audit.report.batch_words import power_words, run_sentences, sampling_words, vendor_checks, vendor_line
+from carto_audit.report.batch_words import (
+    decision_line,
+    power_words,
+    run_sentences,
+    sampling_words,
+    vendor_checks,
+    vendor_line,
+)
 from carto_audit.report.charts import dose_panels, height_of
 from carto_audit.report.glossary import AUDIT_TERMS
 from carto_audit.report.map_svg import VIEW_BOX, page_map
@@ -168,6 +176,7 @@ def _view(facts: ReportFacts) -> dict[str, Any]:
         "sentence": narrative.verdict_sentence(facts),
         "decisive": narrative.decisive(facts),
         "vendor": _vendor(facts),
+        "decided": decision_line(facts).get("decisions", ""),
         "doubts": narrative.doubts(facts),
         "overview": narrative.overview(facts),
         "next": next_steps(facts, recorded_call(facts)),
@@ -314,6 +323,7 @@ def _template() -> Any:
         at_least=narrative.at_least,
         interval_note=narrative.interval_note,
         height_of=height_of,
+        about=about,
         chart=charts,
     )
     environment.globals.update(view_box=VIEW_BOX, glossary=AUDIT_TERMS)

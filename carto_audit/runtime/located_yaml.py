@@ -123,20 +123,26 @@ def read_located_yaml(path: Path, shown: str, kind: str = "policy") -> tuple[Tab
     `shown` is the name that messages use, and `kind` what they call the file. Aliases, tags, merge keys and empty values are
     refused: such a file says everything once and in the open.
     """
+    return read_located_bytes(path, shown, kind)[1:]
+
+
+def read_located_bytes(path: Path, shown: str, kind: str) -> tuple[bytes, Table | None, list[Problem]]:
+    """The file's bytes, and what `read_located_yaml` makes of them."""
     top = Place(file=shown)
     try:
-        text = _read_text(path, kind)
+        data = _read_data(path, kind)
+        text = data.decode("utf-8-sig")
     except UnicodeDecodeError:
-        return None, [Problem(place=top, message=f"not UTF-8 text; a {kind} is a YAML file saved as UTF-8")]
+        return b"", None, [Problem(place=top, message=f"not UTF-8 text; a {kind} is a YAML file saved as UTF-8")]
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else str(error)
-        return None, [Problem(place=top, message=f"cannot read the {kind}: {reason or error}")]
+        return b"", None, [Problem(place=top, message=f"cannot read the {kind}: {reason or error}")]
     problems: list[Problem] = []
     document = _parse(text, top, problems)
     if document is None:
-        return None, problems
+        return data, None, problems
     tree = _Locator(problems, kind).locate(document, Place(file=shown, line=1, column=1))
-    return tree, problems
+    return data, tree, problems
 
 
 def yaml_excess(text: str) -> str:
@@ -159,7 +165,7 @@ def _is_too_deep(text: str) -> bool:
         return False
 
 
-def _read_text(path: Path, kind: str) -> str:
+def _read_data(path: Path, kind: str) -> bytes:
     if not path.exists():
         raise ValueError("no such file")
     if not path.is_file():
@@ -168,7 +174,7 @@ def _read_text(path: Path, kind: str) -> str:
         data = stream.read(_MAX_BYTES + 1)
     if len(data) > _MAX_BYTES:
         raise ValueError(f"larger than {_MAX_BYTES // 1024} KB; is this a {kind}?")
-    return data.decode("utf-8-sig")
+    return data
 
 
 class _Constructor(RoundTripConstructor):

@@ -54,6 +54,13 @@ EXPECTED = {
     "vendor.missing_row_share",
     "vendor.understated_share",
     "vendor.power",
+    "contamination.unreviewed_confirmed_items",
+    "contamination.unreviewed_suspected_items",
+    "contamination.unreviewed_confirmed_rows",
+    "memorized.unreviewed_token_share",
+    "decisions.waved_token_share",
+    "decisions.kept_confirmed_rows",
+    "decisions.lapsed",
 }
 
 

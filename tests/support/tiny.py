@@ -152,6 +152,7 @@ def make_duplicates(cluster_id: Sequence[int]) -> Duplicates:
         exact=exact,
         near=np.zeros(len(cluster), bool),
         text_hash=cluster.astype(np.uint64) + np.uint64(1),
+        digest=np.stack([cluster, cluster], axis=1).astype(np.uint64) + np.uint64(1),
         jaccard_threshold=JACCARD_THRESHOLD,
         shingle=SHINGLE,
     )

@@ -14,8 +14,8 @@ def show(audit_dir: Path, samples: tuple[str, ...]) -> int:
     """Show what a finished audit knows of single rows.
 
     SAMPLE is an id, or row:N for the N-th row of the batch, counted from 0. Shown are the decision and its reason, the place on
-    the map, the memorized passage, losses over the epochs, copies and benchmark items. Text is quoted only where the report
-    quotes it.
+    the map, the memorized passage, losses over the epochs, copies and benchmark items, and lines for a file of decisions. Text is
+    quoted only where the report quotes it.
 
     \b
     Examples:

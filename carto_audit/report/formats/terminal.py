@@ -21,7 +21,14 @@ from rich.text import Text
 from carto_audit.artifacts.audit_call import AuditCall, recorded_call
 from carto_audit.artifacts.report_facts import ReportFacts
 from carto_audit.cartography.quadrants import QUADRANTS
-from carto_audit.report.batch_words import is_rehearsable, reuse_line, sampling_words, unread_sentence, vendor_line
+from carto_audit.report.batch_words import (
+    decision_line,
+    is_rehearsable,
+    reuse_line,
+    sampling_words,
+    unread_sentence,
+    vendor_line,
+)
 from carto_audit.report.formats.text_map import plot_lines
 from carto_audit.report.narrative import STATUS_WORDS, decisive, doubts, finding_words, overview, verdict_sentence
 from carto_audit.report.next_steps import NextSteps, Step, next_steps
@@ -245,7 +252,7 @@ def _quadrant_table(facts: ReportFacts) -> Table:
 
 def _overview_table(facts: ReportFacts, ahead: NextSteps) -> Table:
     table = empty_table("", "", header=False)
-    lines = overview(facts) | reuse_line(facts) | vendor_line(facts)
+    lines = overview(facts) | reuse_line(facts) | vendor_line(facts) | decision_line(facts)
     skipped = facts["batch"]["skipped"]
     lost = ", ".join(f"{entry['rows']:,} {entry['reason']}" for entry in skipped) or "none"
     warnings = len(facts["warnings"]) + len(facts["detection"]["warnings"])
