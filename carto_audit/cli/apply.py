@@ -87,13 +87,14 @@ def _check_free(folder: Path, batch: tuple[Path, ...]) -> None:
 def _show_decided(decided: "DecisionsFacts") -> None:
     """Which rows follow a person and not the policy."""
     from carto_audit.artifacts.decision_facts import used
+    from carto_audit.text.numbers import plural
 
     for decision, words in (("keep", "kept"), ("remove", "removed"), ("false alarm", "judged without a false alarm")):
         covers = [one["covers"] for one in used(decided, decision)]
         confirmed = sum(one["confirmed_rows"] for one in covers)
         held = f", {confirmed:,} with a confirmed benchmark item" if confirmed and decision != "remove" else ""
         if covers:
-            click.echo(f"  by decision {words}: {sum(one['rows'] for one in covers):,} rows{held}")
+            click.echo(f"  by decision {words}: {plural(sum(one['rows'] for one in covers), 'row')}{held}")
 
 
 def _show(summary: dict[str, Any], folder: Path) -> None:
