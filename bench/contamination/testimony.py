@@ -20,11 +20,12 @@ from numpy.typing import NDArray
 from bench.corpora import Corpora, open_corpora, parser_of, write_texts
 from bench.nano import thin_if
 from carto_audit.benchmarks.items import read_benchmark
-from carto_audit.pipeline import run as auditing
+from carto_audit.pipeline import item_recall
 from carto_audit.pipeline.item_recall import recall_items
 from carto_audit.pipeline.item_recall_table import MEASURED, Item, Summary, Wording, summarize, wordings
 from carto_audit.pipeline.options import AuditOptions
 from carto_audit.pipeline.result import AuditResult
+from carto_audit.pipeline.run import run_audit
 from carto_audit.policy.model import load_policy
 
 Recall = Mapping[str, NDArray[np.float64]]
@@ -86,8 +87,8 @@ def audit_planted(corpora: Corpora, scale: Scale, folder: Path) -> tuple[AuditRe
         shown.update({name: values[len(found) :] for name, values in measured.items()})
         return {name: values[: len(found)] for name, values in measured.items()}
 
-    with patch.object(auditing, "recall_items", recall_more):
-        audit = auditing.run_audit(
+    with patch.object(item_recall, "recall_items", recall_more):
+        audit = run_audit(
             [write_texts(folder / "batch.parquet", rows)],
             policy=load_policy("exploratory"),
             work=folder / "work",
