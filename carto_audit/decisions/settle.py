@@ -56,20 +56,18 @@ def measure_decisions(
     memorized, decided = np.isin(quadrant, MEMORIZED), reviewed.keep | reviewed.remove
     alarmed = np.zeros(len(n_tokens), dtype=bool)
     alarmed[reviewed.match_sample[reviewed.dismissed]] = True
-    flagged = memorized.copy()
     found: dict[str, float] = {}
     if contamination is not None:
         confirmed = contamination.is_tier("confirmed")
-        flagged |= confirmed | contamination.is_tier("suspected")
         left = reviewed.is_left("confirmed")
-        unreviewed = _unreviewed_items(reviewed, benchmarks)
+        spoken_of = _items_spoken_of(reviewed, benchmarks)
         found = {
-            UNREVIEWED_ITEMS: sum(b.confirmed_items for b in contamination.benchmarks) - unreviewed["confirmed"],
-            UNREVIEWED_SUSPECTS: sum(b.suspected_items for b in contamination.benchmarks) - unreviewed["suspected"],
+            UNREVIEWED_ITEMS: sum(b.confirmed_items for b in contamination.benchmarks) - spoken_of["confirmed"],
+            UNREVIEWED_SUSPECTS: sum(b.suspected_items for b in contamination.benchmarks) - spoken_of["suspected"],
             UNREVIEWED_ROWS: int((left & ~decided).sum()),
             KEPT_ROWS: int((confirmed & ~reviewed.remove & (reviewed.keep | ~left)).sum()),
         }
-    waved = (reviewed.keep & flagged) | (alarmed & ~reviewed.remove)
+    waved = (reviewed.keep & _flagged(reviewed, quadrant)) | (alarmed & ~reviewed.remove)
     found[WAVED] = float(n_tokens[waved].sum() / total)
     found[LAPSED] = sum(one.standing in ("stale", "expired") for one in reviewed.held)
     made = {name: Measurement.exact(float(value)) for name, value in found.items()}
@@ -78,13 +76,21 @@ def measure_decisions(
     return made
 
 
+def _flagged(reviewed: Reviewed, quadrant: NDArray[np.int8]) -> Bool:
+    """Which samples (N,) are memorized or hold a benchmark item, confirmed or suspected."""
+    flagged: Bool = np.isin(quadrant, MEMORIZED)
+    if reviewed.contamination is not None:
+        flagged |= reviewed.contamination.is_tier("confirmed") | reviewed.contamination.is_tier("suspected")
+    return flagged
+
+
 def _less(mass: Measurement, share: float) -> Measurement:
     """A mass without rows of this share of all tokens. Where a row stands for others that were not drawn, only the row itself is
     taken away."""
     return Measurement(**{end: max(0.0, getattr(mass, end) - share) for end in ("value", "low", "high")})
 
 
-def _unreviewed_items(reviewed: Reviewed, benchmarks: Sequence[Benchmark]) -> dict[str, int]:
+def _items_spoken_of(reviewed: Reviewed, benchmarks: Sequence[Benchmark]) -> dict[str, int]:
     """How many items of each tier decisions speak of: those that are named wherever they stand, and those all of whose matches
     are false alarms or lie in rows that are decided."""
     contamination, counts = reviewed.contamination, {"confirmed": 0, "suspected": 0}
@@ -119,13 +125,17 @@ def reasons_of(reviewed: Reviewed) -> NDArray[np.object_]:
     return words
 
 
-def settle(reviewed: Reviewed, weight: NDArray[np.float64], n_tokens: NDArray[np.int64]) -> Settled | None:
+def settle(
+    reviewed: Reviewed, weight: NDArray[np.float64], n_tokens: NDArray[np.int64], quadrant: NDArray[np.int8]
+) -> Settled | None:
     """What became of each decision; `weight` (N,) is what the policy gives each sample once false alarms are taken away. None
     where no file was named."""
     file = reviewed.file
     if file is None:
         return None
-    decisions = [_facts(number, one, reviewed, file, weight, n_tokens) for number, one in enumerate(reviewed.held, 1)]
+    flagged = _flagged(reviewed, quadrant)
+    idle = {"keep": (weight == 1) & ~flagged, "remove": (weight == 0) & ~flagged}
+    decisions = [_facts(number, one, reviewed, file, idle, n_tokens) for number, one in enumerate(reviewed.held, 1)]
     return Settled(
         facts={"file": file.name, "sha256": file.sha256, "decisions": decisions},
         number=reviewed.number,
@@ -159,11 +169,11 @@ def _facts(
     one: Held,
     reviewed: Reviewed,
     file: DecisionFile,
-    weight: NDArray[np.float64],
+    idle: Mapping[str, Bool],
     n_tokens: NDArray[np.int64],
 ) -> DecisionFacts:
     made = one.made
-    state, note = _state(one, reviewed, weight)
+    state, note = _state(one, idle)
     facts: DecisionFacts = {
         "number": number,
         "decision": made.decision,
@@ -191,16 +201,13 @@ def _facts(
     return facts
 
 
-def _state(one: Held, reviewed: Reviewed, weight: NDArray[np.float64]) -> tuple[DecisionState, str]:
-    """Whether a decision did anything, and in words what of it did not."""
+def _state(one: Held, idle: Mapping[str, Bool]) -> tuple[DecisionState, str]:
+    """Whether a decision did anything, and in words what of it did not. What it says of a flagged row is something: that somebody
+    looked. `idle` are the samples (N,) where a decision to keep or to remove does nothing."""
     if one.standing != "in force":
         return one.standing, one.note
-    if one.made.decision == "keep":
-        done = bool((weight[one.samples] != 1).any())
-        return ("used", one.note) if done else ("unused", one.note or "the policy keeps all of it without this")
-    if one.made.decision == "remove":
-        done = bool((weight[one.samples] != 0).any())
-        return ("used", one.note) if done else ("unused", one.note or "the policy removes all of it without this")
+    if one.made.decision != "false alarm" and idle[one.made.decision][one.samples].all():
+        return "unused", one.note or "nothing was found there, and the policy does the same without it"
     return "used", one.note
 
 

@@ -388,4 +388,4 @@ class _Auditor:
             held_out=split.held_out,
         )
         actions = advised.overruled(reviewed.keep, reviewed.remove, reasons_of(reviewed))
-        return actions, settle(reviewed, advised.weight, n_tokens)
+        return actions, settle(reviewed, advised.weight, n_tokens, analysis.quadrant)

@@ -46,6 +46,17 @@ def test_rows_with_a_confirmed_item_go_wherever_they_lie(facts):
     assert Removal.of(facts, ["hotspot_memorized"]).tokens == 1_500 + 1_007
 
 
+def test_rows_that_stay_by_decision_stay_in_the_forecast_whichever_quadrant_they_lie_in(facts):
+    covers = {"rows": 30, "tokens": 300, "confirmed_rows": 2, "matches": 2}
+    kept = {"number": 1, "decision": "keep", "state": "used", "covers": covers}
+    facts["decisions"] = {"decisions": [kept, {**kept, "state": "stale"}, {**kept, "decision": "remove"}]}
+    facts["metrics"]["decisions.kept_confirmed_rows"] = 2
+    removal = Removal.of(facts, ["hotspot_memorized"])
+    assert removal.outlook("hotspot_memorized.token_share").worst == pytest.approx(300 / 8_700)
+    assert removal.outlook("hotspot_memorized.row_share").worst == pytest.approx(30 / 870)
+    assert removal.outlook("contamination.confirmed_items") is None
+
+
 def test_what_the_policy_removes_goes_unasked(facts):
     facts["policy"]["resolved"]["interventions"]["noisy_outlier"]["action"] = "remove"
     assert Removal.of(facts).outlook("noisy_outlier.token_share").value == 0

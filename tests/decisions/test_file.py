@@ -98,6 +98,8 @@ def test_what_cannot_be_meant_is_refused_where_it_stands(read, changes, words):
     ("made", "words"),
     [
         (decision("keep"), "is about nothing"),
+        (decision("keep", id="\ud800", text=TEXT), "should be a valid string"),
+        (decision("remove", item={**ITEM, "benchmark": "a\udfff"}), "should be a valid string"),
         (decision("keep", row=3), "a row is told by exactly one of text"),
         (decision("keep", rows=[3], text=TEXT), "several rows are told by the digest of their batch"),
         (decision("keep", item=ITEM), "an item cannot be kept"),

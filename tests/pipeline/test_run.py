@@ -254,6 +254,7 @@ def test_the_work_of_another_run_is_not_continued(tmp_path, texts):
     batch = read_batch([write_texts(tmp_path / "batch.parquet", texts[:20])])
     first = work_folder(tmp_path / "work", batch, None, AuditOptions(seed=1))
     assert work_folder(tmp_path / "work", batch, None, AuditOptions(seed=1)) == first
+    assert work_folder(tmp_path / "work", batch, None, AuditOptions(seed=1, decisions="renewed.yaml")) == first
     second = work_folder(tmp_path / "work", batch, None, AuditOptions(seed=2))
     assert second != first
     assert not first.exists()
