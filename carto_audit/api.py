@@ -208,7 +208,8 @@ def audit(
             )
             texts = read_texts(result.batch, wanted_texts(result), beside=True)
             facts = report_facts(result, texts, excerpts, call.facts())
-            entered = write_outputs(result, facts, folder, partial(earlier.enter, facts) if earlier else None)
+            enter = partial(earlier.enter, facts, result.copies) if earlier else None
+            entered = write_outputs(result, facts, folder, enter)
             remove_runs(folder / WORK_FOLDER)
             finished = replace(_opened(open_audit_folder(folder)), entered=entered)
     if out is None:

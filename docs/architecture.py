@@ -33,14 +33,15 @@ MAY_IMPORT: dict[str, str] = {
     "report": "artifacts cartography policy",
     "report.formats": "report artifacts cartography policy",
     "decisions": "artifacts gate policy cartography contamination benchmarks data",
-    "ledger": "attestation gate artifacts policy report report.formats",
+    "ledger.kin": "artifacts policy",
+    "ledger": "ledger.kin attestation gate artifacts policy report report.formats",
     "ledger.pages": "ledger artifacts policy report",
     "pipeline": (
         "data.formats data traces controls benchmarks contamination proxies cartography policy artifacts gate attestation report "
         "decisions"
     ),
     "curation": "attestation artifacts cartography data data.formats",
-    "publishing": "report artifacts cartography",
+    "publishing": "report artifacts cartography policy",
     "real_runs": "pipeline gate artifacts policy cartography controls proxies traces data data.formats curation",
     "real_runs.reading": "real_runs pipeline controls proxies traces data",
     "real_runs.scoring": (

@@ -5,7 +5,10 @@ import random
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 
+from carto_audit.artifacts.audit_record import ACCEPTED
+from carto_audit.artifacts.copies_facts import Fingerprints
 from carto_audit.ledger.entry import Draft
+from carto_audit.ledger.kin.table import SCHEME, digest_of
 from carto_audit.policy.metrics import METRICS
 
 VENDORS = ("acme", "globex", "initech", "umbrella", "hooli", "vandelay", "stark", "wayne")
@@ -56,6 +59,27 @@ def made_up_audit(number: int, vendor: str, luck: random.Random) -> Draft:
         "waivers": [waiver] if outcome == "waived" else [],
         "report_sha256": _digest("report", number),
     }
+
+
+def made_up_fingerprints(draft: Draft, count: int) -> dict[str, Fingerprints]:
+    """As many fingerprints of its batch, by audit; none where the audit was not accepted. They follow from its digest."""
+    if draft["verdict"]["status"] not in ACCEPTED:
+        return {}
+    luck = random.Random(draft["audit"])
+    rows = [(one, luck.randint(1, 3), 0) for one in sorted({luck.getrandbits(64) - (1 << 63) for _ in range(count)})]
+    about = {
+        "scheme": SCHEME,
+        "hashes": "made up",
+        "run_words": 8,
+        "window": 4,
+        "key_letters": 12,
+        "key": "0" * 16,
+        "rate": 1.0,
+        "boilerplate_cap": 32,
+        "fingerprints": len(rows),
+        "sha256": digest_of(rows),
+    }
+    return {draft["audit"]: Fingerprints(about=about, rows=rows)}
 
 
 def _passed(share: float) -> list[dict[str, object]]:

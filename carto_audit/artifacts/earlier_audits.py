@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Protocol
 
 from carto_audit.artifacts.audit_record import Record
+from carto_audit.artifacts.copies_facts import CopiesFound, Delivered
 from carto_audit.policy.metrics import Measurement
 
 
@@ -17,3 +18,6 @@ class EarlierAudits(Protocol):
         self, batch_sha256: str, measurements: Mapping[str, Measurement], proxy: str, confidence: float
     ) -> Mapping[str, Measurement]:
         """What they and this batch show together, measured with this proxy and with intervals of this confidence."""
+
+    def copies(self, delivered: Delivered) -> CopiesFound:
+        """What of a delivery stands in accepted ones of other batches, of every vendor."""

@@ -12,6 +12,7 @@ from pydantic import Field, TypeAdapter
 from typing_extensions import TypedDict
 
 from carto_audit.artifacts.batch_facts import BatchFacts
+from carto_audit.artifacts.copies_facts import CrossBatchFacts
 from carto_audit.artifacts.decision_facts import DecisionsFacts
 from carto_audit.artifacts.evidence_facts import (
     ContaminationFacts,
@@ -307,6 +308,8 @@ class ReportFacts(TypedDict):
     """What was found of the vendor's summary; absent where none was given."""
     decisions: NotRequired[DecisionsFacts]
     """What people decided about rows and items, and what became of it; absent where no file of decisions was named."""
+    cross_batch: NotRequired[CrossBatchFacts]
+    """What of the delivery stands in earlier ones; absent where no ledger was named."""
     verdict: VerdictFacts
     riskiest: list[SampleFacts]
     published: NotRequired[PublishedFacts]

@@ -146,7 +146,10 @@ cli.add_command(completion)
 @click.option("--decisions", metavar="FILE", help="What people decided about single rows and benchmark items.")
 @vendor_options
 @click.option(
-    "--ledger", type=click.Path(path_type=Path), metavar="FILE", help="Enter the audit in this ledger, under --vendor."
+    "--ledger",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Enter the audit in this ledger, under --vendor, and look for copies of earlier deliveries.",
 )
 @click.option(
     "--vendor", metavar="NAME", help="Whose batch it is; the last accepted one in the ledger is the baseline."
@@ -250,7 +253,7 @@ def ingest(
         *(str(path) for path in vendor_files(run["vendor_summary"], run["vendor_salt"], run["vendor_key"])),
         *([str(path) for path in baseline.iterdir()] if baseline else []),
         *([str(redteam_file(redteam))] if redteam else []),
-        *([str(ledger)] if ledger else []),
+        *([str(ledger), f"{ledger}.key"] if ledger else []),
     ]
     check_formats(targets, folder, [*expand_paths(batch), *(Path(name) for name in given)])
     if excerpts == "full":

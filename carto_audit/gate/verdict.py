@@ -14,7 +14,7 @@ from carto_audit.artifacts.audit_record import Comparison
 from carto_audit.artifacts.report_facts import BLIND, BaselineFacts, Outcome, Status
 from carto_audit.gate.verdict_html import verdict_html
 from carto_audit.gate.waivers import NAMELESS, BatchName, WaiverUse, use_waiver
-from carto_audit.policy.metrics import METRICS, UNREAD, UNREAD_TEXT, Measurement
+from carto_audit.policy.metrics import CROSS_BATCH, METRICS, SPLIT, UNREAD, UNREAD_TEXT, Measurement
 from carto_audit.policy.model import Bound, Policy, Rule, Severity
 from carto_audit.policy.values import BOUND_WORDS, finding_sentence, finding_words
 from carto_audit.runtime.errors import ExitCode
@@ -201,6 +201,8 @@ _HINTS = {
     "sampling.": "; audit the batch again to know it",
     "vendor.": "; name what the vendor summarized with --vendor-summary",
     "redteam.": "; measure it with `carto-audit redteam` and name its folder with --redteam",
+    CROSS_BATCH: "; name a --ledger whose accepted deliveries have fingerprints, and --vendor",
+    SPLIT: "; name a --ledger whose accepted deliveries have fingerprints, and --vendor",
     "ledger.": "; keep a --ledger, which needs three accepted batches of the --vendor that were measured alike",
 }
 

@@ -1,12 +1,25 @@
 """The chain: every entry held against its own hash, its columns and the entry before it. What does not hold is named."""
 
+import json
 import sqlite3
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from carto_audit.ledger.entry import GENESIS, body_hash, parse_entry
-from carto_audit.ledger.store import Head, Row, differing, open_ledger, read_head, read_rows, schema_problems
+from carto_audit.artifacts.audit_record import ACCEPTED
+from carto_audit.ledger.entry import GENESIS, EnteredSketch, body_hash, parse_entry
+from carto_audit.ledger.kin.table import count_rows, digests
+from carto_audit.ledger.store import (
+    SCHEMA,
+    Head,
+    Row,
+    differing,
+    open_ledger,
+    read_head,
+    read_rows,
+    schema_problems,
+)
 from carto_audit.runtime.errors import AuditError, UsageError
 from carto_audit.text.untrusted import safe_inline
 
@@ -15,30 +28,37 @@ MOST_PROBLEMS = 20
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ChainCheck:
-    """What was found: the last entry, how many there are, and what does not hold, in words."""
+    """What was found: the last entry, how many there are, which accepted ones have no fingerprints, and what does not hold, in
+    words."""
 
     head: Head
     entries: int
+    without: tuple[int, ...]
     problems: tuple[str, ...]
 
 
-def check_chain(path: Path, kept: str | None = None) -> ChainCheck:
+def check_chain(path: Path, kept: str | None = None, *, whole: bool = True) -> ChainCheck:
     """Reads a whole ledger. `kept` is a head that was written down, `NUMBER:HASH` or the hash alone: it must still be in it.
+    Unless it is `whole`, fingerprints are counted and not read.
 
     Raises UsageError where `kept` is no head, AuditError where the file cannot be read or is no ledger."""
     number, digest = _kept(kept) if kept is not None else (None, "")
     with open_ledger(path, inspect=True) as connection:
         rows = list(read_rows(connection))
         problems = [*_damage(connection), *schema_problems(connection), *find_problems(rows)]
+        sketches = _sketches(rows)
+        problems += _fingerprint_problems(connection, sketches, whole)
         head = read_head(connection)
     if kept is not None:
         problems += _missing(rows, number, digest)
-    return ChainCheck(head=head, entries=len(rows), problems=tuple(problems))
+    without = tuple(row.number for row in rows if row.status in ACCEPTED and sketches.get(row.number) is None)
+    return ChainCheck(head=head, entries=len(rows), without=without, problems=tuple(problems))
 
 
 def require_intact(path: Path) -> None:
-    """Raises AuditError in one line where a ledger does not hold: nothing is concluded from it, and nothing added."""
-    problems = check_chain(path).problems
+    """Raises AuditError in one line where a ledger does not hold: nothing is concluded from it, and nothing added. Fingerprints
+    are only counted: there may be many millions."""
+    problems = check_chain(path, whole=False).problems
     if problems:
         shown = safe_inline(str(path), 160)
         more = f" and {len(problems) - 1:,} more" if len(problems) > 1 else ""
@@ -72,6 +92,44 @@ def _contradictions(row: Row, what: str) -> Iterator[str]:
         return
     if wrong:
         yield f"{what} was changed or moved: its content says otherwise on {', '.join(wrong)}"
+
+
+def _sketches(rows: list[Row]) -> dict[int, EnteredSketch | None]:
+    """What the entries that are as their hashes say tell of their fingerprints, by number."""
+    found: dict[int, EnteredSketch | None] = {}
+    for row in rows:
+        if body_hash(row.body) == row.hash:
+            with suppress(ValueError, AttributeError):  # no entry at all, which is named elsewhere
+                kept = json.loads(row.body).get("sketch")
+                found[row.number] = None if kept is None else EnteredSketch.model_validate(kept)
+    return found
+
+
+def _fingerprint_problems(
+    connection: sqlite3.Connection, sketches: dict[int, EnteredSketch | None], whole: bool
+) -> Iterator[str]:
+    """What does not hold of the fingerprints that the entries speak of."""
+    said = {number: one for number, one in sketches.items() if one is not None}
+    kept = "SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = 'passages' AND sql = ?"
+    there = connection.execute(kept, (SCHEMA["passages"],)).fetchone() is not None
+    if not whole:
+        expected, found = sum(one.fingerprints for one in said.values()), count_rows(connection) if there else 0
+        if expected != found:
+            yield f"its entries have {expected:,} fingerprints, and {found:,} stand there"
+        return
+    try:
+        read = digests(connection) if there else {}
+    except (ValueError, TypeError, OverflowError):
+        yield "its fingerprints cannot be read"
+        return
+    for number in sorted(said.keys() | read.keys()):
+        count, digest = read.get(number, (0, said[number].sha256 if number in said else ""))
+        if number not in said:
+            yield f"{count:,} fingerprints of entry {number} stand there, which has none"
+        elif count != said[number].fingerprints:
+            yield f"entry {number} has {said[number].fingerprints:,} fingerprints, and {count:,} stand there"
+        elif digest != said[number].sha256:
+            yield f"fingerprints of entry {number} were changed: they are not those of its digest"
 
 
 def _damage(connection: sqlite3.Connection) -> Iterator[str]:

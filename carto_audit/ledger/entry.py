@@ -89,6 +89,21 @@ class EnteredRule(_Kept):
     observed: float | None
 
 
+class EnteredSketch(_Kept):
+    """How the fingerprints were made that the ledger keeps of the batch, how many there are, and the digest of them."""
+
+    scheme: int
+    hashes: str
+    run_words: int
+    window: int
+    key_letters: int
+    key: str
+    rate: float = Field(gt=0, le=1)
+    boilerplate_cap: int
+    fingerprints: int = Field(ge=0)
+    sha256: Sha256
+
+
 class EnteredWaiver(_Kept):
     """A waiver that was used."""
 
@@ -129,6 +144,7 @@ class Entry(_Kept):
     waivers: list[EnteredWaiver]
     decisions: list[EnteredDecision] = Field(default_factory=list)
     report_sha256: Sha256
+    sketch: EnteredSketch | None = None
 
     @property
     def failed(self) -> list[EnteredRule]:

@@ -3,7 +3,7 @@
 import os
 import sqlite3
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -11,14 +11,16 @@ from functools import partial
 from pathlib import Path
 from urllib.parse import quote_from_bytes
 
+from carto_audit.artifacts.copies_facts import Fingerprints
 from carto_audit.ledger.entry import GENESIS, LARGEST_BODY, Draft, Entry, body_hash, chained, parse_entry
+from carto_audit.ledger.kin import table
 from carto_audit.ledger.local_disk import is_local_disk
 from carto_audit.runtime.errors import AuditError, UsageError
 from carto_audit.runtime.files import open_regular, reason
 from carto_audit.text.untrusted import safe_inline
 
-APPLICATION_ID, VERSION = 0x6361724C, 1
-"""How SQLite's own header says what the file is, and which version of these tables it holds."""
+APPLICATION_ID, VERSION = 0x6361724C, 2
+"""How SQLite's own header says what the file is, and which version of these tables it holds: 1 had no fingerprints."""
 
 PATIENCE = 30.0
 """Seconds that a writer waits for another one. An entry takes milliseconds."""
@@ -37,7 +39,7 @@ TABLE = """CREATE TABLE entries (
   body TEXT NOT NULL
 ) STRICT"""
 
-SCHEMA = {
+_ENTRIES = {
     "entries": TABLE,
     "entries_of_vendor": "CREATE INDEX entries_of_vendor ON entries (vendor, number, batch)",
     "entries_of_batch": "CREATE INDEX entries_of_batch ON entries (batch, vendor, number)",
@@ -51,7 +53,11 @@ BEGIN SELECT RAISE(ABORT, 'an entry is never removed'); END""",
     "entries_hold": """CREATE TRIGGER entries_hold BEFORE UPDATE ON entries
 BEGIN SELECT RAISE(ABORT, 'an entry is never changed'); END""",
 }
+
+SCHEMA = {**_ENTRIES, **table.SCHEMA}
 """All that the file may hold: a trigger or a view that a stranger put in would run when an entry is made."""
+
+_SCHEMAS = {1: _ENTRIES, VERSION: SCHEMA}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -95,8 +101,8 @@ COLUMNS = "number, prev, hash, vendor, audit, batch, status, body"
 
 @contextmanager
 def open_ledger(path: Path, *, write: bool = False, inspect: bool = False) -> Iterator[sqlite3.Connection]:
-    """A connection to a ledger, inside one transaction; a file that is not there is made by who writes. Who inspects it gets one
-    whose triggers and indexes were changed, too.
+    """A connection to a ledger, inside one transaction; a file that is not there is made by who writes, and one of version 1
+    gets the table that it lacks. Who inspects it gets one whose triggers and indexes were changed, too.
 
     Raises UsageError where there is none to read, AuditError in one line for what is no ledger, cannot be written, or is held by
     another process for more than PATIENCE seconds."""
@@ -118,6 +124,8 @@ def open_ledger(path: Path, *, write: bool = False, inspect: bool = False) -> It
         _check_kind(connection, shown)
         for problem in [] if inspect else schema_problems(connection):
             raise AuditError(f"{shown}: tampered with: {problem}")
+        if write:
+            _migrate(connection)
         try:
             yield connection
         except BaseException:
@@ -127,12 +135,14 @@ def open_ledger(path: Path, *, write: bool = False, inspect: bool = False) -> It
         connection.execute("COMMIT")
 
 
-def enter(path: Path, drafts: Sequence[Draft]) -> list[Entered]:
+def enter(path: Path, drafts: Sequence[Draft], fingerprints: Mapping[str, Fingerprints] | None = None) -> list[Entered]:
     """Appends audits, all of them or none, and returns when they are on the disk. One that stands there already is left alone.
+    `fingerprints` are of the batches, by audit; an audit without any can be entered too.
 
     Raises UsageError where it stands there under another vendor, AuditError where it cannot be written."""
     with open_ledger(path, write=True) as connection:
-        return [_enter(connection, draft, safe_inline(str(path), 160)) for draft in drafts]
+        known, shown = fingerprints or {}, safe_inline(str(path), 160)
+        return [_enter(connection, draft, known.get(draft["audit"]), shown) for draft in drafts]
 
 
 def read_head(connection: sqlite3.Connection) -> Head:
@@ -177,20 +187,21 @@ def differing(row: Row, entry: Entry) -> list[str]:
     return [name for name, value in said.items() if getattr(row, name) != value]
 
 
-def _enter(connection: sqlite3.Connection, draft: Draft, shown: str) -> Entered:
+def _enter(connection: sqlite3.Connection, draft: Draft, kept: Fingerprints | None, shown: str) -> Entered:
     vendor = draft["vendor"]
     found = connection.execute("SELECT number, vendor FROM entries WHERE audit = ?", (draft["audit"],)).fetchone()
     if found and found[1] != vendor:
         other = safe_inline(found[1], 80)
         raise UsageError(f'{shown}: this audit stands there as entry {found[0]}, of vendor "{other}"; name that one')
-    head = read_head(connection) if found else _append(connection, draft, shown)
+    head = read_head(connection) if found else _append(connection, draft, kept, shown)
     (count,) = connection.execute("SELECT count(*) FROM entries WHERE vendor = ?", (vendor,)).fetchone()
     number = found[0] if found else head.number
     return Entered(number=number, head=head, vendor=vendor, known=found is not None, of_vendor=count)
 
 
-def _append(connection: sqlite3.Connection, draft: Draft, shown: str) -> Head:
+def _append(connection: sqlite3.Connection, draft: Draft, kept: Fingerprints | None, shown: str) -> Head:
     last = read_head(connection)
+    draft = {**draft, "sketch": dict(kept.about)} if kept is not None else draft
     body = chained(draft, last.number + 1, last.hash, datetime.now(UTC).isoformat(timespec="seconds"))
     if len(body.encode()) > LARGEST_BODY:
         raise AuditError(f"{shown}: the audit is too large to be entered: more than {LARGEST_BODY >> 20} MB")
@@ -198,6 +209,7 @@ def _append(connection: sqlite3.Connection, draft: Draft, shown: str) -> Head:
     said = (draft["vendor"], draft["audit"], draft["batch"]["sha256"], draft["verdict"]["status"])
     row = (head.number, last.hash, head.hash, *said, body)
     connection.execute(f"INSERT INTO entries ({COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)", row)
+    table.write_rows(connection, head.number, kept.rows if kept is not None else ())
     return head
 
 
@@ -205,7 +217,9 @@ def _checked(path: Path, shown: str) -> int | None:
     """The size of the file, None where there is none. Raises AuditError for what SQLite must not open."""
     for beside in ("", "-journal", "-wal", "-shm"):
         place = path.with_name(path.name + beside)
-        if os.path.lexists(place) and not stat.S_ISREG(place.lstat().st_mode):
+        with suppress(FileNotFoundError):  # another process may remove what lies beside the ledger
+            if stat.S_ISREG(place.lstat().st_mode):
+                continue
             what = f"a link at {safe_inline(place.name, 80)}" if place.is_symlink() else "not a regular file"
             raise AuditError(f"{shown}: {what}; name the ledger itself")
     if not path.exists():
@@ -269,17 +283,31 @@ def _create(connection: sqlite3.Connection) -> None:
         connection.execute(f"PRAGMA user_version = {VERSION}")
 
 
+def read_version(connection: sqlite3.Connection) -> int:
+    """Which version of the tables a ledger holds."""
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    return int(version)
+
+
+def _migrate(connection: sqlite3.Connection) -> None:
+    """Gives a ledger of version 1, which holds as it is, the table of fingerprints. Its entries stay without any."""
+    if read_version(connection) < VERSION:
+        for sql in table.SCHEMA.values():
+            connection.execute(sql)
+        connection.execute(f"PRAGMA user_version = {VERSION}")
+
+
 def _check_kind(connection: sqlite3.Connection, shown: str) -> None:
     """Raises AuditError for another program's file, a later version's, or one whose table is not the one that we made."""
     (application,) = connection.execute("PRAGMA application_id").fetchone()
-    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    version = read_version(connection)
     if not application and connection.execute("SELECT count(*) FROM sqlite_schema").fetchone() == (0,):
         raise AuditError(f"{shown}: empty: nothing has been entered in it yet")
     if application != APPLICATION_ID:
         raise AuditError(f"{shown}: not a ledger: a SQLite file of another program")
-    if version != VERSION:
+    if version not in _SCHEMAS:
         raise AuditError(
-            f"{shown}: a ledger of version {version}, this carto-audit reads version {VERSION}; use a newer one"
+            f"{shown}: a ledger of version {version}, this carto-audit reads versions 1 to {VERSION}; use a newer one"
         )
     if connection.execute("SELECT sql FROM sqlite_schema WHERE name = 'entries'").fetchone() != (TABLE,):
         raise AuditError(f"{shown}: tampered with: its table of entries is missing or was changed")
@@ -287,12 +315,13 @@ def _check_kind(connection: sqlite3.Connection, shown: str) -> None:
 
 def schema_problems(connection: sqlite3.Connection) -> list[str]:
     """Triggers, indexes and tables that are missing, changed, or not ours."""
+    expected = _SCHEMAS[read_version(connection)]
     held = "SELECT name, sql FROM sqlite_schema WHERE sql IS NOT NULL"
     found = dict(connection.execute(held).fetchall())
     problems = []
-    for name in sorted(SCHEMA.keys() | found.keys()):
-        if found.get(name) != SCHEMA.get(name):
-            change = "is missing" if name not in found else "was changed" if name in SCHEMA else "was added"
+    for name in sorted(expected.keys() | found.keys()):
+        if found.get(name) != expected.get(name):
+            change = "is missing" if name not in found else "was changed" if name in expected else "was added"
             problems.append(f'"{safe_inline(name, 60)}" of its tables and triggers {change}')
     return problems
 

@@ -7,12 +7,16 @@ from typing import Any
 
 from carto_audit.artifacts.audit_folder import open_audit_folder
 from carto_audit.artifacts.audit_record import ACCEPTED, Record, moved_keys
+from carto_audit.artifacts.copies_facts import CopiesFound, Delivered
 from carto_audit.artifacts.report_facts import ReportFacts
 from carto_audit.attestation.statement import read_statement
 from carto_audit.attestation.verify import check_intact
 from carto_audit.ledger.chain import require_intact
 from carto_audit.ledger.cusum import CUSUM, WATCHED, comparable, cusum, reading
+from carto_audit.ledger.earlier_copies import find_copies
 from carto_audit.ledger.entry import Entry, check_vendor, draft_of
+from carto_audit.ledger.kin.secret import LedgerKey, key_path, ledger_key
+from carto_audit.ledger.kin.table import has_rows
 from carto_audit.ledger.store import Entered, enter, open_ledger, read_entry, read_rows
 from carto_audit.policy.metrics import METRICS, Measurement
 from carto_audit.runtime.errors import UsageError, option
@@ -21,10 +25,12 @@ from carto_audit.text.untrusted import safe_inline
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class VendorLedger:
-    """The ledger in `path`, and the entries of one vendor as they stood when the audit began. `drawn` is the policy's map."""
+    """The ledger in `path`, and the entries of one vendor as they stood when the audit began. `drawn` is the policy's map, `key`
+    that of the ledger's fingerprints."""
 
     path: Path
     vendor: str
+    key: LedgerKey
     drawn: Mapping[str, Any]
     entries: tuple[Entry, ...]
 
@@ -51,9 +57,16 @@ class VendorLedger:
         total = cusum([*readings, reading(now, confidence)])
         return {} if total is None else {CUSUM: Measurement.exact(total)}
 
-    def enter(self, facts: ReportFacts, files: Mapping[str, str]) -> Entered:
-        """Enters a finished audit, whose files have these digests by name."""
-        return enter(self.path, [draft_of(facts, self.vendor, files)])[0]
+    def copies(self, delivered: Delivered) -> CopiesFound:
+        """What of a delivery stands in accepted ones of other batches, of every vendor."""
+        return find_copies(self.path, self.vendor, self.key, delivered)
+
+    def enter(self, facts: ReportFacts, copies: CopiesFound | None, files: Mapping[str, str]) -> Entered:
+        """Enters a finished audit, whose files have these digests by name; of an accepted one with the fingerprints of its
+        batch: nothing is kept of what did not enter the corpus."""
+        draft = draft_of(facts, self.vendor, files)
+        taken = copies is not None and facts["verdict"]["status"] in ACCEPTED
+        return enter(self.path, [draft], {draft["audit"]: copies.fingerprints} if copies and taken else {})[0]
 
 
 def check_named(path: Path | None, vendor: str | None) -> None:
@@ -75,7 +88,9 @@ def open_vendor(path: Path | None, vendor: str | None, drawn: Mapping[str, Any])
         return None
     name = check_vendor(vendor)
     _require_ready(path)
-    return VendorLedger(path=path, vendor=name, drawn=drawn, entries=read_vendor(path, name))
+    with open_ledger(path) as connection:
+        key = ledger_key(path, needed=has_rows(connection))
+    return VendorLedger(path=path, vendor=name, key=key, drawn=drawn, entries=read_vendor(path, name))
 
 
 def read_vendor(path: Path, vendor: str) -> tuple[Entry, ...]:
@@ -104,11 +119,11 @@ def _require_ready(path: Path) -> None:
 
 
 def check_apart(path: Path | None, out: str | Path | None, batch: Sequence[str | Path]) -> None:
-    """Raises UsageError for a ledger in the folder of the audit, which others will read, or among the files of the batch."""
-    if path is None:
-        return
-    place, shown = path.resolve(), safe_inline(str(path), 160)
-    if out is not None and place.is_relative_to(Path(out).resolve()):
-        raise UsageError(f"{shown}: the ledger lies in the folder that others will receive; keep it elsewhere")
-    if any(place.is_relative_to(Path(given).resolve()) for given in batch):
-        raise UsageError(f"{shown}: the ledger lies where the batch is read; keep it elsewhere")
+    """Raises UsageError for a ledger or its key in the folder of the audit, which others will read, or among the files of the
+    batch."""
+    for what, kept in (("ledger", path), ("key of the ledger", key_path(path))) if path is not None else ():
+        place, shown = kept.resolve(), safe_inline(str(kept), 160)
+        if out is not None and place.is_relative_to(Path(out).resolve()):
+            raise UsageError(f"{shown}: the {what} lies in the folder that others will receive; keep it elsewhere")
+        if any(place.is_relative_to(Path(given).resolve()) for given in batch):
+            raise UsageError(f"{shown}: the {what} lies where the batch is read; keep it elsewhere")

@@ -108,6 +108,8 @@ def report_facts(
         facts["vendor"] = audit.vendor.facts
     if audit.decisions is not None:
         facts["decisions"] = audit.decisions.facts
+    if audit.copies is not None:
+        facts["cross_batch"] = audit.copies.facts
     if call is not None:
         facts["run"]["call"] = call
     return cast(ReportFacts, _finite(facts))

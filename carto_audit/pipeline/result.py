@@ -11,15 +11,16 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from carto_audit import __version__
+from carto_audit.artifacts.copies_facts import CopiesFound, Delivered
 from carto_audit.artifacts.redteam_record import RedteamRecord
 from carto_audit.artifacts.vendor_facts import VendorFound
 from carto_audit.benchmarks.items import Benchmark
-from carto_audit.cartography.analysis import LossAnalysis
+from carto_audit.cartography.analysis import LossAnalysis, TracedSamples
 from carto_audit.cartography.reasons import Heat
 from carto_audit.cartography.scores import burn_in_epochs
 from carto_audit.contamination.check import Contamination
 from carto_audit.controls.controls import Controls
-from carto_audit.data.batch import Batch, read_texts
+from carto_audit.data.batch import Batch, iter_texts, read_texts
 from carto_audit.data.duplicates import Duplicates
 from carto_audit.data.layouts import Segment
 from carto_audit.data.sampling_key import SamplingKey
@@ -34,6 +35,7 @@ from carto_audit.proxies.kinship import Kinship
 from carto_audit.proxies.model import PRESETS, ProxySpec, checkpoint_sha256
 from carto_audit.proxies.shared_runs import Boilerplate
 from carto_audit.proxies.tokens import Encoder, TokenSpans
+from carto_audit.runtime.progress import Progress
 from carto_audit.runtime.resume import open_run
 from carto_audit.traces.trace import Trace
 
@@ -103,6 +105,7 @@ class AuditResult:
     redteam: RedteamRecord | None = None
     vendor: VendorFound | None = None
     decisions: Settled | None = None
+    copies: CopiesFound | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,8 +127,50 @@ class ScoredRows:
     folder: Path
 
 
+def scored_rows(
+    batch: Batch,
+    samples: TracedSamples,
+    analysis: LossAnalysis,
+    policy: Policy,
+    options: AuditOptions,
+    proxy: str,
+    device: str,
+    folder: Path,
+) -> ScoredRows:
+    """What this audit says of the batch, `folder` being where it keeps its work."""
+    return ScoredRows(
+        batch=batch,
+        duplicates=samples.duplicates,
+        n_tokens=samples.n_tokens,
+        memorization=analysis.scores.memorization(policy.map.memorization.score),
+        loss_in=analysis.scores.loss_in,
+        quadrant=analysis.quadrant,
+        policy=policy,
+        options=options,
+        proxy=proxy,
+        device=device,
+        folder=folder,
+    )
+
+
 VendorCheck = Callable[[ScoredRows], VendorFound]
 """Holds a vendor's summary against an audit."""
+
+
+def delivered(
+    batch: Batch, duplicates: Duplicates, n_tokens: NDArray[np.int64], cap: int, dose: int, progress: Progress
+) -> Delivered:
+    """The batch as it is held against earlier deliveries."""
+    return Delivered(
+        batch_sha256=batch.sha256,
+        texts=lambda: ((chunk.start, chunk.texts) for chunk in iter_texts(batch, progress, "Fingerprinting passages")),
+        row=batch.row,
+        copies=duplicates.copies,
+        exact=duplicates.exact,
+        n_tokens=n_tokens,
+        cap=cap,
+        dose=dose,
+    )
 
 
 def quote_boilerplate(batch: Batch, encoder: Encoder, found: Sequence[Boilerplate]) -> tuple[Quote, ...]:

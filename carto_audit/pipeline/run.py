@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from carto_audit.artifacts.audit_record import Record, Setting
+from carto_audit.artifacts.copies_facts import CopiesFound
 from carto_audit.artifacts.earlier_audits import EarlierAudits
 from carto_audit.artifacts.redteam_record import RedteamRecord, check_measured
-from carto_audit.artifacts.vendor_facts import VendorFound
 from carto_audit.benchmarks.items import Benchmark
 from carto_audit.benchmarks.registry import Registry
 from carto_audit.cartography.analysis import AveragedRuns, LossAnalysis, TracedSamples, analyze_losses, average_run
@@ -27,7 +27,7 @@ from carto_audit.contamination.matching import find_matches
 from carto_audit.contamination.search import search_beside
 from carto_audit.contamination.sources import open_index
 from carto_audit.data.batch import Batch, read_batch
-from carto_audit.data.duplicates import Duplicates, find_duplicates
+from carto_audit.data.duplicates import find_duplicates
 from carto_audit.data.sampling_key import SamplingKey, keep_sampling_key, read_sampling_key
 from carto_audit.data.segments import read_segments
 from carto_audit.decisions.file import DecisionFile
@@ -44,12 +44,13 @@ from carto_audit.pipeline.passages import measure_passages
 from carto_audit.pipeline.result import (
     AuditResult,
     Run,
-    ScoredRows,
     VendorCheck,
     audit_work,
+    delivered,
     package_versions,
     quote_boilerplate,
     run_name,
+    scored_rows,
 )
 from carto_audit.policy.metrics import Measurement
 from carto_audit.policy.model import Policy
@@ -175,10 +176,15 @@ class _Auditor:
             dose = self.policy.demanded_dose
             split = split_corpus(batch, reference, duplicates, corpus, dose, entropy, folder, progress)
         samples = traced_samples(batch, duplicates, corpus, split)
-        looked = self.look(batch, reviewed, known, corpus, split, samples, device, folder)
+        copies = self.find_copies(batch, samples, split.kinship.cap)
+        looked = self.look(batch, reviewed, known, corpus, split, samples, copies, device, folder)
         analysis, measurements = looked.analysis, looked.measurements
-        vendor = self.hold_vendor(batch, duplicates, samples, analysis, corpus.spec.name, device, folder)
-        measurements |= vendor.measurements if vendor else {}
+        vendor = None
+        if self.vendor is not None:
+            with self.timed("vendor"):
+                proxy = corpus.spec.name
+                vendor = self.vendor(scored_rows(batch, samples, analysis, self.policy, options, proxy, device, folder))
+                measurements |= vendor.measurements
         testimony = None
         if contamination is not None:
             with self.timed("testimony"):
@@ -220,38 +226,17 @@ class _Auditor:
             redteam=self.redteam,
             vendor=vendor,
             decisions=settled,
+            copies=copies,
             run=self.account(corpus, split, samples, reference, key, device, looked),
         )
 
-    def hold_vendor(
-        self,
-        batch: Batch,
-        duplicates: Duplicates,
-        samples: TracedSamples,
-        analysis: LossAnalysis,
-        proxy: str,
-        device: str,
-        folder: Path,
-    ) -> VendorFound | None:
-        """What becomes of the vendor's summary beside what was found; None where none was given."""
-        if self.vendor is None:
+    def find_copies(self, batch: Batch, samples: TracedSamples, cap: int) -> CopiesFound | None:
+        """What of the batch stands in earlier deliveries; None where no ledger was named."""
+        if self.earlier is None:
             return None
-        with self.timed("vendor"):
-            return self.vendor(
-                ScoredRows(
-                    batch=batch,
-                    duplicates=duplicates,
-                    n_tokens=samples.n_tokens,
-                    memorization=analysis.scores.memorization(self.policy.map.memorization.score),
-                    quadrant=analysis.quadrant,
-                    loss_in=analysis.scores.loss_in,
-                    policy=self.policy,
-                    options=self.options,
-                    proxy=proxy,
-                    device=device,
-                    folder=folder,
-                )
-            )
+        with self.timed("ledger"):
+            dose = self.policy.demanded_dose
+            return self.earlier.copies(delivered(batch, samples.duplicates, samples.n_tokens, cap, dose, self.progress))
 
     def judge(
         self,
@@ -315,6 +300,7 @@ class _Auditor:
         corpus: Corpus,
         split: Split,
         samples: TracedSamples,
+        copies: CopiesFound | None,
         device: str,
         folder: Path,
     ) -> "_Looked":
@@ -348,6 +334,7 @@ class _Auditor:
                     reviewed, benchmarks, samples.n_tokens, analysis.quadrant, measurements
                 )
             measurements |= self.redteam.measurements if self.redteam else {}
+            measurements |= copies.measurements if copies else {}
             if self.earlier:
                 measurements |= self.earlier.measured(batch.sha256, measurements, corpus.spec.name, self.confidence)
             if number == pairs or not is_undecided(self.policy, measurements):

@@ -28,6 +28,7 @@ Unit = Literal[
 
 REHEARSABLE = "sampling.rehearsable"
 UNREAD, UNREAD_TEXT = "batch.unread_file_share", "batch.unread_text_share"
+CROSS_BATCH, SPLIT = "ledger.cross_batch_copies", "ledger.split_copies"
 
 _SCORE = ("memorization.score", "memorization.epsilon", "loss_on")
 _MEMORIZED = (*_SCORE, "memorization.threshold")
@@ -315,6 +316,20 @@ def _trust() -> list[Metric]:
             kind="mass",
             meaning="how far memorized.token_share has drifted up over the vendor's accepted batches: a one-sided CUSUM",
             map_keys=_MEMORIZED,
+        ),
+        Metric(
+            name=CROSS_BATCH,
+            unit="share",
+            better="lower",
+            kind="mass",
+            meaning="tokens in passages that accepted deliveries of other batches hold too, of any vendor in the ledger",
+        ),
+        Metric(
+            name=SPLIT,
+            unit="share",
+            better="lower",
+            kind="mass",
+            meaning="tokens in passages that reach the dose over deliveries together and in none of them alone",
         ),
     ]
 

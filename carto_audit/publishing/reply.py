@@ -17,11 +17,12 @@ from carto_audit.artifacts.audit_folder import AuditFolder
 from carto_audit.artifacts.decision_facts import DecisionsFacts, is_false_alarm, numbers_of
 from carto_audit.artifacts.forecast import MEMORIZED
 from carto_audit.artifacts.real_run_facts import CONTROL
-from carto_audit.artifacts.report_facts import ReportFacts
+from carto_audit.artifacts.report_facts import FindingFacts, ReportFacts
+from carto_audit.policy.metrics import CROSS_BATCH, SPLIT
 from carto_audit.report import narrative
 from carto_audit.report.page import asset, csp_hash, page_environment, printable
 from carto_audit.runtime.files import made_folder, write_bytes, write_text
-from carto_audit.text.numbers import plural
+from carto_audit.text.numbers import percent, plural
 from carto_audit.text.untrusted import encodable, safe_inline
 
 PAGE, ROWS = "reply.html", "rows.jsonl"
@@ -86,7 +87,7 @@ def render_reply(reply: Reply) -> str:
         policy=safe_inline(facts["policy"]["name"], 120),
         sha256=facts["batch"]["sha256"],
         date=safe_inline(facts["run"]["started_at"], 40),
-        findings=[(printable(dict(one)), narrative.finding_words(one)) for one in narrative.decisive(facts)],
+        findings=[(printable(dict(one)), _words(one, facts)) for one in narrative.decisive(facts)],
         rows=[printable(dict(row)) for row in reply.rows[:MOST_ON_PAGE]],
         more=max(0, len(reply.rows) - MOST_ON_PAGE),
         skipped=printable([dict(one) for one in facts["batch"]["skipped"]]),
@@ -95,6 +96,16 @@ def render_reply(reply: Reply) -> str:
         css_hash=csp_hash(css),
         rows_file=ROWS,
     )
+
+
+def _words(finding: FindingFacts, facts: ReportFacts) -> str:
+    """What was observed and what is allowed. Of passages that stand in other deliveries the vendor learns of his own alone."""
+    found = facts.get("cross_batch")
+    if finding["metric"] not in (CROSS_BATCH, SPLIT) or found is None:
+        return narrative.finding_words(finding)
+    rows, share = plural(found["own_rows"], "row"), percent(found["own_token_share"])
+    limit = percent(finding["limit"])
+    return f"{rows}, {share} of the tokens, repeat your own earlier deliveries; at most {limit} of what others hold is taken"
 
 
 def _unread(facts: ReportFacts) -> list[Mapping[str, Any]]:

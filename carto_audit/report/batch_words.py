@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from carto_audit.artifacts.batch_facts import DeliveryFacts
+from carto_audit.artifacts.copies_facts import AtDoseFacts, CrossBatchFacts
 from carto_audit.artifacts.decision_facts import used
 from carto_audit.artifacts.real_run_facts import RealRunFacts
 from carto_audit.artifacts.report_facts import ReportFacts
@@ -288,3 +289,67 @@ _DONE: tuple[tuple[str, Literal["rows", "matches"], str], ...] = (
     ("remove", "rows", "rows removed: {:,}"),
     ("false alarm", "matches", "matches that mean nothing: {:,}"),
 )
+
+
+def copies_line(facts: ReportFacts) -> dict[str, str]:
+    """What stands in earlier deliveries in one line, by the name of the line; nothing where no ledger was named."""
+    found = facts.get("cross_batch")
+    if found is None:
+        return {}
+    left_out = sum(found["not_compared"].values())
+    others = f"; {left_out:,} could not be compared" if left_out else ""
+    if not found["compared"]:
+        return {"earlier deliveries": f"none to compare with{others}"}
+    compared = plural(found["compared"], "earlier delivery", "earlier deliveries")
+    if not found["rows"]:
+        return {"earlier deliveries": f"no passage stands in {compared}{others}"}
+    share = f"{plural(found['rows'], 'row')} with passages of {compared}, {percent(found['token_share'])} of the tokens"
+    return {"earlier deliveries": f"{share}{_dose_words(found['at_dose'])}{others}"}
+
+
+def _dose_words(at_dose: AtDoseFacts) -> str:
+    if not at_dose["passages"]:
+        return ""
+    passages, deliveries = plural(at_dose["passages"], "passage"), at_dose["deliveries"]
+    stand = "stands" if at_dose["passages"] == 1 else "stand"
+    return f"; {passages} {stand} in {at_dose['dose']:,} or more rows over {deliveries:,} deliveries"
+
+
+def copies_sentences(found: CrossBatchFacts) -> list[str]:
+    """What was compared with earlier deliveries, what came of it, and what that does not show."""
+    return list(_copies_sentences(found))
+
+
+def _copies_sentences(found: CrossBatchFacts) -> Iterator[str]:
+    at_dose, dose = found["at_dose"], found["at_dose"]["dose"]
+    if found["rows"]:
+        rows, share = plural(found["rows"], "row"), percent(found["token_share"])
+        yield (
+            f"Passages of earlier deliveries stand in {rows}: {share} of the tokens. Of the same vendor's they stand in "
+            f"{found['own_rows']:,}: {percent(found['own_token_share'])}. The most frequent of them stands in "
+            f"{found['most_rows']:,} rows of all deliveries together."
+        )
+    if at_dose["passages"]:
+        yield (
+            f"{plural(at_dose['passages'], 'passage')} of this delivery {'stands' if at_dose['passages'] == 1 else 'stand'} in "
+            f"{dose:,} or more rows over {at_dose['deliveries']:,} deliveries, {plural(at_dose['rows'], 'row')} of them here: as "
+            "often as a secret that the policy demands to be found."
+        )
+    if at_dose["split_passages"]:
+        yield (
+            f"{at_dose['split_passages']:,} of these reach that in no delivery alone, so no audit of a single delivery could "
+            "have flagged them for their copies."
+        )
+    if found["boilerplate_passages"]:
+        yield (
+            f"Left out as boilerplate, because they are in very many rows of one delivery: "
+            f"{plural(found['boilerplate_passages'], 'fingerprint')} of shared passages."
+        )
+    for why, count in found["not_compared"].items():
+        yield f"{plural(count, 'accepted delivery', 'accepted deliveries')} could not be compared: {safe_inline(why, 80)}."
+    rate = found["lowest_sampling_rate"]
+    if rate < 1:
+        yield (
+            f"Not all passages of the largest delivery were kept: one of {found['guaranteed_words']} words that stands there is "
+            f"found with a chance of {percent(rate)}, and the share of the tokens is at least what was found."
+        )

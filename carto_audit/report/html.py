@@ -25,6 +25,8 @@ from carto_audit.policy.metrics import METRICS
 from carto_audit.policy.values import show_value
 from carto_audit.report import charts, narrative
 from carto_audit.report.batch_words import (
+    copies_line,
+    copies_sentences,
     decision_line,
     power_words,
     run_sentences,
@@ -177,6 +179,8 @@ def _view(facts: ReportFacts) -> dict[str, Any]:
         "decisive": narrative.decisive(facts),
         "vendor": _vendor(facts),
         "decided": decision_line(facts).get("decisions", ""),
+        "copies": copies_line(facts),
+        "copied": copies_sentences(facts["cross_batch"]) if "cross_batch" in facts else [],
         "doubts": narrative.doubts(facts),
         "overview": narrative.overview(facts),
         "next": next_steps(facts, recorded_call(facts)),

@@ -28,9 +28,9 @@ def number(value: float | None, digits: int = 2) -> str:
     return "–" if value is None else f"{value:,.{digits}f}"
 
 
-def plural(count: int, noun: str) -> str:
-    """`1 rule`, `1,200 rules`."""
-    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+def plural(count: int, noun: str, many: str = "") -> str:
+    """`1 rule`, `1,200 rules`; `many` is what more than one are called where that is not the noun with an s."""
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {many or noun + 's'}"
 
 
 def times(count: int) -> str:

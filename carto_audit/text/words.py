@@ -100,6 +100,13 @@ class FoldedWords:
         """The hash of each word, which depends on its folded characters only."""
         return Ragged(values=_hash_spans(self.codes, self.starts, self.ends), offsets=self.offsets)
 
+    def opens_run(self) -> NDArray[np.bool_]:
+        """Which words begin a run of letters and digits. The others are later parts of a run that was cut for its length."""
+        of_run = self.kinds[self.starts] == _WORD
+        opens = np.ones(len(self.starts), dtype=bool)
+        opens[1:] = (self.starts[1:] != self.ends[:-1]) | ~of_run[1:] | ~of_run[:-1]
+        return opens
+
 
 def find_words(texts: Sequence[str]) -> FoldedWords:
     """The words of each text. A word is one CJK or kana character, two letters of Hangul or three of a script without

@@ -46,12 +46,13 @@ def test_a_real_audit_is_described_by_the_schema_and_has_every_key(audited):
     facts = json.loads((audited.folder / "report.json").read_text())
     assert complaints(facts) == []
     assert set(ReportFacts.__annotations__) - set(facts) == {
+        "cross_batch",
         "decisions",
         "operating",
         "published",
         "real_run",
         "vendor",
-    }  # of its own policy nothing was measured, no vendor summarized it, and nobody decided about its rows
+    }  # of its own policy nothing was measured, no ledger or file of decisions was named, and no vendor summarized it
 
 
 def test_the_facts_that_tests_use_and_what_is_published_of_them_are_described_too():

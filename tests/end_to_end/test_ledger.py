@@ -12,6 +12,9 @@ from carto_audit.runtime.errors import AuditError
 from tests.support.audits import GATE, sentences, write_parquet
 
 CUSUM = "  - {id: creep, metric: ledger.cusum, max: 1000, severity: reject, reason: a slow rise}\n"
+SPLIT = (
+    "  - {id: split, metric: ledger.split_copies, max: 0.001, severity: reject, reason: no copies split over months}\n"
+)
 DRIFT = "  - {id: drift, metric: duplicates.token_share, max_increase: 0.1, severity: reject, reason: no sudden rise}\n"
 
 
@@ -21,6 +24,7 @@ def team(tmp_path, carto, thin):
     (tmp_path / "gate.yaml").write_text(GATE)
     (tmp_path / "drift.yaml").write_text(GATE + DRIFT)
     (tmp_path / "creep.yaml").write_text(GATE + CUSUM)
+    (tmp_path / "split.yaml").write_text(GATE + SPLIT)
 
     def audit(name, texts, *more, policy="gate.yaml", ledger="team.ledger"):
         batch = write_parquet(tmp_path / f"{name}.parquet", texts)
@@ -81,6 +85,46 @@ def test_a_slow_drift_is_measured_from_the_third_accepted_batch_on(team, tmp_pat
     assert {f["rule"]: f["outcome"] for f in report["findings"]}["creep"] == "passed"
 
 
+def test_copies_that_are_split_over_two_deliveries_are_found_and_told_to_the_vendor(team, tmp_path, carto):
+    secret = sentences(1, seed=70, words=18)[0]
+
+    def month(seed):
+        texts = sentences(30, seed=seed)
+        return [f"{text} {secret} {text}" if k in (4, 9) else text for k, text in enumerate(texts)]
+
+    # globex delivered a row of June before, which acme must not learn.
+    other = sentences(30, seed=2)[20:22] + sentences(28, seed=71)
+    assert team("globex", other, "--vendor", "globex").code == 0
+    assert team("may", month(1)).code == 0
+    ended = team("june", month(2), policy="split.yaml")
+    assert ended.code == 1
+    assert "4 rows with passages of 2 earlier deliveries" in " ".join(ended.out.split())
+    report = json.loads((tmp_path / "june-audit" / "report.json").read_text())
+    found = report["cross_batch"]
+    assert (found["rows"], found["own_rows"], found["compared"], found["most_rows"]) == (4, 2, 2, 4)
+    assert found["at_dose"] == {"dose": 4, "passages": 1, "rows": 2, "deliveries": 2, "split_passages": 1}
+    assert [example["row"] for example in found["examples"][:2]] == [4, 9]
+    assert {f["rule"]: f["outcome"] for f in report["findings"]}["split"] == "failed"
+    assert report["metrics"]["ledger.cross_batch_copies"] > report["metrics"]["ledger.split_copies"] > 0
+    page = (tmp_path / "june-audit" / "report.html").read_text()
+    assert "1 passage of this delivery stands in 4 or more rows over 2 deliveries" in page
+    everything = b"".join(p.read_bytes() for p in (tmp_path / "june-audit").iterdir() if p.is_file())
+    assert b"globex" not in everything
+    assert carto("reply", tmp_path / "june-audit", "--out", tmp_path / "reply").code == 0
+    reply = (tmp_path / "reply" / "reply.html").read_text()
+    assert "2 rows, " in reply
+    assert "repeat your own earlier deliveries" in reply
+    assert "globex" not in reply
+    # The rejected June left nothing behind; may and globex did, bound by their entries.
+    checked = check_chain(tmp_path / "team.ledger")
+    assert (checked.entries, checked.problems, checked.without) == (3, (), ())
+    # The same batch again is no copy of itself, and without the key nothing is begun.
+    (tmp_path / "team.ledger.key").unlink()
+    lost = team("june", month(2))
+    assert (lost.code, lost.err.count("\n")) == (3, 1)
+    assert "the key of the ledger's fingerprints is missing" in lost.err
+
+
 def test_without_an_accepted_batch_an_increase_is_not_measured(team, tmp_path):
     assert team("may", sentences(30), policy="drift.yaml").code == 3
     (finding,) = [f for f in verdict(tmp_path, "may")["findings"] if f["rule"] == "drift"]
@@ -90,7 +134,7 @@ def test_without_an_accepted_batch_an_increase_is_not_measured(team, tmp_path):
 
 
 def test_what_cannot_be_entered_is_not_accepted_and_a_rerun_mends_it(team, tmp_path, monkeypatch, random_keys):
-    def refuse(path, drafts):
+    def refuse(path, drafts, fingerprints):
         raise AuditError("team.ledger: cannot be written: the disk is full; free some space and run again")
 
     with monkeypatch.context() as patch:

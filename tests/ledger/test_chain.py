@@ -4,11 +4,12 @@ from contextlib import closing
 
 import pytest
 
-from bench.vendors.made_up import made_up
+from bench.vendors.made_up import made_up, made_up_fingerprints
 from carto_audit.ledger.chain import check_chain, require_intact
 from carto_audit.ledger.entry import body_hash, canonical
-from carto_audit.ledger.store import SCHEMA, enter
+from carto_audit.ledger.store import SCHEMA, enter, open_ledger, read_rows
 from carto_audit.runtime.errors import AuditError, UsageError
+from tests.support.deliveries import as_version_1
 
 
 def tamper(path, *statements, given=()):
@@ -110,3 +111,62 @@ def test_what_is_no_head_is_a_usage_error(book, head):
     with pytest.raises(UsageError, match="is no head of a ledger") as refused:
         check_chain(book, head)
     assert "\x1b" not in str(refused.value)
+
+
+@pytest.fixture
+def printed(tmp_path):
+    """A ledger of six audits, of which the accepted ones have fingerprints, and the numbers of these."""
+    path = tmp_path / "printed.ledger"
+    drafts = list(made_up(6))
+    for draft in drafts:
+        enter(path, [draft], made_up_fingerprints(draft, 30))
+    return path, [k for k, draft in enumerate(drafts, 1) if draft["verdict"]["status"] == "accepted"]
+
+
+def test_fingerprints_are_bound_by_their_entries(printed):
+    path, accepted = printed
+    found = check_chain(path)
+    assert (found.entries, found.problems, found.without) == (6, (), ())
+    assert len(accepted) > 3
+    require_intact(path)
+
+
+@pytest.mark.parametrize(
+    ("statement", "words", "counted"),
+    [
+        ("UPDATE passages SET fingerprint = fingerprint + 1 WHERE entry = {0}", "fingerprints of entry {0} were changed", False),
+        ("UPDATE passages SET rows = rows + 1 WHERE entry = {0}", "fingerprints of entry {0} were changed", False),
+        ("UPDATE passages SET boilerplate = 1 WHERE entry = {0}", "fingerprints of entry {0} were changed", False),
+        ("DELETE FROM passages WHERE entry = {0}", "entry {0} has 30 fingerprints, and 0 stand there", True),
+        ("DELETE FROM passages WHERE entry = {0} AND fingerprint < 0", "entry {0} has 30 fingerprints, and", True),
+        ("UPDATE passages SET entry = {1} WHERE entry = {0}", "entry {0} has 30 fingerprints, and 0 stand there", False),
+        ("INSERT INTO passages VALUES (1, 99, 1, 0)", "1 fingerprints of entry 99 stand there, which has none", True),
+        ("INSERT INTO passages VALUES (1, {0}, 1, 0)", "entry {0} has 30 fingerprints, and 31 stand there", True),
+    ],
+)  # fmt: skip
+def test_fingerprints_that_were_changed_moved_or_removed_are_named(printed, statement, words, counted):
+    path, (one, other, *_) = printed
+    tamper(path, statement.format(one, other))
+    problems = check_chain(path).problems
+    assert any(words.format(one, other) in problem for problem in problems)
+    if counted:  # before an audit they are counted only
+        with pytest.raises(AuditError, match=r"tampered with: its entries have .* fingerprints, and .* stand there"):
+            require_intact(path)
+    else:
+        require_intact(path)
+
+
+def test_a_ledger_that_was_made_one_of_version_1_again_has_lost_its_fingerprints(printed):
+    path, (one, *_) = printed
+    as_version_1(path)
+    assert f"entry {one} has 30 fingerprints, and 0 stand there" in check_chain(path).problems
+    with pytest.raises(AuditError, match="tampered with: its entries have"):
+        require_intact(path)
+
+
+def test_accepted_entries_without_fingerprints_are_named(book):
+    found = check_chain(book)
+    with open_ledger(book) as connection:
+        accepted = [row.number for row in read_rows(connection) if row.status.startswith("accepted")]
+    assert found.without == tuple(accepted)
+    assert len(accepted) > 3

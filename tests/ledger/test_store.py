@@ -5,16 +5,19 @@ import sqlite3
 import subprocess
 import sys
 from contextlib import closing
+from pathlib import Path
 
 import pytest
 
-from bench.vendors.made_up import made_up
+from bench.vendors.made_up import made_up, made_up_fingerprints
+from carto_audit.artifacts.copies_facts import Fingerprints
 from carto_audit.ledger import store
 from carto_audit.ledger.chain import check_chain
 from carto_audit.ledger.history import trends
 from carto_audit.ledger.local_disk import is_local_disk
 from carto_audit.ledger.store import enter, open_ledger, read_entry, read_head, read_rows
 from carto_audit.runtime.errors import AuditError, UsageError
+from tests.support.deliveries import as_version_1
 
 
 def rows_of(path):
@@ -84,7 +87,7 @@ def table_of_another(path):
 def newer(path):
     enter(path, list(made_up(1)))
     with closing(sqlite3.connect(path)) as connection:
-        connection.execute("PRAGMA user_version = 2")
+        connection.execute("PRAGMA user_version = 3")
 
 
 def with_a_trigger_more(path):
@@ -146,7 +149,7 @@ def with_a_pipe_beside(path):
         (lambda path: path.mkdir(), "not a regular file"),
         (link, "a link"),
         (table_of_another, "a SQLite file of another program"),
-        (newer, "a ledger of version 2"),
+        (newer, "a ledger of version 3"),
         (with_another_table, "tampered with: its table of entries is missing or was changed"),
         (damaged, ""),
         (with_a_pipe_beside, "not a regular file"),
@@ -324,3 +327,72 @@ def test_any_damage_ends_in_one_line_or_is_told(tmp_path, seed):
                 said.append(str(refused))
     assert said
     assert not any("\n" in one for one in said)
+
+
+def version_of(path):
+    with open_ledger(path) as connection:
+        return store.read_version(connection)
+
+
+def test_a_ledger_of_version_1_is_read_as_it_is_and_gets_the_table_with_the_next_entry(book):
+    as_version_1(book)
+    bodies = [row.body for row in rows_of(book)]
+    assert (version_of(book), check_chain(book).problems) == (1, ())
+    assert trends(book).entries == 8
+    (draft,) = made_up(1, vendors=("acme",), first=40)
+    enter(book, [draft], made_up_fingerprints(draft, 20))
+    found = check_chain(book)
+    assert (version_of(book), found.problems, found.entries) == (2, (), 9)
+    assert [row.body for row in rows_of(book)][:8] == bodies
+    assert 9 not in found.without
+    assert len(found.without) > 3
+
+
+def test_a_ledger_of_version_1_that_was_tampered_with_is_not_made_a_new_one(book):
+    as_version_1(book)
+    with closing(sqlite3.connect(book, isolation_level=None)) as connection:
+        connection.execute("DROP TRIGGER entries_hold")
+    with pytest.raises(AuditError, match='tampered with: "entries_hold" of its tables and triggers is missing'):
+        enter(book, list(made_up(1, first=40)))
+    with open_ledger(book, inspect=True) as connection:
+        assert store.read_version(connection) == 1
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE passages SET rows = 9",
+        "DELETE FROM passages",
+        "INSERT INTO passages VALUES (1, 1, 1, 0)",
+        "INSERT OR REPLACE INTO passages SELECT fingerprint, 2, 7, 0 FROM passages WHERE entry = 2",
+    ],
+)
+def test_fingerprints_are_never_changed_or_added_later(tmp_path, statement):
+    drafts = list(made_up(2))
+    enter(tmp_path / "it", drafts, made_up_fingerprints(drafts[0], 5) | made_up_fingerprints(drafts[1], 5))
+    with closing(sqlite3.connect(tmp_path / "it")) as connection, pytest.raises(sqlite3.IntegrityError):
+        connection.execute(statement)
+
+
+def test_an_audit_is_entered_with_its_fingerprints_or_not_at_all(book):
+    drafts = list(made_up(2, vendors=("acme",), first=40))
+    (kept,) = made_up_fingerprints(drafts[1], 5).values()
+    twice = Fingerprints(about=kept.about, rows=[*kept.rows, kept.rows[0]])
+    with pytest.raises(AuditError, match="fingerprints belong to the last entry"):
+        enter(book, drafts, {drafts[1]["audit"]: twice})
+    assert len(rows_of(book)) == 8
+    assert check_chain(book).problems == ()
+
+
+def test_what_another_process_removes_beside_the_ledger_meanwhile_is_no_error(book, monkeypatch):
+    lstat = Path.lstat
+
+    def gone(path):
+        if path.name.endswith("-shm"):
+            raise FileNotFoundError(2, "No such file or directory", str(path))
+        return lstat(path)
+
+    book.with_name(f"{book.name}-shm").touch()
+    monkeypatch.setattr(Path, "lstat", gone)
+    enter(book, list(made_up(1, first=50)))
+    assert len(rows_of(book)) == 9

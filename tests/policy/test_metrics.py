@@ -41,6 +41,8 @@ EXPECTED = {
     "repeats.agreement",
     "sampling.rehearsable",
     "ledger.cusum",
+    "ledger.cross_batch_copies",
+    "ledger.split_copies",
     "proxy.capacity_ratio",
     "redteam.extraction_untreated",
     "redteam.extraction_policy",

@@ -13,6 +13,10 @@ if TYPE_CHECKING:
     from carto_audit.ledger.store import Entered
 
 
+_MOST_NUMBERS = 10
+"""Entries that are named in one line."""
+
+
 @click.group()
 def ledger() -> None:
     """Keep every audit of a team in one file, as a chain in which a change shows."""
@@ -26,7 +30,8 @@ def add(audit_dir: Path, path: Path, vendor: str) -> int:
     """Enter an audit that was made before.
 
     Its files are held against its statement first. A ledger that is not there is made; an audit that stands there already is
-    named and left as it is.
+    named and left as it is. The batch is not at hand, so no fingerprints of its passages are kept, and later deliveries are not
+    compared with it.
 
     \b
     Examples:
@@ -42,7 +47,7 @@ def add(audit_dir: Path, path: Path, vendor: str) -> int:
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--head", metavar="NUMBER:HASH", help="The head that was kept elsewhere; it must still be in the chain.")
 def verify(file: Path, head: str | None) -> int:
-    """Read a ledger from its first entry to its last and name what was changed, removed or moved.
+    """Read a ledger from its first entry to its last, fingerprints included, and name what was changed, removed or moved.
 
     A chain cannot tell that its end was cut off, or that all of it was written anew: keep the head that is printed where
     whoever writes to the ledger cannot, and name it with --head.
@@ -63,6 +68,8 @@ def verify(file: Path, head: str | None) -> int:
     if not found.problems:
         click.echo(f"INTACT: {shown}: {count}, each follows on the one before")
         click.echo(f"Head: {found.head}")
+        if found.without:
+            click.echo(f"Not compared with later deliveries: {_numbers(found.without)}, entered without fingerprints")
         if head is None:
             click.echo("Not shown: that its end was not cut off; keep the head elsewhere and name it with --head")
         return ExitCode.ACCEPTED
@@ -72,6 +79,14 @@ def verify(file: Path, head: str | None) -> int:
     if len(found.problems) > MOST_PROBLEMS:
         click.echo(f"  ! and {len(found.problems) - MOST_PROBLEMS:,} more")
     return ExitCode.REJECTED
+
+
+def _numbers(entries: Sequence[int]) -> str:
+    """`entry 3`, `3 entries (1, 4, 7)`."""
+    if len(entries) == 1:
+        return f"entry {entries[0]:,}"
+    more = ", …" if len(entries) > _MOST_NUMBERS else ""
+    return f"{len(entries):,} entries ({', '.join(f'{number}' for number in entries[:_MOST_NUMBERS])}{more})"
 
 
 def check_page(page: Path | None, ledger: Path | None, audits: Sequence[Path] = ()) -> None:

@@ -22,6 +22,7 @@ from carto_audit.artifacts.audit_call import AuditCall, recorded_call
 from carto_audit.artifacts.report_facts import ReportFacts
 from carto_audit.cartography.quadrants import QUADRANTS
 from carto_audit.report.batch_words import (
+    copies_line,
     decision_line,
     is_rehearsable,
     reuse_line,
@@ -252,7 +253,7 @@ def _quadrant_table(facts: ReportFacts) -> Table:
 
 def _overview_table(facts: ReportFacts, ahead: NextSteps) -> Table:
     table = empty_table("", "", header=False)
-    lines = overview(facts) | reuse_line(facts) | vendor_line(facts) | decision_line(facts)
+    lines = overview(facts) | copies_line(facts) | reuse_line(facts) | vendor_line(facts) | decision_line(facts)
     skipped = facts["batch"]["skipped"]
     lost = ", ".join(f"{entry['rows']:,} {entry['reason']}" for entry in skipped) or "none"
     warnings = len(facts["warnings"]) + len(facts["detection"]["warnings"])
