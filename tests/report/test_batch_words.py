@@ -40,3 +40,40 @@ def test_what_decided_the_draw_is_named_wherever_an_audit_is_read(make, words):
     console = Console(file=io.StringIO(), width=100)
     render_summary(facts, Path("audit"), console)
     assert (PUBLIC in console.file.getvalue()) == (words == PUBLIC)
+
+
+def test_what_earlier_deliveries_hold_is_said_in_words():
+    from carto_audit.report.batch_words import copies_line, copies_sentences
+
+    at_dose = {"dose": 4, "passages": 1, "rows": 2, "deliveries": 3, "split_passages": 1}
+    found = {
+        "compared": 1,
+        "not_compared": {"entered without fingerprints": 2},
+        "rows": 1,
+        "own_rows": 0,
+        "token_share": 0.125,
+        "own_token_share": 0.0,
+        "most_rows": 5,
+        "at_dose": at_dose,
+        "boilerplate_passages": 7,
+        "guaranteed_words": 11,
+        "lowest_sampling_rate": 0.5,
+    }
+    assert copies_line({"cross_batch": found}) == {
+        "earlier deliveries": "1 row with passages of 1 earlier delivery, 12.5 % of the tokens; 1 passage stands in 4 or more "
+        "rows over 3 deliveries; 2 could not be compared"
+    }
+    said = " ".join(copies_sentences(found))
+    for words in (
+        "stands in 5 rows of all deliveries together",
+        "1 passage of this delivery stands in 4 or more rows over 3 deliveries, 2 rows of them here",
+        "1 of these reach that in no delivery alone",
+        "7 fingerprints of shared passages",
+        "2 accepted deliveries could not be compared: entered without fingerprints.",
+        "one of 11 words that stands there is found with a chance of 50.0 %",
+    ):
+        assert words in said
+    none = {**found, "rows": 0, "not_compared": {}, "compared": 3}
+    assert copies_line({"cross_batch": none}) == {"earlier deliveries": "no passage stands in 3 earlier deliveries"}
+    assert copies_line({"cross_batch": {**none, "compared": 0}}) == {"earlier deliveries": "none to compare with"}
+    assert copies_line({}) == {}
