@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 
 from carto_audit.artifacts.audit_record import ACCEPTED
-from carto_audit.artifacts.copies_facts import Fingerprints
+from carto_audit.artifacts.earlier_audits import Fingerprints
 from carto_audit.ledger.entry import Draft
 from carto_audit.ledger.kin.table import SCHEME, digest_of
 from carto_audit.policy.metrics import METRICS

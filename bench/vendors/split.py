@@ -14,7 +14,8 @@ import numpy as np
 from bench.corpora import Corpora, open_corpora, parser_of
 from bench.detection.canaries import FORMS, KINDS, Writer, distinct
 from bench.gate.batches import secret_rows
-from carto_audit.artifacts.copies_facts import CrossBatchFacts, Delivered
+from carto_audit.artifacts.batch_facts import CrossBatchFacts
+from carto_audit.artifacts.earlier_audits import Delivered
 from carto_audit.ledger.kin.overlap import EarlierSketch, hold_against
 from carto_audit.ledger.kin.secret import LedgerKey
 from carto_audit.ledger.kin.sketch import make_sketch

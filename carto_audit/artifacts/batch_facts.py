@@ -1,10 +1,10 @@
-"""The facts of a batch in `report.json`, typed: what was delivered, how it was read, and what was not."""
+"""The facts of a batch in `report.json`, typed: what was delivered, how it was read, and what was delivered before."""
 
 from typing import NotRequired
 
 from typing_extensions import TypedDict
 
-from carto_audit.artifacts.evidence_facts import facts_part
+from carto_audit.artifacts.evidence_facts import Share, facts_part
 
 
 @facts_part
@@ -135,3 +135,71 @@ class BatchFacts(TypedDict):
     held_out_tokens: int
     skipped: list[SkippedFacts]
     delivery: NotRequired[DeliveryFacts]
+
+
+@facts_part
+class EarlierCopiesFacts(TypedDict):
+    """One earlier delivery that holds passages of this one. Whose it was the ledger says, not this file, which others receive."""
+
+    entry: int
+    day: str
+    same_vendor: bool
+    rows: int
+    """Of this delivery, that hold a passage of that one."""
+
+
+@facts_part
+class CopiedRowFacts(TypedDict):
+    """A row that holds a passage of earlier deliveries."""
+
+    row: int
+    most_rows: int
+    """In how many rows of all deliveries together its most frequent passage stands."""
+    deliveries: int
+    """In how many deliveries that passage stands, this one included."""
+    entry: int
+    """The last of the earlier ones."""
+
+
+@facts_part
+class AtDoseFacts(TypedDict):
+    """Passages that stand in `dose` or more rows of all deliveries together, and in this one."""
+
+    dose: int
+    """In how many rows the policy demands that a secret is found."""
+    passages: int
+    rows: int
+    deliveries: int
+    """Over how many deliveries they are spread, this one included."""
+    split_passages: int
+    """Of the passages, those that no single delivery holds so often: no audit could see them."""
+
+
+@facts_part
+class CrossBatchFacts(TypedDict):
+    """What of this delivery stands in earlier ones that were accepted, as far as the ledger keeps fingerprints of them."""
+
+    run_words: int
+    guaranteed_words: int
+    """A shared passage of so many words is always found where the sampling rates are 1."""
+    sampling_rate: Share
+    """The chance with which a passage of so many words was compared: below 1 where this delivery has more than are kept."""
+    lowest_sampling_rate: Share
+    """The same, of this delivery and all that were compared the lowest."""
+    compared: int
+    """Earlier deliveries that were compared."""
+    not_compared: dict[str, int]
+    """Accepted ones that were not, by the reason."""
+    rows: int
+    own_rows: int
+    """Rows that hold a passage of an earlier delivery, and of one of the same vendor."""
+    token_share: Share
+    own_token_share: Share
+    earlier: list[EarlierCopiesFacts]
+    """Those with the most passages in common, first."""
+    most_rows: int
+    """In how many rows of all deliveries together the most frequent shared passage stands."""
+    at_dose: AtDoseFacts
+    boilerplate_passages: int
+    """Shared passages that were left out, because they are in more rows of one delivery than its boilerplate cap."""
+    examples: list[CopiedRowFacts]

@@ -11,8 +11,7 @@ from typing import Annotated, Any, Literal, NotRequired
 from pydantic import Field, TypeAdapter
 from typing_extensions import TypedDict
 
-from carto_audit.artifacts.batch_facts import BatchFacts
-from carto_audit.artifacts.copies_facts import CrossBatchFacts
+from carto_audit.artifacts.batch_facts import BatchFacts, CrossBatchFacts
 from carto_audit.artifacts.decision_facts import DecisionsFacts
 from carto_audit.artifacts.evidence_facts import (
     ContaminationFacts,

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from carto_audit.artifacts.audit_record import ACCEPTED
-from carto_audit.artifacts.copies_facts import CopiesFound, Delivered
+from carto_audit.artifacts.earlier_audits import CopiesFound, Delivered
 from carto_audit.ledger.entry import Entry
 from carto_audit.ledger.kin.secret import LedgerKey
 from carto_audit.ledger.kin.table import SCHEME, find_rows

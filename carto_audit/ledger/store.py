@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from urllib.parse import quote_from_bytes
 
-from carto_audit.artifacts.copies_facts import Fingerprints
+from carto_audit.artifacts.earlier_audits import Fingerprints
 from carto_audit.ledger.entry import GENESIS, LARGEST_BODY, Draft, Entry, body_hash, chained, parse_entry
 from carto_audit.ledger.kin import table
 from carto_audit.ledger.local_disk import is_local_disk

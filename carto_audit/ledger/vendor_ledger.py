@@ -7,7 +7,7 @@ from typing import Any
 
 from carto_audit.artifacts.audit_folder import open_audit_folder
 from carto_audit.artifacts.audit_record import ACCEPTED, Record, moved_keys
-from carto_audit.artifacts.copies_facts import CopiesFound, Delivered
+from carto_audit.artifacts.earlier_audits import CopiesFound, Delivered
 from carto_audit.artifacts.report_facts import ReportFacts
 from carto_audit.attestation.statement import read_statement
 from carto_audit.attestation.verify import check_intact

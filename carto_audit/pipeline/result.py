@@ -11,7 +11,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from carto_audit import __version__
-from carto_audit.artifacts.copies_facts import CopiesFound, Delivered
+from carto_audit.artifacts.earlier_audits import CopiesFound, Delivered
 from carto_audit.artifacts.redteam_record import RedteamRecord
 from carto_audit.artifacts.vendor_facts import VendorFound
 from carto_audit.benchmarks.items import Benchmark

@@ -12,8 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from carto_audit.artifacts.audit_record import Record, Setting
-from carto_audit.artifacts.copies_facts import CopiesFound
-from carto_audit.artifacts.earlier_audits import EarlierAudits
+from carto_audit.artifacts.earlier_audits import CopiesFound, EarlierAudits
 from carto_audit.artifacts.redteam_record import RedteamRecord, check_measured
 from carto_audit.benchmarks.items import Benchmark
 from carto_audit.benchmarks.registry import Registry

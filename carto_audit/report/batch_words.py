@@ -5,8 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from carto_audit.artifacts.batch_facts import DeliveryFacts
-from carto_audit.artifacts.copies_facts import AtDoseFacts, CrossBatchFacts
+from carto_audit.artifacts.batch_facts import AtDoseFacts, CrossBatchFacts, DeliveryFacts
 from carto_audit.artifacts.decision_facts import used
 from carto_audit.artifacts.real_run_facts import RealRunFacts
 from carto_audit.artifacts.report_facts import ReportFacts

@@ -84,7 +84,7 @@ def team(tmp_path_factory):
 
 def test_no_figure_that_was_measured_moves_and_the_batch_is_rejected_as_before(team):
     before, after = team.report("before"), team.report()
-    own = ("unreviewed", "decisions.")
+    own = ("unreviewed", "decisions.", "ledger.")  # only the second audit was entered in a ledger
     for name in ("metrics", "metric_intervals"):
         same = [
             {k: v for k, v in facts[name].items() if not any(word in k for word in own)} for facts in (before, after)

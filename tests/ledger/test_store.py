@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from bench.vendors.made_up import made_up, made_up_fingerprints
-from carto_audit.artifacts.copies_facts import Fingerprints
+from carto_audit.artifacts.earlier_audits import Fingerprints
 from carto_audit.ledger import store
 from carto_audit.ledger.chain import check_chain
 from carto_audit.ledger.history import trends

@@ -5,7 +5,7 @@ from contextlib import closing
 
 import numpy as np
 
-from carto_audit.artifacts.copies_facts import Delivered
+from carto_audit.artifacts.earlier_audits import Delivered
 from carto_audit.ledger.kin.overlap import EarlierSketch, hold_against
 from carto_audit.ledger.kin.secret import LedgerKey
 from carto_audit.ledger.kin.sketch import make_sketch

@@ -6,13 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from carto_audit.artifacts.copies_facts import (
-    AtDoseFacts,
-    CopiedRowFacts,
-    CrossBatchFacts,
-    Delivered,
-    EarlierCopiesFacts,
-)
+from carto_audit.artifacts.batch_facts import AtDoseFacts, CopiedRowFacts, CrossBatchFacts, EarlierCopiesFacts
+from carto_audit.artifacts.earlier_audits import Delivered
 from carto_audit.ledger.kin.picking import GUARANTEED, RUN_WORDS, WINDOW
 from carto_audit.ledger.kin.sketch import Sketch
 from carto_audit.policy.metrics import CROSS_BATCH, SPLIT, Measurement

@@ -64,7 +64,7 @@ def ledger_key(ledger: Path, *, needed: bool) -> LedgerKey:
 
 def _make(path: Path) -> None:
     """Writes a new key that only this user can read, whole and never over another one."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}.tmp")
     with writing(path):
         try:
             temporary.touch(mode=0o600, exist_ok=False)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from carto_audit.artifacts.copies_facts import Delivered, Fingerprints
+from carto_audit.artifacts.earlier_audits import Delivered, Fingerprints
 from carto_audit.ledger.kin.picking import KEY_LETTERS, RUN_WORDS, WINDOW, pick_passages
 from carto_audit.ledger.kin.secret import LedgerKey
 from carto_audit.ledger.kin.table import SCHEME, digest_of
