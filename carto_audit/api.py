@@ -16,7 +16,7 @@ from pydantic import ValidationError
 from carto_audit.artifacts.audit_call import call_of, check_excerpts
 from carto_audit.artifacts.audit_folder import AuditFolder, first_problem, open_audit_folder
 from carto_audit.artifacts.audit_record import Record
-from carto_audit.artifacts.file_list import ENVELOPE, OUTPUTS, VERDICT
+from carto_audit.artifacts.file_list import ENVELOPE, OUTPUTS, VERDICT, lens_files
 from carto_audit.artifacts.redteam_record import RedteamRecord, read_redteam
 from carto_audit.artifacts.report_facts import ReportFacts
 from carto_audit.gate.verdict import Verdict, read_verdict
@@ -108,8 +108,9 @@ class Audit:
         target = made_folder(Path(folder))
         if (target / VERDICT).exists():
             raise UsageError(f"{safe_inline(str(target), 160)}: an audit lies there already; name another folder")
-        for name in (ENVELOPE, *OUTPUTS):
+        for name in (*lens_files(self.path), ENVELOPE, *OUTPUTS):
             if (self.path / name).exists():
+                made_folder((target / name).parent)
                 with atomic_path(target / name) as temporary:
                     shutil.copyfile(self.path / name, temporary)
         return target

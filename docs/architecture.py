@@ -26,9 +26,11 @@ MAY_IMPORT: dict[str, str] = {
     "contamination": "contamination.disguises benchmarks data data.formats text.views",
     "proxies": "traces data",
     "cartography": "controls traces data",
-    "policy": "cartography",
+    "lenses.declared": "",
+    "policy": "cartography lenses.declared",
     "artifacts": "policy cartography",
     "gate": "artifacts policy",
+    "lenses": "lenses.declared policy artifacts cartography data",
     "attestation": "gate artifacts policy data",
     "report": "artifacts cartography policy",
     "report.formats": "report artifacts cartography policy",
@@ -38,7 +40,7 @@ MAY_IMPORT: dict[str, str] = {
     "ledger.pages": "ledger artifacts policy report",
     "pipeline": (
         "data.formats data traces controls benchmarks contamination proxies cartography policy artifacts gate attestation report "
-        "decisions"
+        "decisions lenses lenses.declared"
     ),
     "curation": "attestation artifacts cartography data data.formats",
     "publishing": "report artifacts cartography policy",
@@ -110,6 +112,10 @@ PLACES = {
         "a row of `_DETECTORS` in `text/redaction.py`, the most telling first; a number that a library must check has "
         "its finder in `text/identifiers.py`, a national id is one word there. The red team attacks every label but "
         "`GENERIC` of `governance/attacks/extraction.py`"
+    ),
+    "a lens": (
+        "its declaration in a module of `lenses/declared/`, listed in `SHIPPED` of `lenses/declared/known.py`; its work in a "
+        "module of `lenses/`, which the declaration names; its question, options, metrics, limits and source in docs/lenses.md"
     ),
     "a score of a loss trace": "`cartography/scores.py`, or `cartography/baselines.py` if it is only compared with",
     "a key of `report.json`": (

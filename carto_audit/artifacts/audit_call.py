@@ -34,6 +34,9 @@ _LOCATED = frozenset({"proxy", "reference", "registry", "baseline", "baseline_ke
 _FLAGS = frozenset({"strict_input", "vendor_recompute"})
 """Options that stand without a value."""
 
+_LISTS = frozenset({"lens"})
+"""Options that are repeated: their values stand with commas between them, which none holds."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AuditCall:
@@ -54,7 +57,8 @@ class AuditCall:
         for benchmark in self.benchmarks:
             words += ["--benchmark", quoted(benchmark)]
         for name, value in {**self.options, **changed}.items():
-            words += [f"--{name.replace('_', '-')}", *([] if name in _FLAGS else [quoted(value)])]
+            for one in value.split(",") if name in _LISTS else [value]:
+                words += [f"--{name.replace('_', '-')}", *([] if name in _FLAGS else [quoted(one)])]
         return " ".join([*words, "--out", quoted(self.out)])
 
     def apply(self, removed: tuple[str, ...], out: str) -> str:
@@ -111,7 +115,9 @@ def call_of(
         name: str(v) if isinstance(v, str | Path) else name.upper() for name, v in places.items() if v is not None
     }
     given = [(one.name, getattr(options, one.name), one.default) for one in fields(options)] if options else []
-    changed = {name: str(value) for name, value, usual in given if value != usual}
+    changed = {
+        name: ",".join(value) if name in _LISTS else str(value) for name, value, usual in given if value != usual
+    }
     return AuditCall(
         batch=tuple(map(str, batch)),
         policy=policy.name if isinstance(policy, Policy) else str(policy),

@@ -1,15 +1,17 @@
 """Records: what a finished audit says about itself, as a policy sees it; and what changed since an accepted one."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from carto_audit.artifacts.audit_folder import first_problem, open_audit_folder
 from carto_audit.artifacts.report_facts import BaselineFacts
+from carto_audit.policy.lens_metrics import find_metric, lens_of
 from carto_audit.policy.metrics import METRICS, Measurement, Metric
 from carto_audit.policy.model import treatment_sha256
 from carto_audit.runtime.errors import AuditError, UsageError
@@ -108,6 +110,8 @@ class Record:
     measurements: Mapping[str, Measurement]
     outcomes: Mapping[str, str]
     treatment_sha256: str = ""
+    lenses: Mapping[str, Any] = field(default_factory=dict)
+    """The resolved policy's lenses."""
 
 
 def read_record(folder: Path) -> Record:
@@ -136,10 +140,10 @@ def read_baseline(folder: Path) -> Record:
 
 
 def _record(name: str, report: _Report, day: date) -> Record:
-    known = {metric: value for metric, value in report.metrics.items() if value is not None and metric in METRICS}
+    known = {metric: value for metric, value in report.metrics.items() if value is not None and find_metric(metric)}
     ends = {metric: report.metric_intervals.get(metric, (value, value)) for metric, value in known.items()}
     run = report.run
-    drawn = report.policy.resolved.get("map")
+    drawn, lenses = report.policy.resolved.get("map"), report.policy.resolved.get("lenses")
     return Record(
         name=safe_inline(name, 160),
         batch_names=tuple(report.batch.paths),
@@ -147,6 +151,7 @@ def _record(name: str, report: _Report, day: date) -> Record:
         policy_name=safe_inline(report.policy.name, 80),
         policy_sha256=report.policy.sha256,
         map=drawn if isinstance(drawn, dict) else {},
+        lenses=lenses if isinstance(lenses, dict) else {},
         status=report.verdict.status,
         day=day,
         setting=Setting(proxy=run.proxy.name, epochs=run.epochs, folds=run.folds, repeats=run.repeats),
@@ -203,16 +208,19 @@ def compare(
     drawn: Mapping[str, Any],
     benchmarks: Benchmarks,
     setting: Setting,
+    lenses: Mapping[str, Any] = MappingProxyType({}),
 ) -> Comparison | None:
-    """Sets this batch's numbers, measured on the map `drawn` with `setting`, beside those of the record, if there is one."""
+    """Sets this batch's numbers, measured on the map `drawn` with `setting` and `lenses`, beside those of the record, if there is
+    one."""
     if record is None:
         return None
     changes = []
-    for metric in METRICS.values():
+    of_lenses = [find_metric(name) for name in dict.fromkeys([*record.measurements, *measurements]) if lens_of(name)]
+    for metric in (*METRICS.values(), *filter(None, of_lenses)):
         old, new = record.measurements.get(metric.name), measurements.get(metric.name)
         if old is None and new is None:
             continue
-        why = incomparable(metric, record, drawn, benchmarks)
+        why = incomparable(metric, record, drawn, benchmarks) or other_lens(metric.name, record, lenses)
         changes.append(
             Change(
                 metric=metric.name,
@@ -232,6 +240,16 @@ def incomparable(metric: Metric, record: Record, drawn: Mapping[str, Any], bench
     if benchmarks is not None and metric.name.startswith("contamination.") and benchmarks != record.benchmarks:
         return "measured against other benchmarks"
     return ""
+
+
+def other_lens(metric: str, record: Record, lenses: Mapping[str, Any]) -> str:
+    """Why the record's number for a lens's metric means something else under these `lenses` of a resolved policy, or nothing."""
+    lens = lens_of(metric)
+    return (
+        "measured with another version or other options of the lens"
+        if record.lenses.get(lens) != lenses.get(lens)
+        else ""
+    )
 
 
 def moved_keys(metric: Metric, one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:

@@ -24,6 +24,7 @@ from carto_audit.artifacts.evidence_facts import (
     Share,
     facts_part,
 )
+from carto_audit.artifacts.lens_facts import LensFacts
 from carto_audit.artifacts.real_run_facts import RealRunFacts
 from carto_audit.artifacts.vendor_facts import VendorFacts
 from carto_audit.policy.model import Bound, Severity
@@ -309,6 +310,8 @@ class ReportFacts(TypedDict):
     """What people decided about rows and items, and what became of it; absent where no file of decisions was named."""
     cross_batch: NotRequired[CrossBatchFacts]
     """What of the delivery stands in earlier ones; absent where no ledger was named."""
+    lenses: NotRequired[dict[str, LensFacts]]
+    """What lenses measured, by their names; absent where none looked."""
     verdict: VerdictFacts
     riskiest: list[SampleFacts]
     published: NotRequired[PublishedFacts]

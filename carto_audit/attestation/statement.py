@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
 from carto_audit.artifacts.audit_folder import read_file
-from carto_audit.artifacts.file_list import COVERED, STATEMENT
+from carto_audit.artifacts.file_list import COVERED, STATEMENT, is_covered
 from carto_audit.data.batch import batch_sha256
 from carto_audit.gate.verdict import EXIT_CODES, intoto_statement, status_of
 from carto_audit.runtime.errors import AuditError
@@ -108,14 +108,14 @@ def _statement(data: bytes, document: _Document) -> Statement:
     digests = {subject.name: subject.digest.sha256 for subject in document.subject}
     if len(digests) != len(document.subject):
         raise ValueError("two subjects have the same name")
-    batch = {name: digest for name, digest in digests.items() if name not in COVERED}
+    batch = {name: digest for name, digest in digests.items() if not is_covered(name)}
     whole = batch.pop(BATCH, None) or next(iter(batch.values()), "")
     strange = [name for name in batch if not name.startswith(f"{BATCH}/")]
     if len(batch) > 1 and strange:
         raise ValueError(f'it names "{safe_inline(strange[0], 80)}", which this version does not know')
     if not batch or (BATCH in digests) != (len(batch) > 1) or whole != batch_sha256(list(batch.values())):
         raise ValueError("it names no batch, or one that is not the sum of its files")
-    files = {name: digest for name, digest in digests.items() if name in COVERED}
+    files = {name: digest for name, digest in digests.items() if is_covered(name)}
     return Statement(data=data, predicate=document.predicate, files=files, batch_sha256=whole, shards=batch)
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from carto_audit.artifacts.audit_folder import LARGEST_JSON, read_file
-from carto_audit.artifacts.file_list import COVERED, ENVELOPE, PER_ROW, REPORT, STATEMENT, VERDICT
+from carto_audit.artifacts.file_list import COVERED, ENVELOPE, LENSES, PER_ROW, REPORT, STATEMENT, VERDICT, lens_files
 from carto_audit.attestation.dsse import Envelope, is_signed_by, parse_envelope, sign
 from carto_audit.attestation.statement import (
     BATCH,
@@ -130,7 +130,8 @@ def _check_folder(folder: Path, statement: Statement) -> tuple[str | None, Any, 
     """The status of the verdict and the report, each None where it does not hold; whether each file of the audit is the recorded
     one, and whether they agree."""
     documents: dict[str, Any] = {}
-    found = [_check_file(folder, name, statement.files.get(name), documents) for name in COVERED]
+    of_lenses = sorted({*lens_files(folder), *(name for name in statement.files if name not in COVERED)})
+    found = [_check_file(folder, name, statement.files.get(name), documents) for name in (*COVERED, *of_lenses)]
     checks = [check for check in found if check is not None]
     verdict, report = documents.get(VERDICT), documents.get(REPORT)
     if verdict is not None:
@@ -148,6 +149,8 @@ def _check_file(folder: Path, name: str, expected: str | None, documents: dict[s
     if expected is None and name in PER_ROW and not os.path.lexists(path):
         return None
     try:
+        if path.parent != folder and path.parent.is_symlink():
+            raise OSError(errno.ELOOP, "a symbolic link")
         if name.endswith(".json"):
             data = read_file(path)
             digest = hashlib.sha256(data).hexdigest()
@@ -376,7 +379,7 @@ def _unproven(
     absent = [name for name in PER_ROW if name not in statement.files]
     if absent:
         yield f"what was found in single rows: the statement does not cover {', '.join(absent)}"
-    others = sorted(path.name for path in folder.iterdir() if path.name not in (*COVERED, STATEMENT, ENVELOPE))
+    others = sorted(path.name for path in folder.iterdir() if path.name not in (*COVERED, STATEMENT, ENVELOPE, LENSES))
     if others:
         named = ", ".join(safe_inline(name, 60) for name in others[:5])
         more = f" and {len(others) - 5} more" if len(others) > 5 else ""

@@ -25,6 +25,7 @@ from carto_audit.cli.ledger.book import ledger as ledger_commands
 from carto_audit.cli.ledger.book import show_entered
 from carto_audit.cli.ledger.compare import compare
 from carto_audit.cli.ledger.history import history
+from carto_audit.cli.lenses import lens_option, lenses
 from carto_audit.cli.plant import plant
 from carto_audit.cli.policy import policy
 from carto_audit.cli.reading import reading_options
@@ -86,6 +87,7 @@ cli.add_command(report)
 cli.add_command(show)
 cli.add_command(reply)
 cli.add_command(policy)
+cli.add_command(lenses)
 cli.add_command(ledger_commands)
 cli.add_command(history)
 cli.add_command(compare)
@@ -144,6 +146,7 @@ cli.add_command(completion)
     "--redteam", type=click.Path(path_type=Path), metavar="FILE|FOLDER", help="What a red team measured on this batch."
 )
 @click.option("--decisions", metavar="FILE", help="What people decided about single rows and benchmark items.")
+@lens_option
 @vendor_options
 @click.option(
     "--ledger",

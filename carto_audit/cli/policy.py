@@ -152,10 +152,10 @@ def metrics() -> int:
     Example:
       carto-audit policy metrics | grep contamination
     """
-    from carto_audit.policy.metrics import METRICS
+    from carto_audit.policy.lens_metrics import shown_metrics
 
-    width = max(map(len, METRICS))
-    for metric in METRICS.values():
+    width = max(len(metric.name) for metric in shown_metrics())
+    for metric in shown_metrics():
         limits = {"lower": "max", "higher": "min", "neither": "max, min"}[metric.better]
         about = f"{metric.kind}: " if metric.of_audit else ""
         _echo([f"{metric.name:<{width}}  {metric.unit:<7}  {limits:<8}  {about}{metric.meaning}"])

@@ -13,8 +13,9 @@ from carto_audit.artifacts.report_facts import BLIND, Status
 from carto_audit.gate.verdict import Verdict, evaluate, explained
 from carto_audit.gate.waivers import BatchName
 from carto_audit.policy.inheritance import builtin_policies
-from carto_audit.policy.metrics import METRICS, Measurement
-from carto_audit.policy.model import Policy, RuleId, load_policy
+from carto_audit.policy.lens_metrics import find_metric
+from carto_audit.policy.metrics import Measurement
+from carto_audit.policy.model import Policy, RuleId, load_policy, unknown_metric
 from carto_audit.runtime.errors import UsageError
 from carto_audit.runtime.located_yaml import Items, Place, Problem, Table, read_located_yaml
 from carto_audit.runtime.strict_model import NonBlank, NotBoolean, Strict, nearest
@@ -23,8 +24,8 @@ from carto_audit.text.untrusted import safe_inline
 
 
 def _known(name: str) -> str:
-    if name not in METRICS:
-        raise ValueError(f'no metric is called "{name[:80]}"{nearest(name, METRICS)}')
+    if find_metric(name) is None:
+        raise ValueError(unknown_metric(name))
     return name
 
 
@@ -142,11 +143,12 @@ def _read(path: Path) -> tuple[_File, Table]:
     tree, problems = read_located_yaml(path, str(path))
     file = None
     if tree is not None:
+        unknown = list(_unknown_rules(tree, path))  # which makes the policy's lenses known
         try:
             file = _File.model_validate(tree)
         except ValidationError as error:
             problems += refused(error, tree, _File)
-        problems += _unknown_rules(tree, path)
+        problems += unknown
     if problems or tree is None or file is None:
         raise UsageError(
             "\n".join(line.replace("is this a policy?", "too many cases") for line in problem_lines(problems))

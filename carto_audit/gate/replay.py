@@ -4,10 +4,11 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from carto_audit.artifacts.audit_record import Record, compare, moved_keys
+from carto_audit.artifacts.audit_record import Record, compare, moved_keys, other_lens
 from carto_audit.gate.required_benchmarks import unmet
 from carto_audit.gate.verdict import Finding, Verdict, evaluate, explained
 from carto_audit.gate.waivers import BatchName
+from carto_audit.policy.lens_metrics import find_metric, lens_of
 from carto_audit.policy.metrics import METRICS
 from carto_audit.policy.model import Policy
 
@@ -66,8 +67,20 @@ def replay(policy: Policy, record: Record, baseline: Record | None = None) -> Re
             )
     if policy.treatment_sha256 != record.treatment_sha256:
         why = "the policy treats the batch otherwise than the one of that red team; run carto-audit redteam again to know it"
-        unseen |= {name: why for name in record.measurements if METRICS[name].of_treatment}
-    beside = compare(baseline, record.measurements, drawn=drawn, benchmarks=record.benchmarks, setting=record.setting)
+        of_treatment = [name for name in record.measurements if (known := find_metric(name)) and known.of_treatment]
+        again = "the policy treats the batch otherwise than that audit did; audit the batch again to know it"
+        unseen |= {name: again if lens_of(name) else why for name in of_treatment}
+    for name in filter(lens_of, record.measurements):
+        if other := other_lens(name, record, policy.lenses):
+            unseen[name] = f"{other}; audit the batch again to know it"
+    beside = compare(
+        baseline,
+        record.measurements,
+        drawn=drawn,
+        benchmarks=record.benchmarks,
+        setting=record.setting,
+        lenses=policy.lenses,
+    )
     verdict = evaluate(
         policy,
         record.measurements,

@@ -14,7 +14,8 @@ from carto_audit.artifacts.audit_record import Comparison
 from carto_audit.artifacts.report_facts import BLIND, BaselineFacts, Outcome, Status
 from carto_audit.gate.verdict_html import verdict_html
 from carto_audit.gate.waivers import NAMELESS, BatchName, WaiverUse, use_waiver
-from carto_audit.policy.metrics import CROSS_BATCH, METRICS, SPLIT, UNREAD, UNREAD_TEXT, Measurement
+from carto_audit.policy.lens_metrics import LENS, find_metric
+from carto_audit.policy.metrics import CROSS_BATCH, SPLIT, UNREAD, UNREAD_TEXT, Measurement
 from carto_audit.policy.model import Bound, Policy, Rule, Severity
 from carto_audit.policy.values import BOUND_WORDS, finding_sentence, finding_words
 from carto_audit.runtime.errors import ExitCode
@@ -187,7 +188,8 @@ def _outcome(rule: Rule, observed: float | None) -> Outcome:
     within = observed >= rule.limit if rule.bound == "min" else observed <= rule.limit
     if within:
         return "passed"
-    return _FAILING.get(METRICS[rule.metric].kind, "failed")
+    metric = find_metric(rule.metric)
+    return _FAILING.get(metric.kind if metric else "", "failed")
 
 
 _FAILING: dict[str, Outcome] = {"power": "underpowered", "coverage": "unread"}
@@ -203,6 +205,7 @@ _HINTS = {
     "redteam.": "; measure it with `carto-audit redteam` and name its folder with --redteam",
     CROSS_BATCH: "; name a --ledger whose accepted deliveries have fingerprints, and --vendor",
     SPLIT: "; name a --ledger whose accepted deliveries have fingerprints, and --vendor",
+    LENS: "; the lens did not answer, or there was no room to show that it sees",
     "ledger.": "; keep a --ledger, which needs three accepted batches of the --vendor that were measured alike",
 }
 

@@ -7,9 +7,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from carto_audit.cartography.analysis import LossAnalysis
+from carto_audit.cartography.noise import find_noise
 from carto_audit.cartography.quadrants import MEMORIZED, QUADRANT_NAMES, QUADRANTS
 from carto_audit.cartography.reasons import Reasons
+from carto_audit.data.batch import Batch
 from carto_audit.policy.interventions import KEEP, Intervention
+from carto_audit.policy.model import Policy
+from carto_audit.runtime.progress import SILENT, Progress
 
 _DEFAULT_DOWNWEIGHT = 0.5  # the paper's alpha: the weight of a benchmark item where nothing may be dropped
 _OFF_MAP = "not trained on, so it has no place on the map"
@@ -96,3 +101,26 @@ def decide(
 def _downweight(interventions: Mapping[Any, Intervention]) -> float:
     hotspot = interventions.get("hotspot_memorized", KEEP)
     return hotspot.weight if hotspot.action == "downweight" else _DEFAULT_DOWNWEIGHT
+
+
+def advise(
+    policy: Policy,
+    batch: Batch,
+    analysis: LossAnalysis,
+    confirmed: NDArray[np.bool_],
+    suspected: NDArray[np.bool_],
+    held_out: NDArray[np.bool_],
+    progress: Progress = SILENT,
+) -> Actions:
+    """What the policy says of each sample of an audit, of which some hold `confirmed` or `suspected` benchmark items; up-sampling
+    is closed to noise and to these."""
+    return decide(
+        analysis.quadrant,
+        policy.interventions,
+        benchmark_match=confirmed,
+        suspected=suspected,
+        noise=find_noise(batch, batch.trainable, analysis.scores, progress),
+        never_drop=policy.never_drop,
+        reasons=analysis.reasons,
+        held_out=held_out,
+    )

@@ -5,14 +5,19 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
-from carto_audit.cartography.analysis import TracedSamples
+from carto_audit.cartography.analysis import LossAnalysis, TracedSamples
+from carto_audit.cartography.quadrants import QUADRANT_NAMES
 from carto_audit.cartography.thresholds import LossOn
 from carto_audit.controls.controls import DOSES, Controls, hold_out, plant_controls
 from carto_audit.data.batch import Batch, read_texts
 from carto_audit.data.duplicates import Duplicates
+from carto_audit.lenses.host import LensRun, look_through
+from carto_audit.lenses.mixing import Subject
 from carto_audit.pipeline.options import AuditOptions
+from carto_audit.policy.model import Policy
 from carto_audit.proxies.folds import assign_folds
 from carto_audit.proxies.kinship import Kinship, find_kin
 from carto_audit.proxies.model import ProxySpec
@@ -191,3 +196,60 @@ def traced_samples(batch: Batch, duplicates: Duplicates, corpus: Corpus, split: 
         frequent_runs=split.frequent_runs,
         kin=split.group,
     )
+
+
+def lens_subject(
+    policy: Policy,
+    batch: Batch,
+    duplicates: Duplicates,
+    samples: TracedSamples,
+    corpus: Corpus,
+    split: Split,
+    analysis: LossAnalysis,
+    weights: NDArray[np.float64],
+    folder: Path,
+) -> Subject:
+    """The audited batch as lenses may see it; `weights` (N,) are those of its treatment. Plants are written from held-out text
+    where there is any."""
+    scores, names = analysis.scores, [*QUADRANT_NAMES, None]
+    held = np.flatnonzero(split.held_out)
+    place = folder / "lenses"
+    place.mkdir(exist_ok=True)
+    return Subject(
+        batch=batch,
+        duplicates=duplicates,
+        n_tokens=samples.n_tokens,
+        weights=weights,
+        scores=pa.table(
+            {
+                "difficulty": pa.array(scores.difficulty, pa.float64(), from_pandas=True),
+                "memorization": pa.array(
+                    scores.memorization(policy.map.memorization.score), pa.float64(), from_pandas=True
+                ),
+                "quadrant": pa.array([names[code] for code in analysis.quadrant], pa.string()),
+            }
+        ),
+        room=(held if len(held) else np.flatnonzero(samples.usable)).tolist(),
+        tokens_of=partial(count_tokens, corpus.encoder),
+        entropy=split.entropy,
+        folder=place,
+    )
+
+
+def look_through_lenses(
+    policy: Policy,
+    options: AuditOptions,
+    progress: Progress,
+    batch: Batch,
+    duplicates: Duplicates,
+    samples: TracedSamples,
+    corpus: Corpus,
+    split: Split,
+    analysis: LossAnalysis,
+    weights: NDArray[np.float64],
+    folder: Path,
+) -> tuple[LensRun, ...]:
+    """What the lenses of the policy say of the audited batch, and those that the options name besides."""
+    subject = lens_subject(policy, batch, duplicates, samples, corpus, split, analysis, weights, folder)
+    seconds = policy.limits.lens_seconds if policy.limits else None
+    return look_through(policy.lenses, options.lens, subject, seconds, progress)

@@ -32,6 +32,7 @@ from carto_audit.data.delivery import EXPLANATIONS, Delivery
 from carto_audit.data.hub_layout import HubChoice
 from carto_audit.data.layouts import place
 from carto_audit.gate.operating import operating_of
+from carto_audit.lenses.tables import lens_facts
 from carto_audit.pipeline.item_recall_table import figures_by_item, sum_up
 from carto_audit.pipeline.judge import loss_on
 from carto_audit.pipeline.map_facts import counted, detection_facts, map_facts, place_facts
@@ -110,6 +111,8 @@ def report_facts(
         facts["decisions"] = audit.decisions.facts
     if audit.copies is not None:
         facts["cross_batch"] = audit.copies.facts
+    if audit.lenses:
+        facts["lenses"] = lens_facts(audit.lenses)
     if call is not None:
         facts["run"]["call"] = call
     return cast(ReportFacts, _finite(facts))

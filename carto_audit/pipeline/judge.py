@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from types import MappingProxyType
 
 from carto_audit.artifacts.audit_record import Record, Setting, compare
 from carto_audit.artifacts.redteam_record import PREFIX, RedteamRecord
@@ -95,10 +96,11 @@ def judge(
     setting: Setting,
     baseline: Record | None,
     redteam: RedteamRecord | None = None,
+    unseen: Mapping[str, str] = MappingProxyType({}),
 ) -> Verdict:
     """The verdict of today (UTC) on a batch that was measured in this setting and compared with these benchmarks.
 
-    `redteam` says why some of its numbers, which `measurements` do not hold, do not count.
+    `redteam` says why some of its numbers, which `measurements` do not hold, do not count; `unseen` why others were not measured.
     """
     beside = compare(
         baseline,
@@ -106,6 +108,7 @@ def judge(
         drawn=policy.resolved()["map"],
         benchmarks=frozenset((benchmark.name, benchmark.sha256) for benchmark in benchmarks),
         setting=setting,
+        lenses=policy.lenses,
     )
     return evaluate(
         policy,
@@ -113,7 +116,11 @@ def judge(
         datetime.now(UTC).date(),
         batch=_named(batch),
         baseline=beside,
-        unseen={**unmet(policy, [benchmark.name for benchmark in benchmarks]), **(redteam.unseen if redteam else {})},
+        unseen={
+            **unseen,
+            **unmet(policy, [benchmark.name for benchmark in benchmarks]),
+            **(redteam.unseen if redteam else {}),
+        },
     )
 
 

@@ -7,6 +7,7 @@ from carto_audit.cartography.thresholds import LossOn
 from carto_audit.data.formats.opened import Reading
 from carto_audit.data.hub_layout import HubChoice
 from carto_audit.data.layouts import LAYOUT_NAMES
+from carto_audit.lenses.declared.known import find_lens
 from carto_audit.runtime.errors import UsageError, option
 from carto_audit.text.untrusted import safe_inline
 
@@ -35,7 +36,9 @@ class AuditOptions:
 
     `vendor_summary` is the folder of a vendor's summary that is held against the audit; `vendor_salt` the file of its salt, None
     for the one beside it; `vendor_key` the public key of whoever should have signed it; `vendor_recompute` computes some of its
-    losses again. `decisions` is a file of what people decided about rows and benchmark items."""
+    losses again. `decisions` is a file of what people decided about rows and benchmark items.
+
+    `lens` are the names of lenses that look besides the policy's, with their usual options; nobody judges what they say."""
 
     text_column: str | None = None
     layout: str | None = None
@@ -63,6 +66,7 @@ class AuditOptions:
     vendor_key: str | None = None
     vendor_recompute: bool = False
     decisions: str | None = None
+    lens: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.device not in DEVICES:
@@ -82,6 +86,8 @@ class AuditOptions:
             _check_text(name, getattr(self, name))
         if self.vendor_summary is None and (self.vendor_recompute or any(getattr(self, name) for name in _VENDOR)):
             raise UsageError(f"{option('vendor_summary')}: name the summary that the other vendor options are about")
+        for name in self.lens:
+            _check_lens(name)
         if self.layout is not None and self.layout not in LAYOUT_NAMES:
             raise UsageError(f"{option('layout', safe_inline(self.layout, 40))}: one of {', '.join(LAYOUT_NAMES)}")
         _ = self.reading
@@ -128,6 +134,13 @@ class AuditOptions:
 def _check_text(name: str, value: object) -> None:
     if value is not None and not isinstance(value, str):
         raise UsageError(f"{option(name, safe_inline(str(value), 40))}: give it as a str")
+
+
+def _check_lens(name: str) -> None:
+    try:
+        find_lens(name)
+    except UsageError as error:
+        raise UsageError(f"{option('lens', safe_inline(name, 60))}: {error}") from error
 
 
 def _check(name: str, value: int, least: int, most: int | None) -> None:

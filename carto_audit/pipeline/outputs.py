@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from carto_audit.artifacts.file_list import ENVELOPE, EVIDENCE, OUTPUTS, STATEMENT, VERDICT
+from carto_audit.artifacts.file_list import ENVELOPE, EVIDENCE, LENSES, OUTPUTS, STATEMENT, VERDICT, lens_files
 from carto_audit.artifacts.report_facts import ReportFacts
 from carto_audit.attestation.statement import batch_subjects
 from carto_audit.cartography.quadrants import QUADRANT_NAMES
@@ -21,6 +21,7 @@ from carto_audit.data.duplicates import Duplicates
 from carto_audit.data.readers import name_of
 from carto_audit.data.shards import expand_paths
 from carto_audit.gate.verdict import intoto_statement, verdict_document
+from carto_audit.lenses.tables import write_lenses
 from carto_audit.pipeline.item_recall_table import write_testimony
 from carto_audit.report.html import write_report
 from carto_audit.report.map_figure import figure_png, figure_svg, map_figure
@@ -49,7 +50,7 @@ def prepare_folder(
             )
     ours = {place / name for name in files}
     for path in files_of_batch:
-        if path.resolve() in ours:
+        if path.resolve() in ours or path.resolve().parent == place / LENSES:
             raise UsageError(f"{name_of(path)}: the result would overwrite this input; choose another {option('out')}")
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -91,6 +92,7 @@ def write_outputs(
         write_testimony(folder / "testimony.parquet", audit.testimony)
     else:
         (folder / "testimony.parquet").unlink(missing_ok=True)
+    write_lenses(folder, audit.lenses, audit.batch.sample_id, audit.batch.row)
     figure = map_figure(
         difficulty=audit.analysis.scores.difficulty,
         memorization=audit.analysis.scores.memorization(audit.policy.map.memorization.score),
@@ -104,6 +106,7 @@ def write_outputs(
     subjects = {
         **batch_subjects(audit.batch.names, audit.batch.digests),
         **{name: file_sha256(folder / name) for name in EVIDENCE if (folder / name).exists()},
+        **{name: file_sha256(folder / name) for name in lens_files(folder)},
         VERDICT: hashlib.sha256(verdict).hexdigest(),
     }
     write_json(folder / STATEMENT, intoto_statement(audit.verdict, audit.policy, subjects))

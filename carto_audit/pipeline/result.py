@@ -26,6 +26,7 @@ from carto_audit.data.layouts import Segment
 from carto_audit.data.sampling_key import SamplingKey
 from carto_audit.decisions.settle import Settled
 from carto_audit.gate.verdict import Verdict
+from carto_audit.lenses.host import LensRun
 from carto_audit.pipeline.actions import Actions
 from carto_audit.pipeline.judge import loss_on
 from carto_audit.pipeline.options import AuditOptions
@@ -106,6 +107,7 @@ class AuditResult:
     vendor: VendorFound | None = None
     decisions: Settled | None = None
     copies: CopiesFound | None = None
+    lenses: tuple[LensRun, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -190,7 +192,7 @@ def work_folder(work: Path, batch: Batch, reference: Batch | None, options: Audi
     versions = [__version__, importlib.metadata.version("torch"), os.cpu_count()]
     weights = checkpoint_sha256(Path(options.proxy)) if options.proxy and options.proxy not in PRESETS else None
     trusted = reference.sha256 if reference else None
-    after = ("vendor_", "decisions")  # looked at when all is trained
+    after = ("vendor_", "decisions", "lens")  # looked at when all is trained
     how = {name: value for name, value in asdict(options).items() if not name.startswith(after)}
     how["sampling_key"] = None  # not where the key lies, but which it is, is among `besides`
     return open_run(work, [batch.sha256, str(batch.paths), versions, how, weights, trusted, *besides])

@@ -18,7 +18,6 @@ from carto_audit.benchmarks.items import Benchmark
 from carto_audit.benchmarks.registry import Registry
 from carto_audit.cartography.analysis import AveragedRuns, LossAnalysis, TracedSamples, analyze_losses, average_run
 from carto_audit.cartography.intervals import CONFIDENCE
-from carto_audit.cartography.noise import find_noise
 from carto_audit.cartography.reasons import heats, riskiest
 from carto_audit.cartography.scores import burn_in_epochs
 from carto_audit.contamination.check import check_contamination
@@ -33,8 +32,9 @@ from carto_audit.decisions.file import DecisionFile
 from carto_audit.decisions.review import Reviewed, review
 from carto_audit.decisions.settle import Settled, measure_decisions, noted, reasons_of, settle
 from carto_audit.gate.verdict import Verdict
-from carto_audit.pipeline.actions import Actions, decide
-from carto_audit.pipeline.corpus import Corpus, Split, encode_corpus, split_corpus, traced_samples
+from carto_audit.lenses.host import LensRun, unseen_by
+from carto_audit.pipeline.actions import Actions, advise
+from carto_audit.pipeline.corpus import Corpus, Split, encode_corpus, look_through_lenses, split_corpus, traced_samples
 from carto_audit.pipeline.item_recall import ask_about_items
 from carto_audit.pipeline.judge import analysis_settings, check_reference, is_undecided, judge, loss_on
 from carto_audit.pipeline.measurements import measure, measured_ratio
@@ -197,6 +197,12 @@ class _Auditor:
             first, last = analysis.scores.span_first, analysis.scores.span_last
             spans = locate_spans(batch, corpus.encoder, first, last, set(shown), progress)
             actions, settled = self.act(batch, analysis, split, reviewed, samples.n_tokens)
+        lenses: tuple[LensRun, ...] = ()
+        if self.policy.lenses_on or options.lens:
+            with self.timed("lenses"):
+                seen = (batch, duplicates, samples, corpus, split, analysis, actions.weight, folder)
+                lenses = look_through_lenses(self.policy, options, progress, *seen)
+        measurements |= {name: m for lens in lenses for name, m in lens.measurements.items()}
         check_seals([*batch.paths, *(reference.paths if reference else ())])
         return AuditResult(
             batch=batch,
@@ -220,12 +226,13 @@ class _Auditor:
             measurements=measurements,
             policy=self.policy,
             verdict=noted(
-                self.judge(measurements, batch, known, corpus.spec.name, looked.pairs), settled, measurements
+                self.judge(measurements, batch, known, corpus.spec.name, looked.pairs, lenses), settled, measurements
             ),
             redteam=self.redteam,
             vendor=vendor,
             decisions=settled,
             copies=copies,
+            lenses=lenses,
             run=self.account(corpus, split, samples, reference, key, device, looked),
         )
 
@@ -244,6 +251,7 @@ class _Auditor:
         benchmarks: Sequence[Benchmark],
         proxy: str,
         repeats: int,
+        lenses: Sequence[LensRun],
     ) -> Verdict:
         """What the policy says of the numbers today."""
         return judge(
@@ -254,6 +262,7 @@ class _Auditor:
             setting=Setting(proxy=proxy, epochs=self.options.epochs, folds=self.options.folds, repeats=repeats),
             baseline=self.baseline or (self.earlier.baseline(batch.sha256) if self.earlier else None),
             redteam=self.redteam,
+            unseen=unseen_by(lenses, self.policy.active_rules),
         )
 
     def account(
@@ -363,15 +372,7 @@ class _Auditor:
     ) -> tuple[Actions, Settled | None]:
         """What to do with each sample, as the policy says and then as people decided, and what became of their decisions;
         up-sampling is closed to noise and to benchmark items."""
-        advised = decide(
-            analysis.quadrant,
-            self.policy.interventions,
-            benchmark_match=reviewed.is_left("confirmed"),
-            suspected=reviewed.is_left("suspected"),
-            noise=find_noise(batch, batch.trainable, analysis.scores, self.progress),
-            never_drop=self.policy.never_drop,
-            reasons=analysis.reasons,
-            held_out=split.held_out,
-        )
+        left = (reviewed.is_left("confirmed"), reviewed.is_left("suspected"))
+        advised = advise(self.policy, batch, analysis, *left, split.held_out, self.progress)
         actions = advised.overruled(reviewed.keep, reviewed.remove, reasons_of(reviewed))
         return actions, settle(reviewed, advised.weight, n_tokens, analysis.quadrant)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from carto_audit.policy.interventions import Intervention
-from carto_audit.policy.metrics import METRICS
+from carto_audit.policy.lens_metrics import find_metric
 from carto_audit.policy.model import Policy, Rule, Waiver
 from carto_audit.text.untrusted import safe_inline
 
@@ -38,6 +38,7 @@ def diff_policies(one: Policy, other: Policy) -> list[Difference]:
         *_flag("never_drop", one.never_drop, other.never_drop),
         *_interventions(one, other),
         *_benchmarks(one, other),
+        *_lenses(one, other),
         *_rules(one, other),
         *_waivers(one, other),
     ]
@@ -89,6 +90,20 @@ def _benchmarks(one: Policy, other: Policy) -> Iterator[Difference]:
             )
 
 
+def _lenses(one: Policy, other: Policy) -> Iterator[Difference]:
+    for name in dict.fromkeys([*one.lenses_on, *other.lenses_on]):
+        if name not in one.lenses_on:
+            yield Difference(what=f"lenses.{name}", direction="new", before=None, after="looks at every batch")
+        elif name not in other.lenses_on:
+            yield Difference(what=f"lenses.{name}", direction="gone", before="looked at every batch", after=None)
+        else:
+            before, after = one.lenses[name], other.lenses[name]
+            for key in dict.fromkeys([*before, *after]):
+                old, new = (plain_words(choice.get(key, "none")) for choice in (before, after))
+                if old != new:
+                    yield Difference(what=f"lenses.{name}.{key}", direction="changed", before=old, after=new)
+
+
 def _rules(one: Policy, other: Policy) -> Iterator[Difference]:
     before = {rule.id: rule for rule in one.active_rules}
     after = {rule.id: rule for rule in other.active_rules}
@@ -114,7 +129,8 @@ def _changed_rule(old: Rule, new: Rule) -> Iterator[Difference]:
     if old.severity != new.severity:
         # What says something of the audit ends it inconclusive, whatever the severity.
         harder = "stricter" if _SEVERITY[new.severity] > _SEVERITY[old.severity] else "looser"
-        direction: Any = "changed" if METRICS[old.metric].of_audit else harder
+        metric = find_metric(old.metric)
+        direction: Any = "changed" if metric is not None and metric.of_audit else harder
         yield Difference(what=what, direction=direction, before=old.severity, after=new.severity)
     if old.locked != new.locked:
         direction = "stricter" if new.locked else "looser"

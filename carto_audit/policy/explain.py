@@ -3,8 +3,9 @@
 from collections.abc import Iterator
 from typing import Any
 
+from carto_audit.lenses.declared.spec import RESERVED
 from carto_audit.policy.diff import plain_words, waiver_words
-from carto_audit.policy.metrics import METRICS
+from carto_audit.policy.lens_metrics import find_metric
 from carto_audit.policy.model import BOUNDS, LoadedPolicy, Policy
 from carto_audit.runtime.errors import UsageError
 from carto_audit.runtime.located_yaml import Items, Place, Table
@@ -29,6 +30,8 @@ def explain_policy(loaded: LoadedPolicy) -> list[str]:
     lines += ["", "interventions", *_interventions(policy, tree)]
     if policy.benchmarks:
         lines += ["", "benchmarks", *_benchmarks(policy, tree)]
+    if policy.lenses:
+        lines += ["", "lenses", *_lenses(policy, tree)]
     for rule in policy.rules:
         lines += ["", *explain_rule(loaded, rule.id)]
     return lines
@@ -42,7 +45,8 @@ def explain_rule(loaded: LoadedPolicy, name: str) -> list[str]:
         known = [rule.id for rule in policy.rules]
         hint = nearest(name, known) or f"; its rules are {', '.join(known)}"
         raise UsageError(f'the policy "{policy.name}" has no rule "{safe_inline(name, 80)}"{hint}')
-    metric = METRICS[rule.metric]
+    metric = find_metric(rule.metric)
+    assert metric is not None  # a policy with another one is refused
     history = [table for level in loaded.levels if (table := _rule_table(level, name)) is not None]
     lines = [f"rule {name}{'  (disabled)' if rule.disabled else ''}"]
     for key in ("metric", *BOUNDS, "severity", "locked"):
@@ -97,6 +101,20 @@ def _benchmarks(policy: Policy, tree: Table) -> Iterator[str]:
     for index, benchmark in enumerate(policy.benchmarks):
         out = f" left out: {safe_inline(benchmark.reason or '', 300)}" if benchmark.disabled else ""
         yield _line(f"  {benchmark.name}{out}", places[index])
+
+
+def _lenses(policy: Policy, tree: Table) -> Iterator[str]:
+    written = tree["lenses"]
+    for name, choice in policy.lenses.items():
+        if choice.get("off"):
+            yield _line(f"  {name} turned off: {safe_inline(choice['reason'], 300)}", written.places[name])
+            continue
+        whose = f" of {choice['distribution']}" if "distribution" in choice else ""
+        yield _line(f"  {name} version {choice['version']}{whose}", written.places[name])
+        for key, value in choice.items():
+            if key not in RESERVED:
+                place = written[name].places.get(key)
+                yield _line(f"    {key} {_shown(value)}", place, "" if place else "not named, so this is its value")
 
 
 def _line(text: str, place: Place | None, note: str = "") -> str:

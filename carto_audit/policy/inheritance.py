@@ -1,12 +1,13 @@
-"""Inheritance: what `extends` means. The files from base to child, merged level by level, and no locked rule weakened."""
+"""Inheritance: the files of a policy from base to child, merged level by level. No locked rule is weakened, none contradicts."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from carto_audit.policy.metrics import METRICS
+from carto_audit.policy.lens_choices import merge_lenses, rules_without_lens
+from carto_audit.policy.lens_metrics import find_metric
 from carto_audit.runtime.located_yaml import Items, Place, Problem, Table, read_located_yaml
 from carto_audit.runtime.resources import resource_folder
 from carto_audit.runtime.strict_model import nearest
@@ -148,6 +149,8 @@ def _merge(parent: Table, child: Table, problems: list[Problem], complete: bool)
         merged["waivers"] = _merge_waivers(parent["waivers"], child["waivers"])
     if isinstance(child.get("benchmarks"), Items):
         merged["benchmarks"] = _merge_benchmarks(parent, child["benchmarks"], problems, complete)
+    if isinstance(child.get("lenses"), Table):
+        merged["lenses"] = merge_lenses(parent, child["lenses"], problems, complete)
     return merged
 
 
@@ -264,7 +267,7 @@ def _moved_axes(parent: Table, child: Table) -> Iterator[Problem]:
     if not isinstance(above, Table) or not isinstance(below, Table):
         return
     for rule in _entries(parent.get("rules")):
-        metric = METRICS.get(str(rule.get("metric")))
+        metric = find_metric(str(rule.get("metric")))
         if rule.get("locked") is not True or metric is None:
             continue
         for key in metric.map_keys:
@@ -273,3 +276,49 @@ def _moved_axes(parent: Table, child: Table) -> Iterator[Problem]:
             if isinstance(old, Table) and isinstance(new, Table) and leaf in new and new[leaf] != old.get(leaf):
                 message = f'the locked rule "{rule.get("id")}" is measured with this; it cannot change'
                 yield Problem(place=new.places[leaf], message=message)
+
+
+def contradictions(tree: Table, complete: bool) -> Iterator[Problem]:
+    """What is well-formed but cannot be meant: waivers of nothing, drops under `never_drop`, benchmarks that nobody judges."""
+    rules = {entry["id"]: entry for entry in _entries(tree.get("rules")) if isinstance(entry.get("id"), str)}
+    for waiver in _entries(tree.get("waivers")):
+        name = waiver.get("rule")
+        if not isinstance(name, str):
+            continue
+        message = _unwaivable(rules[name]) if name in rules else f'no rule is called "{name}"{nearest(name, rules)}'
+        if message and (name in rules or complete):
+            yield Problem(place=waiver.places["rule"], message=message)
+        if "max_value" in waiver and name in rules and "min" in rules[name]:
+            yield Problem(place=waiver.places["max_value"], message="only a rule with max has a largest accepted value")
+    yield from _unjudged_benchmarks(tree, complete)
+    yield from rules_without_lens(tree, complete)
+    interventions = tree.get("interventions")
+    if tree.get("never_drop") is True and isinstance(interventions, Table):
+        for quadrant, choice in interventions.items():
+            if isinstance(choice, Table) and choice.get("action") == "remove":
+                place = choice.places["action"]  # unless inherited: then this file's `never_drop` is what is new
+                place = place if place.file == tree.place.file else tree.places["never_drop"]
+                message = f"never_drop is true, so {quadrant} may not be removed; use downweight"
+                yield Problem(place=place, message=message)
+
+
+def _unjudged_benchmarks(tree: Table, complete: bool) -> Iterator[Problem]:
+    """A demanded benchmark whose items no rule counts would be looked for in vain."""
+    entries, rules = tree.get("benchmarks"), _entries(tree.get("rules"))
+    if not isinstance(entries, Items) or not complete:
+        return
+    judged = any(str(r.get("metric")).startswith("contamination.") and r.get("disabled") is not True for r in rules)
+    active = [i for i, entry in enumerate(entries) if not isinstance(entry, Table) or entry.get("disabled") is not True]
+    if active and not judged:
+        message = "no active rule limits what is found of it; add one about contamination.confirmed_items"
+        yield Problem(place=entries.places[active[0]], message=message)
+
+
+def _unwaivable(rule: Mapping[str, Any]) -> str:
+    metric = find_metric(str(rule.get("metric")))
+    if rule.get("disabled") is True:
+        return f'"{rule["id"]}" is disabled, there is nothing to waive'
+    if metric is not None and metric.of_audit:
+        asked = "saw everything" if metric.kind == "coverage" else "can see at all"
+        return f'"{rule["id"]}" asks whether the audit {asked}; that cannot be waived'
+    return ""

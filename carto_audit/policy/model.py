@@ -26,14 +26,18 @@ from pydantic import (
 
 from carto_audit.cartography.quadrants import QUADRANT_NAMES, QuadrantName
 from carto_audit.cartography.thresholds import DifficultyMeasure, Epsilon, LossOn, Threshold
-from carto_audit.policy.inheritance import read_chain
+from carto_audit.lenses.declared.known import SHIPPED, known_lens
+from carto_audit.policy.inheritance import contradictions, read_chain
 from carto_audit.policy.interventions import KEEP, Intervention
+from carto_audit.policy.lens_choices import read_choices
+from carto_audit.policy.lens_metrics import LENS, find_metric, lens_metrics, lens_of
 from carto_audit.policy.metrics import METRICS, Metric
 from carto_audit.runtime.errors import UsageError
 from carto_audit.runtime.limits import Limits
-from carto_audit.runtime.located_yaml import Items, Place, Problem, Table, anchored
+from carto_audit.runtime.located_yaml import Items, Place, Table, anchored
 from carto_audit.runtime.strict_model import BenchmarkName, NonBlank, NotBoolean, Strict, nearest
 from carto_audit.runtime.validation_errors import problem_lines, refused
+from carto_audit.text.untrusted import safe_inline
 
 Severity = Literal["reject", "warn"]
 Bound = Literal["max", "min", "max_increase"]
@@ -115,14 +119,14 @@ class Rule(Strict):
     @field_validator("metric")
     @classmethod
     def _known_metric(cls, name: str) -> str:
-        if name not in METRICS:
-            raise ValueError(f'no metric is called "{name[:80]}"{nearest(name, METRICS)}')
+        if find_metric(name) is None:
+            raise ValueError(unknown_metric(name))
         return name
 
     @field_validator("max", "min", "max_increase")
     @classmethod
     def _limit_fits_metric(cls, limit: float | None, info: ValidationInfo) -> float | None:
-        metric = METRICS.get(info.data.get("metric", ""))
+        metric = find_metric(info.data.get("metric", ""))
         if limit is None or metric is None:
             return limit
         wrong_ways = {"lower": ("min",), "higher": ("max", "max_increase")}.get(metric.better, ())
@@ -149,6 +153,17 @@ class Rule(Strict):
     def limit(self) -> float:
         """The number itself, whichever way it points."""
         return float(getattr(self, self.bound))
+
+
+def unknown_metric(name: str) -> str:
+    """Why no metric has that name, in one line."""
+    shown, lens = safe_inline(name, 80), lens_of(name)
+    if name.startswith(LENS) and known_lens(lens) is not None:
+        return f'the lens "{lens}" has no metric "{shown}"{nearest(name, [m.name for m in lens_metrics(lens)])}'
+    if lens:
+        hint = nearest(lens, SHIPPED)
+        return f'no lens "{safe_inline(lens, 60)}" is on; turn it on under lenses{hint}'
+    return f'no metric is called "{shown}"{nearest(name, METRICS)}'
 
 
 def _check_range(limit: float, metric: Metric) -> None:
@@ -234,6 +249,8 @@ class Policy(Strict):
     """A quadrant that is not named is kept."""
     benchmarks: tuple[Demand, ...] = Field(default=(), strict=False)
     """What every batch is compared with, by the names of the registry; inherited ones are added to."""
+    lenses: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    """Optional measurements by name, each with its options; a lens that a policy inherits is turned off by `off: true`."""
     rules: tuple[Rule, ...] = Field(strict=False)
     """The limits."""
     waivers: tuple[Waiver, ...] = Field(default=(), strict=False)
@@ -252,6 +269,16 @@ class Policy(Strict):
     @classmethod
     def _keep_the_others(cls, given: dict[QuadrantName, Intervention]) -> dict[QuadrantName, Intervention]:
         return {quadrant: given.get(quadrant, KEEP) for quadrant in QUADRANT_NAMES}
+
+    @field_validator("lenses", mode="before")
+    @classmethod
+    def _known_lenses(cls, given: Any) -> Any:
+        return read_choices(given)
+
+    @property
+    def lenses_on(self) -> tuple[str, ...]:
+        """The names of the lenses that look at every batch."""
+        return tuple(name for name, choice in self.lenses.items() if not choice.get("off"))
 
     @property
     def active_rules(self) -> tuple[Rule, ...]:
@@ -284,8 +311,8 @@ class Policy(Strict):
     def resolved(self) -> dict[str, Any]:
         """The policy as plain JSON, inherited parts included: what the report shows and the digest covers."""
         plain = self.model_dump(mode="json", exclude_none=True)
-        # A policy that demands no benchmarks keeps the digest that it always had.
-        return {key: value for key, value in plain.items() if value or key != "benchmarks"}
+        # A policy that demands no benchmarks and has no lenses keeps the digest that it always had.
+        return {key: value for key, value in plain.items() if value or key not in ("benchmarks", "lenses")}
 
     @property
     def sha256(self) -> str:
@@ -335,7 +362,7 @@ def read_policy(name_or_path: str | Path) -> LoadedPolicy:
             policy = Policy.model_validate(level)
         except ValidationError as error:
             problems += refused(error, level, Policy, complete=chain.complete)
-        problems += _contradictions(level, chain.complete)
+        problems += contradictions(level, chain.complete)
     if problems or policy is None:
         raise UsageError("\n".join(problem_lines(problems)))
     policy._places.update(_anchors(chain.levels[-1]))
@@ -349,52 +376,3 @@ def _anchors(tree: Table) -> Iterator[tuple[tuple[str, str], Place]]:
         for index, entry in enumerate(entries):
             name = entry if isinstance(entry, str) else entry[key]
             yield (section, name), anchored(entries.places[index])
-
-
-def _contradictions(tree: Table, complete: bool) -> Iterator[Problem]:
-    """What is well-formed but cannot be meant: waivers of nothing, drops under `never_drop`, benchmarks that nobody judges."""
-    rules = {entry["id"]: entry for entry in _tables(tree.get("rules")) if isinstance(entry.get("id"), str)}
-    for waiver in _tables(tree.get("waivers")):
-        name = waiver.get("rule")
-        if not isinstance(name, str):
-            continue
-        message = _unwaivable(rules[name]) if name in rules else f'no rule is called "{name}"{nearest(name, rules)}'
-        if message and (name in rules or complete):
-            yield Problem(place=waiver.places["rule"], message=message)
-        if "max_value" in waiver and name in rules and "min" in rules[name]:
-            yield Problem(place=waiver.places["max_value"], message="only a rule with max has a largest accepted value")
-    yield from _unjudged_benchmarks(tree, complete)
-    interventions = tree.get("interventions")
-    if tree.get("never_drop") is True and isinstance(interventions, Table):
-        for quadrant, choice in interventions.items():
-            if isinstance(choice, Table) and choice.get("action") == "remove":
-                place = choice.places["action"]  # unless inherited: then this file's `never_drop` is what is new
-                place = place if place.file == tree.place.file else tree.places["never_drop"]
-                message = f"never_drop is true, so {quadrant} may not be removed; use downweight"
-                yield Problem(place=place, message=message)
-
-
-def _unjudged_benchmarks(tree: Table, complete: bool) -> Iterator[Problem]:
-    """A demanded benchmark whose items no rule counts would be looked for in vain."""
-    entries, rules = tree.get("benchmarks"), _tables(tree.get("rules"))
-    if not isinstance(entries, Items) or not complete:
-        return
-    judged = any(str(r.get("metric")).startswith("contamination.") and r.get("disabled") is not True for r in rules)
-    active = [i for i, entry in enumerate(entries) if not isinstance(entry, Table) or entry.get("disabled") is not True]
-    if active and not judged:
-        message = "no active rule limits what is found of it; add one about contamination.confirmed_items"
-        yield Problem(place=entries.places[active[0]], message=message)
-
-
-def _tables(section: Any) -> list[Table]:
-    return [entry for entry in section if isinstance(entry, Table)] if isinstance(section, list) else []
-
-
-def _unwaivable(rule: Mapping[str, Any]) -> str:
-    metric = METRICS.get(str(rule.get("metric")))
-    if rule.get("disabled") is True:
-        return f'"{rule["id"]}" is disabled, there is nothing to waive'
-    if metric is not None and metric.of_audit:
-        asked = "saw everything" if metric.kind == "coverage" else "can see at all"
-        return f'"{rule["id"]}" asks whether the audit {asked}; that cannot be waived'
-    return ""

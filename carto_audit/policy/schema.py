@@ -8,7 +8,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from carto_audit.policy.metrics import METRICS
+from carto_audit.policy.lens_metrics import shown_metrics
 from carto_audit.policy.model import ALIASES, Policy
 
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
@@ -44,9 +44,11 @@ def schema_text() -> str:
 
 
 def _metrics() -> Iterator[dict[str, str]]:
-    for metric in METRICS.values():
+    for metric in shown_metrics():
         good = {"lower": "lower is better", "higher": "higher is better"}.get(metric.better, "neither way is better")
         yield {"const": metric.name, "description": f"{metric.meaning} ({metric.unit}; {good})"}
+    name = "[a-z][a-z0-9_]*"
+    yield {"pattern": rf"^lens\.{name}\.{name}\.{name}$", "description": "a number of a lens of another package"}
 
 
 def _tidy(part: dict[str, Any]) -> None:

@@ -1,6 +1,7 @@
 """Values: a metric's number in its declared unit, beside its limit. Every page and format prints these strings."""
 
-from carto_audit.policy.metrics import METRICS, Measurement
+from carto_audit.policy.lens_metrics import find_metric
+from carto_audit.policy.metrics import Measurement
 from carto_audit.policy.model import Bound
 from carto_audit.text.numbers import number, percent
 
@@ -14,7 +15,8 @@ _MOST_DIGITS = 4
 def show_value(metric: str, value: float | None, more: int = 0) -> str:
     """A metric in its declared unit: shares and changes as percentages, AUCs and ratios as decimals, counts as whole
     numbers. `more` digits are added; an unknown value is a dash."""
-    unit = METRICS[metric].unit if metric in METRICS else None
+    known = find_metric(metric)
+    unit = known.unit if known else None
     if unit in ("share", "change"):
         return percent(value, more)
     whole = unit is not None and unit not in _DIGITS

@@ -10,7 +10,7 @@ from typing import Any, cast
 from jinja2 import UndefinedError
 
 from carto_audit.artifacts.audit_folder import open_audit_folder
-from carto_audit.artifacts.file_list import OUTPUTS, REPORT, STATEMENT, VERDICT
+from carto_audit.artifacts.file_list import OUTPUTS, REPORT, STATEMENT, VERDICT, is_covered
 from carto_audit.artifacts.report_facts import ReportFacts
 from carto_audit.report.html import render_html
 from carto_audit.runtime.errors import AuditError
@@ -66,7 +66,7 @@ def read_publication(audit: Path) -> Publication:
             raise AuditError(f"{folder.shown(REPORT)}: changed since the audit ended; run the audit again")
         public = public_facts(facts, digest)
         page = render_html(public, found["map.svg"].decode())
-        subjects = {name: of for name, of in attested.items() if name not in OUTPUTS}
+        subjects = {name: of for name, of in attested.items() if name not in OUTPUTS and not is_covered(name)}
         files = {name: found[name] for name in ("map.png", "map.svg", VERDICT)}
         files |= {REPORT: json_bytes(public), "report.html": page.encode()}
         subjects |= {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}

@@ -7,10 +7,11 @@ from typing import Literal
 
 from carto_audit.artifacts.batch_facts import AtDoseFacts, CrossBatchFacts, DeliveryFacts
 from carto_audit.artifacts.decision_facts import used
+from carto_audit.artifacts.lens_facts import LensFacts
 from carto_audit.artifacts.real_run_facts import RealRunFacts
 from carto_audit.artifacts.report_facts import ReportFacts
 from carto_audit.artifacts.vendor_facts import VendorFacts, VendorRecomputeFacts, VendorTestFacts
-from carto_audit.text.numbers import number, percent, plural, whole_percent
+from carto_audit.text.numbers import number, percent, plural, times, whole_percent
 from carto_audit.text.untrusted import safe_inline
 
 OPERATING_MASSES = (0.025, 0.1)
@@ -134,6 +135,35 @@ def vendor_line(facts: ReportFacts) -> dict[str, str]:
     if wrong:
         return {"vendor": f"the summary does not hold: {wrong[0]}"}
     return {"vendor": f"the summary holds in {plural(vendor['rows']['rows'], 'row')}; {power_words(vendor)}"}
+
+
+def lens_lines(facts: ReportFacts) -> dict[str, str]:
+    """Every lens in one line, by the name of the line."""
+    return {f"lens {name}": lens_words(lens) for name, lens in facts.get("lenses", {}).items()}
+
+
+def lens_words(lens: LensFacts) -> str:
+    """What a lens says, and what was proved of its sight; or why it says nothing."""
+    if lens["section"] is None:
+        return f"failed: {lens['problem']}"
+    if not lens["power"]:
+        return f"{lens['section']['headline']}; {lens_power(lens)}"
+    least = min(one["at_least"] for one in lens["power"])
+    return f"{lens['section']['headline']}; finds at least {whole_percent(least)} of what was planted"
+
+
+def lens_power(lens: LensFacts) -> str:
+    """How well a lens answered about what was planted among the rows, in words."""
+    if not lens["power"]:
+        return "how well it sees was not measured"
+    found = ", ".join(
+        f"{one['found']} of {one['planted']} planted {times(one['dose'])} (at least {whole_percent(one['at_least'])})"
+        for one in lens["power"]
+    )
+    alarms = lens["false_alarms"]
+    if alarms is None:
+        return f"finds {found}"
+    return f"finds {found}, and takes {alarms['found']} of {plural(alarms['planted'], 'look-alike')} for one of them"
 
 
 def reuse_line(facts: ReportFacts) -> dict[str, str]:

@@ -21,13 +21,14 @@ from carto_audit.artifacts.evidence_facts import (
 )
 from carto_audit.artifacts.report_facts import BoilerplateFacts, ReportFacts
 from carto_audit.cartography.quadrants import QUADRANTS
-from carto_audit.policy.metrics import METRICS
+from carto_audit.policy.lens_metrics import find_metric
 from carto_audit.policy.values import show_value
 from carto_audit.report import charts, narrative
 from carto_audit.report.batch_words import (
     copies_line,
     copies_sentences,
     decision_line,
+    lens_power,
     power_words,
     run_sentences,
     sampling_words,
@@ -181,6 +182,7 @@ def _view(facts: ReportFacts) -> dict[str, Any]:
         "decided": decision_line(facts).get("decisions", ""),
         "copies": copies_line(facts),
         "copied": copies_sentences(facts["cross_batch"]) if "cross_batch" in facts else [],
+        "lenses": [(name, lens, lens_power(lens)) for name, lens in facts.get("lenses", {}).items()],
         "doubts": narrative.doubts(facts),
         "overview": narrative.overview(facts),
         "next": next_steps(facts, recorded_call(facts)),
@@ -304,7 +306,8 @@ def _amounts(aucs: Sequence[float]) -> str:
 
 
 def _meaning(metric: str) -> str:
-    return METRICS[metric].meaning if metric in METRICS else ""
+    known = find_metric(metric)
+    return known.meaning if known else ""
 
 
 def _vendor(facts: ReportFacts) -> dict[str, Any] | None:

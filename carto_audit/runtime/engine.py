@@ -24,7 +24,7 @@ from multiprocessing.connection import Connection
 from multiprocessing.queues import SimpleQueue
 from pathlib import Path
 from types import ModuleType
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from carto_audit.runtime.errors import AuditError
 from carto_audit.runtime.files import writing
@@ -65,6 +65,91 @@ def map_shards(
         path = Path(place) / "setting"
         write_setting(path, setting)
         yield from _map_in_processes(function, path, shards, workers, advance)
+
+
+class ApartError(Exception):
+    """Why a function that ran apart gave no answer, in the words that it left; they may be anybody's."""
+
+
+def run_apart(
+    function: Callable[[Setting, Callable[[Any], Any]], Result],
+    setting: Setting,
+    seconds: float,
+    folder: Path | None = None,
+    answer: Callable[[Any], Any] = lambda question: None,
+) -> Result:
+    """`function(setting, ask)` in a process of its own, which may print nothing; `ask(question)` gets there what
+    `answer(question)` returns here.
+
+    Raises ApartError whatever goes wrong in it, and when it takes more than `seconds`; whatever `answer` raises. The process is
+    gone then.
+    """
+    context = multiprocessing.get_context("spawn")
+    with tempfile.TemporaryDirectory(dir=folder, prefix="setting-") as place:
+        path = Path(place) / "setting"
+        write_setting(path, setting)
+        (ours, theirs), (lifeline, held) = context.Pipe(), context.Pipe(duplex=False)
+        process = context.Process(target=_run_apart, args=(theirs, lifeline, pickle.dumps(function), path))
+        with defer_signals(), _hidden_script():
+            process.start()
+        theirs.close()
+        lifeline.close()
+        late = threading.Event()
+
+        def stop() -> None:
+            late.set()
+            process.kill()
+
+        timer = threading.Timer(seconds, stop)
+        timer.daemon = True
+        timer.start()
+        try:
+            return cast(Result, _converse(ours, answer))
+        except (EOFError, OSError) as error:
+            ended = f"it took longer than {seconds:g} s" if late.is_set() else "its process ended (out of memory?)"
+            raise ApartError(ended) from error
+        finally:
+            timer.cancel()
+            process.kill()
+            process.join()
+            ours.close()
+            held.close()
+
+
+def _converse(connection: Connection, answer: Callable[[Any], Any]) -> Any:
+    """Answers what is asked until there is a result."""
+    while True:
+        try:
+            kind, value = connection.recv()
+        except (EOFError, OSError):
+            raise
+        except Exception as error:  # what was sent cannot be read here
+            raise ApartError(f"{type(error).__name__}: {error}") from error
+        if kind == "done":
+            return value
+        if kind == "failed":
+            raise ApartError(str(value))
+        reply = answer(value)
+        connection.send(reply)
+
+
+def _run_apart(connection: Connection, lifeline: Connection, function: bytes, path: Path) -> None:
+    """The life of a process that runs a function apart."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+    threading.Thread(target=_end_with, args=(lifeline,), daemon=True).start()
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 1)
+    os.dup2(nowhere, 2)
+
+    def ask(question: Any) -> Any:
+        connection.send(("ask", question))
+        return connection.recv()
+
+    try:
+        connection.send(("done", pickle.loads(function)(read_setting(path), ask)))
+    except BaseException as error:  # whoever wrote the function
+        connection.send(("failed", f"{type(error).__name__}: {error}"))
 
 
 def tell_progress(amount: float) -> None:

@@ -16,6 +16,9 @@ UNSUSPICIOUS = 64 << 20
 
 Count = Annotated[int, NotBoolean, Field(ge=1)]
 
+LENS_SECONDS = 600
+"""That one lens may take where no policy says otherwise."""
+
 WAY_OUT = "raise it under limits: in the policy if this is meant"
 
 
@@ -30,6 +33,9 @@ class Limits(Strict):
     """How many times its own size one file may expand to; up to 64 MB it may in any case."""
     stage_seconds: Count = 604_800
     """Seconds that one stage may take: reading, comparing, training."""
+
+    lens_seconds: Count | None = None
+    """Seconds that one lens may take; left out, ten minutes."""
 
     def most_expanded(self, n_bytes: int) -> int:
         """The bytes to which a file of this size may expand."""

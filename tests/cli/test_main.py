@@ -21,7 +21,7 @@ FLAGS = {
     "benchmarks list": "--index --registry --items",
     "ingest": "--policy --benchmark --registry --out --text-column --layout --loss-on --strict-input --id-column --encoding "
     "--csv-delimiter --csv-quote --csv-escape --csv-header --config --split --proxy --device --epochs --folds "
-    "--max-tokens --repeats --reference --baseline --baseline-key --redteam --decisions "
+    "--max-tokens --repeats --reference --baseline --baseline-key --redteam --decisions --lens "
     "--vendor-summary --vendor-salt --vendor-key --vendor-recompute --ledger --vendor --sampling-key --seed --fail-on --format "
     "--excerpts --quiet --show-config",
     "demo": "--out --seed",
@@ -43,6 +43,8 @@ FLAGS = {
     "completion": "",
     "apply": "--remove --out",
     "card": "--readme --croissant --push-to",
+    "lenses list": "",
+    "lenses explain": "",
     "policy check": "",
     "attest": "--key --new-key",
     "verify": "--policy --key --sampling-key",

@@ -8,7 +8,7 @@ from jsonschema import Draft202012Validator
 from ruamel.yaml import YAML
 
 from carto_audit.policy.inheritance import builtin_policies
-from carto_audit.policy.metrics import METRICS
+from carto_audit.policy.lens_metrics import shown_metrics
 from carto_audit.policy.schema import policy_schema, schema_text
 from carto_audit.runtime.resources import resource_folder
 from tests.support.policy_texts import HEAD, MAP, RULES, WAIVER, WHOLE, refusal, writer
@@ -84,5 +84,7 @@ def test_everything_that_a_person_writes_is_described():
         for name, field in part.get("properties", {}).items():
             assert "description" in field or "$ref" in field or name in ("action", "percentile", "control_dose"), name
     listed = schema["$defs"]["Rule"]["properties"]["metric"]["oneOf"]
-    assert [choice["const"] for choice in listed] == list(METRICS)
-    assert all(METRICS[choice["const"]].meaning in choice["description"] for choice in listed)
+    metrics = shown_metrics()
+    assert [choice["const"] for choice in listed[:-1]] == [metric.name for metric in metrics]
+    assert all(m.meaning in choice["description"] for m, choice in zip(metrics, listed[:-1], strict=True))
+    assert listed[-1]["pattern"].startswith("^lens")

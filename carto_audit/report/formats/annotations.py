@@ -8,7 +8,8 @@ from pathlib import PurePosixPath
 from typing import Any, Literal
 
 from carto_audit.artifacts.report_facts import BLIND, FindingFacts, ReportFacts
-from carto_audit.policy.metrics import METRICS, Measurement
+from carto_audit.policy.lens_metrics import find_metric
+from carto_audit.policy.metrics import Measurement
 from carto_audit.policy.values import finding_sentence
 from carto_audit.report.narrative import DECISIVE, OUTCOME_WORDS, decisive, finding_words, found_words, outcome_words
 from carto_audit.text.untrusted import safe_inline
@@ -130,7 +131,7 @@ def _explanation(finding: FindingFacts, facts: ReportFacts) -> str:
     """What was seen, its numbers in their units; the audit's own words where nothing was measured."""
     metric, observed = finding["metric"], finding["observed"]
     value = facts["metrics"].get(metric, None if finding["bound"] == "max_increase" else observed)
-    if metric not in METRICS or observed is None or value is None:
+    if find_metric(metric) is None or observed is None or value is None:
         return str(finding["explanation"])
     low, high = facts["metric_intervals"].get(metric, (value, value))
     measured = Measurement(value=value, low=low, high=high)

@@ -6,7 +6,7 @@ from typing import Any
 from urllib.parse import quote
 
 from carto_audit.artifacts.report_facts import ReportFacts
-from carto_audit.policy.metrics import METRICS
+from carto_audit.policy.lens_metrics import find_metric
 from carto_audit.report.formats.annotations import Annotation, annotations, batch_name, remarks
 from carto_audit.text.untrusted import safe_inline
 
@@ -66,7 +66,7 @@ def _text(words: str) -> dict[str, str]:
 
 
 def _rule(annotation: Annotation) -> dict[str, Any]:
-    metric = METRICS.get(annotation.finding["metric"])
+    metric = find_metric(annotation.finding["metric"])
     reason = safe_inline(annotation.finding["reason"], 400) or annotation.title
     meaning = f"{metric.name}: {metric.meaning}" if metric else annotation.rule
     level = "warning" if annotation.finding["severity"] == "warn" else "error"

@@ -25,6 +25,7 @@ from carto_audit.report.batch_words import (
     copies_line,
     decision_line,
     is_rehearsable,
+    lens_lines,
     reuse_line,
     sampling_words,
     unread_sentence,
@@ -254,6 +255,7 @@ def _quadrant_table(facts: ReportFacts) -> Table:
 def _overview_table(facts: ReportFacts, ahead: NextSteps) -> Table:
     table = empty_table("", "", header=False)
     lines = overview(facts) | copies_line(facts) | reuse_line(facts) | vendor_line(facts) | decision_line(facts)
+    lines |= lens_lines(facts)
     skipped = facts["batch"]["skipped"]
     lost = ", ".join(f"{entry['rows']:,} {entry['reason']}" for entry in skipped) or "none"
     warnings = len(facts["warnings"]) + len(facts["detection"]["warnings"])

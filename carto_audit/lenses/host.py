@@ -1,0 +1,212 @@
+"""The host: runs each lens in a process of its own and reads its answers at the plants. What fails in one reaches no further."""
+
+import time
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from carto_audit.cartography.proof import lower_bound
+from carto_audit.data.batch import read_texts
+from carto_audit.lenses.answers import Looked, Section
+from carto_audit.lenses.apart import Left, Task, look_apart, plant_apart
+from carto_audit.lenses.checking import checked_looked, checked_result
+from carto_audit.lenses.declared.known import find_lens
+from carto_audit.lenses.declared.spec import FALSE_ALARMS, FOUND, LensSpec
+from carto_audit.lenses.mixing import LensFaultError, Mixed, Subject, check_plants, mix
+from carto_audit.lenses.plants import Plants, Room
+from carto_audit.lenses.view import RowTexts
+from carto_audit.policy.lens_choices import lens_options
+from carto_audit.policy.lens_metrics import LENS, lens_of
+from carto_audit.policy.metrics import Measurement
+from carto_audit.policy.model import Rule
+from carto_audit.runtime.engine import run_apart
+from carto_audit.runtime.errors import CartoError
+from carto_audit.runtime.limits import LENS_SECONDS
+from carto_audit.runtime.progress import SILENT, Progress
+from carto_audit.text.untrusted import safe_inline
+
+MOST_ROOM, ROOM_CHARACTERS = 64, 4_000
+"""Texts that plants are written from, and characters of each."""
+
+_WHY = 200
+
+Runner = Callable[..., Any]
+"""What takes the place of `run_apart`, where a test wants no process."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Power:
+    """Of `planted` examples of a dose, or of twins at dose 0, how many were answered right, or taken for examples."""
+
+    dose: int
+    planted: int
+    counted: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LensRun:
+    """What became of one lens. `problem` is one line where it failed; then there is no number of it. `columns` (N rows) and
+    `spans` are without plants; `measurements` by the full names of rules."""
+
+    name: str
+    version: int
+    distribution: str | None
+    judged: bool
+    problem: str = ""
+    power: tuple[Power, ...] = ()
+    measurements: Mapping[str, Measurement] = field(default_factory=dict)
+    columns: pa.Table | None = None
+    spans: pa.Table | None = None
+    section: Section | None = None
+    warnings: tuple[str, ...] = ()
+    seconds: float = 0.0
+    peak_bytes: int = 0
+
+
+def look_through(
+    choices: Mapping[str, Mapping[str, Any]],
+    besides: Iterable[str],
+    subject: Subject,
+    seconds: float | None = None,
+    progress: Progress = SILENT,
+    run: Runner = run_apart,
+) -> tuple[LensRun, ...]:
+    """What the lenses of a policy say, and those that were named besides, which nobody judges. Each has so many `seconds`.
+
+    `run` gives each a process of its own. Raises AuditError only where the batch itself cannot be read any more.
+    """
+    asked = [(name, choice, True) for name, choice in choices.items() if not choice.get("off")]
+    asked += [(name, {}, False) for name in dict.fromkeys(besides) if name not in [one[0] for one in asked]]
+    runs = []
+    with progress.task("Looking through lenses", len(asked), "lenses") as advance:
+        for name, choice, judged in asked:
+            runs.append(_look(name, choice, judged, subject, LENS_SECONDS if seconds is None else seconds, run))
+            advance(1)
+    return tuple(runs)
+
+
+def _look(name: str, choice: Mapping[str, Any], judged: bool, subject: Subject, seconds: float, run: Runner) -> LensRun:
+    known, began = find_lens(name), time.perf_counter()
+    spec = known.spec
+    about: dict[str, Any] = {"name": name, "version": spec.version, "distribution": known.distribution}
+    rng = np.random.default_rng([subject.entropy, zlib.crc32(name.encode()), spec.version])
+    try:
+        options = lens_options(name, choice)
+        task = Task(load=spec.load, options=options, needs=spec.needs, seed=int(rng.integers(2**31)))
+        mixed = mix(spec, _planted(spec, task, subject, rng, seconds, run), subject, rng)
+        answers = _Answers(spec=spec, subject=subject, mixed=mixed)
+        result, peak = run(look_apart, (task, mixed.offered), seconds, subject.folder, answers)
+        measured, said = checked_result(spec, result)
+        power = tuple(_power(spec, mixed, answers.found))
+    except CartoError:  # of the batch or of the disk, not of the lens
+        raise
+    except Exception as error:  # whatever a lens hands back
+        why = safe_inline(str(error) or type(error).__name__, _WHY) or "it gave no answer"
+        return LensRun(**about, judged=judged, problem=why, seconds=_since(began))
+    return LensRun(
+        **about,
+        judged=judged,
+        power=power,
+        measurements={f"{LENS}{name}.{key}": m for key, m in (measured | _measured_power(power)).items()},
+        columns=answers.left.columns,
+        spans=answers.left.spans,
+        section=said.section,
+        warnings=said.warnings,
+        seconds=_since(began),
+        peak_bytes=peak,
+    )
+
+
+def _planted(
+    spec: LensSpec, task: Task, subject: Subject, rng: np.random.Generator, seconds: float, run: Runner
+) -> Plants:
+    """What the lens plants; nothing where it declares no doses."""
+    seed = int(rng.integers(2**31))
+    if not spec.doses:
+        return Plants()
+    rows = [subject.room[k] for k in sorted(rng.permutation(len(subject.room))[:MOST_ROOM].tolist())]
+    found = read_texts(subject.batch, rows)
+    room = Room(texts=tuple(found[row][:ROOM_CHARACTERS] for row in rows), seed=seed)
+    plants: Plants = run(plant_apart, (task, room), seconds, subject.folder)
+    check_plants(spec, plants)
+    return plants
+
+
+@dataclass(slots=True)
+class _Answers:
+    """Answers what a lens asks while it looks, and keeps what it said. The one mutable value here; it never leaves."""
+
+    spec: LensSpec
+    subject: Subject
+    mixed: Mixed
+    found: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
+    left: Looked = field(init=False)
+    _chunks: Iterator[RowTexts] | None = None
+
+    def __call__(self, question: Any) -> Any:
+        match question:
+            case ("texts",):
+                if self._chunks is None:
+                    self._chunks = self.mixed.chunks(self.subject.batch)
+                return next(self._chunks, None)
+            case ("looked", looked):
+                return self._without_plants(checked_looked(self.spec, len(self.mixed.planted), looked))
+        raise LensFaultError("it asked for what there is not")
+
+    def _without_plants(self, looked: Looked) -> Left:
+        rows = ~self.mixed.planted
+        self.found = looked.found
+        columns = looked.columns.filter(pa.array(rows)) if self.spec.columns else looked.columns
+        number = np.cumsum(rows) - 1  # of each row once the plants are gone
+        spans = looked.spans
+        if spans is not None:
+            spans = spans.filter(pa.array(rows[spans["row"].to_numpy()]))
+            spans = spans.set_column(0, "row", pa.array(number[spans["row"].to_numpy()], pa.int64()))
+            spans = spans.sort_by([("row", "ascending"), ("start", "ascending"), ("end", "ascending")])
+        self.left = Looked(columns=columns, found=looked.found[rows], spans=spans)
+        return Left(offered=self.mixed.clean, looked=self.left)
+
+
+def _power(spec: LensSpec, mixed: Mixed, found: NDArray[np.int64]) -> Iterator[Power]:
+    """Of each dose how many examples were answered right about at least half of their copies, then of the twins how many were
+    not."""
+    right = found[mixed.planted] == mixed.answer
+    for dose in spec.doses:
+        plants = np.unique(mixed.plant[mixed.dose == dose])
+        if len(plants):
+            counted = sum(2 * int(right[mixed.plant == plant].sum()) >= dose for plant in plants)
+            yield Power(dose=dose, planted=len(plants), counted=counted)
+    twins = mixed.plant < 0
+    if twins.any():
+        yield Power(dose=0, planted=int(twins.sum()), counted=int((~right[twins]).sum()))
+
+
+def _measured_power(power: Iterable[Power]) -> dict[str, Measurement]:
+    """What rules may limit of it: at least so much is found, at most so many alarms are false (Clopper and Pearson)."""
+    measured = {}
+    for one in power:
+        share = one.counted / one.planted
+        if one.dose:
+            low = lower_bound(one.counted, one.planted)
+            measured[f"{FOUND}{one.dose}"] = Measurement(value=share, low=low, high=1.0)
+        else:
+            high = 1 - lower_bound(one.planted - one.counted, one.planted)
+            measured[FALSE_ALARMS] = Measurement(value=share, low=0.0, high=high)
+    return measured
+
+
+def _since(began: float) -> float:
+    return round(time.perf_counter() - began, 3)
+
+
+def unseen_by(runs: Iterable[LensRun], rules: Iterable[Rule]) -> dict[str, str]:
+    """Why metrics of lenses that failed, and that rules ask for, were not measured."""
+    failed = {run.name: run.problem for run in runs if run.problem}
+    return {
+        rule.metric: f"the lens failed: {failed[lens]}" for rule in rules if (lens := lens_of(rule.metric)) in failed
+    }
