@@ -26,7 +26,7 @@ def list_lenses() -> int:
 
     \b
     Example:
-      carto-audit lenses list
+      carto-audit lenses list | grep repetition
     """
     names = lens_names()
     width = max(map(len, names))

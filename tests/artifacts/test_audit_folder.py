@@ -37,8 +37,8 @@ def test_an_audit_is_read_as_it_was_written(audited):
 
 
 def test_a_key_of_a_later_version_is_kept(finished):
-    (finished / "report.json").write_text(json.dumps({**make_facts(), "lenses": {"a": 1}}))
-    assert open_audit_folder(finished).report["lenses"] == {"a": 1}
+    (finished / "report.json").write_text(json.dumps({**make_facts(), "later": {"a": 1}}))
+    assert open_audit_folder(finished).report["later"] == {"a": 1}
 
 
 @pytest.mark.parametrize(

@@ -48,11 +48,12 @@ def test_a_real_audit_is_described_by_the_schema_and_has_every_key(audited):
     assert set(ReportFacts.__annotations__) - set(facts) == {
         "cross_batch",
         "decisions",
+        "lenses",
         "operating",
         "published",
         "real_run",
         "vendor",
-    }  # of its own policy nothing was measured, no ledger or file of decisions was named, and no vendor summarized it
+    }  # of its own policy nothing was measured, it has no lens, no ledger or file of decisions was named, no vendor summarized it
 
 
 def test_the_facts_that_tests_use_and_what_is_published_of_them_are_described_too():
