@@ -24,9 +24,9 @@ from carto_audit.artifacts.evidence_facts import (
     Share,
     facts_part,
 )
-from carto_audit.artifacts.lens_facts import LensFacts
 from carto_audit.artifacts.real_run_facts import RealRunFacts
 from carto_audit.artifacts.vendor_facts import VendorFacts
+from carto_audit.lenses.declared.facts import LensFacts
 from carto_audit.policy.model import Bound, Severity
 
 Status = Literal["accepted", "accepted_with_warnings", "rejected", "inconclusive"]

@@ -8,8 +8,8 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from carto_audit.artifacts.file_list import LENSES, lens_files
-from carto_audit.artifacts.lens_facts import FigureFacts, LensAlarmFacts, LensBarFacts, LensFacts, LensSectionFacts
 from carto_audit.lenses.answers import Bars, Figure, Histogram, Section
+from carto_audit.lenses.declared.facts import FigureFacts, LensAlarmFacts, LensBarFacts, LensFacts, LensSectionFacts
 from carto_audit.lenses.declared.known import find_lens
 from carto_audit.lenses.declared.spec import FALSE_ALARMS, FOUND
 from carto_audit.lenses.host import LensRun

@@ -78,6 +78,7 @@ def report_facts(
 ) -> ReportFacts:
     """The whole `report.json`. `texts` holds the samples that `wanted_texts` names; they are redacted here, unless
     `excerpts` asks for none or for all of them. `call` is how the audit was called."""
+    said = audit.verdict
     facts: ReportFacts = {
         "schema_version": 1,
         "tool": {"name": "carto-audit", "version": __version__},
@@ -96,11 +97,7 @@ def report_facts(
         "waivers": [cast(WaiverFacts, asdict(waiver)) for waiver in audit.verdict.waivers],
         "baseline": audit.verdict.baseline,
         "redteam": audit.redteam.facts() if audit.redteam else None,
-        "verdict": {
-            "status": audit.verdict.status,
-            "exit_code": int(audit.verdict.exit_code),
-            "complete": audit.verdict.complete,
-        },
+        "verdict": {"status": said.status, "exit_code": int(said.exit_code), "complete": said.complete},
         "riskiest": [_sample(audit, i, texts[i], excerpts) for i in audit.riskiest],
     }
     if known := operating_of(audit.policy):

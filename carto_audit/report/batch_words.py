@@ -7,10 +7,10 @@ from typing import Literal
 
 from carto_audit.artifacts.batch_facts import AtDoseFacts, CrossBatchFacts, DeliveryFacts
 from carto_audit.artifacts.decision_facts import used
-from carto_audit.artifacts.lens_facts import LensFacts
 from carto_audit.artifacts.real_run_facts import RealRunFacts
 from carto_audit.artifacts.report_facts import ReportFacts
 from carto_audit.artifacts.vendor_facts import VendorFacts, VendorRecomputeFacts, VendorTestFacts
+from carto_audit.lenses.declared.facts import LensFacts
 from carto_audit.text.numbers import number, percent, plural, times, whole_percent
 from carto_audit.text.untrusted import safe_inline
 

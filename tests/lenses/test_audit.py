@@ -12,7 +12,8 @@ from carto_audit.artifacts.report_facts import report_schema
 from carto_audit.attestation.verify import verify
 from carto_audit.lenses.declared import known
 from carto_audit.pipeline.options import AuditOptions
-from carto_audit.report.html import render_again
+from carto_audit.report.formats.render import render_text
+from carto_audit.report.html import render_again, render_html
 from carto_audit.runtime.errors import UsageError
 from tests.lenses import strange
 from tests.support.audits import GATE, sentences, write_parquet
@@ -170,3 +171,24 @@ def test_the_command_takes_lenses_and_says_them_again(carto, tmp_path):
     assert "lens.repetition.false_alarm_share" in explained
     call = carto_audit.artifacts.audit_call.call_of(["b"], out="o", options=AuditOptions(lens=("repetition",)))
     assert call.ingest() == "carto-audit ingest b --policy default --lens repetition --out o"
+
+
+def hostile(value):
+    """The same shape with hostile text for every string that a lens or its package may have written."""
+    if isinstance(value, str):
+        return "<script>alert(1)</script>\x1b[31m\u202e{{ 7*7 }}"
+    if isinstance(value, dict):
+        return {key: item if key in ("status", "kind", "unit") else hostile(item) for key, item in value.items()}
+    return [hostile(item) for item in value] if isinstance(value, list) else value
+
+
+def test_hostile_words_of_a_lens_stay_words(audits):
+    facts = audits["lenses"].report.facts
+    strange_facts = {**facts, "lenses": {name: hostile(lens) for name, lens in facts["lenses"].items()}}
+    page = render_html(strange_facts, "<svg></svg>")
+    assert "&lt;script&gt;alert(1)" in page
+    for sign in ("<script>alert(1)", "\x1b", "\u202e", "49"):
+        assert sign not in page.split('<h2 id="lenses">')[1].split("</section>")[0]
+    text = render_text(strange_facts, audits["lenses"].path)
+    assert "\x1b" not in text
+    assert "\u202e" not in text
