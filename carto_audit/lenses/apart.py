@@ -2,8 +2,10 @@
 
 import importlib
 import resource
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from carto_audit.lenses.answers import Lens, LensResult, Looked
@@ -47,7 +49,18 @@ def look_apart(setting: tuple[Task, Offered], ask: Ask) -> tuple[LensResult, int
     looked = lens.look(LensView(offered, task.needs, task.seed, ask), task.options)
     left: Left = ask(("looked", looked))
     result = lens.sum_up(LensView(left.offered, task.needs, task.seed), left.looked, task.options)
-    return result, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << 10
+    return result, _peak_bytes()
+
+
+def _peak_bytes() -> int:
+    """The most bytes that this process held. The kernel's own count, where there is one: `getrusage` begins with what the parent
+    held when it started this process."""
+    status = Path("/proc/self/status")
+    for line in status.read_text(encoding="utf-8").splitlines() if status.exists() else ():
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1]) << 10
+    unit = 1 if sys.platform == "darwin" else 1 << 10
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
 def load_lens(load: str) -> Lens:

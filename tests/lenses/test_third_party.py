@@ -47,6 +47,14 @@ def test_the_documented_example_is_short_and_passes_the_conformance_test(install
     assert marked.columns["marked"].to_pylist()[0]
 
 
+def test_the_documented_policy_loads(tmp_path):
+    path = tmp_path / "acme.yaml"
+    path.write_text(PAGE.split("```yaml\n")[1].split("```")[0])
+    policy = load_policy(path)
+    assert policy.lenses["repetition"] == {"planned_epochs": 3.0, "corpus_tokens": 20_000_000_000, "version": 1}
+    assert {rule.id for rule in policy.active_rules} >= {"read-too-often", "repetition-seen"}
+
+
 def test_it_is_imported_only_when_it_is_named(install, tmp_path):
     install()
     assert NAME in lens_names()
