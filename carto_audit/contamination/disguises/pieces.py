@@ -67,7 +67,12 @@ def longest_chain(places: Places, nats: Float) -> Chain:
     chosen = _heaviest(places.here, places.own, nats)
     starts = np.stack([places.here[chosen], places.own[chosen]], axis=1)
     both = np.unique(np.concatenate([starts + k for k in range(PIECE)]), axis=0).reshape(-1, 2)
-    return Chain(here=both[:, 0], own=both[:, 1])
+    rising = [(-1, -1)]
+    for here, own in both.tolist():  # pieces may overlap in the text or in the item: no word stands for two
+        if here > rising[-1][0] and own > rising[-1][1]:
+            rising.append((here, own))
+    words = np.array(rising[1:], dtype=np.int64).reshape(-1, 2)
+    return Chain(here=words[:, 0], own=words[:, 1])
 
 
 def _with_next(starts: Int) -> Int:

@@ -1,7 +1,7 @@
 """Pieces of an item in its order are found however far apart they stand; other orders and shorter pieces are not."""
 
 import numpy as np
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from carto_audit.contamination.disguises.pieces import PIECE, find_places, longest_chain
@@ -36,9 +36,13 @@ def test_pieces_in_order_are_found_whole_however_far_apart(sizes, gaps):
 
 
 @given(st.lists(st.integers(0, 12), max_size=60), st.lists(st.integers(0, 12), max_size=20))
+@example([0, 0, 0, 0], [0, 0, 0, 0, 0, 0])
+@example([5, 5, 5, 5, 7], [5, 5, 5, 5, 5, 5, 7])
+@example([1, 2, 1, 2, 1, 3], [1, 2, 1, 9, 2, 1, 3])
 def test_a_chain_rises_in_both_and_holds_the_same_words(text, item):
     _, chain = chain_of(text, item)
     assert (np.diff(chain.here) > 0).all()
+    assert (np.diff(chain.own) > 0).all()
     assert [text[place] for place in chain.here.tolist()] == [item[place] for place in chain.own.tolist()]
 
 
