@@ -78,19 +78,20 @@ class Searched:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Search:
-    """What every shard needs: the index, how it is searched, and where what was found is kept; None keeps nothing."""
+    """What every shard needs: the index, and how it is searched."""
 
     index: Index
     find: Find
-    folder: Path | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shard:
-    """Consecutive samples, and the short texts `before` them that may go on here."""
+    """Consecutive samples, the short texts `before` them that may go on here, and the file where what was found is `kept`; None
+    keeps nothing."""
 
     chunk: TextChunk
     before: tuple[str, ...]
+    kept: Path | None
 
     @property
     def start(self) -> int:
@@ -101,16 +102,6 @@ class Shard:
     def samples(self) -> int:
         """How many there are."""
         return len(self.chunk.texts)
-
-    @property
-    def digest(self) -> str:
-        """Of all that is searched, by a key of this user's, so that nobody can plant what was found in it."""
-        state = hashlib.blake2b(key=own_key().encode()[:64], digest_size=16)
-        state.update(f"{len(self.before)} {len(self.chunk.texts)} ".encode())
-        for text in (*self.before, *self.chunk.texts, *self.chunk.labels):
-            data = text.encode("utf-8", "surrogatepass")
-            state.update(len(data).to_bytes(8, "big") + data)
-        return state.hexdigest()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,7 +128,7 @@ def search_batch(
     or in `folder` where no home can be written. Without a folder nothing is kept. Raises AuditError when a worker dies.
     """
     place = (open_kept("searched", [_identity(index)]) or folder / f"matches-{_identity(index)}") if folder else None
-    search = Search(index=index, find=find, folder=place)
+    search = Search(index=index, find=find)
     count = workers or choose_workers(int(batch.n_bytes.sum()))
     parts: dict[int, pa.Table] = {}
     with progress.task("Looking for benchmark items", len(batch), "samples") as advance:
@@ -172,8 +163,8 @@ def search_shard(search: Search, shard: Shard) -> Findings:
     """Looks for every item in one shard, and across its short rows, and keeps what was found, whole or not at all."""
     own = search.find(shard.chunk.whole, search.index)
     matches = found_table([*own, *_across(shard, own, search.index)])
-    if search.folder:
-        write_table(_kept_path(search.folder, shard), matches)
+    if shard.kept:
+        write_table(shard.kept, matches)
     return Findings(start=shard.start, samples=shard.samples, matches=_placed(matches, shard.start))
 
 
@@ -206,10 +197,12 @@ def found_table(matches: list[Match]) -> pa.Table:
 def _unfinished(batch: Batch, folder: Path | None, parts: dict[int, pa.Table], advance: Advance) -> Iterator[Shard]:
     """The shards that are still to be searched; what an earlier run found in the others goes into `parts`."""
     before: tuple[str, ...] = ()
+    key = own_key().encode()[:64]
     for chunk in iter_texts(batch, beside=True):
-        shard = Shard(chunk=chunk, before=before)
+        path = folder / f"samples-{_digest(chunk, before, key)}.parquet" if folder else None
+        shard = Shard(chunk=chunk, before=before, kept=path)
         before = last_rows([*before, *chunk.texts])
-        kept = _read_kept(_kept_path(folder, shard)) if folder else None
+        kept = _read_kept(path) if path else None
         if kept is None:
             yield shard
         else:
@@ -217,8 +210,14 @@ def _unfinished(batch: Batch, folder: Path | None, parts: dict[int, pa.Table], a
             advance(shard.samples)
 
 
-def _kept_path(folder: Path, shard: Shard) -> Path:
-    return folder / f"samples-{shard.digest}.parquet"
+def _digest(chunk: TextChunk, before: tuple[str, ...], key: bytes) -> str:
+    """Of all that is searched in a shard, by a key of this user's, so that nobody can plant what was found in it."""
+    state = hashlib.blake2b(key=key, digest_size=16)
+    state.update(f"{len(before)} {len(chunk.texts)} ".encode())
+    for text in (*before, *chunk.texts, *chunk.labels):
+        data = text.encode("utf-8", "surrogatepass")
+        state.update(len(data).to_bytes(8, "big") + data)
+    return state.hexdigest()
 
 
 def _read_kept(path: Path) -> pa.Table | None:

@@ -14,7 +14,6 @@ from carto_audit.cartography.thresholds import LossOn
 from carto_audit.controls.controls import DOSES, Controls, hold_out, plant_controls
 from carto_audit.data.batch import Batch, read_texts
 from carto_audit.data.duplicates import Duplicates
-from carto_audit.lenses.host import LensRun, look_through
 from carto_audit.lenses.mixing import Subject
 from carto_audit.pipeline.options import AuditOptions
 from carto_audit.policy.model import Policy
@@ -234,22 +233,3 @@ def lens_subject(
         entropy=split.entropy,
         folder=place,
     )
-
-
-def look_through_lenses(
-    policy: Policy,
-    options: AuditOptions,
-    progress: Progress,
-    batch: Batch,
-    duplicates: Duplicates,
-    samples: TracedSamples,
-    corpus: Corpus,
-    split: Split,
-    analysis: LossAnalysis,
-    weights: NDArray[np.float64],
-    folder: Path,
-) -> tuple[LensRun, ...]:
-    """What the lenses of the policy say of the audited batch, and those that the options name besides."""
-    subject = lens_subject(policy, batch, duplicates, samples, corpus, split, analysis, weights, folder)
-    seconds = policy.limits.lens_seconds if policy.limits else None
-    return look_through(policy.lenses, options.lens, subject, seconds, progress)

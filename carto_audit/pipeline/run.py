@@ -32,9 +32,9 @@ from carto_audit.decisions.file import DecisionFile
 from carto_audit.decisions.review import Reviewed, review
 from carto_audit.decisions.settle import Settled, measure_decisions, noted, reasons_of, settle
 from carto_audit.gate.verdict import Verdict
-from carto_audit.lenses.host import LensRun, unseen_by
+from carto_audit.lenses.host import LensRun, look_through, unseen_by
 from carto_audit.pipeline.actions import Actions, advise
-from carto_audit.pipeline.corpus import Corpus, Split, encode_corpus, look_through_lenses, split_corpus, traced_samples
+from carto_audit.pipeline.corpus import Corpus, Split, encode_corpus, lens_subject, split_corpus, traced_samples
 from carto_audit.pipeline.item_recall import ask_about_items
 from carto_audit.pipeline.judge import analysis_settings, check_reference, is_undecided, judge, loss_on
 from carto_audit.pipeline.measurements import measure, measured_ratio
@@ -200,8 +200,11 @@ class _Auditor:
         lenses: tuple[LensRun, ...] = ()
         if self.policy.lenses_on or options.lens:
             with self.timed("lenses"):
-                seen = (batch, duplicates, samples, corpus, split, analysis, actions.weight, folder)
-                lenses = look_through_lenses(self.policy, options, progress, *seen)
+                policy, seconds = self.policy, self.policy.limits.lens_seconds if self.policy.limits else None
+                subject = lens_subject(
+                    policy, batch, duplicates, samples, corpus, split, analysis, actions.weight, folder
+                )
+                lenses = look_through(policy.lenses, options.lens, subject, seconds, progress)
         measurements |= {name: m for lens in lenses for name, m in lens.measurements.items()}
         check_seals([*batch.paths, *(reference.paths if reference else ())])
         return AuditResult(

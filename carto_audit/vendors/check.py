@@ -21,14 +21,7 @@ from carto_audit.policy.vendor_metrics import AGE, MISSING, POWER, UNDERSTATED, 
 from carto_audit.runtime.errors import UsageError, option
 from carto_audit.runtime.progress import SILENT, Progress
 from carto_audit.text.untrusted import safe_inline
-from carto_audit.vendors.agreement import (
-    Sides,
-    Tested,
-    compare_sides,
-    power_of_check,
-    powers,
-    understated,
-)
+from carto_audit.vendors.agreement import Sides, Tested, compare_sides, power_of_check, powers, understated
 from carto_audit.vendors.challenge import Held, hold, new_nonce
 from carto_audit.vendors.reading import Summary, read_summary
 from carto_audit.vendors.rows import bools, floats, read_salt

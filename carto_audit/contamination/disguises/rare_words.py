@@ -156,22 +156,28 @@ def _said(begin: Int, end: Int, group: Int, words: FoldedWords, hashes: Ragged, 
     return np.bincount(owner, rare.nats[place] * is_here, len(group)).astype(np.float64)
 
 
+def _words_of(rare: RareWords, group: int) -> tuple[Hashes, Float]:
+    """The loose keys of a group's words, ascending, and what each says in nats."""
+    low, high = rare.of_group.offsets[group : group + 2].tolist()
+    own = rare.table.values[rare.of_group.values[low:high]]
+    order = np.argsort(own)
+    return own[order], rare.nats[low:high][order]
+
+
 def _measured(
     text: int, begin: int, end: int, group: int, words: FoldedWords, hashes: Ragged, index: Index
 ) -> RareHit | None:
     rare = index.rare_words
     keys = loose_keys(words, hashes.values, np.arange(begin, end))
-    low, high = rare.of_group.offsets[group : group + 2].tolist()
-    own, nats = rare.table.values[rare.of_group.values[low:high]], rare.nats[low:high]
-    order = np.argsort(own)
-    here = np.flatnonzero(among(keys, own[order]))
+    own, nats = _words_of(rare, group)
+    here = np.flatnonzero(among(keys, own))
     if len(here) < LEAST_WORDS:
         return None
     size, total = len(index.words[group]), float(rare.total[group])
-    key = np.searchsorted(own[order], keys[here])
-    if nats[order][np.bincount(key, minlength=len(own)) > 0].sum() < max(LEAST_NATS, LEAST_SHARE * total):
+    key = np.searchsorted(own, keys[here])
+    if nats[np.bincount(key, minlength=len(own)) > 0].sum() < max(LEAST_NATS, LEAST_SHARE * total):
         return None
-    found = _best_stretch(here, key, nats[order], size, total)
+    found = _best_stretch(here, key, nats, size, total)
     if found.margin(size, total) < 0 or found.nats < LEAST_NATS:
         return None
     inside = here[(here >= found.first) & (here <= found.last)]
@@ -200,13 +206,12 @@ def _chained(
     places = pieces.find_places(ngram_hashes(hashes.values[begin:end], pieces.PIECE), item)
     if places.covers(len(item)) < pieces.LEAST_WORDS:
         return None
-    low, high = rare.of_group.offsets[group : group + 2].tolist()
-    own, nats = rare.table.values[rare.of_group.values[low:high]], rare.nats[low:high]
-    order, there = np.argsort(own), places.words()
+    own, nats = _words_of(rare, group)
+    there = places.words()
     keys = np.zeros(end - begin, dtype=np.uint64)
     keys[there] = loose_keys(words, hashes.values, begin + there)
-    at = np.minimum(np.searchsorted(own[order], keys), len(own) - 1)
-    says = np.where(own[order][at] == keys, nats[order][at], 0.0)  # (words of the window,)
+    at = np.minimum(np.searchsorted(own, keys), len(own) - 1)
+    says = np.where(own[at] == keys, nats[at], 0.0)  # (words of the window,)
     chain = pieces.longest_chain(
         places, sum((says[places.here + k] for k in range(pieces.PIECE)), np.zeros(len(places.here)))
     )
