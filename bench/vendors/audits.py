@@ -15,7 +15,7 @@ from carto_audit.api import audit
 from carto_audit.artifacts.file_list import VERDICT
 from carto_audit.pipeline.options import AuditOptions
 
-CORPORA = {"tuned": ("wikitext", "shakespeare", "gsm8k"), "judged": ("docstrings", "questions")}
+CORPORA = {"tuned": ("wikitext", "shakespeare", "gsm8k"), "judged": ("docstrings", "questions", "manuals")}
 """What the limits of the tests were chosen on, and what nobody looked at before they stood."""
 
 PIECE_WORDS = 24

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import beta, binom, hypergeom, t
 
-HONEST_MISSES, USUAL_MISSES = 0.08, 0.02
+HONEST_MISSES, USUAL_MISSES = 0.07, 0.02
 """Of the rows that we flag, the share that an honest vendor does not: at most, and what the power is computed with: fewer than
 were seen make it smaller (bench/vendors)."""
 
