@@ -59,7 +59,8 @@ def _explained(known: KnownLens) -> Iterable[str]:
     yield f"  reads: {', '.join(spec.needs) or 'nothing but the number of tokens'}"
     yield f"  costs: {spec.cost.text_passes} passes over the texts, about {spec.cost.seconds:g} s for a million tokens"
     if spec.doses:
-        yield f"  proves itself: on examples planted {', '.join(map(str, spec.doses))} times, and on innocent twins"
+        read = ", which the proxies train on" if spec.trained else ""
+        yield f"  proves itself: on examples planted {', '.join(map(str, spec.doses))} times{read}, and on innocent twins"
     yield "  options"
     for name, field in spec.options.model_fields.items():
         usual = "" if field.default is None else f" (usually {field.default:g})" if _is_number(field.default) else ""

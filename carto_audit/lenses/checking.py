@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 
 from carto_audit.lenses.answers import Bar, Bars, Cells, Figure, Histogram, LensResult, Looked, Section
 from carto_audit.lenses.declared.spec import ColumnType, LensMetric, LensSpec
-from carto_audit.lenses.mixing import LensFaultError
+from carto_audit.lenses.planting import LensFaultError
 from carto_audit.policy.metrics import Measurement
 from carto_audit.text.untrusted import safe_inline
 

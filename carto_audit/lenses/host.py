@@ -1,8 +1,7 @@
 """The host: runs each lens in a process of its own and reads its answers at the plants. What fails in one reaches no further."""
 
 import time
-import zlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,14 +12,14 @@ from numpy.typing import NDArray
 from carto_audit.cartography.proof import lower_bound
 from carto_audit.data.batch import read_texts
 from carto_audit.lenses.answers import Looked, Section
-from carto_audit.lenses.apart import Left, Task, look_apart, plant_apart
+from carto_audit.lenses.apart import Left, Task, look_apart
+from carto_audit.lenses.calls import LOOKING, LensCall
 from carto_audit.lenses.checking import checked_looked, checked_result
-from carto_audit.lenses.declared.known import find_lens
 from carto_audit.lenses.declared.spec import FALSE_ALARMS, FOUND, LensSpec
-from carto_audit.lenses.mixing import LensFaultError, Mixed, Subject, check_plants, mix
-from carto_audit.lenses.plants import Plants, Room
+from carto_audit.lenses.mixing import Mixed, Subject, mix
+from carto_audit.lenses.planting import LensFaultError, Runner, TrainedPlants, in_one_line, texts_of, write_plants
+from carto_audit.lenses.plants import Plants
 from carto_audit.lenses.view import RowTexts
-from carto_audit.policy.lens_choices import lens_options
 from carto_audit.policy.lens_metrics import LENS, lens_of
 from carto_audit.policy.metrics import Measurement
 from carto_audit.policy.model import Rule
@@ -28,15 +27,6 @@ from carto_audit.runtime.engine import run_apart
 from carto_audit.runtime.errors import CartoError
 from carto_audit.runtime.limits import LENS_SECONDS
 from carto_audit.runtime.progress import SILENT, Progress
-from carto_audit.text.untrusted import safe_inline
-
-MOST_ROOM, ROOM_CHARACTERS = 64, 4_000
-"""Texts that plants are written from, and characters of each."""
-
-_WHY = 200
-
-Runner = Callable[..., Any]
-"""What takes the place of `run_apart`, where a test wants no process."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -51,7 +41,8 @@ class Power:
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LensRun:
     """What became of one lens. `problem` is one line where it failed; then there is no number of it. `columns` (N rows) and
-    `spans` are without plants; `measurements` by the full names of rules."""
+    `spans` are without plants; `measurements` by the full names of rules; `plants_read` texts were planted for it and trained
+    on."""
 
     name: str
     version: int
@@ -66,39 +57,39 @@ class LensRun:
     warnings: tuple[str, ...] = ()
     seconds: float = 0.0
     peak_bytes: int = 0
+    plants_read: int = 0
 
 
 def look_through(
-    choices: Mapping[str, Mapping[str, Any]],
-    besides: Iterable[str],
+    calls: Sequence[LensCall],
     subject: Subject,
+    planted: TrainedPlants | None = None,
     seconds: float | None = None,
     progress: Progress = SILENT,
     run: Runner = run_apart,
 ) -> tuple[LensRun, ...]:
-    """What the lenses of a policy say, and those that were named besides, which nobody judges. Each has so many `seconds`.
+    """What the lenses say that are called, `planted` being what they planted for training. Each has so many `seconds`.
 
     `run` gives each a process of its own. Raises AuditError only where the batch itself cannot be read any more.
     """
-    asked = [(name, choice, True) for name, choice in choices.items() if not choice.get("off")]
-    asked += [(name, {}, False) for name in dict.fromkeys(besides) if name not in [one[0] for one in asked]]
+    limit, known = LENS_SECONDS if seconds is None else seconds, planted or TrainedPlants()
     runs = []
-    with progress.task("Looking through lenses", len(asked), "lenses") as advance:
-        for name, choice, judged in asked:
-            runs.append(_look(name, choice, judged, subject, LENS_SECONDS if seconds is None else seconds, run))
+    with progress.task("Looking through lenses", len(calls), "lenses") as advance:
+        for call in calls:
+            runs.append(_look(call, subject, known, limit, run))
             advance(1)
     return tuple(runs)
 
 
-def _look(name: str, choice: Mapping[str, Any], judged: bool, subject: Subject, seconds: float, run: Runner) -> LensRun:
-    known, began = find_lens(name), time.perf_counter()
-    spec = known.spec
-    about: dict[str, Any] = {"name": name, "version": spec.version, "distribution": known.distribution}
-    rng = np.random.default_rng([subject.entropy, zlib.crc32(name.encode()), spec.version])
+def _look(call: LensCall, subject: Subject, planted: TrainedPlants, seconds: float, run: Runner) -> LensRun:
+    spec, began = call.spec, time.perf_counter()
+    about: dict[str, Any] = {"name": call.name, "version": spec.version, "distribution": call.known.distribution}
+    about |= {"judged": call.judged, "plants_read": len(texts_of(planted.plants.get(call.name, Plants())))}
+    rng = call.rng(subject.entropy, LOOKING)
     try:
-        options = lens_options(name, choice)
-        task = Task(load=spec.load, options=options, needs=spec.needs, seed=int(rng.integers(2**31)))
-        mixed = mix(spec, _planted(spec, task, subject, rng, seconds, run), subject, rng)
+        plants, first = _plants_of(call, subject, planted, seconds, run)
+        task = Task(load=spec.load, options=call.options, needs=spec.needs, seed=int(rng.integers(2**31)))
+        mixed = mix(spec, plants, subject, rng, first)
         answers = _Answers(spec=spec, subject=subject, mixed=mixed)
         result, peak = run(look_apart, (task, mixed.offered), seconds, subject.folder, answers)
         measured, said = checked_result(spec, result)
@@ -106,13 +97,11 @@ def _look(name: str, choice: Mapping[str, Any], judged: bool, subject: Subject, 
     except CartoError:  # of the batch or of the disk, not of the lens
         raise
     except Exception as error:  # whatever a lens hands back
-        why = safe_inline(str(error) or type(error).__name__, _WHY) or "it gave no answer"
-        return LensRun(**about, judged=judged, problem=why, seconds=_since(began))
+        return LensRun(**about, problem=in_one_line(error), seconds=_since(began))
     return LensRun(
         **about,
-        judged=judged,
         power=power,
-        measurements={f"{LENS}{name}.{key}": m for key, m in (measured | _measured_power(power)).items()},
+        measurements={f"{LENS}{call.name}.{key}": m for key, m in (measured | _measured_power(power)).items()},
         columns=answers.left.columns,
         spans=answers.left.spans,
         section=said.section,
@@ -122,19 +111,16 @@ def _look(name: str, choice: Mapping[str, Any], judged: bool, subject: Subject, 
     )
 
 
-def _planted(
-    spec: LensSpec, task: Task, subject: Subject, rng: np.random.Generator, seconds: float, run: Runner
-) -> Plants:
-    """What the lens plants; nothing where it declares no doses."""
-    seed = int(rng.integers(2**31))
-    if not spec.doses:
-        return Plants()
-    rows = [subject.room[k] for k in sorted(rng.permutation(len(subject.room))[:MOST_ROOM].tolist())]
-    found = read_texts(subject.batch, rows)
-    room = Room(texts=tuple(found[row][:ROOM_CHARACTERS] for row in rows), seed=seed)
-    plants: Plants = run(plant_apart, (task, room), seconds, subject.folder)
-    check_plants(spec, plants)
-    return plants
+def _plants_of(
+    call: LensCall, subject: Subject, planted: TrainedPlants, seconds: float, run: Runner
+) -> tuple[Plants, int]:
+    """The plants of a lens, and the number of the first among those that were trained on."""
+    if call.name in planted.problems:
+        raise LensFaultError(planted.problems[call.name])
+    if call.spec.trained:
+        return planted.plants.get(call.name, Plants()), planted.first.get(call.name, 0)
+    texts = list(read_texts(subject.batch, sorted(subject.room)).values()) if call.spec.doses else []
+    return write_plants(call, texts, subject.entropy, seconds, subject.folder, run), 0
 
 
 @dataclass(slots=True)

@@ -1,7 +1,7 @@
 """Mixing: plants among the rows of a batch, in shuffled order, so that nothing in a view tells the one from the other."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -12,21 +12,20 @@ from numpy.typing import NDArray
 from carto_audit.data.batch import Batch, iter_texts, read_batch
 from carto_audit.data.duplicates import Duplicates, find_duplicates
 from carto_audit.lenses.declared.spec import LensSpec
-from carto_audit.lenses.plants import MOST_ROWS, Plants
+from carto_audit.lenses.planting import LensFaultError, check_plants, texts_of
+from carto_audit.lenses.plants import Plants
+from carto_audit.lenses.readers import Proxies
 from carto_audit.lenses.view import Kin, Offered, RowTexts
 
 Index = NDArray[np.int64]
-
-
-class LensFaultError(Exception):
-    """What a lens did wrong, in one line: it ends as failed."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Subject:
     """The audited batch as far as lenses may see it, all (N,): `weights` by which a trainer reads it, `scores` a table of the
     map. `tokens_of` counts the tokens of a text; `room` are indices of samples that plants are written from, `entropy` decides
-    what is drawn; `folder` is for files that nobody keeps."""
+    what is drawn; `folder` is for files that nobody keeps. `proxies` know the N samples and then all P plants that they trained
+    on; None where no two proxies read different rows."""
 
     batch: Batch
     duplicates: Duplicates
@@ -37,6 +36,7 @@ class Subject:
     tokens_of: Callable[[str], int]
     entropy: int
     folder: Path
+    proxies: Proxies | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -68,10 +68,11 @@ class Mixed:
             yield RowTexts(start=place, texts=list(self.texts[taken:]))
 
 
-def mix(spec: LensSpec, plants: Plants, subject: Subject, rng: np.random.Generator) -> Mixed:
-    """Rows and plants in one order. Raises LensFaultError where a lens plants what it did not declare."""
+def mix(spec: LensSpec, plants: Plants, subject: Subject, rng: np.random.Generator, first: int = 0) -> Mixed:
+    """Rows and plants in one order; of plants that were trained on, `first` is the number of the first among all of these.
+    Raises LensFaultError where a lens plants what it did not declare."""
     check_plants(spec, plants)
-    texts = [text for example in plants.examples for text in example.texts] + list(plants.twins)
+    texts = texts_of(plants)
     number = [n for n, example in enumerate(plants.examples) for _ in example.texts] + [-1] * len(plants.twins)
     dose = [example.dose for example in plants.examples for _ in example.texts] + [0] * len(plants.twins)
     answer = [example.answer for example in plants.examples for _ in example.texts]
@@ -81,7 +82,7 @@ def mix(spec: LensSpec, plants: Plants, subject: Subject, rng: np.random.Generat
     planted[rng.choice(len(planted), len(texts), replace=False)] = True
     rows = np.empty(len(planted), dtype=np.int64)  # of the batch's samples, then of the plants, in one order
     rows[~planted], rows[planted] = np.arange(n), n + order
-    clean = _offered(spec, subject, subject.n_tokens, subject.weights, _kin(subject.duplicates))
+    clean = _offered(spec, subject, subject.n_tokens, subject.weights, _kin(subject.duplicates), np.arange(n))
     if not texts:
         return Mixed(planted=planted, plant=_ints(), dose=_ints(), answer=_ints(), texts=(), offered=clean, clean=clean)
     tokens = np.concatenate([subject.n_tokens, [subject.tokens_of(text) for text in texts]])[rows]
@@ -93,34 +94,24 @@ def mix(spec: LensSpec, plants: Plants, subject: Subject, rng: np.random.Generat
         dose=np.array(dose, dtype=np.int64)[order],
         answer=np.array(answer, dtype=np.int64)[order],
         texts=tuple(texts[k] for k in order),
-        offered=_offered(spec, subject, tokens, weights, kin),
+        offered=_offered(spec, subject, tokens, weights, kin, np.where(rows < n, rows, rows + first)),
         clean=clean,
     )
 
 
-def check_plants(spec: LensSpec, plants: object) -> None:
-    """Raises LensFaultError in one line where these are not the plants that a lens declared."""
-    if not isinstance(plants, Plants):
-        raise LensFaultError("plant returned something else than Plants")
-    doses = {example.dose for example in plants.examples} - set(spec.doses)
-    if doses:
-        raise LensFaultError(f"it planted an example {min(doses)} times, which it did not declare")
-    texts = [text for example in plants.examples for text in example.texts] + list(plants.twins)
-    if not all(isinstance(text, str) and text.strip() for text in texts):
-        raise LensFaultError("it planted something that is no text")
-    if len(texts) > MOST_ROWS:
-        raise LensFaultError(f"it planted {len(texts):,} rows; at most {MOST_ROWS:,}")
-
-
 def _offered(
-    spec: LensSpec, subject: Subject, n_tokens: Index, weights: NDArray[np.float64], kin: Kin | None
+    spec: LensSpec, subject: Subject, n_tokens: Index, weights: NDArray[np.float64], kin: Kin | None, known_as: Index
 ) -> Offered:
-    needs = spec.needs
+    """What a lens declared, of rows that the proxies know by the numbers `known_as` (N,)."""
+    needs, proxies = spec.needs, subject.proxies
+    if "proxies" in needs and proxies is None:
+        raise LensFaultError("it asks the proxy that did not read a row, which takes two folds")
     return Offered(
         n_tokens=n_tokens,
         kin=kin if "kin" in needs else None,
         weights=weights if "weights" in needs else None,
         scores=subject.scores if "scores" in needs else None,
+        proxies=replace(proxies, side=proxies.side[known_as]) if proxies and "proxies" in needs else None,
     )
 
 

@@ -65,7 +65,7 @@ def _facts(run: LensRun) -> LensFacts:
         "section": None if run.section is None else _section(run.section),
         "warnings": list(run.warnings),
     }
-    return facts
+    return facts | {"plants_read": run.plants_read} if run.plants_read else facts
 
 
 def _alarms(run: LensRun) -> LensAlarmFacts | None:

@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 
 from carto_audit.data.batch import read_batch
 from carto_audit.data.duplicates import find_duplicates
+from carto_audit.lenses.calls import lens_calls
 from carto_audit.lenses.declared.known import find_lens
 from carto_audit.lenses.host import LensRun, look_through
 from carto_audit.lenses.mixing import Subject
@@ -61,7 +62,7 @@ def run_here(
 def look_here(name: str, options: Mapping[str, Any], texts: list[str], *, seed: int = 0) -> LensRun:
     """What a lens says of some texts, whose rows all weigh 1, in this process."""
     with tempfile.TemporaryDirectory() as place:
-        return look_through({name: options}, (), subject_of(texts, Path(place), seed), run=run_here)[0]
+        return look_through(lens_calls({name: options}, ()), subject_of(texts, Path(place), seed), run=run_here)[0]
 
 
 def subject_of(texts: list[str], folder: Path, seed: int = 0) -> Subject:

@@ -9,6 +9,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from carto_audit.lenses.declared.spec import Need
+from carto_audit.lenses.readers import Proxies, Readers
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -36,6 +37,7 @@ class Offered:
     kin: Kin | None = None
     weights: NDArray[np.float64] | None = None
     scores: pa.Table | None = None
+    proxies: Proxies | None = None
 
 
 class LensView:
@@ -45,6 +47,7 @@ class LensView:
         self, offered: Offered, needs: tuple[Need, ...], seed: int, ask: Callable[[Any], Any] | None = None
     ) -> None:
         self._offered, self._needs, self._ask = offered, needs, ask
+        self._readers = Readers(offered.proxies) if offered.proxies else None
         self.seed = seed
         """For what a lens draws by chance: of the run, its name and its version."""
 
@@ -72,6 +75,12 @@ class LensView:
     def scores(self) -> pa.Table:
         """What the audit measured of each row: `memorization`, `difficulty`, `quadrant`; null where it was not trained on."""
         return self._declared("scores", self._offered.scores)
+
+    @property
+    def proxies(self) -> Readers:
+        """The proxy that read each row, and the one that did not."""
+        found: Readers = self._declared("proxies", self._readers)
+        return found
 
     def texts(self) -> Iterator[RowTexts]:
         """All texts in their order, once, in chunks of at most about 8 MB."""

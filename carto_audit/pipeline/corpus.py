@@ -1,6 +1,7 @@
 """The corpus and its split: everything as tokens, who is kin, who is trained on, and the controls that are planted."""
 
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
@@ -14,7 +15,10 @@ from carto_audit.cartography.thresholds import LossOn
 from carto_audit.controls.controls import DOSES, Controls, hold_out, plant_controls
 from carto_audit.data.batch import Batch, read_texts
 from carto_audit.data.duplicates import Duplicates
+from carto_audit.lenses.calls import LensCall
 from carto_audit.lenses.mixing import Subject
+from carto_audit.lenses.planting import MOST_ROOM, TrainedPlants, plant_trained
+from carto_audit.lenses.readers import UNREAD, Proxies
 from carto_audit.pipeline.options import AuditOptions
 from carto_audit.policy.model import Policy
 from carto_audit.proxies.folds import assign_folds
@@ -23,11 +27,23 @@ from carto_audit.proxies.model import ProxySpec
 from carto_audit.proxies.proxy_choice import choose_proxy, most_tokens
 from carto_audit.proxies.sampling import draw_samples
 from carto_audit.proxies.tokens import Encoder, TokenStore, count_tokens, encode_batches, extend_store, weigh_pieces
+from carto_audit.runtime.engine import run_apart
+from carto_audit.runtime.limits import LENS_SECONDS
 from carto_audit.runtime.progress import SILENT, Progress
 
 WORD_SAMPLES = 2000
 WORD_CHARACTERS = 4000
 """Of so many samples, so much of each lends single words to the controls."""
+
+LENS_ROOM = 0.25
+"""Of the held-out tokens, what lenses may write trained plants from; no control is made of it, or a passage that was never to be
+planted would be read after all."""
+
+READ_PER_TRAINED = 4
+"""Tokens that a proxy reads in the time of training on one, about."""
+
+LENS_TIME_SHARE = 0.5
+"""Of the time that training took, what lenses together may have the proxies read, where no policy says otherwise."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,7 +62,8 @@ class Split:
     """Who is kin, who is trained on, and the controls that were planted. `held_out`, `trained` and `weight`, for how many
     like it a sample stands, are (N,); `undrawn_tokens` had no chance to be drawn, and of the whole batch
     `frequent_runs` are boilerplate. `learnable` and `scored` cover everything
-    in `store`, which now ends with the controls; `group` too. `entropy` decides what is left to chance."""
+    in `store`, which now ends with the controls; `group` too. `entropy` decides what is left to chance. Lenses write their plants
+    from the held-out samples `lens_room`, and no control is made of these; after the controls then come the `planted` texts."""
 
     kinship: Kinship
     held_out: NDArray[np.bool_]
@@ -60,6 +77,13 @@ class Split:
     learnable: NDArray[np.bool_]
     scored: NDArray[np.bool_]
     entropy: int = field(repr=False)
+    lens_room: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
+    planted: int = 0
+
+    @property
+    def traced(self) -> int:
+        """How many samples of the store the map is drawn from: all but what lenses planted."""
+        return len(self.store) - self.planted
 
     def fold(self, folds: int, stride: int = 0) -> NDArray[np.int8]:
         """The side of the cross-fit on which each sample of the store lies; another split with another `stride`."""
@@ -105,9 +129,12 @@ def split_corpus(
     entropy: int,
     folder: Path,
     progress: Progress = SILENT,
+    *,
+    lenses: bool = False,
 ) -> Split:
     """Who is kin, who is trained on; then the controls, made of text that nobody trains on, most of them of the dose that is
-    `demanded`. Who is drawn, who is held out, what is planted and how the folds are cut follow from `entropy`."""
+    `demanded`. Who is drawn, who is held out, what is planted and how the folds are cut follow from `entropy`. With `lenses` a
+    part of the held-out text is left to them."""
     store, n = corpus.store, len(batch)
     trusted = np.arange(n, len(store))
     usable = np.concatenate([batch.trainable, *([reference.trainable] if reference else [])]) & (
@@ -129,9 +156,10 @@ def split_corpus(
     frequent_runs = kinship.boilerplate_runs
     if not draw.drawn[usable].all():  # what was not drawn ties nobody
         kinship = kin_among(draw.drawn | held_out)
-    controls = _plant(
-        batch, corpus.encoder, store.n_tokens[:n], held_out[:n], trained[:n], kinship.cap, demanded, entropy
-    )
+    room = _lens_room(store.n_tokens, held_out, entropy) if lenses else np.empty(0, np.int64)
+    lent = held_out[:n].copy()
+    lent[room] = False
+    controls = _plant(batch, corpus.encoder, store.n_tokens[:n], lent, trained[:n], kinship.cap, demanded, entropy)
     everything = extend_store(store, corpus.encoder, controls.texts)
     return Split(
         kinship=kinship,
@@ -146,6 +174,69 @@ def split_corpus(
         learnable=np.concatenate([trained, controls.dose > 0]),
         scored=np.concatenate([trained, np.ones(len(controls), dtype=bool)]),
         entropy=entropy,
+        lens_room=room,
+    )
+
+
+def _lens_room(n_tokens: NDArray[np.int64], held_out: NDArray[np.bool_], entropy: int) -> NDArray[np.int64]:
+    """Which of the held-out samples lenses write their plants from: LENS_ROOM of their tokens at most, MOST_ROOM at most."""
+    order = np.random.default_rng([entropy, 0x1E]).permutation(np.flatnonzero(held_out))[:MOST_ROOM]
+    room: NDArray[np.int64] = np.sort(order[np.cumsum(n_tokens[order]) <= LENS_ROOM * n_tokens[held_out].sum()])
+    return room
+
+
+def plant_for_lenses(
+    calls: Sequence[LensCall], batch: Batch, corpus: Corpus, split: Split, seconds: float | None, folder: Path
+) -> tuple[Split, TrainedPlants]:
+    """What the lenses plant that want it trained on, and the split with it: each example with all its copies on one side."""
+    texts = read_texts(batch, split.lens_room.tolist())
+    planted = plant_trained(
+        calls,
+        [texts[row] for row in sorted(texts)],
+        float(split.store.n_tokens[split.learnable].sum()),
+        partial(count_tokens, corpus.encoder),
+        split.entropy,
+        LENS_SECONDS if seconds is None else seconds,
+        folder,
+        run_apart,
+    )
+    if not planted.texts:
+        return split, planted
+    every = np.ones(len(planted.texts), dtype=bool)
+    wider = replace(
+        split,
+        store=extend_store(split.store, corpus.encoder, list(planted.texts)),
+        group=np.concatenate([split.group, split.group.max() + 1 + planted.example]),
+        learnable=np.concatenate([split.learnable, every]),
+        scored=np.concatenate([split.scored, every]),
+        planted=len(every),
+    )
+    return wider, planted
+
+
+def lens_proxies(
+    calls: Sequence[LensCall],
+    corpus: Corpus,
+    split: Split,
+    options: AuditOptions,
+    share: float | None,
+    device: str,
+    folder: Path,
+) -> Proxies | None:
+    """The two proxies in `folder` as lenses may ask them: those that do share this `share` of the time that training took. None
+    where every proxy read everything, or where there are more."""
+    if options.folds != 2:
+        return None
+    n, asking = len(split.trained), sum("proxies" in call.spec.needs for call in calls)
+    side = np.where(split.learnable, split.fold(options.folds), UNREAD).astype(np.int8)
+    trained = options.epochs * int(split.store.n_tokens[split.learnable].sum())
+    return Proxies(
+        spec=corpus.spec,
+        encoder=corpus.encoder,
+        folder=folder,
+        device=device,
+        side=np.concatenate([side[:n], side[split.traced :]]),
+        budget=int((share or LENS_TIME_SHARE) * READ_PER_TRAINED * trained / max(1, asking)),
     )
 
 
@@ -193,7 +284,7 @@ def traced_samples(batch: Batch, duplicates: Duplicates, corpus: Corpus, split: 
         weight=split.weight,
         undrawn_tokens=split.undrawn_tokens,
         frequent_runs=split.frequent_runs,
-        kin=split.group,
+        kin=split.group[: split.traced],
     )
 
 
@@ -207,11 +298,14 @@ def lens_subject(
     analysis: LossAnalysis,
     weights: NDArray[np.float64],
     folder: Path,
+    proxies: Proxies | None,
 ) -> Subject:
     """The audited batch as lenses may see it; `weights` (N,) are those of its treatment. Plants are written from held-out text
     where there is any."""
     scores, names = analysis.scores, [*QUADRANT_NAMES, None]
     held = np.flatnonzero(split.held_out)
+    writable = held if len(held) else np.flatnonzero(samples.usable)
+    room = np.random.default_rng([split.entropy, 0x1F]).permutation(writable)[:MOST_ROOM]
     place = folder / "lenses"
     place.mkdir(exist_ok=True)
     return Subject(
@@ -228,8 +322,9 @@ def lens_subject(
                 "quadrant": pa.array([names[code] for code in analysis.quadrant], pa.string()),
             }
         ),
-        room=(held if len(held) else np.flatnonzero(samples.usable)).tolist(),
+        room=np.sort(room).tolist(),
         tokens_of=partial(count_tokens, corpus.encoder),
         entropy=split.entropy,
         folder=place,
+        proxies=proxies,
     )

@@ -26,6 +26,7 @@ from carto_audit.data.layouts import Segment
 from carto_audit.data.sampling_key import SamplingKey
 from carto_audit.decisions.settle import Settled
 from carto_audit.gate.verdict import Verdict
+from carto_audit.lenses.calls import LensCall
 from carto_audit.lenses.host import LensRun
 from carto_audit.pipeline.actions import Actions
 from carto_audit.pipeline.judge import loss_on
@@ -205,12 +206,15 @@ def audit_work(
     options: AuditOptions,
     policy: Policy,
     key: SamplingKey | None = None,
+    calls: Sequence[LensCall] = (),
 ) -> Path:
     """The folder in which an audit under this policy, with this key if one was given, may continue: the policy decides which
-    controls are planted, and when losses are read."""
+    controls are planted, when losses are read, and, with the lenses that are called, what these plant."""
     burn_in = burn_in_epochs(options.epochs, policy.map.difficulty.burn_in_share)
     decided = (policy.demanded_dose, burn_in, loss_on(policy, options))
-    return work_folder(work, batch, reference, options, *decided, key.commitment if key else None)
+    planted = [call.recipe for call in calls if call.spec.trained]
+    besides = [*decided, key.commitment if key else None, *planted]
+    return work_folder(work, batch, reference, options, *besides)
 
 
 def package_versions() -> dict[str, str]:

@@ -32,9 +32,19 @@ from carto_audit.decisions.file import DecisionFile
 from carto_audit.decisions.review import Reviewed, review
 from carto_audit.decisions.settle import Settled, measure_decisions, noted, reasons_of, settle
 from carto_audit.gate.verdict import Verdict
+from carto_audit.lenses.calls import lens_calls
 from carto_audit.lenses.host import LensRun, look_through, unseen_by
 from carto_audit.pipeline.actions import Actions, advise
-from carto_audit.pipeline.corpus import Corpus, Split, encode_corpus, lens_subject, split_corpus, traced_samples
+from carto_audit.pipeline.corpus import (
+    Corpus,
+    Split,
+    encode_corpus,
+    lens_proxies,
+    lens_subject,
+    plant_for_lenses,
+    split_corpus,
+    traced_samples,
+)
 from carto_audit.pipeline.item_recall import ask_about_items
 from carto_audit.pipeline.judge import analysis_settings, check_reference, is_undecided, judge, loss_on
 from carto_audit.pipeline.measurements import measure, measured_ratio
@@ -156,7 +166,8 @@ class _Auditor:
             )
             reference = read_batch([options.reference], progress=progress) if options.reference else None
         check_measured(self.redteam, self.policy, batch.sha256)
-        folder = audit_work(self.work, batch, reference, options, self.policy, given)
+        calls, limits = lens_calls(self.policy.lenses, options.lens), self.policy.limits or LIMITS
+        folder = audit_work(self.work, batch, reference, options, self.policy, given, calls)
         key = given or (None if options.rehearsable else keep_sampling_key(folder))
         entropy = key.entropy(batch.sha256) if key else options.training_seed
         with self.timed("duplicates"):
@@ -173,7 +184,9 @@ class _Auditor:
             corpus = encode_corpus(batch, reference, duplicates, options, weighed, entropy, device, folder, progress)
         with self.timed("folds"):
             dose = self.policy.demanded_dose
-            split = split_corpus(batch, reference, duplicates, corpus, dose, entropy, folder, progress)
+            trained = any(call.spec.trained for call in calls)
+            split = split_corpus(batch, reference, duplicates, corpus, dose, entropy, folder, progress, lenses=trained)
+            split, planted = plant_for_lenses(calls, batch, corpus, split, limits.lens_seconds, folder)
         samples = traced_samples(batch, duplicates, corpus, split)
         copies = self.find_copies(batch, samples, split.kinship.cap)
         looked = self.look(batch, reviewed, known, corpus, split, samples, copies, device, folder)
@@ -198,13 +211,14 @@ class _Auditor:
             spans = locate_spans(batch, corpus.encoder, first, last, set(shown), progress)
             actions, settled = self.act(batch, analysis, split, reviewed, samples.n_tokens)
         lenses: tuple[LensRun, ...] = ()
-        if self.policy.lenses_on or options.lens:
+        if calls:
             with self.timed("lenses"):
-                policy, seconds = self.policy, self.policy.limits.lens_seconds if self.policy.limits else None
+                place, share, weight = folder / run_name(0), limits.lens_time_share, actions.weight
+                proxies = lens_proxies(calls, corpus, split, options, share, device, place)
                 subject = lens_subject(
-                    policy, batch, duplicates, samples, corpus, split, analysis, actions.weight, folder
+                    self.policy, batch, duplicates, samples, corpus, split, analysis, weight, folder, proxies
                 )
-                lenses = look_through(policy.lenses, options.lens, subject, seconds, progress)
+                lenses = look_through(calls, subject, planted, limits.lens_seconds, progress)
         measurements |= {name: m for lens in lenses for name, m in lens.measurements.items()}
         check_seals([*batch.paths, *(reference.paths if reference else ())])
         return AuditResult(
@@ -368,7 +382,8 @@ class _Auditor:
         )
         place, fold = folder / run_name(number), split.fold(options.folds, stride)
         place.mkdir(exist_ok=True)
-        return cross_fit(corpus.spec, config, split.store, fold, split.learnable, split.scored, place, self.progress)
+        found = cross_fit(corpus.spec, config, split.store, fold, split.learnable, split.scored, place, self.progress)
+        return found[0].select(slice(0, split.traced)), found[1].first(split.traced)
 
     def act(
         self, batch: Batch, analysis: LossAnalysis, split: Split, reviewed: Reviewed, n_tokens: NDArray[np.int64]

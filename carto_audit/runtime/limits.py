@@ -36,6 +36,8 @@ class Limits(Strict):
 
     lens_seconds: Count | None = None
     """Seconds that one lens may take; left out, ten minutes."""
+    lens_time_share: Annotated[float, NotBoolean, Field(gt=0, le=100)] | None = None
+    """Of the time that training took, what lenses together may have the proxies read; left out, half of it."""
 
     def most_expanded(self, n_bytes: int) -> int:
         """The bytes to which a file of this size may expand."""

@@ -61,6 +61,16 @@ class TokenLosses:
     loss_out: NDArray[np.float32]
     offsets: NDArray[np.int64]
 
+    def first(self, samples: int) -> "TokenLosses":
+        """Those of the first samples."""
+        end = int(self.offsets[samples])
+        return TokenLosses(
+            ids=self.ids[:end],
+            loss_in=self.loss_in[:end],
+            loss_out=self.loss_out[:end],
+            offsets=self.offsets[: samples + 1],
+        )
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TokenStatistics:

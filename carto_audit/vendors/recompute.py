@@ -18,6 +18,7 @@ from carto_audit.pipeline.result import ScoredRows, package_versions
 from carto_audit.proxies.cross_fit import FoldJob, TrainConfig, train_fold
 from carto_audit.proxies.model import PRESETS, ProxySpec
 from carto_audit.runtime.progress import SILENT, Progress
+from carto_audit.text.untrusted import safe_inline
 from carto_audit.vendors.agreement import Tested, exact_test
 from carto_audit.vendors.challenge import Held
 from carto_audit.vendors.reading import Summary
@@ -79,6 +80,11 @@ def why_not(summary: Summary, scored: ScoredRows) -> str | None:
         return f"another version of {', '.join(others)} is installed here, so nothing was computed again"
     if recipe.repeats != 1:
         return f"they are means over {recipe.repeats} pairs of proxies; ask for a summary of an audit with --repeats 1"
+    if recipe.planted_by:
+        lenses = safe_inline(", ".join(recipe.planted_by), 120)
+        return (
+            f"his proxies read what lenses planted ({lenses}), so nothing was computed again; ask for an audit without"
+        )
     known = recipe.proxy.name in PRESETS and recipe.proxy.name == scored.proxy and recipe.proxy.checkpoint is None
     if recipe.reference_sha256 is not None or not known:
         return "his audit used a reference, or another proxy than ours, so nothing was computed again"

@@ -19,6 +19,7 @@ TABLE, STATEMENT, ENVELOPE = "summary.parquet", "summary.intoto.json", "summary.
 """The files of a summary."""
 
 MOST_ROWS = 1 << 31
+MOST_LENSES = 64
 MASSES = ("hotspot_memorized", "memorized")
 
 Hex = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
@@ -81,6 +82,8 @@ class Recipe(Part):
     proxy: Proxy
     device: Text
     packages: dict[Text, Text]
+    planted_by: list[Text] = Field(default_factory=list, max_length=MOST_LENSES)
+    """Lenses for which the proxies read more than the batch and its controls."""
 
 
 class Mass(Part):

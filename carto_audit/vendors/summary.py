@@ -184,6 +184,9 @@ def _predicate(
             ),
             device=run["device"],
             packages=run["packages"],
+            planted_by=[
+                safe_inline(name, 90) for name, lens in facts.get("lenses", {}).items() if "plants_read" in lens
+            ],
         ),
         rows=said.Rows(
             root=root,

@@ -160,3 +160,39 @@ class Moody(Good):
     def sum_up(self, view, looked, options):
         section = Section(headline=str(time.perf_counter_ns()))
         return replace(super().sum_up(view, looked, options), section=section)
+
+
+class Asking(Good):
+    """Is trained on, and asks both proxies about every row that one of them read: found where the reader finds a row more than a
+    tenth likelier."""
+
+    def plant(self, room, options):
+        planted = super().plant(room, options)
+        thrice = tuple(one for one in planted.examples if one.dose == 3)
+        return replace(planted, examples=thrice)
+
+    def look(self, view, options):
+        texts = [text for chunk in view.texts() for text in chunk.texts]
+        readers = view.proxies
+        rows = np.flatnonzero(readers.read).tolist()
+        ids = [encoded.ids[: readers.context] for encoded in readers.encode([texts[row] for row in rows])]
+        losses = [readers.losses(rows, ids, stranger=stranger) for stranger in (False, True)]
+        gain = np.full(len(view), np.nan)
+        gain[rows] = [out.mean() - inside.mean() for inside, out in zip(*losses, strict=True)]
+        return Looked(columns=pa.table({"gain": pa.array(gain, from_pandas=True)}), found=np.nan_to_num(gain) > 0.1)
+
+    def sum_up(self, view, looked, options):
+        share = float(looked.found.mean())
+        section = Section(headline=f"{share:.0%} gained", facts=(("rows", str(len(view))),))
+        return LensResult(metrics={"gained_share": share}, section=section)
+
+
+ASKING = {
+    "needs": ("texts", "proxies"),
+    "columns": (LensColumn(name="gain", type="number", meaning="what reading it was worth"),),
+    "metrics": (LensMetric(name="gained_share", unit="share", meaning="rows that gained", better="lower"),),
+    "spans": False,
+    "doses": (3,),
+    "trained": True,
+}
+"""How `Asking` declares itself."""

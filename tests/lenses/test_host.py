@@ -8,9 +8,11 @@ import pyarrow as pa
 import pytest
 
 from carto_audit.gate.verdict import evaluate
+from carto_audit.lenses.calls import lens_calls
 from carto_audit.lenses.declared import known
 from carto_audit.lenses.host import LensRun, look_through, unseen_by
-from carto_audit.lenses.mixing import LensFaultError, mix
+from carto_audit.lenses.mixing import mix
+from carto_audit.lenses.planting import LensFaultError
 from carto_audit.lenses.plants import MOST_ROWS, Example, Plants, Room
 from carto_audit.lenses.testing import run_here, subject_of
 from carto_audit.lenses.view import LensView, Offered
@@ -36,7 +38,7 @@ def look(subject, monkeypatch):
     def through(lens, seconds=60, run=run_here, **changes):
         spec = strange.spec_of(lens.__name__, **changes)
         monkeypatch.setitem(known.SHIPPED, spec.name, known.KnownLens(spec=spec))
-        return look_through({spec.name: {}}, (), changes.pop("subject", subject), seconds, run=run)[0]
+        return look_through(lens_calls({spec.name: {}}, ()), subject, seconds=seconds, run=run)[0]
 
     return through
 
@@ -188,7 +190,9 @@ def test_plants_are_bounded(subject):
 @pytest.mark.parametrize(
     ("changes", "why"),
     [
-        ({"needs": ("texts", "proxies")}, 'the need "proxies" is not known'),
+        ({"needs": ("texts", "paths")}, 'the need "paths" is not known'),
+        ({"needs": ("texts", "proxies")}, "cannot plant text that none of them read"),
+        ({"trained": True, "doses": ()}, "needs doses"),
         ({"needs": ("scores",)}, "cannot plant"),
         ({"name": "Acme Lens"}, "no name of a lens"),
         ({"load": "nowhere"}, "module:attribute"),
@@ -203,5 +207,5 @@ def test_lenses_named_besides_are_not_judged_and_those_turned_off_do_not_look(su
     spec = strange.spec_of("Good")
     monkeypatch.setitem(known.SHIPPED, spec.name, known.KnownLens(spec=spec))
     off = {"repetition": {"off": True, "reason": "no plan yet"}}
-    (run,) = look_through(off, ("good", "good"), subject, run=run_here)
+    (run,) = look_through(lens_calls(off, ("good", "good")), subject, run=run_here)
     assert (run.name, run.judged) == ("good", False)

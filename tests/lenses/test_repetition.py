@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from carto_audit.lenses.declared.repetition import REPETITION, RepetitionOptions
-from carto_audit.lenses.repetition import RepetitionLens
+from carto_audit.lenses.shipped.repetition import RepetitionLens
 from carto_audit.lenses.testing import look_here
 from carto_audit.lenses.view import Kin, LensView, Offered
 from tests.support.audits import sentences

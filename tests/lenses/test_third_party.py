@@ -79,7 +79,7 @@ def test_it_is_imported_only_when_it_is_named(install, tmp_path):
         ({"distribution": "other-lenses"}, "registered by other-lenses 1.2, whose name its prefix is not"),
         ({"code": "raise RuntimeError('no\\nway')"}, "cannot be loaded: RuntimeError: no way"),
         ({"code": "def spec():\n    return 3"}, "declares another name, or nothing"),
-        ({"code": EXAMPLE.replace('("texts",)', '("proxies",)')}, 'the need "proxies" is not known'),
+        ({"code": EXAMPLE.replace('("texts",)', '("paths",)')}, 'the need "paths" is not known'),
     ],
 )
 def test_a_package_that_is_not_right_is_one_line(install, installed, why):

@@ -25,6 +25,7 @@ from carto_audit.vendors import statement as said
 from carto_audit.vendors.challenge import draw, hold
 from carto_audit.vendors.check import check
 from carto_audit.vendors.reading import read_summary
+from carto_audit.vendors.recompute import why_not
 from carto_audit.vendors.rows import SCHEMA
 from tests.support.audits import write_parquet
 from tests.vendors.conftest import texts_of_june
@@ -392,3 +393,11 @@ def test_a_statement_without_a_moment_in_utc_is_refused(forged, said_at):
     path.write_bytes(json_bytes(document))
     with pytest.raises(AuditError, match="started_at: no time in UTC"):
         read_summary(forged)
+
+
+def test_losses_of_proxies_that_read_what_lenses_planted_are_not_computed_again(june):
+    summary, scored, _ = june
+    read = summary.predicate.recipe.model_copy(update={"planted_by": ["secrets"]})
+    planted = replace(summary, predicate=summary.predicate.model_copy(update={"recipe": read}))
+    assert why_not(summary, scored) is None
+    assert "his proxies read what lenses planted (secrets)" in why_not(planted, scored)

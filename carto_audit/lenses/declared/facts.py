@@ -1,6 +1,6 @@
 """The facts of lenses in `report.json`, typed: what each measured, how well it saw, and its section from a closed set."""
 
-from typing import Literal
+from typing import Literal, NotRequired
 
 from pydantic import ConfigDict, with_config
 from typing_extensions import TypedDict
@@ -106,5 +106,7 @@ class LensFacts(TypedDict):
     false_alarms: LensAlarmFacts | None
     metrics: dict[str, float]
     cost: LensCostFacts
+    plants_read: NotRequired[int]
+    """Texts that it planted and the proxies trained on; left out where there were none."""
     section: LensSectionFacts | None
     warnings: list[str]

@@ -50,6 +50,6 @@ REPETITION = LensSpec(
         ),
     ),
     cost=LensCost(text_passes=0, seconds=0.1),
-    load="carto_audit.lenses.repetition:RepetitionLens",
+    load="carto_audit.lenses.shipped.repetition:RepetitionLens",
     doses=(2, 8, 32),
 )

@@ -6,7 +6,7 @@ from typing import Literal, get_args
 
 from carto_audit.runtime.strict_model import Strict
 
-Need = Literal["texts", "kin", "weights", "scores"]
+Need = Literal["texts", "kin", "weights", "scores", "proxies"]
 NEEDS: tuple[Need, ...] = get_args(Need)
 """What a lens may ask for. The view of one that asks for less has no more."""
 
@@ -57,7 +57,8 @@ class LensSpec:
 
     `load` names the lens as `module:attribute`; nothing is imported from there until a run needs it. `options` is a model that
     refuses what it does not know; `doses` say how often each planted example occurs, none where the lens plants nothing;
-    `extra` are packages that it needs besides. A number that comes to mean something else is a new `version`.
+    `extra` are packages that it needs besides. The proxies train on its plants where it is `trained`; `room` is how much of the
+    tokens for such plants it asks for, beside other lenses. A number that comes to mean something else is a new `version`.
     """
 
     name: str
@@ -71,6 +72,8 @@ class LensSpec:
     cost: LensCost
     load: str
     doses: tuple[int, ...] = ()
+    trained: bool = False
+    room: float = 1.0
     spans: bool = False
     extra: tuple[str, ...] = ()
 
@@ -92,7 +95,11 @@ class LensSpec:
             if len(set(names)) != len(names) or len(names) > _MOST:
                 raise ValueError(f"{kind} need distinct names, at most {_MOST}")
         if "scores" in self.needs and self.doses:
-            raise ValueError("a lens that reads scores cannot plant text that nobody trains on: it has none")
+            raise ValueError("a lens that reads scores cannot plant text: it has none")
+        if self.trained and not (self.doses and self.room > 0):
+            raise ValueError("a lens whose plants are trained on needs doses, and room for them")
+        if "proxies" in self.needs and self.doses and not self.trained:
+            raise ValueError("a lens that asks the proxies cannot plant text that none of them read")
         taken = [name for name in RESERVED if name in self.options.model_fields]
         if taken:
             raise ValueError(f'"{taken[0]}" is a key of every lens and cannot be an option')
