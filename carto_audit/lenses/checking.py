@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from carto_audit.lenses.answers import Bar, Bars, Cells, Figure, Histogram, LensResult, Looked, Section
-from carto_audit.lenses.declared.spec import ColumnType, LensMetric, LensSpec
+from carto_audit.lenses.declared.spec import ColumnType, LensColumn, LensMetric, LensSpec
 from carto_audit.lenses.planting import LensFaultError
 from carto_audit.policy.metrics import Measurement
 from carto_audit.text.untrusted import safe_inline
@@ -34,26 +34,37 @@ def checked_looked(spec: LensSpec, rows: int, looked: object) -> Looked:
     """The answers about so many rows. Raises LensFaultError in one line where they are not what the lens declared."""
     if not isinstance(looked, Looked) or not isinstance(looked.columns, pa.Table):
         raise LensFaultError("look returned something else than Looked with a table")
-    declared = pa.schema([(column.name, TYPES[column.type]) for column in spec.columns])
-    columns = looked.columns
+    declared, columns = _schema(spec.columns), looked.columns
     if not columns.schema.equals(declared) or (spec.columns and len(columns) != rows):
         raise LensFaultError(f"its columns are not the declared ones with {rows:,} rows")
-    for name in (column.name for column in spec.columns if column.type == "number"):
-        if not pc.all(pc.is_finite(columns[name].drop_null())).as_py() and len(columns[name].drop_null()):
-            raise LensFaultError(f'the column "{name}" holds what is no finite number')
+    _check_numbers(spec.columns, columns)
     found = looked.found
     if not isinstance(found, np.ndarray) or found.shape != (rows,) or found.dtype.kind not in "bui":
         raise LensFaultError(f"found is no array of {rows:,} whole numbers")
     if (looked.spans is not None) != spec.spans:
         raise LensFaultError("it has spans and did not declare them, or declared them and has none")
     spans = looked.spans
-    if spans is not None and (not isinstance(spans, pa.Table) or not spans.schema.equals(SPANS)):
-        raise LensFaultError("its spans are no table of row, start, end and label")
+    if spans is not None:
+        expected = pa.schema([*SPANS, *_schema(spec.span_columns)])
+        if not isinstance(spans, pa.Table) or not spans.schema.equals(expected):
+            raise LensFaultError(f"its spans are no table of {', '.join(expected.names)}")
+        _check_numbers(spec.span_columns, spans)
     if spans is not None and len(spans):
         last = pc.max(spans["row"]).as_py()
         if pc.min(spans["row"]).as_py() is None or not 0 <= pc.min(spans["row"]).as_py() <= last < rows:
             raise LensFaultError("its spans name rows that there are not")
     return Looked(columns=columns, found=found.astype(np.int64), spans=spans)
+
+
+def _schema(columns: tuple[LensColumn, ...]) -> pa.Schema:
+    return pa.schema([(column.name, TYPES[column.type]) for column in columns])
+
+
+def _check_numbers(columns: tuple[LensColumn, ...], table: pa.Table) -> None:
+    for name in (column.name for column in columns if column.type == "number"):
+        known = table[name].drop_null()
+        if len(known) and not pc.all(pc.is_finite(known)).as_py():
+            raise LensFaultError(f'the column "{name}" holds what is no finite number')
 
 
 def checked_result(spec: LensSpec, result: object) -> tuple[dict[str, Measurement], LensResult]:

@@ -20,7 +20,9 @@ UNREAD = -1
 GENERATED = 3
 """Tokens of reading that a generated one costs, about."""
 
-Index = NDArray[np.int64]
+LOGITS = 1 << 23
+"""Of whole distributions, so many numbers at once: a lens should take no more memory than it must."""
+
 Ids = NDArray[np.int64]
 Asking = Callable[["LoadedProxy", list[int]], Sequence[Any]]
 
@@ -62,6 +64,11 @@ class Readers:
         return found
 
     @property
+    def side(self) -> NDArray[np.int8]:
+        """Rows of one number, 0 or 1, were read by one proxy; UNREAD, by neither: (N,)."""
+        return self._proxies.side
+
+    @property
     def context(self) -> int:
         """Tokens that a proxy sees at once."""
         return self._proxies.spec.context
@@ -92,7 +99,9 @@ class Readers:
         from carto_audit.proxies.likelihood import read_statistics
 
         self._spend(sum(map(len, texts)))
-        return self._ask(rows, lambda proxy, chosen: read_statistics(proxy, [texts[k] for k in chosen]), stranger)
+        return self._ask(
+            rows, lambda proxy, chosen: read_statistics(proxy, [texts[k] for k in chosen], LOGITS), stranger
+        )
 
     def greedy(
         self, rows: Sequence[int], prompts: Sequence[Ids], lengths: Sequence[int], *, stranger: bool = False

@@ -30,7 +30,7 @@ def write_lenses(folder: Path, runs: Iterable[LensRun], sample_id: pa.Array, row
         write_table(place / f"{run.name}.parquet", pa.table({"sample_id": sample_id, "row": row, **columns}), "zstd")
         if run.spans is not None:
             at = run.spans["row"].to_numpy()
-            spans = {name: run.spans[name] for name in ("start", "end", "label")}
+            spans = {name: run.spans[name] for name in run.spans.column_names if name != "row"}
             named = pa.table({"sample_id": sample_id.take(pa.array(at)), "row": row[at], **spans})
             write_table(place / f"{run.name}.spans.parquet", named, "zstd")
 

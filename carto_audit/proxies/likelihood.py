@@ -54,8 +54,11 @@ def neighbour_losses(proxy: LoadedProxy, neighbours: Sequence[Sequence[Ids]]) ->
 
 
 @torch.no_grad()
-def read_statistics(proxy: LoadedProxy, texts: Sequence[Ids]) -> list[TokenStatistics]:
-    """What a proxy makes of the first `context` tokens of each text; no text is empty.
+def read_statistics(
+    proxy: LoadedProxy, texts: Sequence[Ids], most_logits: int = MINIBATCH_LOGITS
+) -> list[TokenStatistics]:
+    """What a proxy makes of the first `context` tokens of each text; no text is empty. `most_logits` bounds
+    the memory it takes.
 
     In full precision, on a GPU too: logits of 16 bits tie, and a tie has no rank.
     """
@@ -64,7 +67,7 @@ def read_statistics(proxy: LoadedProxy, texts: Sequence[Ids]) -> list[TokenStati
     texts = [text[: proxy.spec.context] for text in texts]
     ends = np.cumsum([len(text) for text in texts])
     flat = np.zeros((5, int(ends[-1])))
-    budget = min(MINIBATCH_TOKENS, MINIBATCH_LOGITS // proxy.spec.vocab_size)
+    budget = min(MINIBATCH_TOKENS, most_logits // proxy.spec.vocab_size)
     for places, inputs, targets, real in _padded(texts, proxy, budget):
         logits = proxy.model(input_ids=inputs, use_cache=False).logits[real].float()  # (n_real, V)
         flat[:, places] = _measure(logits, targets[real]).cpu().numpy()

@@ -57,7 +57,7 @@ class LensSpec:
 
     `load` names the lens as `module:attribute`; nothing is imported from there until a run needs it. `options` is a model that
     refuses what it does not know; `doses` say how often each planted example occurs, none where the lens plants nothing;
-    `extra` are packages that it needs besides. The proxies train on its plants where it is `trained`; `room` is how much of the
+    `extra` are packages that it needs besides; `span_columns` stand beside each place, where it has `spans`. The proxies train on its plants where it is `trained`; `room` is how much of the
     tokens for such plants it asks for, beside other lenses. A number that comes to mean something else is a new `version`.
     """
 
@@ -75,6 +75,7 @@ class LensSpec:
     trained: bool = False
     room: float = 1.0
     spans: bool = False
+    span_columns: tuple[LensColumn, ...] = ()
     extra: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
@@ -83,14 +84,14 @@ class LensSpec:
         for need in self.needs:
             if need not in NEEDS:
                 raise ValueError(f'the need "{str(need)[:40]}" is not known; known are {", ".join(NEEDS)}')
-        for name in [*(metric.name for metric in self.metrics), *(column.name for column in self.columns)]:
+        for name in (*(m.name for m in self.metrics), *(c.name for c in (*self.columns, *self.span_columns))):
             if (
                 not _PLAIN_NAME.fullmatch(name)
                 or name.startswith((FOUND, FALSE_ALARMS))
-                or name in ("sample_id", "row")
+                or name in ("sample_id", "row", "start", "end", "label")
             ):
                 raise ValueError(f'"{name[:60]}" cannot be the name of a metric or column')
-        for kind, named in (("metrics", self.metrics), ("columns", self.columns)):
+        for kind, named in (("metrics", self.metrics), ("columns", self.columns), ("span_columns", self.span_columns)):
             names = [one.name for one in named]
             if len(set(names)) != len(names) or len(names) > _MOST:
                 raise ValueError(f"{kind} need distinct names, at most {_MOST}")
@@ -103,5 +104,7 @@ class LensSpec:
         taken = [name for name in RESERVED if name in self.options.model_fields]
         if taken:
             raise ValueError(f'"{taken[0]}" is a key of every lens and cannot be an option')
+        if self.span_columns and not self.spans:
+            raise ValueError("columns of places need places: declare spans")
         if ":" not in self.load or self.version < 1 or any(dose < 1 for dose in self.doses):
             raise ValueError("needs load as module:attribute, a version from 1, and doses from 1")

@@ -1,0 +1,20 @@
+"""Places, declared: what stands beside each value that a lens finds in a text and asks the proxies for."""
+
+from carto_audit.lenses.declared.spec import LensColumn
+
+SPAN_COLUMNS = (
+    LensColumn(name="value", type="integer", meaning="number of the distinct value in this batch"),
+    LensColumn(
+        name="recalled",
+        type="number",
+        meaning="share of its tokens that the proxy says which read it, net of the other",
+    ),
+    LensColumn(name="memorized", type="flag", meaning="whether it is memorized, whole or for the most part"),
+    LensColumn(name="comes_out", type="flag", meaning="whether it comes out whole"),
+    LensColumn(
+        name="read_twice",
+        type="flag",
+        meaning="whether both proxies read a copy, so that there is none to compare with",
+    ),
+)
+"""Null where the proxies were not asked."""

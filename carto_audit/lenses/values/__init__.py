@@ -1,0 +1,1 @@
+"""Values: keys and personal data as lenses find them in texts, and whether they come out of a proxy: `recall`."""

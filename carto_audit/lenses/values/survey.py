@@ -1,0 +1,171 @@
+"""Survey: every value of a batch with its places, and which of them come out of the proxy that read them."""
+
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+from scipy.stats import hypergeom
+
+from carto_audit.lenses.readers import Readers
+from carto_audit.lenses.values.recall import Cue, cut_cues, recall
+from carto_audit.lenses.values.value import Value
+from carto_audit.lenses.view import LensView
+from carto_audit.policy.metrics import Measurement
+
+CUES = 3
+"""Places at most at which one value is asked for: it comes out where it comes out at one of them."""
+
+MEMORIZED = 0.6
+"""Share of a value's tokens that its reader says and the other proxy does not, from which on it is called memorized: a key that
+stands once reaches 0.5, one that stands in four rows 0.6 and more (bench/lenses)."""
+
+ERROR = 0.05
+"""Chance that more values come out, of those that were not asked for, than the bound says."""
+
+Find = Callable[[str], Iterable[Value]]
+Place = tuple[int, int, int, str, int]
+"""Row, start, end, label, and the number of the value."""
+
+
+@dataclass(slots=True)
+class _Known:
+    """One distinct value: where it may be asked for, and on which sides of the split it was read."""
+
+    cues: list[Cue] = field(default_factory=list)
+    sides: set[int] = field(default_factory=set)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Survey:
+    """The P places of D distinct values: `row`, `start`, `end`, `label` and the number of the `value`, (P,). Of the values, (D,):
+    whether the proxies were `asked`; `net`, the share of its tokens that its reader says and the other proxy does not, NaN where
+    nobody was asked; whether it comes out whole, `extracted`; whether both proxies read a copy, `shared`: then what its reader
+    says counts, since there is none to compare with."""
+
+    row: NDArray[np.int64]
+    start: NDArray[np.int64]
+    end: NDArray[np.int64]
+    label: list[str]
+    value: NDArray[np.int64]
+    asked: NDArray[np.bool_]
+    net: NDArray[np.float64]
+    extracted: NDArray[np.bool_]
+    shared: NDArray[np.bool_]
+
+    @property
+    def memorized(self) -> NDArray[np.bool_]:
+        """Which values are memorized, whole or for the most part, (D,)."""
+        found: NDArray[np.bool_] = self.extracted | (np.nan_to_num(self.net) >= MEMORIZED)
+        return found
+
+    def in_rows(self, rows: int, chosen: NDArray[np.bool_] | None = None) -> NDArray[np.int64]:
+        """How many places of the chosen values each row has, (rows,); of all where none are chosen."""
+        counted = np.ones(len(self.value), bool) if chosen is None else chosen[self.value]
+        return np.bincount(self.row[counted], minlength=rows).astype(np.int64)
+
+    def spans(self) -> pa.Table:
+        """The places, with what `declared.places` says of each."""
+        asked = self.asked[self.value]
+        return pa.table(
+            {
+                "row": self.row,
+                "start": self.start,
+                "end": self.end,
+                "label": pa.array(self.label, pa.string()),
+                "value": self.value,
+                "recalled": pa.array(self.net[self.value], pa.float64(), from_pandas=True),
+                "memorized": pa.array(self.memorized[self.value], pa.bool_(), mask=~asked),
+                "comes_out": pa.array(self.extracted[self.value], pa.bool_(), mask=~asked),
+                "read_twice": self.shared[self.value],
+            }
+        )
+
+
+def survey(view: LensView, find: Find) -> Survey:
+    """Finds the values of every row, and asks the proxies for as many distinct ones as they may be asked for, by lot."""
+    readers = view.proxies
+    known: dict[str, _Known] = {}
+    number: dict[str, int] = {}
+    places: list[Place] = []
+    for chunk in view.texts():
+        for row, text in enumerate(chunk.texts, chunk.start):
+            values = list(find(text))
+            cues = cut_cues(readers, row, text, [(v.start, v.end) for v in values]) if readers.read[row] else []
+            for k, value in enumerate(values):
+                written = text[value.start : value.end]
+                places.append((row, value.start, value.end, value.label, number.setdefault(written, len(number))))
+                one = known.setdefault(written, _Known())
+                if cues and (cue := cues[k]) is not None:
+                    one.sides.add(int(readers.side[row]))
+                    one.cues += [cue] if len(one.cues) < CUES else []
+    return _asked(readers, places, list(known.values()), np.random.default_rng([view.seed, 0x5A]))
+
+
+def _asked(readers: Readers, places: Sequence[Place], known: Sequence[_Known], rng: np.random.Generator) -> Survey:
+    count = len(known)
+    cost = np.array([2 * sum(cue.tokens for cue in one.cues) for one in known], dtype=np.int64)
+    order = rng.permutation(np.flatnonzero(cost > 0))
+    asked = np.zeros(count, bool)
+    asked[order[np.cumsum(cost[order]) <= readers.left]] = True
+    shared = np.array([len(one.sides) > 1 for one in known], dtype=bool)
+    cues = [(k, cue) for k in np.flatnonzero(asked).tolist() for cue in known[k].cues]
+    said = recall(readers, [cue for _, cue in cues])
+    value = np.array([k for k, _ in cues], dtype=np.int64)
+    stranger = np.where(shared[value], 0.0, said.stranger)  # who read it too is none
+    net, out = np.full(count, -1.0), np.zeros(count, bool)
+    np.maximum.at(net, value, np.maximum(0.0, said.reader - stranger))
+    np.logical_or.at(out, value, (said.reader == 1) & (stranger < 1))
+    columns = list(zip(*places, strict=True)) or [(), (), (), (), ()]
+    row, start, end, at = (np.array(columns[k], dtype=np.int64) for k in (0, 1, 2, 4))
+    return Survey(
+        row=row,
+        start=start,
+        end=end,
+        label=list(columns[3]),
+        value=at,
+        asked=asked,
+        net=np.where(asked, net, np.nan),
+        extracted=out,
+        shared=shared,
+    )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Counts:
+    """Of the distinct values at some places: how many there are, of how many the proxies were asked, and of these how many are
+    memorized, how many come out whole, and of how many both proxies read a copy."""
+
+    total: int
+    asked: int
+    memorized: int
+    extracted: int
+    shared: int
+
+    def among_all(self, seen: int) -> Measurement:
+        """How many of all values do what `seen` of those that were asked did, which were drawn by lot: no fewer, and at most as many
+        as leave a chance of ERROR to see no more of them (hypergeometric, exact)."""
+        most = seen + bisect_left(
+            range(self.total - self.asked),
+            True,
+            key=lambda more: bool(hypergeom.cdf(seen, self.total, seen + more + 1, self.asked) <= ERROR),
+        )
+        likely = seen * self.total / self.asked if self.asked else 0.0
+        return Measurement(value=float(min(round(likely), most)), low=float(seen), high=float(most))
+
+
+def count_values(spans: pa.Table) -> Counts:
+    """What these places amount to, as `Survey.spans` gives them, those of plants taken out."""
+    flags = ("memorized", "comes_out", "read_twice")
+    by_value = spans.group_by("value").aggregate([(name, "max") for name in flags])
+    memorized, out, shared = (by_value[f"{name}_max"] for name in flags)
+    return Counts(
+        total=by_value.num_rows,
+        asked=len(out) - out.null_count,
+        memorized=int(pc.sum(memorized).as_py() or 0),
+        extracted=int(pc.sum(out).as_py() or 0),
+        shared=int(pc.sum(shared).as_py() or 0),
+    )
