@@ -32,7 +32,9 @@ MAY_IMPORT: dict[str, str] = {
     "gate": "artifacts policy",
     "lenses": "lenses.declared policy artifacts cartography data proxies traces",
     "lenses.values": "lenses lenses.declared policy",
-    "lenses.shipped": "lenses lenses.values lenses.declared policy",
+    "lenses.keys": "lenses.values",
+    "lenses.personal": "lenses.values",
+    "lenses.shipped": "lenses lenses.values lenses.keys lenses.personal lenses.declared policy",
     "attestation": "gate artifacts policy data",
     "report": "artifacts cartography policy lenses.declared",
     "report.formats": "report artifacts cartography policy",
@@ -117,7 +119,16 @@ PLACES = {
     ),
     "a lens": (
         "its declaration in a module of `lenses/declared/`, listed in `SHIPPED` of `lenses/declared/known.py`; its work in a "
-        "module of `lenses/`, which the declaration names; its question, options, metrics, limits and source in docs/lenses.md"
+        "module of `lenses/shipped/`, which the declaration names; its question, options, metrics, limits and source in "
+        "docs/lenses.md"
+    ),
+    "a kind of key": (
+        "a row of `FORMS` in `lenses/keys/forms.py` where its form tells it, of `NAMED` in `lenses/keys/named.py` where its name "
+        "does; how it is made up in `lenses/keys/planted.py`"
+    ),
+    "a class of personal value": (
+        "a finder in a module of `lenses/personal/`, listed in `lenses/personal/finder.py`; a value of it in "
+        "`lenses/personal/planted.py`"
     ),
     "a score of a loss trace": "`cartography/scores.py`, or `cartography/baselines.py` if it is only compared with",
     "a key of `report.json`": (

@@ -1,6 +1,9 @@
 """The commands about lenses. Listing and explaining imports none of them but those of other packages that are named."""
 
+import tempfile
 from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
 
 import click
 
@@ -15,7 +18,7 @@ lens_option = click.option(
 
 @click.group()
 def lenses() -> None:
-    """List and explain lenses: optional measurements that a policy turns on."""
+    """List, explain and try lenses: optional measurements that a policy turns on."""
 
 
 @lenses.command("list")
@@ -47,6 +50,52 @@ def explain(name: str) -> int:
     """
     _echo(_explained(find_lens(name)))
     return ExitCode.ACCEPTED
+
+
+@lenses.command()
+@click.argument("name", metavar="NAME")
+@click.argument("batch", metavar="BATCH")
+def test(name: str, batch: str) -> int:
+    """Say what a lens sees in a batch, and how well it sees there.
+
+    A lens that only reads text takes seconds. For one that asks what a model has learned the batch is audited first, which takes
+    minutes. Exit code 3 where it fails, or finds no room for what would prove it.
+
+    \b
+    Example:
+      carto-audit lenses test repetition vendor_batch.parquet
+    """
+    from carto_audit.report.batch_words import lens_power, lens_words
+    from carto_audit.report.formats.terminal import RichProgress, open_console
+
+    spec = find_lens(name).spec
+    look = _look_audited if {"proxies", "scores"} & set(spec.needs) else _look
+    facts = look(name, batch, RichProgress(open_console(stderr=True)))
+    _echo([f"{name}: {lens_words(facts)}", f"  {lens_power(facts)}"])
+    _echo([f"  {facts['cost']['seconds']:.1f} s", *(f"  note: {warning}" for warning in facts["warnings"])])
+    proved = facts["status"] == "measured" and (not spec.doses or any(one["found"] for one in facts["power"]))
+    return ExitCode.ACCEPTED if proved else ExitCode.INCOMPLETE
+
+
+def _look(name: str, batch: str, progress: Any) -> Any:
+    """What a lens says that only reads text."""
+    from carto_audit.data.batch import read_batch
+    from carto_audit.lenses.calls import lens_calls
+    from carto_audit.lenses.host import look_through
+    from carto_audit.lenses.tables import lens_facts
+    from carto_audit.lenses.testing import subject_of_batch
+
+    with tempfile.TemporaryDirectory(prefix="carto-audit-") as place:
+        subject = subject_of_batch(read_batch([batch], progress=progress), Path(place))
+        return lens_facts(look_through(lens_calls({}, [name]), subject, progress=progress))[name]
+
+
+def _look_audited(name: str, batch: str, progress: Any) -> Any:
+    """What a lens says in an audit of the batch."""
+    from carto_audit.api import audit
+    from carto_audit.pipeline.options import AuditOptions
+
+    return audit(batch, options=AuditOptions(lens=(name,), repeats=1), progress=progress).report.facts["lenses"][name]
 
 
 def _explained(known: KnownLens) -> Iterable[str]:

@@ -244,6 +244,18 @@ def read_texts(batch: Batch, indices: Sequence[int], *, beside: bool = False) ->
     return found
 
 
+def read_field(batch: Batch, column: str) -> pa.LargeStringArray:
+    """What a column says of each sample, (N,), as text; null where it says nothing. Costs a pass over the files.
+
+    Raises AuditError in one line where a file has no such column, or one that is neither text nor numbers."""
+    parts: list[pa.LargeStringArray] = []
+    for path in batch.paths:
+        if column not in column_types(path, batch.reading):
+            raise AuditError(f'{name_of(path)}: no column "{safe_inline(column, 40)}"')
+        parts += [rows.ids for rows in shards.read_rows(path, batch.layout, column, reading=batch.reading)]
+    return pa.chunked_array(parts, pa.large_string()).combine_chunks().take(pa.array(batch.row))
+
+
 def _decode(value: pa.Scalar, path: Path) -> str:
     try:
         return bytes(value.as_buffer()).decode("utf-8")

@@ -39,6 +39,12 @@ class LensCall:
         """What decides about what it plants, beside the batch: name, version, whose it is, options."""
         return self.name, self.spec.version, self.known.distribution, self.options.model_dump_json()
 
+    @property
+    def columns(self) -> dict[str, str]:
+        """The columns that its options name, by option."""
+        named = {option: getattr(self.options, option) for option in self.spec.fields}
+        return {option: column for option, column in named.items() if column is not None}
+
     def rng(self, entropy: int, purpose: int) -> np.random.Generator:
         """What it draws from, for PLANTING or LOOKING, in an audit with this entropy."""
         return np.random.default_rng([entropy, zlib.crc32(self.name.encode()), self.spec.version, purpose])

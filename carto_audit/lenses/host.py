@@ -1,7 +1,7 @@
 """The host: runs each lens in a process of its own and reads its answers at the plants. What fails in one reaches no further."""
 
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,11 +11,12 @@ from numpy.typing import NDArray
 
 from carto_audit.cartography.proof import lower_bound
 from carto_audit.data.batch import read_texts
-from carto_audit.lenses.answers import Looked, Section
+from carto_audit.lenses.answers import Looked
 from carto_audit.lenses.apart import Left, Task, look_apart
 from carto_audit.lenses.calls import LOOKING, LensCall
 from carto_audit.lenses.checking import checked_looked, checked_result
 from carto_audit.lenses.declared.spec import FALSE_ALARMS, FOUND, LensSpec
+from carto_audit.lenses.lens_run import LensRun, Power, keep, kept_path, read_kept
 from carto_audit.lenses.mixing import Mixed, Subject, mix
 from carto_audit.lenses.planting import LensFaultError, Runner, TrainedPlants, in_one_line, texts_of, write_plants
 from carto_audit.lenses.plants import Plants
@@ -25,73 +26,48 @@ from carto_audit.policy.metrics import Measurement
 from carto_audit.policy.model import Rule
 from carto_audit.runtime.engine import run_apart
 from carto_audit.runtime.errors import CartoError
-from carto_audit.runtime.limits import LENS_SECONDS
+from carto_audit.runtime.limits import Limits
 from carto_audit.runtime.progress import SILENT, Progress
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Power:
-    """Of `planted` examples of a dose, or of twins at dose 0, how many were answered right, or taken for examples."""
-
-    dose: int
-    planted: int
-    counted: int
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class LensRun:
-    """What became of one lens. `problem` is one line where it failed; then there is no number of it. `columns` (N rows) and
-    `spans` are without plants; `measurements` by the full names of rules; `plants_read` texts were planted for it and trained
-    on."""
-
-    name: str
-    version: int
-    distribution: str | None
-    judged: bool
-    problem: str = ""
-    power: tuple[Power, ...] = ()
-    measurements: Mapping[str, Measurement] = field(default_factory=dict)
-    columns: pa.Table | None = None
-    spans: pa.Table | None = None
-    section: Section | None = None
-    warnings: tuple[str, ...] = ()
-    seconds: float = 0.0
-    peak_bytes: int = 0
-    plants_read: int = 0
 
 
 def look_through(
     calls: Sequence[LensCall],
     subject: Subject,
     planted: TrainedPlants | None = None,
-    seconds: float | None = None,
+    limits: Limits | None = None,
     progress: Progress = SILENT,
     run: Runner = run_apart,
 ) -> tuple[LensRun, ...]:
-    """What the lenses say that are called, `planted` being what they planted for training. Each has so many `seconds`.
+    """What the lenses say that are called, `planted` being what they planted for training. Each has the time and memory that
+    `limits` allow.
 
-    `run` gives each a process of its own. Raises AuditError only where the batch itself cannot be read any more.
+    `run` gives each a process of its own. What one said before an audit was killed is taken over.
+    Raises AuditError only where the batch itself cannot be read any more.
     """
-    limit, known = LENS_SECONDS if seconds is None else seconds, planted or TrainedPlants()
+    bounds, known = limits or Limits(), planted or TrainedPlants()
     runs = []
     with progress.task("Looking through lenses", len(calls), "lenses") as advance:
         for call in calls:
-            runs.append(_look(call, subject, known, limit, run))
+            path = kept_path(call, subject)
+            found = read_kept(path) or _look(call, subject, known, bounds, run)
+            keep(path, found)
+            runs.append(found)
             advance(1)
     return tuple(runs)
 
 
-def _look(call: LensCall, subject: Subject, planted: TrainedPlants, seconds: float, run: Runner) -> LensRun:
+def _look(call: LensCall, subject: Subject, planted: TrainedPlants, limits: Limits, run: Runner) -> LensRun:
     spec, began = call.spec, time.perf_counter()
     about: dict[str, Any] = {"name": call.name, "version": spec.version, "distribution": call.known.distribution}
     about |= {"judged": call.judged, "plants_read": len(texts_of(planted.plants.get(call.name, Plants())))}
     rng = call.rng(subject.entropy, LOOKING)
     try:
-        plants, first = _plants_of(call, subject, planted, seconds, run)
+        plants, first = _plants_of(call, subject, planted, limits, run)
         task = Task(load=spec.load, options=call.options, needs=spec.needs, seed=int(rng.integers(2**31)))
-        mixed = mix(spec, plants, subject, rng, first)
+        mixed = mix(spec, plants, subject, rng, first, call.columns)
         answers = _Answers(spec=spec, subject=subject, mixed=mixed)
-        result, peak = run(look_apart, (task, mixed.offered), seconds, subject.folder, answers)
+        seconds, most_bytes = limits.of_lens
+        result, peak = run(look_apart, (task, mixed.offered), seconds, subject.folder, answers, most_bytes=most_bytes)
         measured, said = checked_result(spec, result)
         power = tuple(_power(spec, mixed, answers.found))
     except CartoError:  # of the batch or of the disk, not of the lens
@@ -112,7 +88,7 @@ def _look(call: LensCall, subject: Subject, planted: TrainedPlants, seconds: flo
 
 
 def _plants_of(
-    call: LensCall, subject: Subject, planted: TrainedPlants, seconds: float, run: Runner
+    call: LensCall, subject: Subject, planted: TrainedPlants, limits: Limits, run: Runner
 ) -> tuple[Plants, int]:
     """The plants of a lens, and the number of the first among those that were trained on."""
     if call.name in planted.problems:
@@ -120,7 +96,7 @@ def _plants_of(
     if call.spec.trained:
         return planted.plants.get(call.name, Plants()), planted.first.get(call.name, 0)
     texts = list(read_texts(subject.batch, sorted(subject.room)).values()) if call.spec.doses else []
-    return write_plants(call, texts, subject.entropy, seconds, subject.folder, run), 0
+    return write_plants(call, texts, subject.entropy, limits, subject.folder, run), 0
 
 
 @dataclass(slots=True)

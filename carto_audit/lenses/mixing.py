@@ -1,6 +1,6 @@
 """Mixing: plants among the rows of a batch, in shuffled order, so that nothing in a view tells the one from the other."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -9,13 +9,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from carto_audit.data.batch import Batch, iter_texts, read_batch
+from carto_audit.data.batch import Batch, iter_texts, read_batch, read_field
 from carto_audit.data.duplicates import Duplicates, find_duplicates
 from carto_audit.lenses.declared.spec import LensSpec
 from carto_audit.lenses.planting import LensFaultError, check_plants, texts_of
 from carto_audit.lenses.plants import Plants
 from carto_audit.lenses.readers import Proxies
 from carto_audit.lenses.view import Kin, Offered, RowTexts
+from carto_audit.runtime.errors import AuditError
 
 Index = NDArray[np.int64]
 
@@ -68,10 +69,19 @@ class Mixed:
             yield RowTexts(start=place, texts=list(self.texts[taken:]))
 
 
-def mix(spec: LensSpec, plants: Plants, subject: Subject, rng: np.random.Generator, first: int = 0) -> Mixed:
+def mix(
+    spec: LensSpec,
+    plants: Plants,
+    subject: Subject,
+    rng: np.random.Generator,
+    first: int = 0,
+    columns: Mapping[str, str] | None = None,
+) -> Mixed:
     """Rows and plants in one order; of plants that were trained on, `first` is the number of the first among all of these.
-    Raises LensFaultError where a lens plants what it did not declare."""
+    `columns` are what the lens's options name, by option; a plant says there what some row does. Raises LensFaultError where a
+    lens plants what it did not declare, or a column is not there."""
     check_plants(spec, plants)
+    fields = _fields(subject.batch, columns or {})
     texts = texts_of(plants)
     number = [n for n, example in enumerate(plants.examples) for _ in example.texts] + [-1] * len(plants.twins)
     dose = [example.dose for example in plants.examples for _ in example.texts] + [0] * len(plants.twins)
@@ -82,25 +92,34 @@ def mix(spec: LensSpec, plants: Plants, subject: Subject, rng: np.random.Generat
     planted[rng.choice(len(planted), len(texts), replace=False)] = True
     rows = np.empty(len(planted), dtype=np.int64)  # of the batch's samples, then of the plants, in one order
     rows[~planted], rows[planted] = np.arange(n), n + order
-    clean = _offered(spec, subject, subject.n_tokens, subject.weights, _kin(subject.duplicates), np.arange(n))
+    clean = _offered(spec, subject, subject.n_tokens, subject.weights, _kin(subject.duplicates), np.arange(n), fields)
     if not texts:
         return Mixed(planted=planted, plant=_ints(), dose=_ints(), answer=_ints(), texts=(), offered=clean, clean=clean)
     tokens = np.concatenate([subject.n_tokens, [subject.tokens_of(text) for text in texts]])[rows]
     weights = np.concatenate([subject.weights, rng.choice(subject.weights, len(texts))])[rows]
     kin = _mixed_kin(subject, texts, rows) if "kin" in spec.needs else None
+    said = pa.array(np.where(rows < n, rows, rng.integers(n, size=len(rows))))  # which row's fields each has
+    known_as = np.where(rows < n, rows, rows + first)
+    mixed = {option: values.take(said) for option, values in fields.items()}
     return Mixed(
         planted=planted,
         plant=np.array(number, dtype=np.int64)[order],
         dose=np.array(dose, dtype=np.int64)[order],
         answer=np.array(answer, dtype=np.int64)[order],
         texts=tuple(texts[k] for k in order),
-        offered=_offered(spec, subject, tokens, weights, kin, np.where(rows < n, rows, rows + first)),
+        offered=_offered(spec, subject, tokens, weights, kin, known_as, mixed),
         clean=clean,
     )
 
 
 def _offered(
-    spec: LensSpec, subject: Subject, n_tokens: Index, weights: NDArray[np.float64], kin: Kin | None, known_as: Index
+    spec: LensSpec,
+    subject: Subject,
+    n_tokens: Index,
+    weights: NDArray[np.float64],
+    kin: Kin | None,
+    known_as: Index,
+    fields: Mapping[str, pa.LargeStringArray],
 ) -> Offered:
     """What a lens declared, of rows that the proxies know by the numbers `known_as` (N,)."""
     needs, proxies = spec.needs, subject.proxies
@@ -112,7 +131,15 @@ def _offered(
         weights=weights if "weights" in needs else None,
         scores=subject.scores if "scores" in needs else None,
         proxies=replace(proxies, side=proxies.side[known_as]) if proxies and "proxies" in needs else None,
+        fields=fields if "fields" in needs else None,
     )
+
+
+def _fields(batch: Batch, columns: Mapping[str, str]) -> dict[str, pa.LargeStringArray]:
+    try:
+        return {option: read_field(batch, column) for option, column in columns.items()}
+    except AuditError as error:
+        raise LensFaultError(str(error)) from error
 
 
 def _kin(duplicates: Duplicates) -> Kin:

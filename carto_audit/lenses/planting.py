@@ -14,6 +14,7 @@ from carto_audit.lenses.calls import PLANTING, LensCall
 from carto_audit.lenses.declared.spec import LensSpec
 from carto_audit.lenses.plants import MOST_ROWS, Example, Plants, Room
 from carto_audit.runtime.errors import CartoError
+from carto_audit.runtime.limits import Limits
 from carto_audit.text.untrusted import safe_inline
 
 TOKEN_SHARE = 0.02
@@ -50,7 +51,7 @@ def plant_trained(
     trained_tokens: float,
     tokens_of: Callable[[Sequence[str]], int],
     entropy: int,
-    seconds: float,
+    limits: Limits,
     folder: Path,
     run: Runner,
 ) -> TrainedPlants:
@@ -63,7 +64,7 @@ def plant_trained(
     for call in planting:
         room = TOKEN_SHARE * trained_tokens * call.spec.room / total
         try:
-            found[call.name] = fitting(write_plants(call, texts, entropy, seconds, folder, run), room, tokens_of)
+            found[call.name] = fitting(write_plants(call, texts, entropy, limits, folder, run), room, tokens_of)
         except CartoError:
             raise
         except Exception as error:  # whatever a lens hands back
@@ -80,7 +81,7 @@ def plant_trained(
 
 
 def write_plants(
-    call: LensCall, texts: Sequence[str], entropy: int, seconds: float, folder: Path, run: Runner
+    call: LensCall, texts: Sequence[str], entropy: int, limits: Limits, folder: Path, run: Runner
 ) -> Plants:
     """What a lens plants, written from these texts; nothing where it declares no doses."""
     if not call.spec.doses:
@@ -88,7 +89,8 @@ def write_plants(
     seed = int(call.rng(entropy, PLANTING).integers(2**31))
     room = Room(texts=tuple(text[:ROOM_CHARACTERS] for text in texts), seed=seed)
     task = Task(load=call.spec.load, options=call.options, needs=call.spec.needs, seed=0)
-    plants: Plants = run(plant_apart, (task, room), seconds, folder)
+    seconds, most_bytes = limits.of_lens
+    plants: Plants = run(plant_apart, (task, room), seconds, folder, most_bytes=most_bytes)
     check_plants(call.spec, plants)
     return plants
 

@@ -12,7 +12,7 @@ from carto_audit.lenses.answers import Bars, Figure, Histogram, Section
 from carto_audit.lenses.declared.facts import FigureFacts, LensAlarmFacts, LensBarFacts, LensFacts, LensSectionFacts
 from carto_audit.lenses.declared.known import find_lens
 from carto_audit.lenses.declared.spec import FALSE_ALARMS, FOUND
-from carto_audit.lenses.host import LensRun
+from carto_audit.lenses.lens_run import LensRun
 from carto_audit.policy.lens_metrics import LENS
 from carto_audit.runtime.files import made_folder, write_table
 

@@ -9,12 +9,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from carto_audit.data.batch import read_batch
+from carto_audit.data.batch import Batch, iter_texts, read_batch
 from carto_audit.data.duplicates import find_duplicates
 from carto_audit.lenses.calls import lens_calls
 from carto_audit.lenses.declared.known import find_lens
-from carto_audit.lenses.host import LensRun, look_through
+from carto_audit.lenses.host import look_through
+from carto_audit.lenses.lens_run import LensRun
 from carto_audit.lenses.mixing import Subject
+from carto_audit.lenses.planting import MOST_ROOM
 from carto_audit.runtime.engine import ApartError
 
 HOSTILE = (
@@ -51,8 +53,9 @@ def run_here(
     seconds: float,
     folder: Path | None = None,
     answer: Callable[[Any], Any] = lambda question: None,
+    most_bytes: int | None = None,
 ) -> Any:
-    """In place of `run_apart`, in this process: as strict, but without a limit."""
+    """In place of `run_apart`, in this process: as strict, but without limits."""
     try:
         return function(setting, answer)
     except Exception as error:
@@ -68,12 +71,18 @@ def look_here(name: str, options: Mapping[str, Any], texts: list[str], *, seed: 
 def subject_of(texts: list[str], folder: Path, seed: int = 0) -> Subject:
     """Some texts as an audit shows them to lenses; `folder` is for files."""
     pq.write_table(pa.table({"text": texts}), folder / "batch.parquet")
-    batch = read_batch([folder / "batch.parquet"])
+    return subject_of_batch(read_batch([folder / "batch.parquet"]), folder, seed)
+
+
+def subject_of_batch(batch: Batch, folder: Path, seed: int = 0) -> Subject:
+    """A batch as an audit shows it to lenses that ask no proxy, a word for a token; `folder` is for files."""
     n = len(batch)
+    words = [max(1, len(text.split())) for chunk in iter_texts(batch) for text in chunk.texts]
+    room = np.random.default_rng(seed).permutation(n)[:MOST_ROOM]
     return Subject(
         batch=batch,
         duplicates=find_duplicates(batch, folder / "duplicates"),
-        n_tokens=np.array([max(1, len(texts[row].split())) for row in batch.row], dtype=np.int64),
+        n_tokens=np.array(words, dtype=np.int64),
         weights=np.ones(n),
         scores=pa.table(
             {
@@ -82,7 +91,7 @@ def subject_of(texts: list[str], folder: Path, seed: int = 0) -> Subject:
                 "quadrant": pa.nulls(n, pa.string()),
             }
         ),
-        room=range(n),
+        room=np.sort(room).tolist(),
         tokens_of=lambda text: max(1, len(text.split())),
         entropy=seed,
         folder=folder,

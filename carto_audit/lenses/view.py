@@ -1,6 +1,6 @@
 """The view: what a lens sees of a batch, which is what it declared that it needs. It cannot tell plants from rows."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -38,6 +38,7 @@ class Offered:
     weights: NDArray[np.float64] | None = None
     scores: pa.Table | None = None
     proxies: Proxies | None = None
+    fields: Mapping[str, pa.LargeStringArray] | None = None
 
 
 class LensView:
@@ -81,6 +82,11 @@ class LensView:
         """The proxy that read each row, and the one that did not."""
         found: Readers = self._declared("proxies", self._readers)
         return found
+
+    def field(self, option: str) -> pa.LargeStringArray | None:
+        """What the column says of each row that this option names, (N,), null where it says nothing; None where none is named."""
+        found: Mapping[str, pa.LargeStringArray] = self._declared("fields", self._offered.fields)
+        return found.get(option)
 
     def texts(self) -> Iterator[RowTexts]:
         """All texts in their order, once, in chunks of at most about 8 MB."""

@@ -28,7 +28,7 @@ from carto_audit.proxies.proxy_choice import choose_proxy, most_tokens
 from carto_audit.proxies.sampling import draw_samples
 from carto_audit.proxies.tokens import Encoder, TokenStore, count_tokens, encode_batches, extend_store, weigh_pieces
 from carto_audit.runtime.engine import run_apart
-from carto_audit.runtime.limits import LENS_SECONDS
+from carto_audit.runtime.limits import Limits
 from carto_audit.runtime.progress import SILENT, Progress
 
 WORD_SAMPLES = 2000
@@ -186,7 +186,7 @@ def _lens_room(n_tokens: NDArray[np.int64], held_out: NDArray[np.bool_], entropy
 
 
 def plant_for_lenses(
-    calls: Sequence[LensCall], batch: Batch, corpus: Corpus, split: Split, seconds: float | None, folder: Path
+    calls: Sequence[LensCall], batch: Batch, corpus: Corpus, split: Split, limits: Limits, folder: Path
 ) -> tuple[Split, TrainedPlants]:
     """What the lenses plant that want it trained on, and the split with it: each example with all its copies on one side."""
     texts = read_texts(batch, split.lens_room.tolist())
@@ -196,7 +196,7 @@ def plant_for_lenses(
         float(split.store.n_tokens[split.learnable].sum()),
         partial(count_tokens, corpus.encoder),
         split.entropy,
-        LENS_SECONDS if seconds is None else seconds,
+        limits,
         folder,
         run_apart,
     )

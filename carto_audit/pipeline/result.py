@@ -27,7 +27,7 @@ from carto_audit.data.sampling_key import SamplingKey
 from carto_audit.decisions.settle import Settled
 from carto_audit.gate.verdict import Verdict
 from carto_audit.lenses.calls import LensCall
-from carto_audit.lenses.host import LensRun
+from carto_audit.lenses.lens_run import LensRun
 from carto_audit.pipeline.actions import Actions
 from carto_audit.pipeline.judge import loss_on
 from carto_audit.pipeline.options import AuditOptions

@@ -33,7 +33,8 @@ from carto_audit.decisions.review import Reviewed, review
 from carto_audit.decisions.settle import Settled, measure_decisions, noted, reasons_of, settle
 from carto_audit.gate.verdict import Verdict
 from carto_audit.lenses.calls import lens_calls
-from carto_audit.lenses.host import LensRun, look_through, unseen_by
+from carto_audit.lenses.host import look_through, unseen_by
+from carto_audit.lenses.lens_run import LensRun
 from carto_audit.pipeline.actions import Actions, advise
 from carto_audit.pipeline.corpus import (
     Corpus,
@@ -186,7 +187,7 @@ class _Auditor:
             dose = self.policy.demanded_dose
             trained = any(call.spec.trained for call in calls)
             split = split_corpus(batch, reference, duplicates, corpus, dose, entropy, folder, progress, lenses=trained)
-            split, planted = plant_for_lenses(calls, batch, corpus, split, limits.lens_seconds, folder)
+            split, planted = plant_for_lenses(calls, batch, corpus, split, limits, folder)
         samples = traced_samples(batch, duplicates, corpus, split)
         copies = self.find_copies(batch, samples, split.kinship.cap)
         looked = self.look(batch, reviewed, known, corpus, split, samples, copies, device, folder)
@@ -218,7 +219,7 @@ class _Auditor:
                 subject = lens_subject(
                     self.policy, batch, duplicates, samples, corpus, split, analysis, weight, folder, proxies
                 )
-                lenses = look_through(calls, subject, planted, limits.lens_seconds, progress)
+                lenses = look_through(calls, subject, planted, limits, progress)
         measurements |= {name: m for lens in lenses for name, m in lens.measurements.items()}
         check_seals([*batch.paths, *(reference.paths if reference else ())])
         return AuditResult(

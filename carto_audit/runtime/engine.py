@@ -9,6 +9,7 @@ import mmap
 import multiprocessing
 import os
 import pickle
+import resource
 import signal
 import sys
 import tempfile
@@ -18,7 +19,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures import wait as wait_for
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
 from multiprocessing.queues import SimpleQueue
@@ -77,9 +78,10 @@ def run_apart(
     seconds: float,
     folder: Path | None = None,
     answer: Callable[[Any], Any] = lambda question: None,
+    most_bytes: int | None = None,
 ) -> Result:
     """`function(setting, ask)` in a process of its own, which may print nothing; `ask(question)` gets there what
-    `answer(question)` returns here.
+    `answer(question)` returns here. Where the system can hold a process to `most_bytes` of memory of its own, it does.
 
     Raises ApartError whatever goes wrong in it, and when it takes more than `seconds`; whatever `answer` raises. The process is
     gone then.
@@ -89,7 +91,7 @@ def run_apart(
         path = Path(place) / "setting"
         write_setting(path, setting)
         (ours, theirs), (lifeline, held) = context.Pipe(), context.Pipe(duplex=False)
-        process = context.Process(target=_run_apart, args=(theirs, lifeline, pickle.dumps(function), path))
+        process = context.Process(target=_run_apart, args=(theirs, lifeline, pickle.dumps(function), path, most_bytes))
         with defer_signals(), _hidden_script():
             process.start()
         theirs.close()
@@ -133,8 +135,13 @@ def _converse(connection: Connection, answer: Callable[[Any], Any]) -> Any:
         connection.send(reply)
 
 
-def _run_apart(connection: Connection, lifeline: Connection, function: bytes, path: Path) -> None:
+def _run_apart(
+    connection: Connection, lifeline: Connection, function: bytes, path: Path, most_bytes: int | None
+) -> None:
     """The life of a process that runs a function apart."""
+    if most_bytes is not None:
+        with suppress(ValueError, OSError):
+            resource.setrlimit(resource.RLIMIT_DATA, (most_bytes, most_bytes))
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
     threading.Thread(target=_end_with, args=(lifeline,), daemon=True).start()

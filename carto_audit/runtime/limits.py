@@ -19,6 +19,9 @@ Count = Annotated[int, NotBoolean, Field(ge=1)]
 LENS_SECONDS = 600
 """That one lens may take where no policy says otherwise."""
 
+LENS_BYTES = 8 << 30
+"""Memory of its own that the process of a lens may take where no policy says otherwise."""
+
 WAY_OUT = "raise it under limits: in the policy if this is meant"
 
 
@@ -36,8 +39,15 @@ class Limits(Strict):
 
     lens_seconds: Count | None = None
     """Seconds that one lens may take; left out, ten minutes."""
+    lens_bytes: Annotated[int, NotBoolean, Field(ge=1 << 28)] | None = None
+    """Bytes of memory that the process of one lens may take; left out, 8 GiB."""
     lens_time_share: Annotated[float, NotBoolean, Field(gt=0, le=100)] | None = None
     """Of the time that training took, what lenses together may have the proxies read; left out, half of it."""
+
+    @property
+    def of_lens(self) -> tuple[float, int]:
+        """Seconds and bytes that the process of one lens may take."""
+        return self.lens_seconds or LENS_SECONDS, self.lens_bytes or LENS_BYTES
 
     def most_expanded(self, n_bytes: int) -> int:
         """The bytes to which a file of this size may expand."""

@@ -26,7 +26,8 @@ _NATIONAL = (
 ).split()
 """Identifiers of persons that carry a check of their own, by country."""
 
-_PHONE = re.compile(r"(?<![\w+])[+(]{0,2}\d(?:[ ().\-/]{0,2}\d){6,15}(?!\w)")
+_PHONE = re.compile(r"(?<![\w+])([+(]{0,2}\d(?:[ ().\-/]{0,2}\d){6,15})(?:[ ,]{0,2}(?:x|[Ee]xt\.?) ?\d{1,6})?(?!\w)")
+"""The number, and the extension behind it."""
 _PLAIN = re.compile(
     r"00?[.,]\d.*"  # decimals
     r"|[01]+(?:[ -][01]+)+"  # bits
@@ -66,7 +67,7 @@ def phones(text: str) -> Iterator[Interval]:
     checked = 0
     for found in _PHONE.finditer(text):
         # A bracket that is not closed belongs to the sentence.
-        written = found.group() if ")" in found.group() else found.group().lstrip("(")
+        written = found.group(1) if ")" in found.group(1) else found.group(1).lstrip("(")
         digits = sum(c.isdigit() for c in written)
         bare = not written.startswith(("+", "("))
         if bare and _PLAIN.fullmatch(written):
@@ -82,7 +83,7 @@ def phones(text: str) -> Iterator[Interval]:
             checked += 1
             sure = checked > _MOST_CHECKS or _is_phone(written)
         if sure:
-            yield found.end() - len(written), found.end()
+            yield found.end(1) - len(written), found.end()
 
 
 def identifiers(text: str) -> Iterator[Interval]:

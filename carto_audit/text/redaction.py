@@ -138,8 +138,8 @@ _DETECTORS: tuple[tuple[str, Finder], ...] = (
         ),
     ),
     ("[email]", _matches(r"(?<![\w.%+'-])[\w.%+'-]+@[\w-]+(?:\.[\w-]+)+")),
-    ("[card]", _cards),
     ("[iban]", _ibans),
+    ("[card]", _cards),
     ("[ssn]", _matches(r"(?<![\d-])(?!000|666|9)\d{3}([ -])(?!00)\d{2}\1(?!0000)\d{4}(?![\d-])")),
     (
         "[ip]",

@@ -45,6 +45,7 @@ FLAGS = {
     "card": "--readme --croissant --push-to",
     "lenses list": "",
     "lenses explain": "",
+    "lenses test": "",
     "policy check": "",
     "attest": "--key --new-key",
     "verify": "--policy --key --sampling-key",

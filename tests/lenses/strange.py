@@ -100,6 +100,11 @@ class Hanging(Good):
         time.sleep(600)
 
 
+class Hungry(Good):
+    def look(self, view, options):
+        return np.ones(1 << 28)  # 2 GiB
+
+
 class Vanishing(Good):
     def look(self, view, options):
         os._exit(0)
@@ -137,13 +142,15 @@ class Strewing(Good):
         return Plants(examples=(Example(texts=("one", "two")),))
 
 
-APART = (Crashing, Hanging, Vanishing)
+LIMITED = (Hanging, Hungry)
+APART = (Crashing, Vanishing, *LIMITED)
 """Those that only a process of its own survives."""
 
 FAULTS = {
     Crashing: "RuntimeError: [31mno way <script>",
     Hanging: "it took longer than 4 s",
     Vanishing: "its process ended",
+    Hungry: "Unable to allocate 2.00 GiB",
     Short: "found is no array of",
     Undefined: '"marked_share" is no finite number',
     Undeclared: '"other" was not declared',

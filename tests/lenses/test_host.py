@@ -5,12 +5,16 @@ from datetime import date
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
+from carto_audit.data.batch import read_batch
 from carto_audit.gate.verdict import evaluate
+from carto_audit.lenses.answers import LensResult, Looked, Section
 from carto_audit.lenses.calls import lens_calls
 from carto_audit.lenses.declared import known
-from carto_audit.lenses.host import LensRun, look_through, unseen_by
+from carto_audit.lenses.host import look_through, unseen_by
+from carto_audit.lenses.lens_run import LensRun
 from carto_audit.lenses.mixing import mix
 from carto_audit.lenses.planting import LensFaultError
 from carto_audit.lenses.plants import MOST_ROWS, Example, Plants, Room
@@ -18,10 +22,13 @@ from carto_audit.lenses.testing import run_here, subject_of
 from carto_audit.lenses.view import LensView, Offered
 from carto_audit.policy.model import Policy
 from carto_audit.runtime.engine import run_apart
+from carto_audit.runtime.limits import Limits
+from carto_audit.runtime.strict_model import Strict
 from tests.lenses import strange
 from tests.support.audits import sentences
 
 MARKED = (3, 17)
+LIMITED = Limits(lens_seconds=4, lens_bytes=1 << 28)
 TEXTS = [f"{text} {strange.MARK}" if i in MARKED else text for i, text in enumerate(sentences(40))]
 
 
@@ -35,10 +42,10 @@ def subject(tmp_path_factory):
 def look(subject, monkeypatch):
     """Looks through a lens of `strange`, in this process unless told."""
 
-    def through(lens, seconds=60, run=run_here, **changes):
+    def through(lens, run=run_here, limits=None, **changes):
         spec = strange.spec_of(lens.__name__, **changes)
         monkeypatch.setitem(known.SHIPPED, spec.name, known.KnownLens(spec=spec))
-        return look_through(lens_calls({spec.name: {}}, ()), subject, seconds=seconds, run=run)[0]
+        return look_through(lens_calls({spec.name: {}}, ()), subject, limits=limits, run=run)[0]
 
     return through
 
@@ -89,9 +96,7 @@ def test_whatever_a_lens_hands_back_is_held_against_its_declaration(look, lens):
 
 @pytest.mark.parametrize("lens", strange.APART)
 def test_a_lens_that_breaks_hangs_or_vanishes_fails_alone(look, lens, capfd):
-    assert_failed(
-        look(lens, seconds=4 if lens is strange.Hanging else 60, run=run_apart, doses=()), strange.FAULTS[lens]
-    )
+    assert_failed(look(lens, run_apart, LIMITED if lens in strange.LIMITED else None, doses=()), strange.FAULTS[lens])
     assert "said by a lens" not in "".join(capfd.readouterr())
 
 
@@ -209,3 +214,82 @@ def test_lenses_named_besides_are_not_judged_and_those_turned_off_do_not_look(su
     off = {"repetition": {"off": True, "reason": "no plan yet"}}
     (run,) = look_through(lens_calls(off, ("good", "good")), subject, run=run_here)
     assert (run.name, run.judged) == ("good", False)
+
+
+class Writers(Strict):
+    writer_column: str | None = None
+
+
+FIELDS = {"needs": ("texts", "fields"), "options": Writers, "fields": ("writer_column",)}
+
+
+class Reading(strange.Good):
+    """Counts the rows of each writer."""
+
+    def look(self, view, options):
+        writers = view.field("writer_column")
+        if writers is None:
+            raise ValueError("nobody is named")
+        rows = np.array([writers.to_pylist().count(writer) for writer in writers.to_pylist()])
+        spans = pa.table({name: pa.array([], kind) for name, kind in (("row", pa.int64()), ("start", pa.int64()))})
+        spans = spans.append_column("end", pa.array([], pa.int64())).append_column("label", pa.array([], pa.string()))
+        return Looked(columns=pa.table({"marks": rows}), found=rows * 0, spans=spans)
+
+    def sum_up(self, view, looked, options):
+        share = view.field("writer_column").to_pylist().count("ada") / len(view)
+        return LensResult(metrics={"marked_share": share}, section=Section(headline="x"))
+
+
+def test_a_lens_reads_the_columns_that_its_options_name(tmp_path, monkeypatch):
+    strange.Reading = Reading
+    spec = strange.spec_of("Reading", **FIELDS)
+    monkeypatch.setitem(known.SHIPPED, "reading", known.KnownLens(spec=spec))
+    subject = subject_of(TEXTS, tmp_path)
+    pq.write_table(pa.table({"text": TEXTS, "user": ["ada", "bob"] * 20}), tmp_path / "users.parquet")
+    subject = replace(subject, batch=read_batch([tmp_path / "users.parquet"], text_column="text"))
+
+    def through(options):
+        return look_through(lens_calls({"reading": options}, ()), subject, run=run_here)[0]
+
+    run = through({"writer_column": "user"})
+    assert not run.problem
+    assert run.measurements["lens.reading.marked_share"].value == 0.5
+    assert min(run.columns["marks"].to_pylist()) > 20  # plants say what rows say
+    assert "nobody is named" in through({}).problem
+    assert 'no column "poet"' in through({"writer_column": "poet"}).problem
+
+
+def test_fields_are_declared_with_the_options_that_name_them():
+    for changes in ({"fields": ("writer_column",)}, {**FIELDS, "fields": ()}, {**FIELDS, "fields": ("other",)}):
+        with pytest.raises(ValueError, match="names the options"):
+            strange.spec_of("Good", **changes)
+
+
+def test_a_lens_that_answered_before_the_audit_was_killed_is_not_asked_again(tmp_path, monkeypatch):
+    asked = []
+
+    def counted(function, *given, **limits):
+        asked.append(function.__name__)
+        return run_here(function, *given, **limits)
+
+    spec = strange.spec_of("Good")
+    monkeypatch.setitem(known.SHIPPED, "good", known.KnownLens(spec=spec))
+    crashing = strange.spec_of("Crashing", doses=())
+    monkeypatch.setitem(known.SHIPPED, "crashing", known.KnownLens(spec=crashing))
+    subject = subject_of(TEXTS, tmp_path, seed=4)
+
+    def through(subject):
+        asked.clear()
+        return look_through(lens_calls({"good": {}, "crashing": {}}, ()), subject, run=counted)
+
+    first = through(subject)
+    assert asked == ["plant_apart", "look_apart", "look_apart"]
+    again = through(subject)
+    assert asked == ["look_apart"]  # what failed is tried again
+    assert again[0] == first[0]
+    through(replace(subject, weights=subject.weights * 2))
+    assert len(asked) == 3
+    for path in tmp_path.glob("*.kept"):
+        path.write_bytes(path.read_bytes()[:50])
+    assert through(subject)[0].measurements == first[0].measurements
+    assert len(asked) == 3

@@ -16,6 +16,7 @@ from carto_audit.lenses.readers import UNREAD, Proxies, Readers
 from carto_audit.lenses.testing import run_here, subject_of
 from carto_audit.pipeline import corpus as corpora
 from carto_audit.pipeline.options import AuditOptions
+from carto_audit.runtime.limits import Limits
 from tests.lenses import strange
 from tests.support.audits import GATE, sentences, write_parquet
 from tests.support.small_redteams import make_thin
@@ -96,7 +97,7 @@ def test_the_lens_is_answered_about_every_row_that_was_read_and_its_plants_are_g
 
 def test_without_held_out_text_nothing_is_planted(asking, tmp_path):
     calls = lens_calls({"asking": {}}, ())
-    none = plant_trained(calls, [], 1e6, lambda texts: 1, 3, 60, tmp_path, run_here)
+    none = plant_trained(calls, [], 1e6, lambda texts: 1, 3, Limits(), tmp_path, run_here)
     assert (none.texts, none.plants, none.problems) == ((), {}, {})
 
 
@@ -105,13 +106,13 @@ def test_a_lens_that_cannot_plant_has_failed_and_another_has_its_own_plants(aski
     monkeypatch.setitem(known.SHIPPED, "strewing", known.KnownLens(spec=bad))
     calls = lens_calls({"strewing": {}, "asking": {}}, ())
     count = lambda texts: sum(len(text.split()) for text in texts)  # noqa: E731
-    found = plant_trained(calls, sentences(20), 20_000, count, 3, 60, tmp_path, run_here)
+    found = plant_trained(calls, sentences(20), 20_000, count, 3, Limits(), tmp_path, run_here)
     assert list(found.problems) == ["strewing"]
     assert list(found.plants) == ["asking"]
     assert count(found.texts) <= TOKEN_SHARE * 20_000 / 2
-    again = plant_trained(calls[1:], sentences(20), 20_000, count, 3, 60, tmp_path, run_here)
+    again = plant_trained(calls[1:], sentences(20), 20_000, count, 3, Limits(), tmp_path, run_here)
     assert again.texts[: len(found.texts) // 4] == found.texts[: len(found.texts) // 4]
-    other = plant_trained(calls[1:], sentences(20), 20_000, count, 4, 60, tmp_path, run_here)
+    other = plant_trained(calls[1:], sentences(20), 20_000, count, 4, Limits(), tmp_path, run_here)
     assert other.texts != again.texts
 
 

@@ -6,7 +6,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint
 
+from carto_audit.lenses.declared.personal_data import PERSONAL_DATA
 from carto_audit.lenses.declared.repetition import REPETITION
+from carto_audit.lenses.declared.secrets import SECRETS
 from carto_audit.lenses.declared.spec import LensSpec
 from carto_audit.runtime.errors import UsageError
 from carto_audit.runtime.strict_model import nearest
@@ -24,7 +26,7 @@ class KnownLens:
     distribution: str | None = None
 
 
-SHIPPED: dict[str, KnownLens] = {spec.name: KnownLens(spec=spec) for spec in (REPETITION,)}
+SHIPPED: dict[str, KnownLens] = {spec.name: KnownLens(spec=spec) for spec in (PERSONAL_DATA, REPETITION, SECRETS)}
 """Ours, by name."""
 
 _loaded: dict[str, KnownLens] = {}

@@ -6,7 +6,7 @@ from typing import Literal, get_args
 
 from carto_audit.runtime.strict_model import Strict
 
-Need = Literal["texts", "kin", "weights", "scores", "proxies"]
+Need = Literal["texts", "kin", "weights", "scores", "proxies", "fields"]
 NEEDS: tuple[Need, ...] = get_args(Need)
 """What a lens may ask for. The view of one that asks for less has no more."""
 
@@ -56,9 +56,11 @@ class LensSpec:
     """A lens as it declares itself. Raises ValueError in one line where the declaration makes no sense.
 
     `load` names the lens as `module:attribute`; nothing is imported from there until a run needs it. `options` is a model that
-    refuses what it does not know; `doses` say how often each planted example occurs, none where the lens plants nothing;
-    `extra` are packages that it needs besides; `span_columns` stand beside each place, where it has `spans`. The proxies train on its plants where it is `trained`; `room` is how much of the
-    tokens for such plants it asks for, beside other lenses. A number that comes to mean something else is a new `version`.
+    refuses what it does not know; `fields` are those of them that name a column, for a lens that needs them. `doses` say how
+    often each planted example occurs, none where the lens plants nothing; the proxies train on its plants where it is `trained`,
+    and `room` is how much of the tokens for such plants it asks for, beside other lenses. `span_columns` stand beside each
+    place, where it has `spans`; `extra` are packages that it needs besides. A number that comes to mean something else is a new
+    `version`.
     """
 
     name: str
@@ -71,6 +73,7 @@ class LensSpec:
     columns: tuple[LensColumn, ...]
     cost: LensCost
     load: str
+    fields: tuple[str, ...] = ()
     doses: tuple[int, ...] = ()
     trained: bool = False
     room: float = 1.0
@@ -104,6 +107,8 @@ class LensSpec:
         taken = [name for name in RESERVED if name in self.options.model_fields]
         if taken:
             raise ValueError(f'"{taken[0]}" is a key of every lens and cannot be an option')
+        if ("fields" in self.needs) != bool(self.fields) or not set(self.fields) <= set(self.options.model_fields):
+            raise ValueError("a lens that needs fields names the options that say their columns")
         if self.span_columns and not self.spans:
             raise ValueError("columns of places need places: declare spans")
         if ":" not in self.load or self.version < 1 or any(dose < 1 for dose in self.doses):

@@ -31,24 +31,20 @@ class Cue:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Recalled:
-    """Of n values: which share of the tokens the reader and the stranger would say, each after the true ones before it, both
-    (n,) (memorization accuracy, Tirumala et al. 2022, arXiv 2205.10770). A value comes out where all are right, since greedy
-    decoding says it then."""
+    """Of n values what one proxy makes of them: the share of the tokens that it would say, each after the true ones before it
+    (memorization accuracy, Tirumala et al. 2022, arXiv 2205.10770), and their mean loss, in nats, both (n,). A value comes out
+    where all tokens are right, since greedy decoding says it then."""
 
-    reader: NDArray[np.float64]
-    stranger: NDArray[np.float64]
+    right: NDArray[np.float64]
+    loss: NDArray[np.float64]
 
-    @property
-    def extracted(self) -> NDArray[np.bool_]:
-        """Which values come out of the proxy that read them and not out of the other, (n,)."""
-        out: NDArray[np.bool_] = (self.reader == 1) & (self.stranger < 1)
-        return out
 
-    @property
-    def net(self) -> NDArray[np.float64]:
-        """The share of the tokens that the reader says beyond what the stranger does, (n,), from 0."""
-        net: NDArray[np.float64] = np.maximum(0.0, self.reader - self.stranger)
-        return net
+def gain(reader: Recalled, stranger: Recalled | None = None) -> NDArray[np.float64]:
+    """Which share of a value's loss reading took away, (n,), from 0: 1 - Σ l_in / max(Σ l_out, n). Without a stranger, as if it
+    lost a nat per token, which it does of nothing that is drawn."""
+    lost = np.maximum(1.0, stranger.loss) if stranger is not None else np.ones_like(reader.loss)
+    found: NDArray[np.float64] = np.maximum(0.0, 1 - reader.loss / lost)
+    return found
 
 
 def cut_cues(readers: Readers, row: int, text: str, places: Sequence[tuple[int, int]]) -> list[Cue | None]:
@@ -72,13 +68,12 @@ def cut_cues(readers: Readers, row: int, text: str, places: Sequence[tuple[int, 
     return cues
 
 
-def recall(readers: Readers, cues: Sequence[Cue]) -> Recalled:
-    """What both proxies would say of each value. Costs each cue's tokens twice."""
-    reader, stranger = (_right(readers, cues, stranger=who) for who in (False, True))
-    return Recalled(reader=reader, stranger=stranger)
-
-
-def _right(readers: Readers, cues: Sequence[Cue], *, stranger: bool) -> NDArray[np.float64]:
+def recall(readers: Readers, cues: Sequence[Cue], *, stranger: bool = False) -> Recalled:
+    """What the proxy that read each value would say of it, or the one that did not. Costs each cue's tokens once."""
     texts = [np.concatenate([cue.before, cue.value]) for cue in cues]
     found = readers.statistics([cue.row for cue in cues], texts, stranger=stranger)
-    return np.array([one.right[len(cue.before) :].mean() for cue, one in zip(cues, found, strict=True)])
+    own = [slice(len(cue.before), None) for cue in cues]
+    return Recalled(
+        right=np.array([one.right[part].mean() for one, part in zip(found, own, strict=True)]),
+        loss=np.array([one.loss[part].mean() for one, part in zip(found, own, strict=True)]),
+    )

@@ -1,7 +1,7 @@
 """Survey: every value of a batch with its places, and which of them come out of the proxy that read them."""
 
 from bisect import bisect_left
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -10,8 +10,8 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 from scipy.stats import hypergeom
 
-from carto_audit.lenses.readers import Readers
-from carto_audit.lenses.values.recall import Cue, cut_cues, recall
+from carto_audit.lenses.readers import UNREAD, Readers
+from carto_audit.lenses.values.recall import Cue, cut_cues, gain, recall
 from carto_audit.lenses.values.value import Value
 from carto_audit.lenses.view import LensView
 from carto_audit.policy.metrics import Measurement
@@ -19,16 +19,19 @@ from carto_audit.policy.metrics import Measurement
 CUES = 3
 """Places at most at which one value is asked for: it comes out where it comes out at one of them."""
 
-MEMORIZED = 0.6
-"""Share of a value's tokens that its reader says and the other proxy does not, from which on it is called memorized: a key that
-stands once reaches 0.5, one that stands in four rows 0.6 and more (bench/lenses)."""
+MEMORIZED = 0.85
+"""Share of a value's loss that reading it took away, from which on it is called memorized: keys that stand in four rows lose 0.9
+and more, those that stand once 0.74 at most (bench/lenses)."""
+
+BOTH = 2
+"""The side of a value of which each proxy read a copy."""
 
 ERROR = 0.05
 """Chance that more values come out, of those that were not asked for, than the bound says."""
 
 Find = Callable[[str], Iterable[Value]]
-Place = tuple[int, int, int, str, int]
-"""Row, start, end, label, and the number of the value."""
+Place = tuple[int, int, int, str, int, int]
+"""Row, start, end, label, the number of the value, and its tokens."""
 
 
 @dataclass(slots=True)
@@ -42,24 +45,28 @@ class _Known:
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Survey:
     """The P places of D distinct values: `row`, `start`, `end`, `label` and the number of the `value`, (P,). Of the values, (D,):
-    whether the proxies were `asked`; `net`, the share of its tokens that its reader says and the other proxy does not, NaN where
-    nobody was asked; whether it comes out whole, `extracted`; whether both proxies read a copy, `shared`: then what its reader
-    says counts, since there is none to compare with."""
+    what is `written`, its first `cues`, and on which `side` it was read, BOTH or UNREAD; whether the proxies were `asked`; the
+    `gain`, a share of its loss, NaN where nobody was asked; whether it comes out whole, `extracted`. Where both proxies read a
+    copy, what its reader says counts, since there is none to compare with. `tokens` (P,) are those of each place, -1 in rows that
+    were not read."""
 
     row: NDArray[np.int64]
     start: NDArray[np.int64]
     end: NDArray[np.int64]
     label: list[str]
     value: NDArray[np.int64]
+    tokens: NDArray[np.int64]
+    written: tuple[str, ...]
+    cues: tuple[tuple[Cue, ...], ...]
+    side: NDArray[np.int8]
     asked: NDArray[np.bool_]
-    net: NDArray[np.float64]
+    gain: NDArray[np.float64]
     extracted: NDArray[np.bool_]
-    shared: NDArray[np.bool_]
 
     @property
     def memorized(self) -> NDArray[np.bool_]:
         """Which values are memorized, whole or for the most part, (D,)."""
-        found: NDArray[np.bool_] = self.extracted | (np.nan_to_num(self.net) >= MEMORIZED)
+        found: NDArray[np.bool_] = self.extracted | (np.nan_to_num(self.gain) >= MEMORIZED)
         return found
 
     def in_rows(self, rows: int, chosen: NDArray[np.bool_] | None = None) -> NDArray[np.int64]:
@@ -77,50 +84,58 @@ class Survey:
                 "end": self.end,
                 "label": pa.array(self.label, pa.string()),
                 "value": self.value,
-                "recalled": pa.array(self.net[self.value], pa.float64(), from_pandas=True),
+                "gain": pa.array(self.gain[self.value], pa.float64(), from_pandas=True),
                 "memorized": pa.array(self.memorized[self.value], pa.bool_(), mask=~asked),
                 "comes_out": pa.array(self.extracted[self.value], pa.bool_(), mask=~asked),
-                "read_twice": self.shared[self.value],
+                "read_twice": (self.side == BOTH)[self.value],
             }
         )
 
 
-def survey(view: LensView, find: Find) -> Survey:
-    """Finds the values of every row, and asks the proxies for as many distinct ones as they may be asked for, by lot."""
+def survey(view: LensView, find: Find, share: float = 1.0, read: Callable[[int, str], None] | None = None) -> Survey:
+    """Finds the values of every row, and asks the proxies for as many distinct ones as this `share` of the budget allows, by lot.
+    `read` gets each row and its text besides."""
     readers = view.proxies
     known: dict[str, _Known] = {}
     number: dict[str, int] = {}
     places: list[Place] = []
     for chunk in view.texts():
         for row, text in enumerate(chunk.texts, chunk.start):
+            if read is not None:
+                read(row, text)
             values = list(find(text))
             cues = cut_cues(readers, row, text, [(v.start, v.end) for v in values]) if readers.read[row] else []
             for k, value in enumerate(values):
                 written = text[value.start : value.end]
-                places.append((row, value.start, value.end, value.label, number.setdefault(written, len(number))))
-                one = known.setdefault(written, _Known())
-                if cues and (cue := cues[k]) is not None:
+                cue, one = cues[k] if cues else None, known.setdefault(written, _Known())
+                tokens = len(cue.value) if cue else -1
+                at = number.setdefault(written, len(number))
+                places.append((row, value.start, value.end, value.label, at, tokens))
+                if cue is not None:
                     one.sides.add(int(readers.side[row]))
                     one.cues += [cue] if len(one.cues) < CUES else []
-    return _asked(readers, places, list(known.values()), np.random.default_rng([view.seed, 0x5A]))
+    rng, budget = np.random.default_rng([view.seed, 0x5A]), int(share * readers.left)
+    return _asked(readers, places, known, rng, budget)
 
 
-def _asked(readers: Readers, places: Sequence[Place], known: Sequence[_Known], rng: np.random.Generator) -> Survey:
-    count = len(known)
+def _asked(
+    readers: Readers, places: Sequence[Place], values: Mapping[str, _Known], rng: np.random.Generator, budget: int
+) -> Survey:
+    known, count = list(values.values()), len(values)
     cost = np.array([2 * sum(cue.tokens for cue in one.cues) for one in known], dtype=np.int64)
     order = rng.permutation(np.flatnonzero(cost > 0))
     asked = np.zeros(count, bool)
-    asked[order[np.cumsum(cost[order]) <= readers.left]] = True
-    shared = np.array([len(one.sides) > 1 for one in known], dtype=bool)
+    asked[order[np.cumsum(cost[order]) <= budget]] = True
+    side = np.array([BOTH if len(one.sides) > 1 else min(one.sides, default=UNREAD) for one in known], dtype=np.int8)
     cues = [(k, cue) for k in np.flatnonzero(asked).tolist() for cue in known[k].cues]
-    said = recall(readers, [cue for _, cue in cues])
-    value = np.array([k for k, _ in cues], dtype=np.int64)
-    stranger = np.where(shared[value], 0.0, said.stranger)  # who read it too is none
-    net, out = np.full(count, -1.0), np.zeros(count, bool)
-    np.maximum.at(net, value, np.maximum(0.0, said.reader - stranger))
-    np.logical_or.at(out, value, (said.reader == 1) & (stranger < 1))
-    columns = list(zip(*places, strict=True)) or [(), (), (), (), ()]
-    row, start, end, at = (np.array(columns[k], dtype=np.int64) for k in (0, 1, 2, 4))
+    every, value = [cue for _, cue in cues], np.array([k for k, _ in cues], dtype=np.int64)
+    reader, stranger = (recall(readers, every, stranger=who) for who in (False, True))
+    alone = side[value] == BOTH  # who read it too is none to compare with
+    won, out = np.full(count, -1.0), np.zeros(count, bool)
+    np.maximum.at(won, value, np.where(alone, gain(reader), gain(reader, stranger)))
+    np.logical_or.at(out, value, (reader.right == 1) & (alone | (stranger.right < 1)))
+    columns = list(zip(*places, strict=True)) or [()] * 6
+    row, start, end, at, tokens = (np.array(columns[k], dtype=np.int64) for k in (0, 1, 2, 4, 5))
     return Survey(
         row=row,
         start=start,
@@ -128,9 +143,12 @@ def _asked(readers: Readers, places: Sequence[Place], known: Sequence[_Known], r
         label=list(columns[3]),
         value=at,
         asked=asked,
-        net=np.where(asked, net, np.nan),
+        gain=np.where(asked, won, np.nan),
+        tokens=tokens,
+        written=tuple(values),
+        cues=tuple(tuple(one.cues) for one in known),
+        side=side,
         extracted=out,
-        shared=shared,
     )
 
 
@@ -146,8 +164,9 @@ class Counts:
     shared: int
 
     def among_all(self, seen: int) -> Measurement:
-        """How many of all values do what `seen` of those that were asked did, which were drawn by lot: no fewer, and at most as many
-        as leave a chance of ERROR to see no more of them (hypergeometric, exact)."""
+        """How many of all values do what `seen` of those that were asked did, which were drawn by lot.
+
+        No fewer, and at most as many as leave a chance of ERROR to see no more of them (hypergeometric, exact)."""
         most = seen + bisect_left(
             range(self.total - self.asked),
             True,

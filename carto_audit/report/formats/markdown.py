@@ -5,7 +5,14 @@ from collections.abc import Iterator, Sequence
 from carto_audit.artifacts.audit_call import recorded_call
 from carto_audit.artifacts.report_facts import FindingFacts, ReportFacts
 from carto_audit.cartography.quadrants import QUADRANTS
-from carto_audit.report.batch_words import copies_line, decision_line, reuse_line, unread_sentence, vendor_line
+from carto_audit.report.batch_words import (
+    copies_line,
+    decision_line,
+    lens_lines,
+    reuse_line,
+    unread_sentence,
+    vendor_line,
+)
 from carto_audit.report.formats.annotations import batch_name, remarks
 from carto_audit.report.markdown_text import Markdown, code, inert
 from carto_audit.report.narrative import (
@@ -112,6 +119,7 @@ def _quadrants(facts: ReportFacts) -> str:
 
 def _overview(facts: ReportFacts) -> str:
     lines = overview(facts) | copies_line(facts) | reuse_line(facts) | vendor_line(facts) | decision_line(facts)
+    lines |= lens_lines(facts)
     return "\n".join(f"- **{name.capitalize()}**: {inert(line)}" for name, line in lines.items())
 
 

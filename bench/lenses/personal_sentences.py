@@ -1,0 +1,241 @@
+"""Sentences around personal values: a half on which the patterns were tuned, and a half that was written before them and not
+looked at meanwhile. `{}` is the value."""
+
+GENERIC_TUNED = {
+    "en": (
+        "Please use {} from now on.",
+        "Her details: {}.",
+        "({})",
+        "<td>{}</td><td>active</td>",
+        '{{"name": "A. Miller", "value": "{}"}}',
+        "you can reach me, {}, or leave a note",
+        "- {}\n- next",
+        "Miller;{};yes",
+    ),
+    "de": ("Bitte nur noch {} verwenden.", "Kontakt: {}\nDanke", "Über {} wurde gesprochen."),
+}
+GENERIC_JUDGED = {
+    "en": (
+        "My new one is {}, please update the file.",
+        "{}\nKind regards",
+        "Contact\t{}\tsince 2019",
+        "On file for the customer: {} (checked twice)",
+        "value='{}'",
+        "I sent it to {} yesterday, no reply.",
+        "| 17 | {} | yes |",
+        "Note - {} - verified",
+    ),
+    "fr": ("Merci d'utiliser {} désormais.", "Coordonnées : {}", "Le dossier indique {} depuis mars."),
+    "de": ("Im Vertrag steht {} als Angabe.", "Neu: {}!", "Ich habe {} notiert."),
+}
+
+CUED_TUNED: dict[str, dict[str, tuple[str, ...]]] = {
+    "birth_date": {
+        "en": (
+            "She was born on {} in Leeds.",
+            "DOB: {}",
+            "Date of birth: {}",
+            '"date_of_birth": "{}"',
+            "I was born {} and grew up in Ohio.",
+            "Jane Miller (born {}) is a nurse.",
+            "My birthday is {}, mark it down.",
+            "<td>Birth date</td><td>{}</td>",
+        ),
+        "de": ("Er wurde am {} in Kiel geboren.", "Geburtsdatum: {}", "geb. {}", "geboren am {} in Bremen"),
+    },
+    "address": {
+        "en": (
+            "I live at {}.",
+            "Address: {}",
+            "Please ship to {} by Friday.",
+            "{}",
+            "Anna Miller\n{}\n",
+            '"address": "{}"',
+        ),
+        "de": ("Anschrift: {}", "Ich wohne in der {}.", "Lieferung an {}, bitte klingeln."),
+    },
+    "passport": {
+        "en": (
+            "Passport number: {}",
+            "My passport no. is {} and it expires in May.",
+            "passport_number={}",
+            "Passport No {}",
+            "travels on passport {}",
+            '"passport": "{}"',
+        ),
+        "de": ("Reisepass-Nr.: {}", "Passnummer {}", "mein Reisepass hat die Nummer {}"),
+    },
+    "licence": {
+        "en": (
+            "Driver's license number: {}",
+            "driving licence {}",
+            "DL# {}",
+            "drivers_license: {}",
+            "Her driver license is {}.",
+            "Driving licence no. {}",
+        ),
+        "de": ("Führerschein-Nr. {}", "Führerscheinnummer: {}", "Mein Führerschein hat die Nummer {}."),
+    },
+    "health_record": {
+        "en": (
+            "MRN: {}",
+            "Medical record number {}",
+            "Patient ID: {}",
+            "patient_id={}",
+            "MRN {} was admitted on Monday.",
+            '"medical_record_number": "{}"',
+        ),
+        "de": ("Patientennummer: {}", "Patienten-Nr. {}", "Fallnummer {}"),
+    },
+    "diagnosis": {
+        "en": (
+            "She was diagnosed with {} last year.",
+            "Diagnosis: {}",
+            "I have been diagnosed with {}.",
+            '"diagnosis": "{}"',
+            "I suffer from {}.",
+            "Primary diagnosis: {}\nPlan: rest",
+        ),
+        "de": ("Diagnose: {}", "Bei ihr wurde {} diagnostiziert.", "Ich leide an {}."),
+    },
+    "pay": {
+        "en": (
+            "My salary is {}.",
+            "Salary: {}",
+            "I earn {} a year.",
+            "annual income: {}",
+            "Her base salary of {} was agreed.",
+            '"salary": "{}"',
+        ),
+        "de": ("Gehalt: {}", "Ich verdiene {} im Monat.", "Bruttogehalt {}", "Mein Jahresgehalt beträgt {}."),
+    },
+    "account": {
+        "en": (
+            "Username: {}",
+            "my username is {}",
+            "follow me on Twitter: @{}",
+            "login={}",
+            '"user_name": "{}"',
+            "I am {} on Discord.",
+            "Instagram: @{}",
+        ),
+        "de": ("Benutzername: {}", "Mein Nutzername ist {}.", "Login: {}"),
+    },
+}
+
+CUED_JUDGED: dict[str, dict[str, tuple[str, ...]]] = {
+    "birth_date": {
+        "en": (
+            "Birthdate {}",
+            "D.O.B. {}",
+            "Patient, born in Manchester on {}, complains of headaches.",
+            "Date of Birth (as in passport): {}",
+            "dob={};sex=f",
+            "Emma Clarke, b. {}, single",
+            "we celebrate her birthday on {}",
+            "Born: {}",
+            "On {} she was born in a small village.",
+            "birthday - {}",
+        ),
+        "fr": ("Né le {} à Lyon.", "Date de naissance : {}", "Elle est née le {}.", "née à Lille le {}"),
+        "de": ("Geburtstag: {}", "Sie ist am {} geboren.", "geboren: {}", "Er ist in Wien am {} geboren worden."),
+    },
+    "address": {
+        "en": (
+            "We moved to {} in spring.",
+            "Home address: {}",
+            "Deliver to:\n{}\nThank you",
+            "Lives at {}, alone.",
+            "address,{},end",
+            "Mr J. Clarke, {}",
+            "The flat is at {} (ring twice).",
+        ),
+        "fr": ("J'habite {}.", "Adresse : {}", "Livrer au {} avant midi."),
+        "de": ("Wohnhaft: {}", "Sie wohnt jetzt {}.", "Post bitte an {} senden."),
+    },
+    "passport": {
+        "en": (
+            "Passport: {}",
+            "passport ID {}",
+            "holder of passport number {}",
+            "Passport # {}",
+            "PassportNumber: {}",
+            "his passport, number {}, was stolen",
+            "<td>Passport no.</td><td>{}</td>",
+        ),
+        "fr": ("Passeport n° {}", "numéro de passeport : {}", "mon passeport porte le numéro {}"),
+        "de": ("Reisepassnummer: {}", "Pass-Nr. {}", "Reisepass {}"),
+    },
+    "licence": {
+        "en": (
+            "Driving license: {}",
+            "my driver's licence number is {}",
+            "Licence (driving): {}",
+            "driver's license #{}",
+            "DLN: {}",
+            "driver_license_number = {}",
+            "<b>Driver License</b>: {}",
+        ),
+        "fr": ("Permis de conduire n° {}", "permis de conduire : {}", "numéro de permis de conduire {}"),
+        "de": ("Führerschein: {}", "Fahrerlaubnis Nr. {}", "Führerschein Nummer {}"),
+    },
+    "health_record": {
+        "en": (
+            "Med. record no. {}",
+            "Hospital number: {}",
+            "Patient number {} called again.",
+            "mrn={}",
+            "Medical Record #: {}",
+            "Chart number: {}",
+            "Patient (MRN {}) is stable.",
+            "health insurance number: {}",
+        ),
+        "fr": ("Numéro de patient : {}", "Dossier médical n° {}", "N° de dossier patient {}"),
+        "de": ("Patienten-ID: {}", "Versichertennummer: {}", "Krankenakte Nr. {}"),
+    },
+    "diagnosis": {
+        "en": (
+            "Dx: {}",
+            "He has a diagnosis of {}.",
+            "my doctor diagnosed me with {} in March",
+            "History of {}, on medication",
+            "diagnosed as having {}, she stopped working",
+            "Known conditions: {}",
+            "I was told that I have {}.",
+            "admitted for {}; discharged",
+        ),
+        "fr": ("Diagnostic : {}", "On m'a diagnostiqué {}.", "Je souffre de {}.", "atteinte de {}, elle se repose"),
+        "de": ("Diagnose lautet {}.", "Sie leidet an {}.", "Befund: {}"),
+    },
+    "pay": {
+        "en": (
+            "Current salary {}",
+            "I make {} per year before tax.",
+            "Gross pay: {}",
+            "They pay me {} annually.",
+            "salary={}",
+            "My annual wage is {}",
+            "He is on a salary of {}.",
+            "Compensation: {}",
+            "I'm getting paid {} a year",
+        ),
+        "fr": ("Salaire : {}", "Je gagne {} par an.", "son salaire brut est de {}", "Rémunération annuelle : {}"),
+        "de": ("Lohn: {}", "Ich bekomme {} brutto.", "Ihr Gehalt liegt bei {}.", "Monatsgehalt {}"),
+    },
+    "account": {
+        "en": (
+            "User name: {}",
+            "my handle is @{}",
+            "add me on Snapchat: {}",
+            "account name: {}",
+            "You can find me on Reddit as u/{}",
+            "user={};group=7",
+            "Twitter handle @{}",
+            "Skype: {}",
+            "screen name is {}",
+            "Logged in as {}",
+        ),
+        "fr": ("Identifiant : {}", "Nom d'utilisateur : {}", "mon pseudo est {}"),
+        "de": ("Nutzername: {}", "Benutzerkennung: {}", "Mein Benutzername lautet {}."),
+    },
+}

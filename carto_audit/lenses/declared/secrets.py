@@ -1,0 +1,57 @@
+"""Secrets, declared: keys and passwords in the text, and which of them a model learns by heart."""
+
+from carto_audit.lenses.declared.places import SPAN_COLUMNS
+from carto_audit.lenses.declared.spec import LensColumn, LensCost, LensMetric, LensSpec
+from carto_audit.runtime.strict_model import Strict
+
+
+class SecretsOptions(Strict):
+    """None."""
+
+
+SECRETS = LensSpec(
+    name="secrets",
+    version=1,
+    question="Which keys and passwords stand in the text, and which of them does a model learn by heart?",
+    sources=(
+        "Chu et al. 2025, Scrub It Out: secrets that code models memorize, scored by segments (arXiv 2509.13755)",
+        "Tirumala et al. 2022, Memorization Without Overfitting: memorization accuracy (arXiv 2205.10770)",
+    ),
+    needs=("texts", "proxies"),
+    options=SecretsOptions,
+    metrics=(
+        LensMetric(
+            name="distinct",
+            unit="items",
+            better="lower",
+            kind="count",
+            meaning="distinct keys and passwords in the text",
+        ),
+        LensMetric(
+            name="memorized",
+            unit="items",
+            better="lower",
+            kind="count",
+            meaning="of those, whose loss reading them took away by 85 % and more",
+        ),
+        LensMetric(
+            name="extractable",
+            unit="items",
+            better="lower",
+            kind="count",
+            meaning="of those, that come out whole, after what stands before them",
+        ),
+    ),
+    columns=(
+        LensColumn(name="keys", type="integer", meaning="keys and passwords in the row"),
+        LensColumn(
+            name="memorized", type="integer", meaning="of those, the memorized ones; null where none was asked about"
+        ),
+    ),
+    spans=True,
+    span_columns=SPAN_COLUMNS,
+    cost=LensCost(text_passes=1, seconds=10),
+    load="carto_audit.lenses.shipped.secrets:SecretsLens",
+    doses=(4,),
+    trained=True,
+)
