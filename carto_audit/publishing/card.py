@@ -1,11 +1,10 @@
 """The card: an audit as a section of a README and one entry of its front matter, both from public facts alone."""
 
 from collections.abc import Sequence
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
-from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 
 from carto_audit.artifacts.evidence_facts import BenchmarkFacts
 from carto_audit.artifacts.report_facts import FindingFacts, ReportFacts
@@ -97,7 +96,8 @@ def _least_found(benchmark: BenchmarkFacts) -> float | None:
     return min((share for form, share in benchmark["detectability"].items() if form != "with_options"), default=None)
 
 
-def _template() -> Any:
+@cache
+def _template() -> Template:
     environment = Environment(
         loader=FileSystemLoader(resource_folder("templates")),
         autoescape=False,  # this is no HTML; `finalize` escapes every value for Markdown

@@ -3,10 +3,11 @@
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
-from jinja2 import UndefinedError
+from jinja2 import Template, UndefinedError
 
 from carto_audit.artifacts.audit_call import recorded_call
 from carto_audit.artifacts.audit_folder import open_audit_folder
@@ -318,7 +319,8 @@ def _vendor(facts: ReportFacts) -> dict[str, Any] | None:
     return {"line": vendor_line(facts)["vendor"], "checks": vendor_checks(vendor), "power": power_words(vendor)}
 
 
-def _template() -> Any:
+@cache
+def _template() -> Template:
     environment = page_environment()
     environment.globals.update(quadrants=QUADRANTS, outcome_words=narrative.OUTCOME_WORDS, recalls=RECALL_WORDS)
     environment.globals.update(

@@ -3,9 +3,11 @@
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from pathlib import PurePath
 from typing import Any
+
+from jinja2 import Template
 
 from carto_audit.governance.report import narrative as redteam_narrative
 from carto_audit.governance.report import tradeoff_chart as chart
@@ -67,6 +69,20 @@ def render_redteam(facts: Mapping[str, Any]) -> str:
     safe["arms"] = safe["arms"][:_MOST_ARMS]
     yaml = _yaml(facts["recommended"].get("yaml") or "")
     css, script = asset("report.css") + asset("redteam.css"), asset("redteam.js")
+    return _template().render(
+        facts=safe,
+        view=_view(safe),
+        yaml=yaml,
+        advice=redteam_narrative.advice(yaml),
+        css=css,
+        css_hash=csp_hash(css),
+        script=script,
+        script_hash=csp_hash(script),
+    )
+
+
+@cache
+def _template() -> Template:
     environment = page_environment()
     environment.globals.update(chart=chart, panel_chart=charts, height_of=charts.height_of, level_of=chart.level_of)
     environment.globals.update(
@@ -77,16 +93,7 @@ def render_redteam(facts: Mapping[str, Any]) -> str:
     )
     environment.globals.update(glossary=REDTEAM_TERMS)
     environment.globals.update(metric_meaning=lambda metric: METRICS[metric].meaning if metric in METRICS else "")
-    return environment.get_template("redteam.html.j2").render(
-        facts=safe,
-        view=_view(safe),
-        yaml=yaml,
-        advice=redteam_narrative.advice(yaml),
-        css=css,
-        css_hash=csp_hash(css),
-        script=script,
-        script_hash=csp_hash(script),
-    )
+    return environment.get_template("redteam.html.j2")
 
 
 def _view(facts: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,7 +1,10 @@
 """The page of a comparison: one file that opens offline, maps side by side as inline SVG. Readable without JavaScript."""
 
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import Any
+
+from jinja2 import Template
 
 from carto_audit.artifacts.audit_folder import open_audit_folder
 from carto_audit.ledger.compare import METHOD, MetricRow, Side, confidence, notes
@@ -20,9 +23,7 @@ _MAP_LIMIT = 900_000
 def render_comparison(sides: Sequence[Side], rows: Sequence[MetricRow]) -> str:
     """The page of audits side by side, each against the first."""
     css = asset("report.css") + asset("ledger.css")
-    environment = page_environment()
-    environment.globals.update(status_words=STATUS_WORDS, view_box=VIEW_BOX)
-    return environment.get_template("compare.html.j2").render(
+    return _template().render(
         sides=[_side(side) for side in sides],
         rows=[_row(row) for row in rows],
         notes=notes(sides),
@@ -31,6 +32,13 @@ def render_comparison(sides: Sequence[Side], rows: Sequence[MetricRow]) -> str:
         css=css,
         css_hash=csp_hash(css),
     )
+
+
+@cache
+def _template() -> Template:
+    environment = page_environment()
+    environment.globals.update(status_words=STATUS_WORDS, view_box=VIEW_BOX)
+    return environment.get_template("compare.html.j2")
 
 
 def _side(side: Side) -> Mapping[str, Any]:

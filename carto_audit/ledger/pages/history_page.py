@@ -1,7 +1,10 @@
 """The page of a history: one file that opens offline, trends of each vendor as inline SVG. Readable without JavaScript."""
 
 from collections.abc import Mapping
+from functools import cache
 from typing import Any
+
+from jinja2 import Template
 
 from carto_audit.ledger.entry import Entry
 from carto_audit.ledger.history import History, VendorHistory
@@ -20,9 +23,7 @@ MOST_CHARTED, MOST_LISTED, MOST_SECTIONS = 60, 30, 20
 def render_history(history: History, name: str) -> str:
     """The page of some vendors' audits in the ledger that is called `name`."""
     css = asset("report.css") + asset("ledger.css")
-    environment = page_environment()
-    environment.globals.update(chart=chart, plural=plural, status_words=STATUS_WORDS)
-    return environment.get_template("history.html.j2").render(
+    return _template().render(
         name=safe_inline(name, 120),
         history=history,
         vendors=[_vendor(one, history) for one in history.vendors[:MOST_SECTIONS]],
@@ -30,6 +31,13 @@ def render_history(history: History, name: str) -> str:
         css=css,
         css_hash=csp_hash(css),
     )
+
+
+@cache
+def _template() -> Template:
+    environment = page_environment()
+    environment.globals.update(chart=chart, plural=plural, status_words=STATUS_WORDS)
+    return environment.get_template("history.html.j2")
 
 
 def _vendor(one: VendorHistory, history: History) -> Mapping[str, Any]:
