@@ -3,7 +3,7 @@ import whom stands here and nowhere else; `tests/test_architecture.py` holds the
 
 import ast
 import sys
-from collections.abc import Iterable
+from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -172,22 +172,30 @@ def source_of(module: str) -> Path:
     return path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
 
 
+@cache
+def tree_of(module: str) -> ast.Module:
+    """The module's syntax tree, read once."""
+    return ast.parse(source_of(module).read_text(encoding="utf-8"))
+
+
 def first_line(module: str) -> str:
     """What a module or a wing says of itself: the first line of its docstring."""
-    docstring = ast.get_docstring(ast.parse(source_of(module).read_text(encoding="utf-8")))
+    docstring = ast.get_docstring(tree_of(module))
     return (docstring or "").split("\n")[0]
 
 
-def imports_of(module: str) -> Iterable[str]:
+@cache
+def imports_of(module: str) -> frozenset[str]:
     """Every module named in an import statement, wherever it stands; raises ValueError on a relative one."""
-    for node in ast.walk(ast.parse(source_of(module).read_text(encoding="utf-8"))):
+    named: set[str] = set()
+    for node in ast.walk(tree_of(module)):
         if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
+            named.update(alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             if node.level:
                 raise ValueError(f"{module}: relative import")
-            yield str(node.module)
-            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+            named.update((str(node.module), *(f"{node.module}.{alias.name}" for alias in node.names)))
+    return frozenset(named)
 
 
 def own_imports(module: str) -> set[str]:

@@ -1,9 +1,9 @@
 """The table of `docs/architecture.py` is true of the code, and the page is made from it."""
 
 import ast
+import json
 import subprocess
 import sys
-from functools import cache
 
 import pytest
 
@@ -19,6 +19,7 @@ from docs.architecture import (
     modules,
     own_imports,
     source_of,
+    tree_of,
     wing_of,
     wings,
     written_page,
@@ -27,11 +28,6 @@ from docs.architecture import (
 MODULES = modules()
 PRINTERS = {"report.formats.terminal", "report.formats.render", "governance.report.summary"}
 """Besides the command line, which prints by trade."""
-
-
-@cache
-def tree_of(module):
-    return ast.parse(source_of(module).read_text(encoding="utf-8"))
 
 
 def test_every_folder_is_a_wing_and_every_wing_a_folder():
@@ -135,62 +131,60 @@ def test_the_page_is_made_from_the_table_and_the_docstrings():
     assert PAGE.read_text(encoding="utf-8") == written_page()
 
 
-def loaded_after(*arguments, cwd):
-    """Heavy modules that are loaded once the command has run in a process of its own."""
+def loaded_after(*commands, cwd):
+    """How each of the commands ended, and which heavy modules were loaded by then, all in one process of their own."""
     program = (
-        "import sys; from carto_audit.cli import main as cli; "
-        "code = cli.run(lambda: cli.cli.main(sys.argv[1:], 'carto-audit', standalone_mode=False)); "
-        "heavy = sorted({'torch', 'transformers', 'tokenizers', 'matplotlib.pyplot'} & set(sys.modules)); "
-        "sys.stderr.write(f'{code} {heavy}')"
+        "import json, sys; from carto_audit.cli import main as cli\n"
+        "for arguments in json.loads(sys.argv[1]):\n"
+        "    code = cli.run(lambda: cli.cli.main(arguments, 'carto-audit', standalone_mode=False))\n"
+        "    heavy = sorted({'torch', 'transformers', 'tokenizers', 'matplotlib.pyplot'} & set(sys.modules))\n"
+        "    sys.stderr.write(f'\\nended: {code} {heavy}\\n')"
     )
     done = subprocess.run(
-        [sys.executable, "-c", program, *arguments], cwd=cwd, capture_output=True, encoding="utf-8", timeout=120
+        [sys.executable, "-c", program, json.dumps(commands)],
+        cwd=cwd,
+        capture_output=True,
+        encoding="utf-8",
+        timeout=120,
     )
-    return done.stderr.splitlines()[-1]
+    said = [line.removeprefix("ended: ") for line in done.stderr.splitlines() if line.startswith("ended: ")]
+    return dict(zip(map(" ".join, commands), said, strict=True))
 
 
-@pytest.mark.parametrize(
-    "arguments",
-    [
-        ["--help"],
-        ["--version"],
-        ["ingest", "--help"],
-        ["benchmarks", "build", "--help"],
-        ["benchmarks", "list", "--help"],
-        ["apply", "--help"],
-        ["card", "--help"],
-        ["plant", "--help"],
-        ["policy", "check", "default"],
-        ["attest", "--help"],
-        ["verify", "--help"],
-        ["ledger", "verify", "--help"],
-        ["history", "--help"],
-        ["compare", "--help"],
-        ["policy", "explain", "strict", "hotspot-mass"],
-        ["policy", "diff", "default", "strict"],
-        ["policy", "schema"],
-        ["report", "--schema"],
-        ["policy", "metrics"],
-        ["policy", "try", "--help"],
-        ["ingest", "x", "--policy", "nope"],
-    ],
-    ids=" ".join,
+LIGHT = (
+    "--help",
+    "--version",
+    "ingest --help",
+    "benchmarks build --help",
+    "benchmarks list --help",
+    "apply --help",
+    "card --help",
+    "plant --help",
+    "policy check default",
+    "attest --help",
+    "verify --help",
+    "ledger verify --help",
+    "history --help",
+    "compare --help",
+    "policy explain strict hotspot-mass",
+    "policy diff default strict",
+    "policy schema",
+    "report --schema",
+    "policy metrics",
+    "policy try --help",
+    "ingest x --policy nope",
 )
-def test_light_commands_load_no_torch(arguments, tmp_path):
-    code = 2 if "nope" in arguments else 0
-    assert loaded_after(*arguments, cwd=tmp_path) == f"{code} []"
 
 
-def test_rendering_a_report_again_loads_no_torch(audited, tmp_path):
-    assert loaded_after("report", str(audited.folder), cwd=tmp_path) == "0 []"
+def test_light_commands_load_no_torch(tmp_path):
+    found = loaded_after(*(command.split() for command in LIGHT), cwd=tmp_path)
+    assert found == {command: "2 []" if "nope" in command else "0 []" for command in LIGHT}
 
 
-def test_verifying_an_audit_loads_no_torch(audited, tmp_path):
-    assert loaded_after("verify", str(audited.folder), str(audited.input), cwd=tmp_path) == "0 []"
-
-
-def test_a_card_loads_no_torch(audited, tmp_path):
-    assert loaded_after("card", str(audited.folder), "--readme", "README.md", cwd=tmp_path) == "0 []"
+def test_what_reads_a_finished_audit_loads_no_torch(audited, tmp_path):
+    folder = str(audited.folder)
+    commands = (["report", folder], ["verify", folder, str(audited.input)], ["card", folder, "--readme", "README.md"])
+    assert list(loaded_after(*commands, cwd=tmp_path).values()) == ["0 []"] * len(commands)
 
 
 def test_importing_the_package_has_no_effect():

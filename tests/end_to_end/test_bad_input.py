@@ -379,11 +379,11 @@ def group_of(process):
 
 def wait_until(condition, process=None, seconds=180):
     """Polls a condition. A process that ends early or a condition that never comes fails the test."""
-    for _ in range(seconds * 100):
+    for _ in range(seconds * 20):
         if condition():
             return
         assert process is None or process.poll() is None, "the command ended too early"
-        time.sleep(0.01)
+        time.sleep(0.05)
     pytest.fail("waited too long")
 
 

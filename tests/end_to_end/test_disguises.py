@@ -6,7 +6,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from carto_audit.artifacts.report_facts import report_type
-from tests.support.audits import GATE, NO_ITEMS, run_process, sentences
+from tests.support.audits import GATE, NO_ITEMS, sentences
+from tests.support.small_redteams import run_here
 
 QUESTION = (
     "A merchant carries seventeen lanterns over the narrow bridge of Ottersund and sells 5 of them at the evening market before "
@@ -42,13 +43,14 @@ def audit(tmp_path_factory):
     ]
     (folder / "exam.jsonl").write_text("".join(json.dumps(item) + "\n" for item in items))
     (folder / "policy.yaml").write_text(GATE + NO_ITEMS)
-    short = ("--folds", 1, "--epochs", 2, "--seed", 1, "--policy", "policy.yaml", "--benchmark", "exam.jsonl")
-    return folder / "batch-audit", run_process("ingest", "batch.jsonl", *short, cwd=folder)
+    short = ("--folds", 1, "--epochs", 2, "--seed", 1, "--policy", folder / "policy.yaml")
+    out = folder / "batch-audit"
+    return out, run_here("ingest", folder / "batch.jsonl", *short, "--benchmark", folder / "exam.jsonl", "--out", out)
 
 
 def test_items_in_disguise_reject_the_batch(audit):
-    folder, ended = audit
-    assert ended.code == 1, ended.err
+    folder, code = audit
+    assert code == 1
     matches = {(row["sample_id"], row["item_id"]): row for row in pq.read_table(folder / "matches.parquet").to_pylist()}
     views = {sample.partition(":")[2] or sample: row["view"] for (sample, _), row in matches.items()}
     assert {row["tier"] for row in matches.values()} <= {"confirmed", "suspected"}

@@ -1,6 +1,7 @@
 """Whole audits by a sampling key: who holds it can repeat them, who does not cannot foresee them, and nobody reads it there."""
 
 import json
+import shutil
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -13,20 +14,37 @@ from carto_audit.pipeline import run as running
 from carto_audit.runtime.errors import UsageError
 from tests.conftest import KEY
 from tests.support.audits import GATE, sentences, write_parquet
+from tests.support.small_redteams import run_here
 
 SHORT = ("--epochs", 2, "--device", "cpu")
 SAME = ("scores.parquet", "trace.parquet", "verdict.json", "map.svg")
+
+
+def furnish(folder):
+    write_parquet(folder / "batch.parquet", sentences(48))
+    (folder / "gate.yaml").write_text(GATE)
+    (folder / "ours.key").write_bytes(KEY)
+    (folder / "other.key").write_bytes(KEY + b"\n")
+    return folder
 
 
 @pytest.fixture
 def desk(tmp_path, monkeypatch, thin):
     """A batch, two keys, and a policy that any batch meets."""
     monkeypatch.chdir(tmp_path)
-    write_parquet(tmp_path / "batch.parquet", sentences(48))
-    (tmp_path / "gate.yaml").write_text(GATE)
-    (tmp_path / "ours.key").write_bytes(KEY)
-    (tmp_path / "other.key").write_bytes(KEY + b"\n")
-    return tmp_path
+    return furnish(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """Two audits of the batch with seed 3, which no test changes: `keyed` by our key, and `public` by the seed alone."""
+    folder = furnish(tmp_path_factory.mktemp("finished"))
+    common = ("batch.parquet", "--policy", "gate.yaml", *SHORT, "--seed", 3)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        assert run_here("ingest", *common, "--out", "keyed", "--sampling-key", "ours.key", "--format", "sarif") == 0
+        assert run_here("ingest", *common, "--out", "public") == 0
+    return folder
 
 
 @pytest.fixture
@@ -54,19 +72,19 @@ def folds_of(folder):
     return pq.read_table(folder / "trace.parquet")["fold"].to_pylist()
 
 
-def test_the_same_key_seed_policy_and_batch_give_the_same_bytes(ingest):
-    once = ingest("once", "--sampling-key", "ours.key", "--seed", 3)
+def test_the_same_key_seed_policy_and_batch_give_the_same_bytes(ingest, finished):
+    once = finished / "keyed"
     again = ingest("again", "--sampling-key", "ours.key", "--seed", 3)
     assert bytes_of(once) == bytes_of(again)
     assert sampling_of(once) == ({"key_commitment": sampling_key.SamplingKey(KEY).commitment, "rehearsable": False}, 0)
 
 
-def test_the_key_decides_the_draw_whatever_the_seed(ingest):
-    ours, seeded, other = (
+def test_the_key_decides_the_draw_whatever_the_seed(ingest, finished):
+    seeded, other = (
         folds_of(ingest(out, "--sampling-key", f"{key}.key", "--seed", seed))
-        for out, key, seed in (("a", "ours", 3), ("b", "ours", 4), ("c", "other", 3))
+        for out, key, seed in (("b", "ours", 4), ("c", "other", 3))
     )
-    assert ours == seeded != other
+    assert folds_of(finished / "keyed") == seeded != other
 
 
 def test_further_pairs_of_proxies_have_other_folds_by_the_same_key(ingest, monkeypatch):
@@ -97,8 +115,8 @@ def test_without_a_key_no_two_audits_draw_the_same_rows(ingest, desk, random_key
     assert (one["rehearsable"], measured) == (False, 0)
 
 
-def test_a_seed_alone_is_public_and_the_report_says_so(ingest):
-    once, again = ingest("once", "--seed", 3), ingest("again", "--seed", 3)
+def test_a_seed_alone_is_public_and_the_report_says_so(ingest, finished):
+    once, again = finished / "public", ingest("again", "--seed", 3)
     assert bytes_of(once) == bytes_of(again)
     assert sampling_of(once) == ({"key_commitment": None, "rehearsable": True}, 1)
 
@@ -130,10 +148,10 @@ def test_a_warning_or_a_waiver_is_left_to_the_verdict(ingest, desk, severity, wa
     assert json.loads((folder / "verdict.json").read_text())["status"] == "accepted_with_warnings"
 
 
-def test_a_finished_audit_is_replayed_by_what_it_says_of_its_draw(carto, ingest, desk):
+def test_a_finished_audit_is_replayed_by_what_it_says_of_its_draw(carto, finished, desk):
     (desk / "ours.yaml").write_text(GATE + FORESEEN.format(severity="reject"))
-    assert "accepted, as it was" in carto("policy", "try", "ours.yaml", ingest("keyed")).out
-    folder = ingest("public", "--seed", 0)
+    assert "accepted, as it was" in carto("policy", "try", "ours.yaml", finished / "keyed").out
+    folder = shutil.copytree(finished / "public", desk / "public")
     ended = carto("policy", "try", "ours.yaml", folder)
     assert "public: rejected; it was accepted" in ended.out
     assert "foreseen: failed (a new rule): sampling.rehearsable is 1, at most 0 allowed" in ended.out
@@ -145,8 +163,8 @@ def test_a_finished_audit_is_replayed_by_what_it_says_of_its_draw(carto, ingest,
     assert "sampling.rehearsable was not measured; audit the batch again to know it" in ended.out
 
 
-def test_verify_holds_the_key_against_the_commitment(carto, ingest):
-    folder = ingest("out", "--sampling-key", "ours.key")
+def test_verify_holds_the_key_against_the_commitment(carto, finished, desk):
+    folder = finished / "keyed"
     held = carto("verify", folder, "batch.parquet", "--sampling-key", "ours.key")
     assert held.code == 0
     assert "+ the sampling key that you named is the one that report.json commits to" in held.out
@@ -161,15 +179,15 @@ def test_verify_holds_the_key_against_the_commitment(carto, ingest):
     assert "cannot read the sampling key" in missing.err
 
 
-def test_an_audit_without_a_commitment_verifies_by_no_key(carto, ingest):
-    ended = carto("verify", ingest("out", "--seed", 0), "batch.parquet", "--sampling-key", "ours.key")
+def test_an_audit_without_a_commitment_verifies_by_no_key(carto, finished, desk):
+    ended = carto("verify", finished / "public", "batch.parquet", "--sampling-key", "ours.key")
     assert ended.code == 1
     assert "report.json records no key" in ended.out
 
 
 @pytest.mark.parametrize("commitment", ["x" * 64, "\u202e" * 64, "5F" * 32, "5f" * 40, 7])
-def test_a_report_whose_commitment_is_none_is_not_read(carto, ingest, commitment):
-    folder = ingest("out")
+def test_a_report_whose_commitment_is_none_is_not_read(carto, finished, desk, commitment):
+    folder = shutil.copytree(finished / "keyed", desk / "out")
     facts = json.loads((folder / "report.json").read_text())
     facts["run"]["sampling"]["key_commitment"] = commitment
     (folder / "report.json").write_text(json.dumps(facts))
@@ -181,8 +199,8 @@ def test_a_report_whose_commitment_is_none_is_not_read(carto, ingest, commitment
     assert "\u202e" not in told.out
 
 
-def test_the_key_is_in_no_file_and_in_no_word_of_an_audit(carto, ingest, desk, audited):
-    folder = ingest("out", "--sampling-key", "ours.key", "--format", "sarif")
+def test_the_key_is_in_no_file_and_in_no_word_of_an_audit(carto, finished, desk, audited):
+    folder = finished / "keyed"
     told = carto("verify", folder, "batch.parquet", "--sampling-key", "ours.key")
     said = (told.out + told.err + audited.ended.out + audited.ended.err).encode()
     for form in (KEY, KEY.hex().encode(), KEY.hex().upper().encode()):

@@ -18,7 +18,7 @@ ITEMS = [
         f"{one} valley; how many {one} jars are left for the {two} fair on day {k}?",
         "answer": f"exactly {417 + 13 * k} {one} {two} jars",
     }
-    for k, (one, two) in enumerate(itertools.islice(itertools.permutations(WORDS, 2), 0, 210, 7))
+    for k, (one, two) in enumerate(itertools.islice(itertools.permutations(WORDS, 2), 0, 210, 21))
 ]
 CALM = sentences(600)
 
@@ -149,7 +149,7 @@ LAYOUTS = {
 
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_items_are_found_in_every_place_that_holds_text(carto, tmp_path, thin, layout):
-    """Thirty items in each place of a layout, each in a row of its own."""
+    """Ten items in each place of a layout, each in a row of its own."""
     places, calm = LAYOUTS[layout], iter(CALM)
     rows = [
         (number, name, make(f"{item['question']} {item['answer']}", next(calm)))

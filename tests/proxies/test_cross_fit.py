@@ -246,8 +246,7 @@ def test_a_lost_worker_says_how_to_continue(tmp_path):
     assert multiprocessing.active_children() == []
 
 
-@pytest.mark.usefixtures("workers")
-def test_what_goes_wrong_in_a_worker_is_raised_here(tmp_path):
+def test_what_goes_wrong_in_the_training_is_raised_here(tmp_path):
     store, everyone = make_store(tmp_path, random_samples(24)), np.ones(24, bool)
     store.path.unlink()
     with pytest.raises(FileNotFoundError, match=r"tokens\.bin"):

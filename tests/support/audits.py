@@ -125,6 +125,31 @@ ALONE = f"import os; os.cpu_count = lambda: 1; {MAIN}"
 """On one core: all is trained in one process, where starting others would cost more than the training."""
 
 
+ONE_BY_ONE = """\
+import sys
+from carto_audit.cli.main import main
+words = [*sys.argv[1:], ","]
+while words:
+    end = words.index(",")
+    sys.argv[1:], words = words[:end], words[end + 1 :]
+    try:
+        main()
+    except SystemExit as ended:
+        print(f"ended {ended.code}", file=sys.stderr)
+"""
+"""Several commands, a comma between them, in a process that loads everything once."""
+
+
+def one_by_one(commands):
+    """The arguments of ONE_BY_ONE."""
+    return [word for command in commands for word in (*command, ",")][:-1]
+
+
+def codes_of(said):
+    """How each of the commands of ONE_BY_ONE ended, by what it said on the standard error."""
+    return [int(line.split()[1]) for line in said.splitlines() if line.startswith("ended ")]
+
+
 def command(*arguments, program=MAIN):
     """The installed program, as a command line that needs no PATH."""
     return [sys.executable, "-c", program, *map(str, arguments)]

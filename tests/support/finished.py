@@ -1,6 +1,7 @@
 """The folder of a finished audit without the training: real files, made from the facts of `report_facts`."""
 
 import json
+from functools import lru_cache
 
 from carto_audit.report.html import write_report
 from carto_audit.report.map_figure import figure_png, figure_svg, map_figure
@@ -11,11 +12,17 @@ from tests.support.report_facts import control_scores, make_columns, make_facts
 def write_finished(folder, facts=None):
     """Writes the files of an audit with these facts, the statement about them included."""
     facts = facts or make_facts()
-    figure = map_figure(**make_columns(512), facts=facts, control_scores=control_scores())
-    write_report(folder, facts, figure_svg(figure), figure_png(figure))
+    write_report(folder, facts, *pictures(json.dumps(facts)))
     attest(folder, facts)
     write_json(folder / "verdict.json", {"schema_version": 1, **facts["verdict"], "findings": facts["findings"]})
     return folder
+
+
+@lru_cache(maxsize=16)
+def pictures(facts):
+    """The map of these facts, which are given as JSON: as SVG and as PNG."""
+    figure = map_figure(**make_columns(512), facts=json.loads(facts), control_scores=control_scores())
+    return figure_svg(figure), figure_png(figure)
 
 
 def attest(folder, facts):

@@ -1,12 +1,12 @@
 import base64
 import binascii
 import codecs
+import cProfile
 import functools
 import gzip
 import html
 import json
 import re
-import sys
 import unicodedata
 import urllib.parse
 import zlib
@@ -300,48 +300,48 @@ def test_spelled_numbers_are_written_in_digits(spelled, value):
 
 
 HOSTILE = {
-    "records": '"a": "b" ' * 20_000,
-    "fields on lines": "- a: b\n" * 30_000,
-    "names of fields": '"a": ' * 40_000,
-    "what is not shown": '<b style="display:none' * 10_000,
-    "nothing shown": "<b hidden>x</b>" * 10_000,
-    "never shown": "".join(f"<a{k} hidden>" for k in range(15_000)),
-    "hidden in one tag": "<b " + "hidden " * 30_000,
-    "words in one tag": "<b " + 'a="x y z w v u t s r q" ' * 10_000 + ">",
-    "words in many tags": '<b a="x y z w v u t s r q"' * 10_000,
-    "unknown tags": "a<b>" * 50_000,
-    "zeros": "&#" + "0" * 200_000,
-    "digits beside letters": "ab12 " * 40_000,
-    "letters of two scripts": "a\u0436" * 100_000,
-    "selectors": "\U000e0150" * 100_000,
-    "codes on lines": "65\n" * 60_000,
-    "every cipher": " ".join(rotated("the and for how many she her his with that", k) for k in range(1, 26)) * 100,
+    "records": '"a": "b" ' * 10_000,
+    "fields on lines": "- a: b\n" * 15_000,
+    "names of fields": '"a": ' * 20_000,
+    "what is not shown": '<b style="display:none' * 5_000,
+    "nothing shown": "<b hidden>x</b>" * 5_000,
+    "never shown": "".join(f"<a{k} hidden>" for k in range(7_500)),
+    "hidden in one tag": "<b " + "hidden " * 15_000,
+    "words in one tag": "<b " + 'a="x y z w v u t s r q" ' * 5_000 + ">",
+    "words in many tags": '<b a="x y z w v u t s r q"' * 5_000,
+    "unknown tags": "a<b>" * 25_000,
+    "zeros": "&#" + "0" * 100_000,
+    "digits beside letters": "ab12 " * 20_000,
+    "letters of two scripts": "a\u0436" * 50_000,
+    "selectors": "\U000e0150" * 50_000,
+    "codes on lines": "65\n" * 30_000,
+    "every cipher": " ".join(rotated("the and for how many she her his with that", k) for k in range(1, 26)) * 50,
     "code within code": functools.reduce(lambda data, _: base64.b64encode(data), range(30), PLAIN.encode()).decode(),
-    "comments": "<!--" * 50_000,
-    "comments and dashes": "<!-- - -- " * 20_000,
-    "quotes and spaces": ('"' + " " * 50_000 + "x\n") * 4,
-    "tags": "<a " * 60_000,
-    "closed tags": "<b>" * 60_000 + "</b>",
-    "scripts": "<script>x" * 20_000,
-    "links": "[a](" * 50_000,
-    "escapes": "\\" * 200_000,
-    "unicode escapes": "\\u0041" * 30_000,
-    "percent": "%25" * 60_000,
-    "entities": "&amp;" * 40_000,
-    "letters and digits": "a1" * 100_000,
-    "hex": "4a" * 100_000,
-    "base64": "QUJD" * 50_000,
-    "digits": "65 " * 60_000,
-    "numbered lines": "1 a\n2 b\n" * 20_000,
-    "columns": "a b c\n" * 30_000,
-    "timecodes": "00:00:00,000 --> x\n" * 10_000,
-    "spaces": " " * 400_000,
-    "newlines": "\n" * 200_000,
-    "word parts": "a@@ " * 40_000,
-    "marks": "a" + "\u0301" * 100_000,
-    "trade marks": "™" * 100_000,
-    "brackets": "(NN " * 40_000,
-    "upper case": "A: " * 60_000,
+    "comments": "<!--" * 25_000,
+    "comments and dashes": "<!-- - -- " * 10_000,
+    "quotes and spaces": ('"' + " " * 25_000 + "x\n") * 4,
+    "tags": "<a " * 30_000,
+    "closed tags": "<b>" * 30_000 + "</b>",
+    "scripts": "<script>x" * 10_000,
+    "links": "[a](" * 25_000,
+    "escapes": "\\" * 100_000,
+    "unicode escapes": "\\u0041" * 15_000,
+    "percent": "%25" * 30_000,
+    "entities": "&amp;" * 20_000,
+    "letters and digits": "a1" * 50_000,
+    "hex": "4a" * 50_000,
+    "base64": "QUJD" * 25_000,
+    "digits": "65 " * 30_000,
+    "numbered lines": "1 a\n2 b\n" * 10_000,
+    "columns": "a b c\n" * 15_000,
+    "timecodes": "00:00:00,000 --> x\n" * 5_000,
+    "spaces": " " * 200_000,
+    "newlines": "\n" * 100_000,
+    "word parts": "a@@ " * 20_000,
+    "marks": "a" + "\u0301" * 50_000,
+    "trade marks": "™" * 50_000,
+    "brackets": "(NN " * 20_000,
+    "upper case": "A: " * 30_000,
 }
 
 
@@ -350,20 +350,11 @@ def test_no_text_costs_more_than_its_length(name):
     """Twice the text may cost about twice the calls; an expression that tries all ways of matching would never end."""
     text = HOSTILE[name]
     work("é" + PLAIN)  # tables that are made once
-    assert work(text) < 4 * work(text[: len(text) // 2]) + 200_000
+    assert work(text) < 4 * work(text[: len(text) // 2]) + 50_000
 
 
 def work(text):
     """Calls of functions that reading a text takes, of Python and of C."""
-    calls = 0
-
-    def count(frame, event, argument):
-        nonlocal calls
-        calls += 1
-
-    sys.setprofile(count)
-    try:
-        list(read_through([text], hash_words([text])))
-    finally:
-        sys.setprofile(None)
-    return calls
+    counted = cProfile.Profile(builtins=True)
+    counted.runcall(lambda: list(read_through([text], hash_words([text]))))
+    return sum(entry.callcount for entry in counted.getstats())
