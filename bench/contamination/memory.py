@@ -15,8 +15,8 @@ from bench.corpora import Corpora, Item, open_corpora, parser_of
 from carto_audit.benchmarks.index import Index, build_index
 from carto_audit.contamination.matching import find_matches
 
-ITEMS, SMOKE_ITEMS = 20_000, 200
-ROWS, SMOKE_GIGABYTES = 2000, 0.003
+ITEMS, SMOKE_ITEMS = 20_000, 80
+ROWS, SMOKE_GIGABYTES = 2000, 0.001
 
 
 def make_items(corpora: Corpora, vocabulary: list[str], count: int, rng: random.Random) -> list[Item]:

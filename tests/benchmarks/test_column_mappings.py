@@ -252,7 +252,7 @@ VALUES = st.recursive(
 
 
 @pytest.mark.parametrize("name", READY)
-@settings(deadline=None)
+@settings(deadline=None, max_examples=40)
 @given(data=st.data())
 def test_odd_values_become_an_item_or_one_clear_line(tmp_path_factory, name, data):
     row = dict(ROWS[name][0])

@@ -461,7 +461,7 @@ def test_killed_in_the_training_and_started_again_it_ends_as_if_undisturbed(star
     while process.poll() is None:
         for name, epoch in saved_epochs(out).items():
             assert epoch >= before[name]  # an epoch that was trained is not trained again
-        time.sleep(0.01)
+        time.sleep(0.05)
     process.communicate()
     assert process.returncode == 1
     for name in ("scores.parquet", "trace.parquet", "matches.parquet", "verdict.json", "map.svg"):
