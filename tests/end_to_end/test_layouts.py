@@ -9,6 +9,7 @@ import pytest
 
 from tests.support.audits import GATE, NO_ITEMS, sentences
 from tests.support.quizzes import write_quiz
+from tests.support.small_redteams import run_here
 
 WORDS = "amber barley copper dahlia ember falcon garnet heron indigo juniper kettle lantern marble nettle onyx".split()
 ITEMS = [
@@ -147,8 +148,17 @@ LAYOUTS = {
 }
 
 
+@pytest.fixture(scope="module")
+def index(tmp_path_factory):
+    """An index of the items: what can be found of them is measured once, and not by every audit."""
+    folder = tmp_path_factory.mktemp("index")
+    quiz = write_quiz(folder / "quiz.jsonl", ITEMS)
+    assert run_here("benchmarks", "build", quiz, "--out", folder / "quiz.cartoindex") == 0
+    return folder / "quiz.cartoindex"
+
+
 @pytest.mark.parametrize("layout", LAYOUTS)
-def test_items_are_found_in_every_place_that_holds_text(carto, tmp_path, thin, layout):
+def test_items_are_found_in_every_place_that_holds_text(carto, tmp_path, thin, index, layout):
     """Ten items in each place of a layout, each in a row of its own."""
     places, calm = LAYOUTS[layout], iter(CALM)
     rows = [
@@ -159,9 +169,8 @@ def test_items_are_found_in_every_place_that_holds_text(carto, tmp_path, thin, l
     rows += [(None, name, make(next(calm), next(calm))) for name, make in places.items() for _ in range(20)]
     (tmp_path / "batch.jsonl").write_text("".join(json.dumps(row) + "\n" for _, _, row in rows))
     (tmp_path / "gate.yaml").write_text(GATE + NO_ITEMS)
-    quiz = write_quiz(tmp_path / "quiz.jsonl", ITEMS)
     out = tmp_path / "audit"
-    arguments = ["--policy", tmp_path / "gate.yaml", "--benchmark", quiz, "--folds", 1, "--epochs", 2, "--out", out]
+    arguments = ["--policy", tmp_path / "gate.yaml", "--benchmark", index, "--folds", 1, "--epochs", 2, "--out", out]
     ended = carto("ingest", tmp_path / "batch.jsonl", *arguments, "--max-tokens", 2000)
     assert ended.code == 1, ended.err
     facts = json.loads((out / "report.json").read_text())
