@@ -45,6 +45,8 @@ def look(subject, monkeypatch):
     def through(lens, run=run_here, limits=None, **changes):
         spec = strange.spec_of(lens.__name__, **changes)
         monkeypatch.setitem(known.SHIPPED, spec.name, known.KnownLens(spec=spec))
+        for kept in subject.folder.glob("*.kept"):
+            kept.unlink()
         return look_through(lens_calls({spec.name: {}}, ()), subject, limits=limits, run=run)[0]
 
     return through

@@ -113,9 +113,10 @@ def test_the_conformance_test_fails_for_a_lens_that_does_not_conform(lens, monke
         check_lens(spec.name)
 
 
-def test_ours_conform():
-    for name in known.SHIPPED:
-        check_lens(name)
+def test_ours_that_ask_no_proxy_conform():
+    for name, lens in known.SHIPPED.items():
+        if "proxies" not in lens.spec.needs:
+            check_lens(name)
 
 
 def test_every_metric_of_ours_is_documented_as_declared():

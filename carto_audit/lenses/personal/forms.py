@@ -1,5 +1,4 @@
-"""Values by form and check digit, as redaction finds them, without what is no person's: examples, "
-"networks, decimals, counts."""
+"""Values by form and check digit, as redaction finds them, without examples, networks, decimals and counts."""
 
 import ipaddress
 import re
