@@ -18,6 +18,7 @@ MODULES = sorted(
 )
 SCRIPTS = [name for name in MODULES if "def main(" in (ROOT / f"{name.replace('.', '/')}.py").read_text("utf-8")]
 LONG = {f"bench.{name}.run" for name in ("governance", "presets", "reading", "real_runs", "training", "vendors")} | {
+    "bench.lenses.predicted_risk",
     "bench.reading.tiny_rows",
     "bench.real_runs.reweight",
     "bench.real_runs.trainers",

@@ -87,7 +87,7 @@ def _measurement(metric: LensMetric, value: object) -> Measurement:
         found = Measurement.exact(float(value))
     if found is None or not all(math.isfinite(end) for end in (found.low, found.value, found.high)):
         raise LensFaultError(f'the metric "{metric.name}" is no finite number')
-    most = 1.0 if metric.unit == "share" else math.inf
+    most = 1.0 if metric.unit in ("share", "AUC") else math.inf
     if not 0 <= found.low <= found.value <= found.high <= most:
         raise LensFaultError(f'the metric "{metric.name}" is out of its range, or its interval out of order')
     return found

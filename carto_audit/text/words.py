@@ -100,6 +100,12 @@ class FoldedWords:
         """The hash of each word, which depends on its folded characters only."""
         return Ragged(values=_hash_spans(self.codes, self.starts, self.ends), offsets=self.offsets)
 
+    def hashed_on(self, letters: int) -> Hashes:
+        """The hash of so many folded characters from the start of each word on, whatever they are; at the end of a text of those
+        that are left."""
+        ends = np.minimum(self.starts + letters, np.repeat(self.text_ends - 1, np.diff(self.offsets)))
+        return _hash_spans(self.codes, self.starts, ends)
+
     def opens_run(self) -> NDArray[np.bool_]:
         """Which words begin a run of letters and digits. The others are later parts of a run that was cut for its length."""
         of_run = self.kinds[self.starts] == _WORD

@@ -1,6 +1,7 @@
 """An audit with lenses: files, report, page, terminal, statement; and the same one without, byte for byte."""
 
 import json
+import re
 import shutil
 
 import numpy as np
@@ -20,7 +21,7 @@ from tests.lenses import strange
 from tests.support.audits import GATE, sentences, write_parquet
 from tests.support.small_redteams import make_thin
 
-LENSES = "lenses:\n  repetition: {planned_epochs: 2}\n  good: {}\n  markup: {}\nrules:\n"
+LENSES = "lenses:\n  repetition: {planned_epochs: 2}\n  predicted_risk: {}\n  good: {}\n  markup: {}\nrules:\n"
 RULES = """\
   - {id: band, metric: lens.repetition.harmful_band_token_share, max: 0.02, severity: reject, reason: too often}
   - {id: sight, metric: lens.repetition.found_at_dose_8, min: 0.75, severity: reject, reason: it has to see}
@@ -64,6 +65,7 @@ def test_rows_and_places_stand_beside_the_scores(audits):
     assert sorted(path.name for path in folder.iterdir()) == [
         "good.parquet",
         "good.spans.parquet",
+        "predicted_risk.parquet",
         "repetition.parquet",
     ]
     rows = pq.read_table(folder / "repetition.parquet")
@@ -96,6 +98,21 @@ def test_rules_judge_them_and_the_report_fits_its_schema(audits):
     failed = facts["lenses"]["markup"]
     assert (failed["status"], failed["metrics"], failed["section"]) == ("failed", {}, None)
     assert not any(name.startswith("lens.markup") for name in facts["metrics"])
+
+
+def test_a_lens_of_scores_gets_what_the_audit_measured(audits):
+    quadrant = audits["lenses"].scores["quadrant"].to_pylist()
+    facts = audits["lenses"].report.facts["lenses"]["predicted_risk"]
+    flagged = sum(name in ("hotspot_memorized", "noisy_outlier") for name in quadrant)
+    assert (facts["status"], facts["metrics"], flagged > 8) == ("measured", {}, True)  # copies of one text
+    assert (
+        f"{flagged} of {len(quadrant)} rows that were trained on are flagged, in 1 group"
+        in facts["section"]["headline"]
+    )
+    rows = pq.read_table(audits["lenses"].path / "lenses" / "predicted_risk.parquet")
+    assert rows["read"].to_pylist() == [name is not None for name in quadrant]
+    assert set(rows["group"].to_pylist()[48:57]) == {0}
+    assert rows["predicted_risk"].null_count == len(rows)
 
 
 def test_page_and_terminal_show_them(audits):
@@ -167,7 +184,7 @@ def test_the_command_takes_lenses_and_says_them_again(carto, tmp_path):
     assert carto("ingest", "x.parquet", "--lens", "nothing").code == 2
     listed = carto("lenses", "list")
     assert listed.code == 0
-    assert "\nrepetition     How often" in listed.out
+    assert re.search(r"^repetition +How often", listed.out, re.MULTILINE)
     explained = carto("lenses", "explain", "repetition").out
     assert "    planned_epochs: How often the training will read the batch. (usually 1)" in explained
     assert "lens.repetition.false_alarm_share" in explained

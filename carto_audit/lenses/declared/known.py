@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from importlib.metadata import EntryPoint
 
 from carto_audit.lenses.declared.personal_data import PERSONAL_DATA
+from carto_audit.lenses.declared.predicted_risk import PREDICTED_RISK
 from carto_audit.lenses.declared.repetition import REPETITION
 from carto_audit.lenses.declared.secrets import SECRETS
 from carto_audit.lenses.declared.spec import LensSpec
@@ -26,7 +27,9 @@ class KnownLens:
     distribution: str | None = None
 
 
-SHIPPED: dict[str, KnownLens] = {spec.name: KnownLens(spec=spec) for spec in (PERSONAL_DATA, REPETITION, SECRETS)}
+SHIPPED: dict[str, KnownLens] = {
+    spec.name: KnownLens(spec=spec) for spec in (PERSONAL_DATA, PREDICTED_RISK, REPETITION, SECRETS)
+}
 """Ours, by name."""
 
 _loaded: dict[str, KnownLens] = {}

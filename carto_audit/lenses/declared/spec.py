@@ -28,10 +28,10 @@ class LensMetric:
     """A number that rules may limit as `lens.NAME.<name>`, and which way is good."""
 
     name: str
-    unit: Literal["rows", "tokens", "items", "passages", "share", "ratio"]
+    unit: Literal["rows", "tokens", "items", "passages", "share", "ratio", "AUC"]
     meaning: str
     better: Literal["lower", "higher", "neither"]
-    kind: Literal["mass", "count"] = "mass"
+    kind: Literal["mass", "count", "power"] = "mass"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

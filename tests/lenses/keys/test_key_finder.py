@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from bench.corpora import docstrings, library_sources
 from carto_audit.data.demo_batch import library_texts
-from carto_audit.lenses.keys import forms, keys, likely, named
+from carto_audit.lenses.keys import finder, forms, likely, named
 from carto_audit.lenses.keys.finder import KEY_LABELS, find_keys
 from carto_audit.lenses.keys.planted import KINDS, in_code, in_prose, look_alike, write_key
 from carto_audit.lenses.values.value import Value
@@ -22,7 +22,7 @@ COUNT = 20
 PATTERNS = [each.pattern for each in forms.FORMS] + [
     pattern for each in named.NAMED for pattern in (each.words, each.secret)
 ]
-OTHERS = [keys._BEGIN, keys._AGE, keys._BODY, named._KEY_OF, named._AWS, likely._COUNTED]
+OTHERS = [finder._BEGIN, finder._AGE, finder._BODY, named._KEY_OF, named._AWS, likely._COUNTED]
 SPLIT = "R2x9Vb7Qm4Kt8Lw3Zp6Y"
 
 
