@@ -19,6 +19,7 @@ MODULES = sorted(
 SCRIPTS = [name for name in MODULES if "def main(" in (ROOT / f"{name.replace('.', '/')}.py").read_text("utf-8")]
 LONG = {f"bench.{name}.run" for name in ("governance", "presets", "reading", "real_runs", "training", "vendors")} | {
     "bench.lenses.predicted_risk",
+    "bench.lenses.recalled",
     "bench.reading.tiny_rows",
     "bench.real_runs.reweight",
     "bench.real_runs.trainers",
@@ -41,6 +42,7 @@ def afresh(name, folder):
         "bench.detection.run",
         "bench.evasion.run",
         "bench.gate.run",
+        "bench.lenses.recalled",
         "bench.presets.run",
         "bench.real_runs.reweight",
         "bench.real_runs.run",
@@ -90,11 +92,15 @@ def test_a_folder_without_the_file_is_named(name, tmp_path, monkeypatch):
         importlib.import_module(name).main(afresh(name, tmp_path))
 
 
-@pytest.mark.parametrize("name", ["detection", "evasion", "gate", "governance", "presets", "real_runs", "vendors"])
+@pytest.mark.parametrize(
+    "name",
+    [*(f"{one}.run" for one in ("detection", "evasion", "gate", "governance", "presets", "real_runs", "vendors"))]
+    + ["lenses.recalled"],
+)
 def test_kept_results_are_the_tables_of_the_readme(name, capsys):
-    module = importlib.import_module(f"bench.{name}.run")
+    module = importlib.import_module(f"bench.{name}")
     module.main(["--only", "table"])
-    readme = (BENCH / name / "README.md").read_text(encoding="utf-8")
+    readme = (BENCH / name.split(".")[0] / "README.md").read_text(encoding="utf-8")
     rows = [line for line in capsys.readouterr().out.splitlines() if line.startswith("| ")]
     assert rows
     assert [row for row in rows if row not in readme] == []

@@ -10,7 +10,7 @@ FOLDER, and one whose result is in recalled.jsonl beside this script is not made
 
 import json
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -206,13 +206,13 @@ def _runs(results: list[Result]) -> Iterator[str]:
             yield f"| {where} | `{name}` | {power} | {alarms} | {one['others'][name]} | {cost} |"
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     parser = parser_of(__doc__)
     parser.add_argument("--kept", type=Path, metavar="FOLDER", help="where audits are kept")
     parser.add_argument("--audits", type=int, default=len(PLAN), help="at most so many new ones")
     parser.add_argument("--results", type=Path, default=HERE / "recalled.jsonl")
     parser.add_argument("--only", choices=["table"])
-    given = parser.parse_args()
+    given = parser.parse_args(arguments)
     lines = given.results.read_text().splitlines() if given.results.exists() and not given.smoke else []
     results: list[Result] = [json.loads(line) for line in lines]
     if given.only is None:
