@@ -3,6 +3,8 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from packaging.requirements import InvalidRequirement, Requirement
+from packaging.utils import canonicalize_name
 from pydantic import ValidationError
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
@@ -132,8 +134,25 @@ def _choice(name: str, entry: Any) -> dict[str, Any]:
         if key in entry and entry[key] != value:
             words = f"the lens that is installed has another {key}: {value if value is not None else 'none'}"
             raise _RefusedError([_detail(words, (name, key), entry[key])])
+    if "requires" in entry:
+        _check_required(name, entry["requires"], known)
+        stated["requires"] = entry["requires"]
     kept = {key: value for key, value in stated.items() if value is not None}
     return {**options.model_dump(mode="json", exclude_none=True), **kept}
+
+
+def _check_required(name: str, wanted: Any, known: KnownLens) -> None:
+    """Refuses a lens that is not of the package and the versions which the policy requires."""
+    try:
+        required = Requirement(wanted if isinstance(wanted, str) else "")
+    except InvalidRequirement as error:
+        words = 'should name a package and its versions, such as "acme-lenses>=1.2,<2"'
+        raise _RefusedError([_detail(words, (name, "requires"), wanted)]) from error
+    package, _, version = (known.distribution or "").partition(" ")
+    same = canonicalize_name(required.name) == canonicalize_name(package)
+    if not (same and required.specifier.contains(version, prereleases=True)):
+        words = f"the lens that is installed is {f'of {known.distribution}' if package else 'ours'}, which this does not allow"
+        raise _RefusedError([_detail(words, (name, "requires"), wanted)])
 
 
 def _off(name: str, entry: Mapping[str, Any]) -> dict[str, Any]:

@@ -96,6 +96,37 @@ def test_nobody_takes_the_name_of_ours(install):
     assert lens_names().count("repetition") == 1
 
 
+@pytest.mark.parametrize(
+    ("wanted", "why"),
+    [
+        ('"acme-lenses>=1.2,<2"', ""),
+        ("Acme_Lenses", ""),
+        ('"acme-lenses>=2"', "is of acme-lenses 1.2, which this does not allow"),
+        ('"other-lenses"', "is of acme-lenses 1.2, which this does not allow"),
+        ('">=2"', "should name a package and its versions"),
+        ("[1]", "should name a package and its versions"),
+    ],
+)
+def test_a_policy_requires_a_package_and_its_versions(install, tmp_path, wanted, why):
+    install()
+    path = tmp_path / "acme.yaml"
+    path.write_text(f"schema_version: 1\nname: acme\nextends: default\nlenses: {{{NAME}: {{requires: {wanted}}}}}\n")
+    if not why:
+        assert load_policy(str(path)).lenses[NAME]["requires"] == wanted.strip('"')
+        return
+    with pytest.raises(UsageError) as error:
+        load_policy(str(path))
+    assert f"{path}:4:" in str(error.value)
+    assert why in str(error.value)
+
+
+def test_a_lens_of_ours_is_of_no_package(tmp_path):
+    path = tmp_path / "acme.yaml"
+    path.write_text("schema_version: 1\nname: acme\nextends: default\nlenses: {repetition: {requires: carto-audit}}\n")
+    with pytest.raises(UsageError, match="is ours, which this does not allow"):
+        load_policy(str(path))
+
+
 def test_two_packages_cannot_have_one_name(install):
     install()
     install(distribution="acme-more")

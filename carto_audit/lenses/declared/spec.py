@@ -12,7 +12,7 @@ NEEDS: tuple[Need, ...] = get_args(Need)
 
 ColumnType = Literal["integer", "number", "text", "flag"]
 
-RESERVED = ("version", "distribution", "off", "reason")
+RESERVED = ("version", "distribution", "requires", "off", "reason")
 """Keys of a lens in a policy that are no option of its own."""
 
 FOUND, FALSE_ALARMS = "found_at_dose_", "false_alarm_share"
