@@ -35,7 +35,11 @@ MAY_IMPORT: dict[str, str] = {
     "lenses.keys": "lenses.values",
     "lenses.personal": "lenses.values",
     "lenses.risk": "",
-    "lenses.shipped": "lenses lenses.values lenses.keys lenses.personal lenses.risk lenses.declared policy cartography",
+    "lenses.questions": "lenses lenses.values lenses.declared policy",
+    "lenses.shipped": (
+        "lenses lenses.questions lenses.values lenses.keys lenses.personal lenses.risk "
+        "lenses.declared policy cartography"
+    ),
     "attestation": "gate artifacts policy data",
     "report": "artifacts cartography policy lenses.declared",
     "report.formats": "report artifacts cartography policy",

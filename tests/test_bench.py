@@ -20,6 +20,7 @@ SCRIPTS = [name for name in MODULES if "def main(" in (ROOT / f"{name.replace('.
 LONG = {f"bench.{name}.run" for name in ("governance", "presets", "reading", "real_runs", "training", "vendors")} | {
     "bench.lenses.predicted_risk",
     "bench.lenses.recalled",
+    "bench.lenses.answers",
     "bench.reading.tiny_rows",
     "bench.real_runs.reweight",
     "bench.real_runs.trainers",

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint
 
+from carto_audit.lenses.declared.answers import ANSWERS
 from carto_audit.lenses.declared.personal_data import PERSONAL_DATA
 from carto_audit.lenses.declared.predicted_risk import PREDICTED_RISK
 from carto_audit.lenses.declared.repetition import REPETITION
@@ -28,7 +29,7 @@ class KnownLens:
 
 
 SHIPPED: dict[str, KnownLens] = {
-    spec.name: KnownLens(spec=spec) for spec in (PERSONAL_DATA, PREDICTED_RISK, REPETITION, SECRETS)
+    spec.name: KnownLens(spec=spec) for spec in (ANSWERS, PERSONAL_DATA, PREDICTED_RISK, REPETITION, SECRETS)
 }
 """Ours, by name."""
 
