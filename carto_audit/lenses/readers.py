@@ -117,6 +117,21 @@ class Readers:
 
         return self._ask(rows, said, stranger)
 
+    def unprompted(self, side: int, outputs: int, length: int, seed: int) -> Ids:
+        """What the proxy that read the rows of this side says by itself: so many outputs of `length` tokens, drawn by chance,
+        each as at the beginning of a row, (outputs, length). Equal seeds draw alike. `length` is less than the context."""
+        from carto_audit.proxies.generation import MINIBATCH_TOKENS, sample
+        from carto_audit.proxies.likelihood import one_thread
+
+        self._spend(outputs * GENERATED * length)
+        at_once, nothing = max(1, MINIBATCH_TOKENS // (1 + length)), np.empty(0, np.int64)
+        drawn = [np.empty((0, length), np.int64)]
+        with one_thread():
+            for first in range(0, outputs, at_once):
+                count = min(at_once, outputs - first)
+                drawn += sample(self._proxy(1 - side), [nothing], length, count, seed + first)
+        return np.concatenate(drawn)
+
     def _ask(self, rows: Sequence[int], ask: Asking, stranger: bool) -> list[Any]:
         """The answers in order of the rows, each from its own proxy."""
         from carto_audit.proxies.likelihood import one_thread
