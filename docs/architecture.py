@@ -36,8 +36,9 @@ MAY_IMPORT: dict[str, str] = {
     "lenses.personal": "lenses.values",
     "lenses.risk": "",
     "lenses.questions": "lenses lenses.values lenses.declared policy",
+    "lenses.cells": "lenses lenses.values lenses.declared policy",
     "lenses.shipped": (
-        "lenses lenses.questions lenses.values lenses.keys lenses.personal lenses.risk "
+        "lenses lenses.cells lenses.questions lenses.values lenses.keys lenses.personal lenses.risk "
         "lenses.declared policy cartography"
     ),
     "attestation": "gate artifacts policy data",

@@ -22,6 +22,7 @@ LONG = {f"bench.{name}.run" for name in ("governance", "presets", "reading", "re
     "bench.lenses.recalled",
     "bench.lenses.answers",
     "bench.lenses.tracing",
+    "bench.lenses.tables",
     "bench.reading.tiny_rows",
     "bench.real_runs.reweight",
     "bench.real_runs.trainers",

@@ -12,6 +12,7 @@ from carto_audit.lenses.declared.predicted_risk import PREDICTED_RISK
 from carto_audit.lenses.declared.repetition import REPETITION
 from carto_audit.lenses.declared.secrets import SECRETS
 from carto_audit.lenses.declared.spec import LensSpec
+from carto_audit.lenses.declared.tables import TABLES
 from carto_audit.lenses.declared.tracing import TRACING
 from carto_audit.runtime.errors import UsageError
 from carto_audit.runtime.strict_model import nearest
@@ -30,7 +31,8 @@ class KnownLens:
 
 
 SHIPPED: dict[str, KnownLens] = {
-    spec.name: KnownLens(spec=spec) for spec in (ANSWERS, PERSONAL_DATA, PREDICTED_RISK, REPETITION, SECRETS, TRACING)
+    spec.name: KnownLens(spec=spec)
+    for spec in (ANSWERS, PERSONAL_DATA, PREDICTED_RISK, REPETITION, SECRETS, TABLES, TRACING)
 }
 """Ours, by name."""
 

@@ -1,1 +1,1 @@
-"""Our own lenses at work, each named after its declaration: `RepetitionLens`."""
+"""Our own lenses at work, each named after its declaration: `RepetitionLens`, `TablesLens`."""
