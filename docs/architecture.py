@@ -53,7 +53,7 @@ MAY_IMPORT: dict[str, str] = {
         "decisions lenses lenses.declared"
     ),
     "curation": "attestation artifacts cartography data data.formats",
-    "publishing": "report artifacts cartography policy",
+    "publishing": "report artifacts cartography policy lenses.declared",
     "real_runs": "pipeline gate artifacts policy cartography controls proxies traces data data.formats curation",
     "real_runs.reading": "real_runs pipeline controls proxies traces data",
     "real_runs.scoring": (

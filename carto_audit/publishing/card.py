@@ -11,7 +11,7 @@ from carto_audit.artifacts.report_facts import FindingFacts, ReportFacts
 from carto_audit.cartography.quadrants import QUADRANTS, QuadrantName
 from carto_audit.publishing.public_report import FOLDER
 from carto_audit.report import narrative
-from carto_audit.report.batch_words import sampling_words
+from carto_audit.report.batch_words import lens_words, sampling_words
 from carto_audit.report.markdown_text import Markdown, code, inert
 from carto_audit.report.narrative import DECISIVE, outcome_words, score_words, words
 from carto_audit.report.signs import finding_sign, status_sign
@@ -53,6 +53,7 @@ def card_section(facts: ReportFacts) -> str:
         sentence=narrative.verdict_sentence(facts),
         decisive=narrative.decisive(facts)[:MOST_ROWS],
         overview=narrative.overview(facts),
+        lenses=[(name, lens_words(lens)) for name, lens in facts.get("lenses", {}).items()][:MOST_ROWS],
         sampling=sampling_words(facts),
         paths=[Path(path).name for path in facts["batch"]["paths"][:MOST_NAMES]],
         kept=int(facts["metrics"].get("decisions.kept_confirmed_rows") or 0),

@@ -12,6 +12,7 @@ from jinja2 import UndefinedError
 from carto_audit.artifacts.audit_folder import open_audit_folder
 from carto_audit.artifacts.file_list import OUTPUTS, REPORT, STATEMENT, VERDICT, is_covered
 from carto_audit.artifacts.report_facts import ReportFacts
+from carto_audit.lenses.declared.facts import LensFacts, LensSectionFacts
 from carto_audit.report.html import render_html
 from carto_audit.runtime.errors import AuditError
 from carto_audit.runtime.files import json_bytes
@@ -86,9 +87,21 @@ def public_facts(facts: ReportFacts, report_sha256: str) -> ReportFacts:
     whole: Mapping[str, Any] = facts
     present = [name for name in SHOWN_OF_RUNS if name in whole]
     kept = {name: _unquoted(whole[name]) for name in (*SHOWN, *present)}
+    if "lenses" in facts:
+        kept["lenses"] = {name: _public_lens(lens) for name, lens in facts["lenses"].items()}
     left_out = "excerpts, sample ids, item ids, the list of the riskiest samples and the list of matches"
     published = facts.get("published") or {"left_out": left_out, "report_sha256": report_sha256}
     return cast(ReportFacts, {**kept, "excerpts": "none", "riskiest": [], "published": published})
+
+
+def _public_lens(lens: LensFacts) -> LensFacts:
+    """A lens without what may name a column or a place: its numbers and its power, and of our own lenses what they say in sum."""
+    section, ours = lens["section"], lens["distribution"] is None
+    said: LensSectionFacts | None = None
+    if section is not None:
+        headline, paragraph = (section["headline"], section["paragraph"]) if ours else ("measured", "")
+        said = {"headline": headline, "paragraph": paragraph, "facts": [], "figures": []}
+    return {**lens, "section": said, "problem": lens["problem"] if ours else "", "warnings": []}
 
 
 def _unquoted(value: Any) -> Any:

@@ -145,7 +145,7 @@ def lens_lines(facts: ReportFacts) -> dict[str, str]:
 def lens_words(lens: LensFacts) -> str:
     """What a lens says, and what was proved of its sight; or why it says nothing."""
     if lens["section"] is None:
-        return f"failed: {lens['problem']}"
+        return f"failed: {lens['problem']}" if lens["problem"] else "failed"
     if not lens["power"]:
         return f"{lens['section']['headline']}; {lens_power(lens)}"
     least = min(one["at_least"] for one in lens["power"])

@@ -4,7 +4,9 @@ import json
 import pyarrow.parquet as pq
 import pytest
 
+from carto_audit.publishing.card import card_section
 from carto_audit.publishing.public_report import public_facts, read_publication
+from carto_audit.report.html import render_html
 from carto_audit.runtime.errors import AuditError
 from tests.support.audits import FRAGMENTS
 from tests.support.finished import attest, write_finished
@@ -126,3 +128,38 @@ def test_a_broken_audit_is_one_clear_line(tmp_path, harm):
         read_publication(folder)
     assert BROKEN[harm] in str(caught.value)
     assert str(caught.value).isprintable()
+
+
+def lens(**changes):
+    """What a report says of a lens that was looked through."""
+    section = {
+        "headline": "3 keys, 1 memorized",
+        "paragraph": "So it is.",
+        "facts": [{"what": "column salary of Ada", "value": "7"}],
+        "figures": [{"kind": "bars", "title": "salary of Ada", "unit": "number", "bars": []}],
+    }
+    known = {"version": 1, "distribution": None, "question": "Which keys?", "judged": True, "status": "measured"}
+    power = {"power": [{"dose": 4, "planted": 9, "found": 9, "at_least": 0.72}], "false_alarms": None}
+    said = {"problem": "", "metrics": {"memorized": 1.0}, "cost": {"seconds": 2.0, "peak_bytes": 1}, "section": section}
+    return {**known, **power, **said, "warnings": ["about Ada"], **changes}
+
+
+def test_of_lenses_numbers_and_power_are_public_and_no_name_of_a_column():
+    facts = make_facts()
+    theirs = {"headline": "Ada again", "paragraph": "Ada", "facts": [], "figures": []}
+    failed = {"section": None, "status": "failed", "problem": "Ada <b>"}
+    facts["lenses"] = {
+        "secrets": lens(),
+        "acme.x": lens(distribution="acme 1", section=theirs),
+        "acme.y": lens(distribution="acme 1", **failed),
+    }
+    public = public_facts(facts, "ab" * 32)
+    assert "Ada" not in json.dumps(public["lenses"])
+    assert public["lenses"]["secrets"]["metrics"] == {"memorized": 1.0}
+    card = card_section(public)
+    assert "| **Lens** `secrets` | 3 keys, 1 memorized; finds at least 72 % of what was planted |" in card
+    assert "| **Lens** `acme.x` | measured; finds at least 72 % of what was planted |" in card
+    assert "| **Lens** `acme.y` | failed |" in card
+    page = render_html(public, "<svg></svg>")
+    assert "3 keys, 1 memorized" in page
+    assert "**Lens**" not in card_section(public_facts(make_facts(), "ab" * 32))
