@@ -15,6 +15,7 @@ from carto_audit.lenses.declared.spec import LensSpec
 from carto_audit.lenses.plants import MOST_ROWS, Example, Plants, Room
 from carto_audit.runtime.errors import CartoError
 from carto_audit.runtime.limits import Limits
+from carto_audit.text.redaction import redact
 from carto_audit.text.untrusted import safe_inline
 
 TOKEN_SHARE = 0.02
@@ -23,7 +24,8 @@ TOKEN_SHARE = 0.02
 MOST_ROOM, ROOM_CHARACTERS = 64, 4_000
 """Texts that plants are written from, and characters of each."""
 
-_WHY = 200
+_WHY, _READ = 200, 2_000
+"""Characters of an error that are shown, and looked at."""
 
 Runner = Callable[..., Any]
 """What takes the place of `run_apart`, where a test wants no process."""
@@ -139,5 +141,5 @@ def texts_of(plants: Plants) -> list[str]:
 
 
 def in_one_line(error: Exception) -> str:
-    """Why a lens failed."""
-    return safe_inline(str(error) or type(error).__name__, _WHY) or "it gave no answer"
+    """Why a lens failed, in words that may hold vendor text, which is masked as an excerpt is."""
+    return safe_inline(redact(str(error)[:_READ]) or type(error).__name__, _WHY) or "it gave no answer"

@@ -13,9 +13,12 @@ from carto_audit.artifacts.audit_folder import open_audit_folder
 from carto_audit.artifacts.file_list import OUTPUTS, REPORT, STATEMENT, VERDICT, is_covered
 from carto_audit.artifacts.report_facts import ReportFacts
 from carto_audit.lenses.declared.facts import LensFacts, LensSectionFacts
+from carto_audit.lenses.declared.spec import FALSE_ALARMS, FOUND
+from carto_audit.policy.lens_metrics import LENS, find_metric
 from carto_audit.report.html import render_html
 from carto_audit.runtime.errors import AuditError
 from carto_audit.runtime.files import json_bytes
+from carto_audit.text.numbers import number, percent
 
 FOLDER = ".carto-audit"
 """Beside the README. Its leading dot keeps `load_dataset` away: pictures or tables elsewhere would become rows."""
@@ -88,20 +91,27 @@ def public_facts(facts: ReportFacts, report_sha256: str) -> ReportFacts:
     present = [name for name in SHOWN_OF_RUNS if name in whole]
     kept = {name: _unquoted(whole[name]) for name in (*SHOWN, *present)}
     if "lenses" in facts:
-        kept["lenses"] = {name: _public_lens(lens) for name, lens in facts["lenses"].items()}
+        kept["lenses"] = {name: _public_lens(name, lens) for name, lens in facts["lenses"].items()}
     left_out = "excerpts, sample ids, item ids, the list of the riskiest samples and the list of matches"
     published = facts.get("published") or {"left_out": left_out, "report_sha256": report_sha256}
     return cast(ReportFacts, {**kept, "excerpts": "none", "riskiest": [], "published": published})
 
 
-def _public_lens(lens: LensFacts) -> LensFacts:
-    """A lens without what may name a column or a place: its numbers and its power, and of our own lenses what they say in sum."""
-    section, ours = lens["section"], lens["distribution"] is None
+def _public_lens(name: str, lens: LensFacts) -> LensFacts:
+    """A lens in numbers alone: its words may name columns, or hold those of an error."""
     said: LensSectionFacts | None = None
-    if section is not None:
-        headline, paragraph = (section["headline"], section["paragraph"]) if ours else ("measured", "")
-        said = {"headline": headline, "paragraph": paragraph, "facts": [], "figures": []}
-    return {**lens, "section": said, "problem": lens["problem"] if ours else "", "warnings": []}
+    if lens["section"] is not None:
+        metrics = {key: value for key, value in lens["metrics"].items() if not key.startswith((FOUND, FALSE_ALARMS))}
+        headline = ", ".join(f"{key.replace('_', ' ')} {_shown(name, key, value)}" for key, value in metrics.items())
+        said = {"headline": headline or "measured", "paragraph": "", "facts": [], "figures": []}
+    return {**lens, "section": said, "problem": "", "warnings": []}
+
+
+def _shown(lens: str, metric: str, value: float) -> str:
+    known = find_metric(f"{LENS}{lens}.{metric}")
+    if known is not None and known.unit == "share":
+        return percent(value)
+    return number(value, 0 if value == round(value) else 2)
 
 
 def _unquoted(value: Any) -> Any:

@@ -295,3 +295,15 @@ def test_a_lens_that_answered_before_the_audit_was_killed_is_not_asked_again(tmp
         path.write_bytes(path.read_bytes()[:50])
     assert through(subject)[0].measurements == first[0].measurements
     assert len(asked) == 3
+
+
+class Quoting(strange.Good):
+    """Fails with what a row says."""
+
+    def look(self, view, options):
+        raise RuntimeError("no number: ada.kern@acme.org")
+
+
+def test_what_an_error_quotes_is_masked(look):
+    strange.Quoting = Quoting
+    assert look(Quoting).problem == "RuntimeError: no number: [email]"

@@ -54,6 +54,21 @@ def test_values_that_were_not_read_raise_every_upper_bound(view_of):
     assert "and up to 2 may" in result.section.headline
 
 
+def test_what_there_was_no_time_for_is_not_measured(view_of):
+    lens, options = PersonalDataLens(), PersonalDataOptions()
+    view = view_of(TEXTS, [1, 1, 0], needs=NEEDS, budget=200)
+    said = lens.look(view, options)
+    assert said.spans["reached"].null_count == len(said.spans)
+    assert "coverage" not in lens.sum_up(view_of(TEXTS, [1, 1, 0], needs=NEEDS), said, options).metrics
+
+
+def test_a_value_that_both_proxies_read_may_be_reached(view_of):
+    texts = [TEXTS[0], TEXTS[0], TEXTS[2].replace("write to", "answer ")]
+    said, _ = looked(view_of, texts, [1, 0, 0], ((f" answer  {MAILS[0]} ",), ()))
+    assert said.spans["read_twice"].to_pylist()[:2] == [True, True]
+    assert said.spans["reached"].to_pylist()[:2] == [True, True]
+
+
 CUES = (
     "I am a nurse and the shift was long.",
     "My wife says so too.",

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from scipy.stats import hypergeom
 
 from carto_audit.lenses.readers import UNREAD, Proxies, Readers
+from carto_audit.lenses.values.heads import behind, head_words
 from carto_audit.lenses.values.recall import CONTEXT_TOKENS, MOST_VALUE_TOKENS, cut_cues
 from carto_audit.lenses.values.survey import BOTH, CUES, ERROR, Counts, count_values, survey
 from carto_audit.lenses.values.value import Value
@@ -67,6 +68,35 @@ def test_values_are_asked_for_as_far_as_the_budget_reaches_and_at_few_places(loo
     assert again.asked.tolist() == [True]
 
 
+def test_where_a_value_is_asked_for_is_drawn_among_all_its_rows_one_place_a_row(look):
+    rows = {cue.row for cue in look(["kay kay kay", *["kay"] * 30], [1] * 31).cues[0]}
+    assert len(rows) == CUES
+    assert rows != {0, 1, 2}  # no order of the rows decides
+    for _ in range(3):
+        (cues,) = look(["kay kay kay kay", *["kay"] * 2], [1, 1, 0]).cues
+        assert sorted(cue.row for cue in cues) == [0, 1, 2]
+
+
+def test_a_row_of_many_values_costs_no_more_steps_than_its_tokens(letters):
+    proxies = Proxies(spec=SPEC, encoder=letters, folder=None, device="cpu", side=np.zeros(1, np.int8), budget=0)
+    text = "kab " * 20_000
+    cues = cut_cues(Readers(proxies), 0, text, [(at, at + 3) for at in range(0, len(text), 4)])
+    assert [len(cue.value) for cue in cues] == [3] * 20_000
+
+
+def test_heads_hold_no_value_and_make_none():
+    rng = np.random.default_rng(0)
+    words = head_words(["a kay b kbe c d e f g", "h i j"], lambda text: words_with_k(text))
+    assert set(words) == set("abcdefghij")
+    joined = {behind(words, "say kcd", lambda text: words_with_k(text.replace("\n", " ")), rng) for _ in range(9)}
+    assert len(joined) > 5
+    assert all(text.endswith("\nsay kcd") for text in joined)
+    pieces = head_words(["\u6f22" * 40], lambda text: [])
+    assert pieces == ["\u6f22" * 6, "\u6f22" * 4]
+    assert behind([], "say kcd", words_with_k, rng) == "say kcd"
+    assert behind(["kay"], "say kcd", lambda text: words_with_k(text.replace("\n", " ")), rng) == "say kcd"
+
+
 def test_a_cue_is_what_stands_before_the_value(letters):
     proxies = Proxies(spec=SPEC, encoder=letters, folder=None, device="cpu", side=np.zeros(1, np.int8), budget=0)
     readers, text = Readers(proxies), "a" * 70 + "b" * 90
@@ -82,8 +112,10 @@ def test_a_cue_is_what_stands_before_the_value(letters):
 @given(st.integers(0, 40), st.integers(0, 40), st.integers(0, 200))
 def test_no_more_of_all_values_than_the_bound_says(seen, others, unasked):
     asked, total = seen + others, seen + others + unasked
-    counts = Counts(total=total, asked=asked, memorized=seen, extracted=0, shared=0)
+    counts = Counts(total=total, read=total, asked=asked, memorized=seen, extracted=0, shared=0)
     bound = counts.among_all(seen)
+    unread = Counts(total=total + 7, read=total, asked=asked, memorized=seen, extracted=0, shared=0)
+    assert unread.among_all(seen).high == bound.high + 7  # which are unread is the vendor's choice
     assert seen == bound.low <= bound.value <= bound.high <= seen + unasked
     if bound.high < seen + unasked:
         assert hypergeom.cdf(seen, total, int(bound.high) + 1, asked) <= ERROR

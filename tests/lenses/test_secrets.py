@@ -64,6 +64,13 @@ def test_it_plants_keys_that_it_finds_each_copy_with_the_same_one():
     assert all(find_keys(text) for text in plants.twins)
 
 
+def test_text_without_spaces_has_room_and_a_key_of_the_batch_is_in_no_plant():
+    for texts in (("\u6f22\u5b57" * 200,) * 4, tuple(f"{KEY} {word}" for word in sentences(4)), ("x",)):
+        plants = SecretsLens().plant(Room(texts=texts, seed=1), SecretsOptions())
+        assert plants.examples
+        assert not any(KEY in text for example in plants.examples for text in example.texts)
+
+
 def test_hostile_and_empty_rows_are_looked_at_without_any_proxy_that_read_them(view_of):
     from carto_audit.lenses.testing import HOSTILE
 

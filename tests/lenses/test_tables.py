@@ -293,3 +293,9 @@ def test_plants_are_records_in_every_encoding_and_the_same_for_one_seed():
 
 def test_without_proxies_it_says_why_it_fails():
     assert "two folds" in look_here("tables", {}, sentences(3)).problem
+
+
+def test_a_row_of_html_that_the_library_cannot_read_is_no_table_and_no_end():
+    broken = "<tr><![ 123-45-6789 Erika x]><td>one1</td><td>two2</td></tr>"
+    whole = "<tr><td>one1</td><td>two2</td></tr>"
+    assert len(html_tables.find_html(f"<table>{broken}{whole}</table>")) == 1

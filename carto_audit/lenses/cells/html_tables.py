@@ -28,7 +28,10 @@ def find_html(text: str) -> list[Record]:
         most = min(marks[k + 1].start() if k + 1 < len(marks) else len(text), start + MOST_ROW)
         closing = _END.search(text, start, most)
         end = closing.end() if closing else most
-        row = _Row(text[start:end])
+        try:
+            row = _Row(text[start:end])
+        except AssertionError:  # what the library's parser raises on a declaration that is none
+            continue
         places = [stripped(text, start + first, start + last) for first, last in row.cells]
         if row.is_head and places:
             names = tuple(text[first:last] for first, last in places)

@@ -4,6 +4,7 @@ from carto_audit.lenses.declared.spec import LensColumn
 
 SPAN_COLUMNS = (
     LensColumn(name="value", type="integer", meaning="number of the distinct value in this batch"),
+    LensColumn(name="was_read", type="flag", meaning="whether a proxy read a row with this value"),
     LensColumn(name="gain", type="number", meaning="share of its loss that reading it took away"),
     LensColumn(name="memorized", type="flag", meaning="whether it is memorized, whole or for the most part"),
     LensColumn(name="comes_out", type="flag", meaning="whether it comes out whole"),

@@ -28,7 +28,9 @@ class Counted:
             return Measurement.exact(0.0)
         unclear = self.drawn & ~self.asked
         seen = int((self.sticky | unclear).sum())
-        counts = Counts(total=len(sizes), asked=int(self.drawn.sum()), memorized=0, extracted=0, shared=0)
+        counts = Counts(
+            total=len(sizes), read=len(sizes), asked=int(self.drawn.sum()), memorized=0, extracted=0, shared=0
+        )
         more = int(counts.among_all(seen).high) - seen
         rest = np.sort(sizes[~self.drawn])[::-1]
         low = sizes[self.sticky].sum() / total

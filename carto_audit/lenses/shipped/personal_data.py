@@ -13,6 +13,7 @@ from carto_audit.lenses.personal.cues import ATTRIBUTES, author_cues
 from carto_audit.lenses.personal.finder import find_personal
 from carto_audit.lenses.personal.planted import in_text, write_profile
 from carto_audit.lenses.plants import Example, Plants, Room
+from carto_audit.lenses.values.heads import behind, head_words
 from carto_audit.lenses.values.reach import reached
 from carto_audit.lenses.values.survey import Counts, count_values, survey
 from carto_audit.lenses.view import LensView
@@ -23,7 +24,10 @@ from carto_audit.text.numbers import number, percent, plural
 MANY_CUES = 5
 """Attributes from which on an author is told by them."""
 
-_EXAMPLES, _TWINS, _WORDS = 40, 60, 4
+_EXAMPLES, _TWINS = 40, 60
+_DRAWN = frozenset({"email", "phone", "card", "iban", "national_id", "passport", "licence", "ip_address", "account"})
+"""Classes of planted values: a diagnosis, a date or a sum may stand in the batch as well."""
+
 _TYPES: tuple[ContentType, ...] = ("post", "forum", "review", "comment", "record")
 _SURVEY_SHARE = 0.6
 """Of the budget; the rest is for contexts of other rows."""
@@ -37,7 +41,7 @@ class PersonalDataLens:
     def plant(self, room: Room, options: Strict) -> Plants:
         """Texts with values of invented people, each copy behind other words; as twins, such texts that stand once."""
         rng = np.random.default_rng(room.seed)
-        words = [word for text in room.texts for word in text.split() if len(word) < 40]
+        words = head_words(room.texts, find_personal)
         examples = [Example(texts=_copies(dose, words, rng)) for dose in self.spec.doses for _ in range(_EXAMPLES)]
         twins = [text for _ in range(_TWINS) for text in _copies(1, words, rng)]
         return Plants(examples=tuple(examples), twins=tuple(twins))
@@ -62,7 +66,8 @@ class PersonalDataLens:
             }
         )
         tokens = pa.array(found.tokens, pa.int64(), mask=found.tokens < 0)
-        spans = found.spans().append_column("tokens", tokens).append_column("reached", pa.array(out[found.value]))
+        brought = pa.nulls(len(found.value), pa.bool_()) if out is None else pa.array(out[found.value])
+        spans = found.spans().append_column("tokens", tokens).append_column("reached", brought)
         remembered = found.in_rows(rows, found.memorized) > 0
         return Looked(columns=columns, found=remembered.astype(np.int64), spans=spans)
 
@@ -76,7 +81,7 @@ class PersonalDataLens:
             ("personal values", number(counts.total, 0)),
             ("asked for", number(counts.asked, 0)),
             ("read by both proxies, so that none could be compared with", number(counts.shared, 0)),
-            ("come out after words of other rows", percent(coverage.value)),
+            ("come out after words of other rows", "not asked" if coverage is None else percent(coverage.value)),
             (
                 f"authors that tell {MANY_CUES} things of themselves or more",
                 number(sum(t >= MANY_CUES for t in told), 0),
@@ -93,7 +98,7 @@ class PersonalDataLens:
         metrics = {
             "distinct": Measurement.exact(counts.total),
             "extractable_values": extractable,
-            "coverage": coverage,
+            **({} if coverage is None else {"coverage": coverage}),
             "memorized_token_share": _token_share(view, spans),
             "max_cues_per_author": Measurement.exact(max(told, default=0)),
         }
@@ -101,10 +106,18 @@ class PersonalDataLens:
 
 
 def _copies(dose: int, words: list[str], rng: np.random.Generator) -> tuple[str, ...]:
-    """So many copies of a text with values of one person."""
+    """So many copies of a text with values of one person, none of which anybody else may have, each behind other words."""
     kind = _TYPES[int(rng.integers(len(_TYPES)))]
     text = in_text(write_profile(rng), kind, rng)
-    return tuple(" ".join([*rng.choice(words, _WORDS), "\n", text]) for _ in range(dose))
+    while not _is_drawn(text):
+        text = in_text(write_profile(rng), kind, rng)
+    return tuple(behind(words, text, find_personal, rng) for _ in range(dose))
+
+
+def _is_drawn(text: str) -> bool:
+    """Whether values are found in it, and all of classes in which chance makes no two alike."""
+    labels = {value.label for value in find_personal(text)}
+    return bool(labels) and labels <= _DRAWN
 
 
 def _bits(attributes: frozenset[str]) -> int:
@@ -121,14 +134,16 @@ def _most_told(cues: pa.ChunkedArray, author: pa.LargeStringArray | None) -> lis
     return [bits.bit_count() for bits in together.values()]
 
 
-def _coverage(spans: pa.Table, counts: Counts) -> Measurement:
-    """The share of the distinct values that come out after words of other rows; those that were not asked for may."""
+def _coverage(spans: pa.Table, counts: Counts) -> Measurement | None:
+    """The share of the distinct values that come out after words of other rows; those that no proxy read may. None where there
+    was no time for all contexts."""
     if not counts.total:
         return Measurement.exact(0.0)
+    if spans["reached"].null_count:
+        return None
     out = len(pc.unique(spans.filter(spans["reached"])["value"]))
-    unasked = counts.total - counts.asked
-    value, most = out / max(1, counts.asked), (out + unasked) / counts.total
-    return Measurement(value=min(value, most), low=out / counts.total, high=min(1.0, most))
+    share, unread = out / counts.total, (counts.total - counts.read) / counts.total
+    return Measurement(value=share, low=share, high=min(1.0, share + unread))
 
 
 def _token_share(view: LensView, spans: pa.Table) -> Measurement:

@@ -8,6 +8,7 @@ from carto_audit.lenses.declared.secrets import SECRETS
 from carto_audit.lenses.keys.finder import find_keys
 from carto_audit.lenses.keys.planted import in_code, in_prose, write_key
 from carto_audit.lenses.plants import Example, Plants, Room
+from carto_audit.lenses.values.heads import behind, head_words
 from carto_audit.lenses.values.survey import count_values, survey
 from carto_audit.lenses.view import LensView
 from carto_audit.policy.metrics import Measurement
@@ -25,7 +26,7 @@ _KINDS = (
 )
 """Of the shorter kinds, of which more find room."""
 
-_EXAMPLES, _TWINS, _WORDS = 40, 60, 4
+_EXAMPLES, _TWINS = 40, 60
 
 
 class SecretsLens:
@@ -36,7 +37,7 @@ class SecretsLens:
     def plant(self, room: Room, options: Strict) -> Plants:
         """Keys in lines of code and in sentences, each copy behind other words; as twins, keys that stand once."""
         rng = np.random.default_rng(room.seed)
-        words = [word for text in room.texts for word in text.split() if len(word) < 40]
+        words = head_words(room.texts, find_keys)
         examples = [
             Example(texts=_copies(_KINDS[k % len(_KINDS)], dose, words, rng))
             for dose in self.spec.doses
@@ -89,9 +90,9 @@ class SecretsLens:
 
 
 def _copies(kind: str, dose: int, words: list[str], rng: np.random.Generator) -> tuple[str, ...]:
-    """So many texts with one key, half of them code, each behind a few words of its own."""
+    """So many texts with one key, all code or all prose, each behind a few words of its own."""
     key, write = write_key(kind, rng), (in_code, in_prose)[int(rng.integers(2))]
-    return tuple(" ".join([*rng.choice(words, _WORDS), "\n", write(key, kind, rng)]) for _ in range(dose))
+    return tuple(behind(words, write(key, kind, rng), find_keys, rng) for _ in range(dose))
 
 
 def _how_many(measured: Measurement) -> str:

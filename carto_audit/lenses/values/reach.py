@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from carto_audit.lenses.readers import GENERATED, Ids, Readers
-from carto_audit.lenses.values.survey import Find, Survey
+from carto_audit.lenses.values.survey import BOTH, Find, Survey
 
 CONTEXTS = 100
 """The most frequent ones of each class are tried."""
@@ -17,13 +17,14 @@ CONTEXT_TOKENS, OUTPUT_TOKENS = 8, 24
 Context = tuple[int, ...]
 
 
-def reached(readers: Readers, found: Survey, find: Find) -> NDArray[np.bool_]:
+def reached(readers: Readers, found: Survey, find: Find) -> NDArray[np.bool_] | None:
     """Which of D distinct values a proxy says that read them after a context of another row, and the other proxy says after none,
-    (D,). Contexts are as many of each class as there is budget for."""
+    (D,); of a value that both read, either. None where there is no budget for the CONTEXTS of each class."""
     contexts = _contexts(found)
     cost = CONTEXT_TOKENS + GENERATED * OUTPUT_TOKENS
-    most = min(CONTEXTS, readers.left // (2 * cost * max(1, len(contexts))))
-    tried = [context for counted in contexts.values() for context, _ in counted.most_common(int(most))]
+    tried = [context for counted in contexts.values() for context, _ in counted.most_common(CONTEXTS)]
+    if 2 * cost * len(tried) > readers.left:
+        return None
     number = {written: k for k, written in enumerate(found.written)}
     out = np.zeros((2, len(found.written)), bool)
     for side in (0, 1):
@@ -37,8 +38,9 @@ def reached(readers: Readers, found: Survey, find: Find) -> NDArray[np.bool_]:
                 value = number.get(written)
                 if value is not None and not _is_own(found, value, context):
                     out[side, value] = True
-    alone: NDArray[np.bool_] = ((found.side == 0) & out[0] & ~out[1]) | ((found.side == 1) & out[1] & ~out[0])
-    return alone
+    alone = ((found.side == 0) & out[0] & ~out[1]) | ((found.side == 1) & out[1] & ~out[0])
+    either: NDArray[np.bool_] = alone | ((found.side == BOTH) & out.any(axis=0))
+    return either
 
 
 def _contexts(found: Survey) -> dict[str, Counter[Context]]:

@@ -39,11 +39,10 @@ class Recalled:
     loss: NDArray[np.float64]
 
 
-def gain(reader: Recalled, stranger: Recalled | None = None) -> NDArray[np.float64]:
-    """Which share of a value's loss reading took away, (n,), from 0: 1 - Σ l_in / max(Σ l_out, n). Without a stranger, as if it
-    lost a nat per token, which it does of nothing that is drawn."""
-    lost = np.maximum(1.0, stranger.loss) if stranger is not None else np.ones_like(reader.loss)
-    found: NDArray[np.float64] = np.maximum(0.0, 1 - reader.loss / lost)
+def gain(reader: Recalled, stranger: NDArray[np.float64] | float) -> NDArray[np.float64]:
+    """Which share of a value's loss reading took away, (n,), from 0: 1 - Σ l_in / max(Σ l_out, n). `stranger` is its mean loss of
+    each value, in nats."""
+    found: NDArray[np.float64] = np.maximum(0.0, 1 - reader.loss / np.maximum(1.0, stranger))
     return found
 
 
@@ -56,13 +55,13 @@ def cut_cues(readers: Readers, row: int, text: str, places: Sequence[tuple[int, 
     begins, ends = encoded.offsets[:, 0], encoded.offsets[:, 1]
     cues: list[Cue | None] = []
     for start, end in places:
-        inside = np.flatnonzero((ends > start) & (begins < end))
-        if not len(inside):
+        first = int(np.searchsorted(ends, start, side="right"))
+        stop = int(np.searchsorted(begins, end, side="left"))
+        if first >= stop:
             cues.append(None)
             continue
-        first = int(inside[0])
         room = min(MOST_VALUE_TOKENS, readers.context - 1)
-        value = encoded.ids[first : min(int(inside[-1]) + 1, first + room)]
+        value = encoded.ids[first : min(stop, first + room)]
         before = encoded.ids[max(0, first - min(CONTEXT_TOKENS, readers.context - len(value))) : first]
         cues.append(Cue(row=row, before=before, value=value))
     return cues
