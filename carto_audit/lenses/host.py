@@ -49,8 +49,10 @@ def look_through(
     with progress.task("Looking through lenses", len(calls), "lenses") as advance:
         for call in calls:
             path = kept_path(call, subject)
-            found = read_kept(path) or _look(call, subject, known, bounds, run)
-            keep(path, found)
+            found = read_kept(path)
+            if found is None:
+                found = _look(call, subject, known, bounds, run)
+                keep(path, found)
             runs.append(found)
             advance(1)
     return tuple(runs)

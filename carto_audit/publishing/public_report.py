@@ -15,10 +15,11 @@ from carto_audit.artifacts.report_facts import ReportFacts
 from carto_audit.lenses.declared.facts import LensFacts, LensSectionFacts
 from carto_audit.lenses.declared.spec import FALSE_ALARMS, FOUND
 from carto_audit.policy.lens_metrics import LENS, find_metric
+from carto_audit.policy.values import show_value
 from carto_audit.report.html import render_html
 from carto_audit.runtime.errors import AuditError
 from carto_audit.runtime.files import json_bytes
-from carto_audit.text.numbers import number, percent
+from carto_audit.text.numbers import number
 
 FOLDER = ".carto-audit"
 """Beside the README. Its leading dot keeps `load_dataset` away: pictures or tables elsewhere would become rows."""
@@ -108,9 +109,9 @@ def _public_lens(name: str, lens: LensFacts) -> LensFacts:
 
 
 def _shown(lens: str, metric: str, value: float) -> str:
-    known = find_metric(f"{LENS}{lens}.{metric}")
-    if known is not None and known.unit == "share":
-        return percent(value)
+    name = f"{LENS}{lens}.{metric}"
+    if find_metric(name) is not None:
+        return show_value(name, value)
     return number(value, 0 if value == round(value) else 2)
 
 

@@ -15,7 +15,8 @@ from carto_audit.lenses.questions.variants import (
     with_choices,
     written_answer,
 )
-from carto_audit.lenses.readers import Ids, Readers
+from carto_audit.lenses.readers import Readers
+from carto_audit.lenses.values.recall import Cue, recall
 
 ANSWER_TOKENS = 16
 """Of a longer answer, such as the steps to one, the beginning is asked for."""
@@ -58,21 +59,12 @@ class Answered:
     stranger_gain: int | None = None
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Cue:
-    """A row to be read with an answer behind it: all tokens, and where the answer begins."""
-
-    row: int
-    ids: Ids
-    first: int
-
-
 @dataclass(slots=True)
 class _Open:
     """A question that is being asked."""
 
     kept: Kept
-    cue: _Cue
+    cue: Cue
     variants: list[Variant]
     foreign: list[Asked]
     choices: bool
@@ -106,14 +98,13 @@ def ask_questions(
     return found
 
 
-def right(readers: Readers, cues: Sequence[_Cue], *, stranger: bool = False) -> NDArray[np.bool_]:
-    """Whether a proxy says the whole answer, (n,): all its tokens are the likeliest after the true ones before them, which is
-    what greedy decoding says."""
-    said = readers.statistics([cue.row for cue in cues], [cue.ids for cue in cues], stranger=stranger)
-    return np.array([bool(one.right[cue.first :].all()) for cue, one in zip(cues, said, strict=True)], dtype=bool)
+def right(readers: Readers, cues: Sequence[Cue], *, stranger: bool = False) -> NDArray[np.bool_]:
+    """Whether a proxy says the whole answer, (n,)."""
+    whole: NDArray[np.bool_] = recall(readers, cues, stranger=stranger).right == 1
+    return whole
 
 
-def cue_of(readers: Readers, row: int, before: str, answer: str) -> _Cue | None:
+def cue_of(readers: Readers, row: int, before: str, answer: str) -> Cue | None:
     """A text and an answer behind it, the beginning of a long one; None where they do not fit into the context. A token that they
     share is the answer's."""
     (encoded,) = readers.encode([before + answer])
@@ -121,7 +112,7 @@ def cue_of(readers: Readers, row: int, before: str, answer: str) -> _Cue | None:
     ids = encoded.ids[: first + ANSWER_TOKENS]
     if first >= len(ids) or len(ids) > readers.context:
         return None
-    return _Cue(row=row, ids=ids, first=first)
+    return Cue(row=row, before=ids[:first], value=ids[first:])
 
 
 def _opened(
@@ -181,7 +172,7 @@ def _ask_changed(opened: list[_Open], readers: Readers) -> None:
         one.answer = replace(one.answer, sticky=sticky, limem=0.0 if always else float(1 - solved))
 
 
-def _cues(readers: Readers, row: int, asked: Sequence[tuple[str, str]]) -> list[_Cue]:
+def _cues(readers: Readers, row: int, asked: Sequence[tuple[str, str]]) -> list[Cue]:
     found = [cue_of(readers, row, before, answer) for before, answer in asked]
     return [cue for cue in found if cue is not None]
 
@@ -218,5 +209,5 @@ def _picks(readers: Readers, one: _Open, said: Sequence[str], stranger: bool) ->
     if len(cues) < len(answers):
         return 0
     losses = readers.losses([cue.row for cue in cues], [cue.ids for cue in cues], stranger=stranger)
-    means = [loss[cue.first :].mean() for loss, cue in zip(losses, cues, strict=True)]
+    means = [loss[len(cue.before) :].mean() for loss, cue in zip(losses, cues, strict=True)]
     return int(int(np.argmin(means)) == asked.question.right)

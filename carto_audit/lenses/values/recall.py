@@ -24,6 +24,11 @@ class Cue:
     value: Ids
 
     @property
+    def ids(self) -> Ids:
+        """All tokens that a proxy reads."""
+        return np.concatenate([self.before, self.value])
+
+    @property
     def tokens(self) -> int:
         """What it costs to ask a proxy once."""
         return len(self.before) + len(self.value)
@@ -69,8 +74,7 @@ def cut_cues(readers: Readers, row: int, text: str, places: Sequence[tuple[int, 
 
 def recall(readers: Readers, cues: Sequence[Cue], *, stranger: bool = False) -> Recalled:
     """What the proxy that read each value would say of it, or the one that did not. Costs each cue's tokens once."""
-    texts = [np.concatenate([cue.before, cue.value]) for cue in cues]
-    found = readers.statistics([cue.row for cue in cues], texts, stranger=stranger)
+    found = readers.statistics([cue.row for cue in cues], [cue.ids for cue in cues], stranger=stranger)
     own = [slice(len(cue.before), None) for cue in cues]
     return Recalled(
         right=np.array([one.right[part].mean() for one, part in zip(found, own, strict=True)]),
