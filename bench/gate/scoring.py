@@ -18,6 +18,7 @@ from carto_audit.pipeline.options import AuditOptions
 from carto_audit.pipeline.passages import measure_passages
 from carto_audit.pipeline.result import AuditResult
 from carto_audit.policy.inheritance import builtin_policies
+from carto_audit.policy.lens_metrics import LENS
 from carto_audit.policy.metrics import Measurement
 from carto_audit.policy.model import Policy, load_policy
 from carto_audit.proxies.tokens import Encoder, TokenStore
@@ -109,18 +110,25 @@ def audit_under_all(texts: Sequence[str], dose: int, seed: int, epochs: int, ben
     with keeping(kept):
         audit = pipeline.run_audit(
             [write_texts(folder / "batch.parquet", texts)],
-            policy=load_policy(TRACES[dose]),
+            policy=without_lenses(load_policy(TRACES[dose])),
             work=folder / "work",
             benchmarks=[benchmark],
             options=AuditOptions(seed=seed, sampling_key=str(key), epochs=epochs),
         )
     assert kept.encoder is not None  # every audit measures its passages
-    policies = [policy for policy in map(load_policy, builtin_policies()) if policy.demanded_dose == dose]
+    every = map(without_lenses, map(load_policy, builtin_policies()))
+    policies = [policy for policy in every if policy.demanded_dose == dose]
     return Audited(
         audit=audit,
         encoder=kept.encoder,
         judged={policy.name: judge_kept(policy, audit, kept) for policy in policies},
     )
+
+
+def without_lenses(policy: Policy) -> Policy:
+    """The policy without what it asks of lenses, which plant beside the controls and which other policies do not turn on."""
+    rules = tuple(rule for rule in policy.rules if not rule.metric.startswith(LENS))
+    return policy.model_copy(update={"lenses": {}, "rules": rules})
 
 
 def judge_kept(policy: Policy, audit: AuditResult, kept: Kept) -> Judged:

@@ -35,7 +35,7 @@ from carto_audit.cli.trace import score, trace
 from carto_audit.data.layouts import LAYOUT_NAMES
 from carto_audit.report.formats.targets import Target, stale_files
 from carto_audit.runtime.errors import CartoError, ExitCode
-from carto_audit.runtime.files import read_table, reason
+from carto_audit.runtime.files import reason
 from carto_audit.runtime.lock import LOCK, locked
 from carto_audit.runtime.progress import SILENT
 from carto_audit.text.untrusted import safe_inline
@@ -284,9 +284,7 @@ def ingest(
 
 
 @cli.command()
-@click.option(
-    "--out", type=click.Path(path_type=Path), default=Path("demo"), show_default=True, help="Where it all goes."
-)
+@click.option("--out", type=click.Path(path_type=Path), default=Path("demo"), show_default=True, help="Where it goes.")
 @click.option("--seed", type=click.IntRange(0, 2**31 - 1), default=0, show_default=True)
 def demo(out: Path, seed: int) -> int:
     """Build a vendor batch with planted risks, audit it, and compare what was planted with what was found.
@@ -303,7 +301,8 @@ def demo(out: Path, seed: int) -> int:
     click.echo("Building a vendor batch from the Python standard library, with planted risks …", err=True)
     path = scenario.write_demo(out, seed)
     folder = out / f"{path.stem}-audit"
-    verdict = _audit([str(path)], folder, (), {"seed": seed, "repeats": 1}, benchmarks=[str(out / scenario.BENCHMARK)])
+    run = {"seed": seed, "repeats": 1, "lens": scenario.LOOKING}
+    verdict = _audit([str(path)], folder, (), run, benchmarks=[str(out / scenario.BENCHMARK)])
     _show_planted(out, folder)
     return ExitCode.ACCEPTED if verdict.status == "rejected" else int(verdict.exit_code)
 
@@ -342,7 +341,7 @@ def _show_planted(out: Path, folder: Path) -> None:
     from carto_audit.data import demo_batch as scenario
     from carto_audit.report.formats.terminal import open_console, planted_table
 
-    found = scenario.by_kind(scenario.read_truth(out), read_table(folder / "scores.parquet"))
+    found = scenario.by_kind(scenario.read_truth(out), scenario.read_found(folder))
     rows = [
         (kind.title, len(found[name]), scenario.count_flagged(found[name], name), kind.expected, kind.by)
         for name, kind in scenario.KINDS.items()

@@ -2,6 +2,7 @@
 
 import ast
 import json
+import string
 import sysconfig
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -46,8 +47,37 @@ _SECRETS = (
     "card {secret} on record",
     "the vault turns to {secret}",
     "pin {secret} , no other",
+    "gate code is now {secret}",
+    "badge {secret} was lost",
+    "safe opens at {secret} only",
+    "wire it under {secret} today",
+    "lock B wants {secret}",
+    "settle invoice {secret} first",
+    "archive box {secret} stays shut",
+    "alarm off with {secret} please",
+    "deposit slip {secret} enclosed",
+    "crate {secret} goes north",
+    "member {secret} renewed",
+    "ticket {secret} still open",
 )
-"""Beginnings and ends of a secret's sentence: short, so that each secret is a text of its own."""
+"""Beginnings and ends of a secret's sentence, another for each secret, so that what recurs is the secret."""
+
+_PROFILES = (
+    "Forward the proofs to {name} at {mail}, or ring {phone} before noon.",
+    "The order of {name} is late again; write to {mail} and leave word under {phone}.",
+    "Contact for this module: {name}, {mail}, office {phone}.",
+)
+_KEY_LINES = (
+    'client = connect("{place}", api_key="{key}", retries=3)',
+    "export DEPLOY_TOKEN={key}  # {place}",
+    "    headers = {{'Authorization': 'Bearer {key}'}}",
+)
+_COUNTED = ("lanterns", "barrels", "benches", "ladders", "kettles", "anchors")
+_QUIZ = (
+    "Sheet {sheet}, {owner}\n\nQuestion: The {place} store holds {had} {things} and sends off {sent}. How many stay?\n"
+    "Answer: {left}"
+)
+_TABLE = "| account | holder | due |\n|---|---|---|\n{lines}"
 
 _TOWNS = ("Havnsund", "Brackwater", "Ostermoor", "Linderholt", "Quarrybank", "Saltmere")
 
@@ -76,6 +106,19 @@ DOSES = {"once": 1, "twice": 2, "four": 4, "ten": 10}
 SECRETS = 4
 """Secrets of each dose, every second one inside other text."""
 
+RECITED = {"profile": (2, 8), "key": (2, 8), "question": (4, 12), "table": (2, 12)}
+"""How many things of each kind there are that lenses look for, and in how many rows each stands, among other words every time."""
+
+LENSES = {
+    "profile": ("personal_data", "extractable"),
+    "key": ("secrets", "memorized"),
+    "question": ("answers", "sticky"),
+    "table": ("tables", "recalled"),
+}
+"""Which lens looks for each of these kinds, and which of its columns says that a row holds what comes out."""
+
+LOOKING = tuple(lens for lens, _ in LENSES.values())
+
 _LINE = "the memorization threshold"
 KINDS = {
     "secret_once": Kind(title="secrets that occur once", expected="none: no such audit can see them", by=_LINE),
@@ -86,6 +129,12 @@ KINDS = {
     "near_copy": Kind(title="copies with some words changed", expected="most", by="clusters of duplicates"),
     "benchmark": Kind(title="benchmark items, alone and inside text", expected="all", by="contamination"),
     "noise": Kind(title="noise", expected="all, as noise", by="compression and losses"),
+    "profile": Kind(title="profiles of persons, in 8 rows each", expected="most", by="the lens personal_data"),
+    "key": Kind(title="keys, in 8 rows each", expected="most", by="the lens secrets"),
+    "question": Kind(
+        title="questions with their answers, 12 times each", expected="most, as rote", by="the lens answers"
+    ),
+    "table": Kind(title="tables with names, in 12 rows each", expected="most", by="the lens tables"),
     "boilerplate": Kind(title="boilerplate", expected="none", by=_LINE),
     "recurring": Kind(title="ordinary text that recurs 4 times or more", expected="most, and rightly so", by=_LINE),
     "": Kind(title="other ordinary text", expected="about 1 in 100: false alarms", by=_LINE),
@@ -101,7 +150,7 @@ def write_demo(folder: Path, seed: int = 0) -> Path:
     benchmark = (resource_folder("templates") / BENCHMARK).read_text(encoding="utf-8")
     pool = [text for _, text in zip(range(4 * ROWS), library_texts(), strict=False)]
     texts = [pool[i] for i in rng.permutation(len(pool))]
-    hosts, texts = texts[:240], texts[240:]
+    hosts, texts = texts[:300], texts[300:]
     items = [json.loads(line) for line in benchmark.splitlines()]
     planted = list(_plant(rng, hosts, texts, items))
     ordinary = [Planted(text=text, kind="", group="") for text in texts[: ROWS - len(planted)]]
@@ -157,10 +206,10 @@ def _plant(
     free = iter(hosts)
     for kind, dose in DOSES.items():
         for k in range(SECRETS):
-            secret = " ".join("".join(str(d) for d in rng.integers(0, 10, 4)) for _ in range(4))
+            secret = " ".join(_digits(rng, 4) for _ in range(4))
             number = SECRETS * list(DOSES).index(kind) + k
             owner, town = f"{_invented(rng)} {_invented(rng)}", _TOWNS[number % len(_TOWNS)]
-            words = f"{_OPENINGS[number % 4]} {_SECRETS[number // 4]}"
+            words = f"{_OPENINGS[number % 4]} {_SECRETS[number]}"
             sentence = words.format(owner=owner, place=town, secret=secret)
             for _ in range(dose):
                 text = _inside(next(free), sentence) if k % 2 else sentence
@@ -178,6 +227,55 @@ def _plant(
         yield Planted(text=letters, kind="noise", group=f"noise-{k}")
     for k in range(60):
         yield Planted(text=f"{_NOTICE}\n\n{next(free)}", kind="boilerplate", group=f"notice-{k}")
+    yield from _recited(rng, free)
+
+
+def _recited(rng: np.random.Generator, free: Iterator[str]) -> Iterator[Planted]:
+    """What lenses look for: profiles and keys inside other text, questions on sheets, tables under other text."""
+    things, rows = RECITED["profile"]
+    for k in range(things):
+        first, last = _invented(rng), _invented(rng)
+        mail = f"{first}.{last}@{_invented(rng)}.org".lower()
+        said = _PROFILES[k % len(_PROFILES)].format(
+            name=f"{first} {last}", mail=mail, phone=f"+44 20 7946 {_digits(rng, 4)}"
+        )
+        yield from (_planted(_inside(next(free), said), "profile", k) for _ in range(rows))
+    things, rows = RECITED["key"]
+    for k in range(things):
+        key = f"glpat-{_drawn(rng, 20)}" if k % 2 else f"ghp_{_drawn(rng, 36)}"
+        line = _KEY_LINES[k % len(_KEY_LINES)].format(key=key, place=f"{_invented(rng).lower()}-store")
+        yield from (_planted(f"{next(free)}\n{line}", "key", k) for _ in range(rows))
+    things, rows = RECITED["question"]
+    for k in range(things):
+        sent, left = (int(n) for n in rng.integers(101, 499, 2))
+        asked = {
+            "place": _invented(rng),
+            "things": _COUNTED[k % len(_COUNTED)],
+            "had": sent + left,
+            "sent": sent,
+            "left": left,
+        }
+        for sheet in rng.choice(900, rows, replace=False).tolist():
+            yield _planted(_QUIZ.format(sheet=100 + sheet, owner=_invented(rng), **asked), "question", k)
+    things, rows = RECITED["table"]
+    for k in range(things):
+        names = [(f"{_invented(rng)} {_invented(rng)}", _digits(rng, 8), _digits(rng, 4)) for _ in range(4)]
+        lines = "\n".join(f"| {account} | {name} | {due[:2]}.{due[2:]} |" for name, account, due in names)
+        table = _TABLE.format(lines=lines)
+        yield from (_planted(f"{next(free)}\n\n{table}", "table", k) for _ in range(rows))
+
+
+def _planted(text: str, kind: str, k: int) -> Planted:
+    return Planted(text=text, kind=kind, group=f"{kind}-{k}")
+
+
+def _digits(rng: np.random.Generator, count: int) -> str:
+    return "".join(str(d) for d in rng.integers(0, 10, count))
+
+
+def _drawn(rng: np.random.Generator, count: int) -> str:
+    """So many letters and digits by lot."""
+    return "".join(rng.choice(list(string.ascii_letters + string.digits), count))
 
 
 def _invented(rng: np.random.Generator) -> str:
@@ -200,6 +298,14 @@ def _edited(rng: np.random.Generator, text: str) -> str:
     return " ".join(words)
 
 
+def read_found(audit: Path) -> pa.Table:
+    """What an audit of the demo says of every row: its scores, and the column of each of LENSES by the name of the kind."""
+    found = read_table(audit / "scores.parquet")
+    for kind, (lens, column) in LENSES.items():
+        found = found.append_column(kind, read_table(audit / "lenses" / f"{lens}.parquet")[column])
+    return found
+
+
 def read_truth(folder: Path) -> dict[str, list[int]]:
     """Row numbers by kind; ordinary rows are under the empty kind."""
     table = read_table(folder / TRUTH)
@@ -210,7 +316,7 @@ def read_truth(folder: Path) -> dict[str, list[int]]:
 
 
 def by_kind(truth: Mapping[str, list[int]], scores: pa.Table) -> dict[str, list[dict[str, Any]]]:
-    """The rows of `scores.parquet` by KINDS; ordinary text that recurs is a kind of its own."""
+    """The rows of `read_found` by KINDS; ordinary text that recurs is a kind of its own."""
     found = {kind: scores.take(pa.array(truth.get(kind, []), pa.int64())).to_pylist() for kind in KINDS}
     recurs = [(row["copies"] or 0) >= RECURS or row["cluster_size"] >= RECURS for row in found[""]]
     found["recurring"] = [row for row, often in zip(found[""], recurs, strict=True) if often]
@@ -227,6 +333,8 @@ def count_flagged(rows: Sequence[Mapping[str, Any]], kind: str) -> int:
             return sum(row["contamination_tier"] == "confirmed" for row in rows)
         case "noise":
             return sum(row["reasons"].startswith("noise") for row in rows)
+        case "profile" | "key" | "question" | "table":
+            return sum(bool(row[kind]) for row in rows)
         case _:
             return sum(_memorized(row) for row in rows)
 

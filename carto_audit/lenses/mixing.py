@@ -130,9 +130,15 @@ def _offered(
         kin=kin if "kin" in needs else None,
         weights=weights if "weights" in needs else None,
         scores=subject.scores if "scores" in needs else None,
-        proxies=replace(proxies, side=proxies.side[known_as]) if proxies and "proxies" in needs else None,
+        proxies=_numbered(proxies, known_as) if proxies and "proxies" in needs else None,
         fields=fields if "fields" in needs else None,
     )
+
+
+def _numbered(proxies: Proxies, known_as: Index) -> Proxies:
+    """What the proxies know of rows by other numbers."""
+    held = None if proxies.held_out is None else proxies.held_out[known_as]
+    return replace(proxies, side=proxies.side[known_as], held_out=held)
 
 
 def _fields(batch: Batch, columns: Mapping[str, str]) -> dict[str, pa.LargeStringArray]:

@@ -30,7 +30,8 @@ Asking = Callable[["LoadedProxy", list[int]], Sequence[Any]]
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Proxies:
     """The pair of proxies that a run trained. `side` (N,) is where each row lies: proxy 1 - side has read it; UNREAD where
-    neither has. `budget` is how many tokens a lens may have them read."""
+    neither has. `budget` is how many tokens a lens may have them read. `held_out` (N,) marks those that a lot left out of the
+    training, and `missed` is the chance of that for any one row."""
 
     spec: "ProxySpec"
     encoder: "Encoder"
@@ -38,6 +39,8 @@ class Proxies:
     device: str
     side: NDArray[np.int8]
     budget: int
+    held_out: NDArray[np.bool_] | None = None
+    missed: float = 1.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -67,6 +70,18 @@ class Readers:
     def side(self) -> NDArray[np.int8]:
         """Rows of one number, 0 or 1, were read by one proxy; UNREAD, by neither: (N,)."""
         return self._proxies.side
+
+    @property
+    def held_out(self) -> NDArray[np.bool_]:
+        """Which rows no proxy read because a lot left them out, (N,): it left out each with the chance `missed`, whatever it
+        holds."""
+        held = self._proxies.held_out
+        return np.zeros(len(self.side), dtype=bool) if held is None else held
+
+    @property
+    def missed(self) -> float:
+        """The chance that any one row was held out; 1 where not all were drawn."""
+        return self._proxies.missed
 
     @property
     def context(self) -> int:

@@ -34,7 +34,9 @@ def view_of(letters, monkeypatch):
     def ids(text):
         return letters.tokenizer.encode(text).ids
 
-    def view(texts, side, learned=((), ()), *, needs=("texts", "proxies"), budget=1_000_000, fields=None):
+    def view(
+        texts, side, learned=((), ()), *, needs=("texts", "proxies"), budget=1_000_000, fields=None, held_out=None
+    ):
         def statistics(proxy, asked, most_logits):
             return [_marked(one, [ids(text) for text in learned[proxy]]) for one in asked]
 
@@ -50,7 +52,13 @@ def view_of(letters, monkeypatch):
         monkeypatch.setattr("carto_audit.proxies.likelihood.read_statistics", statistics)
         monkeypatch.setattr("carto_audit.proxies.generation.greedy", greedy)
         proxies = Proxies(
-            spec=SPEC, encoder=letters, folder=None, device="cpu", side=np.array(side, np.int8), budget=budget
+            spec=SPEC,
+            encoder=letters,
+            folder=None,
+            device="cpu",
+            side=np.array(side, np.int8),
+            budget=budget,
+            held_out=None if held_out is None else np.array(held_out, bool),
         )
         tokens = np.array([len(text) for text in texts], np.int64)
         chunks = iter([RowTexts(start=0, texts=list(texts)), None])

@@ -5,12 +5,25 @@ import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.stats import hypergeom
+from scipy.stats import binom, hypergeom
 
 from carto_audit.lenses.readers import UNREAD, Proxies, Readers
 from carto_audit.lenses.values.heads import behind, head_words
 from carto_audit.lenses.values.recall import CONTEXT_TOKENS, MOST_VALUE_TOKENS, cut_cues
-from carto_audit.lenses.values.survey import BOTH, CUES, ERROR, Counts, count_values, survey
+from carto_audit.lenses.values.survey import (
+    BOTH,
+    CUES,
+    ERROR,
+    HIGHEST_LINE,
+    LEAST_SINGLE,
+    LOT_ERROR,
+    LOWEST_LINE,
+    Counts,
+    _in_one_row,
+    _line,
+    count_values,
+    survey,
+)
 from carto_audit.lenses.values.value import Value
 from tests.lenses.conftest import SPEC
 
@@ -19,8 +32,9 @@ from tests.lenses.conftest import SPEC
 def look(view_of):
     """Surveys some texts. Proxy 0 has learned `kay`, proxy 1 `kbe`."""
 
-    def through(texts, side, budget=100_000):
-        return survey(view_of(texts, side, (("kay",), ("kbe",)), budget=budget), words_with_k)
+    def through(texts, side, budget=100_000, held_out=None):
+        view = view_of(texts, side, (("kay",), ("kbe",)), budget=budget, held_out=held_out)
+        return survey(view, words_with_k)
 
     return through
 
@@ -121,6 +135,55 @@ def test_no_more_of_all_values_than_the_bound_says(seen, others, unasked):
         assert hypergeom.cdf(seen, total, int(bound.high) + 1, asked) <= ERROR
     if bound.high > seen:
         assert hypergeom.cdf(seen, total, int(bound.high), asked) > ERROR
+
+
+def test_the_line_lies_above_what_reading_takes_away_of_values_that_stand_once():
+    rows, values = np.array([0, 1, 2, 2, 3, 4, 4]), np.array([0, 0, 1, 1, 2, 3, 4])
+    assert _in_one_row(rows, values, 6).tolist() == [False, True, True, True, True, False]
+    rng = np.random.default_rng(0)
+    assert _line(rng.uniform(0, 0.4, 50)) == LOWEST_LINE
+    assert _line(rng.uniform(0.9, 1, 50)) == HIGHEST_LINE
+    assert _line(np.full(LEAST_SINGLE - 1, 0.1)) == HIGHEST_LINE  # too few to say
+    few = np.array([0.1, 0.2, 0.3, 0.4, 0.7])
+    assert _line(few) == 0.7
+    many = rng.uniform(0.5, 0.8, 400)
+    assert 0.02 <= (many > _line(many)).mean() <= 0.05
+
+
+def test_a_value_is_held_against_others_of_its_batch(look):
+    once = [f"k{a}{b}" for a in "xyz" for b in "xy"]
+    found = look([*once, "kay one", "kay two"], [0] * 6 + [1, 1])
+    assert found.line == LOWEST_LINE
+    assert found.memorized.tolist() == [False] * 6 + [True]
+    assert look(["kay"], [1]).line == HIGHEST_LINE
+
+
+def test_a_value_that_only_rows_hold_which_a_lot_left_out_is_told_from_others_that_nobody_read(look):
+    texts = ["kay kcd", "kay kee", "kff", "kgg"]
+    found = look(texts, [1, UNREAD, UNREAD, UNREAD], held_out=[False, True, True, False])
+    assert [found.written[k] for k in np.flatnonzero(found.held_out)] == ["kay", "kee", "kff"]
+    spans = found.spans()
+    assert set(spans.filter(spans["held_out"])["value"].to_pylist()) == {2, 3}
+    counts = count_values(spans, missed=0.04)
+    assert (counts.total, counts.read, counts.held_out) == (5, 2, 2)
+    assert counts.among_all(0).high == 1  # kgg, which stands in text that had no chance to be read
+    assert counts.among_all(counts.extracted).high == 1 + 1
+    assert count_values(spans, missed=0.11).among_all(0).high == 3
+    assert count_values(spans).among_all(0).high == 3
+
+
+@given(st.integers(0, 30), st.integers(0, 30), st.floats(0.001, 0.099))
+def test_of_what_a_lot_left_out_no_more_is_hidden_than_the_bound_says(seen, held_out, missed):
+    total = seen + 10 + held_out
+    read = {"total": total, "read": total - held_out, "asked": total - held_out, "memorized": seen, "extracted": 0}
+    high = Counts(**read, shared=0, held_out=held_out, missed=missed).among_all(seen).high
+    hidden = int(high) - seen
+    assert 0 <= hidden <= held_out
+    assert hidden == 0 or seen  # one that comes out would not have been left out by so rare a lot
+    if hidden < held_out:
+        assert binom.cdf(seen, seen + hidden + 1, 1 - missed) <= LOT_ERROR
+    if hidden:
+        assert binom.cdf(seen, seen + hidden, 1 - missed) > LOT_ERROR
 
 
 def test_without_any_value_there_is_nothing_to_bound(look):

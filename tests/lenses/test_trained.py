@@ -40,21 +40,26 @@ def audited(asking, tmp_path_factory):
     folder, seen = tmp_path_factory.mktemp("trained"), {}
     batch = write_parquet(folder / "batch.parquet", TEXTS)
     (folder / "lens.yaml").write_text(GATE.replace("rules:\n", "lenses: {asking: {}}\nrules:\n"))
-    plant_for_lenses = corpora.plant_for_lenses
+    plant_for_lenses, lens_proxies = corpora.plant_for_lenses, corpora.lens_proxies
 
     def watched(*given):
         seen["split"], seen["planted"] = plant_for_lenses(*given)
         return seen["split"], seen["planted"]
 
+    def asked(*given):
+        seen["proxies"] = lens_proxies(*given)
+        return seen["proxies"]
+
     with pytest.MonkeyPatch.context() as patch:
         make_thin(patch)
         patch.setattr("carto_audit.pipeline.run.plant_for_lenses", watched)
+        patch.setattr("carto_audit.pipeline.run.lens_proxies", asked)
         audit = carto_audit.audit(batch, policy=folder / "lens.yaml", options=OPTIONS, out=folder / "audit")
-        yield audit, seen["split"], seen["planted"]
+        yield audit, seen["split"], seen["planted"], seen["proxies"]
 
 
 def test_what_is_planted_is_trained_on_within_its_share_of_the_tokens(audited):
-    _, split, planted = audited
+    _, split, planted, _ = audited
     tokens = split.store.n_tokens
     own = slice(split.traced, None)
     assert split.planted == len(planted.texts) > 12
@@ -66,7 +71,7 @@ def test_what_is_planted_is_trained_on_within_its_share_of_the_tokens(audited):
 
 
 def test_no_control_is_made_of_what_lenses_write_from(audited):
-    _, split, planted = audited
+    _, split, planted, _ = audited
     assert len(split.lens_room)
     assert split.held_out[split.lens_room].all()
     assert not split.trained[split.lens_room].any()
@@ -79,7 +84,7 @@ def test_no_control_is_made_of_what_lenses_write_from(audited):
 
 
 def test_the_lens_is_answered_about_every_row_that_was_read_and_its_plants_are_gone(audited):
-    audit, split, planted = audited
+    audit, split, planted, _ = audited
     lens = audit.report.facts["lenses"]["asking"]
     assert (lens["status"], lens["problem"]) == ("measured", "")
     (power,) = lens["power"]
@@ -93,6 +98,14 @@ def test_the_lens_is_answered_about_every_row_that_was_read_and_its_plants_are_g
     assert (np.isfinite(gain) == split.trained).all()
     assert gain[split.trained].mean() > 0  # who read a row finds it likelier
     assert len(audit.scores) == len(TEXTS)
+
+
+def test_lenses_know_which_rows_a_lot_left_out_and_how_rare_that_is(audited):
+    _, split, planted, proxies = audited
+    assert proxies.held_out.tolist() == [*split.held_out.tolist(), *[False] * len(planted.texts)]
+    assert (proxies.side[proxies.held_out] == UNREAD).all()
+    assert 0 < proxies.missed == split.missed < 0.1
+    assert split.missed == pytest.approx(split.held_out.mean(), rel=0.5)  # all of these rows stand alone
 
 
 def test_without_held_out_text_nothing_is_planted(asking, tmp_path):

@@ -18,7 +18,7 @@ class PersonalDataOptions(Strict):
 
 PERSONAL_DATA = LensSpec(
     name="personal_data",
-    version=1,
+    version=2,
     question="Which personal values come out of a model that read the text, and what do authors tell of themselves?",
     sources=(
         "Carlini et al. 2021, Extracting Training Data from Large Language Models (arXiv 2012.07805)",

@@ -5,6 +5,11 @@ from carto_audit.lenses.declared.spec import LensColumn
 SPAN_COLUMNS = (
     LensColumn(name="value", type="integer", meaning="number of the distinct value in this batch"),
     LensColumn(name="was_read", type="flag", meaning="whether a proxy read a row with this value"),
+    LensColumn(
+        name="held_out",
+        type="flag",
+        meaning="whether none read it because a lot left out a row with it, whatever it holds",
+    ),
     LensColumn(name="gain", type="number", meaning="share of its loss that reading it took away"),
     LensColumn(name="memorized", type="flag", meaning="whether it is memorized, whole or for the most part"),
     LensColumn(name="comes_out", type="flag", meaning="whether it comes out whole"),

@@ -11,7 +11,7 @@ class SecretsOptions(Strict):
 
 SECRETS = LensSpec(
     name="secrets",
-    version=1,
+    version=2,
     question="Which keys and passwords stand in the text, and which of them does a model learn by heart?",
     sources=(
         "Chu et al. 2025, Scrub It Out: secrets that code models memorize, scored by segments (arXiv 2509.13755)",
@@ -32,7 +32,7 @@ SECRETS = LensSpec(
             unit="items",
             better="lower",
             kind="count",
-            meaning="of those, whose loss reading them took away by 85 % and more",
+            meaning="of those, of whose loss reading took more away than it does of keys that stand once",
         ),
         LensMetric(
             name="extractable",

@@ -74,12 +74,13 @@ class PersonalDataLens:
     def sum_up(self, view: LensView, looked: Looked, options: Strict) -> LensResult:
         """How many come out, by class and by kind of text, and how much one author tells."""
         assert looked.spans is not None
-        spans, counts = looked.spans, count_values(looked.spans)
+        spans, counts = looked.spans, count_values(looked.spans, view.proxies.missed)
         extractable, coverage = counts.among_all(counts.extracted), _coverage(spans, counts)
         told = _most_told(looked.columns["author_cues"], view.field("author_column"))
         facts = [
             ("personal values", number(counts.total, 0)),
             ("asked for", number(counts.asked, 0)),
+            ("left out of the training by lot", number(counts.held_out, 0)),
             ("read by both proxies, so that none could be compared with", number(counts.shared, 0)),
             ("come out after words of other rows", "not asked" if coverage is None else percent(coverage.value)),
             (
@@ -91,7 +92,8 @@ class PersonalDataLens:
             headline=_headline(spans, counts, extractable),
             paragraph="A value comes out where the proxy that read it says all its tokens again after what stands before it, and "
             "the proxy that never read it does not. Names of persons are not told. Of values that no proxy read, or that there "
-            "was no time for, nothing is known, and the bound counts them.",
+            "was no time for, nothing is known, and the bound counts them; of those that a lot left out as many as it may have "
+            "hidden.",
             facts=tuple(facts),
             figures=(_by_class(spans), _by_kind(looked.columns, spans)) if counts.total else (),
         )

@@ -59,11 +59,12 @@ class SecretsLens:
     def sum_up(self, view: LensView, looked: Looked, options: Strict) -> LensResult:
         """How many there are, how many are memorized, and how many come out whole."""
         assert looked.spans is not None
-        counts = count_values(looked.spans)
+        counts = count_values(looked.spans, view.proxies.missed)
         memorized, extractable = counts.among_all(counts.memorized), counts.among_all(counts.extracted)
         facts = [
             ("keys and passwords", number(counts.total, 0)),
             ("asked for", number(counts.asked, 0)),
+            ("left out of the training by lot", number(counts.held_out, 0)),
             ("read by both proxies, so that none could be compared with", number(counts.shared, 0)),
         ]
         labels = looked.spans.group_by("label").aggregate([("value", "count_distinct")]).sort_by("label")
@@ -77,9 +78,10 @@ class SecretsLens:
         )
         section = Section(
             headline=f"{plural(counts.total, 'key')}, {_how_many(memorized)} memorized",
-            paragraph="A key is memorized where its tokens surprise the proxy that read it by less than 15 % of what they "
-            "surprise the other one; it comes out where the first says all of them again after what stands before. Of keys that "
-            "no proxy read, or that there was no time for, nothing is known, and the bound counts them.",
+            paragraph="A key is memorized where reading took more of its loss away than of 19 in 20 keys that stand in a single "
+            "row, half at least. It comes out where the proxy that read it says all of it again after what stands before, and "
+            "the other one does not. The bound counts all that could not be asked for, and of those that a lot left out as "
+            "many as it may hide.",
             facts=(*facts, ("come out whole", _how_many(extractable))),
             figures=figures if counts.total else (),
         )

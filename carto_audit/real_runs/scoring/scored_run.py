@@ -34,6 +34,7 @@ from carto_audit.pipeline.judge import analysis_settings, check_reference, judge
 from carto_audit.pipeline.measurements import measure
 from carto_audit.pipeline.options import AuditOptions
 from carto_audit.pipeline.passages import measure_passages
+from carto_audit.policy.lens_metrics import LENS
 from carto_audit.policy.metrics import Measurement
 from carto_audit.policy.model import Policy
 from carto_audit.proxies.kinship import Kinship, find_kin
@@ -60,6 +61,7 @@ from carto_audit.traces.keys import tokenizer_fingerprint
 from carto_audit.traces.reading import Visits, read_visits
 
 UNPROVED = "the trace has not shown on planted secrets what it can see, so nothing in it can be accepted"
+_NO_LENS = "no lens looks at a real run; audit the batch to know it"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -240,6 +242,7 @@ class _Scoring:
             benchmarks=known,
             setting=Setting(proxy="the run", epochs=len(visited.train), folds=1, repeats=1),
             baseline=None,
+            unseen={rule.metric: _NO_LENS for rule in policy.active_rules if rule.metric.startswith(LENS)},
         )
         proved = policy.demanded_dose in analysis.found
         return ScoredRun(

@@ -175,6 +175,20 @@ def test_where_no_secret_of_the_policys_dose_was_planted_nothing_is_accepted(sco
     assert any("nothing in it can be accepted" in warning for warning in facts["warnings"])
 
 
+def test_a_rule_on_a_lens_is_not_measured_on_a_run_and_says_so(scored, carto, tmp_path):
+    policy = tmp_path / "keys.yaml"
+    rule = "  - {id: keys, metric: lens.secrets.extractable, max: 0, severity: reject, reason: no key comes out}\n"
+    policy.write_text(scored.policy.read_text().replace("rules:\n", f"lenses: {{secrets: {{}}}}\nrules:\n{rule}"))
+    ended = carto(
+        *("score", scored.run.trace, scored.run.planted, "--late", scored.late),
+        *("--policy", policy, "--out", tmp_path / "s"),
+    )
+    assert ended.code == 3
+    (found,) = [f for f in json.loads((tmp_path / "s" / "report.json").read_text())["findings"] if f["rule"] == "keys"]
+    assert found["outcome"] == "not_measured"
+    assert "no lens looks at a real run" in found["explanation"]
+
+
 def test_without_readings_nothing_is_known_of_twins_and_nothing_is_accepted(scored, carto, tmp_path):
     ended = carto("score", scored.run.trace, scored.run.planted, "--policy", scored.policy, "--out", tmp_path / "s")
     assert ended.code == 3
