@@ -270,9 +270,11 @@ def redteam(
         mode="quick" if quick else "full",
         options=options,
     )
-    temporary = tempfile.TemporaryDirectory(prefix="carto-audit-")
-    with _delivered(batch, options, progress) as remote, temporary as place:
-        folder = Path(out) if out else Path(place)
+    with (
+        _delivered(batch, options, progress) as remote,
+        tempfile.TemporaryDirectory(prefix="carto-audit-") as temporary,
+    ):
+        folder = Path(out) if out else Path(temporary)
         prepare_folder(folder, remote.inputs, REDTEAM_FILES, nested=False)
         with locked(folder / LOCK):
             work = folder / REDTEAM_WORK_FOLDER

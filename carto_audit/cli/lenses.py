@@ -86,8 +86,7 @@ def _look(name: str, batch: str, progress: Any) -> Any:
     from carto_audit.lenses.tables import lens_facts
     from carto_audit.lenses.testing import subject_of_batch
 
-    temporary = tempfile.TemporaryDirectory(prefix="carto-audit-")
-    with temporary as place, fetched([batch], progress) as remote:
+    with tempfile.TemporaryDirectory(prefix="carto-audit-") as place, fetched([batch], progress) as remote:
         subject = subject_of_batch(read_batch(remote.inputs, progress=progress), Path(place))
         return lens_facts(look_through(lens_calls({}, [name]), subject, progress=progress))[name]
 

@@ -2,7 +2,6 @@
 
 import json
 import os
-import re
 import stat
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
@@ -20,7 +19,7 @@ from carto_audit.data.readers import (
     name_of,
 )
 from carto_audit.runtime.errors import AuditError, UsageError, option
-from carto_audit.runtime.files import read_regular, reason, told_below
+from carto_audit.runtime.files import not_fetched, read_regular, reason, told_below
 from carto_audit.text.untrusted import safe_inline
 
 STATE = "state.json"
@@ -376,9 +375,9 @@ def _check(given: Path, found: list[_Entry]) -> None:
     if given.exists():
         what = "unknown format" if stat.S_ISREG(given.stat().st_mode) else "not a file"
         raise UsageError(f"{name_of(given)}: {what}; give {KNOWN_SUFFIXES}")
-    elsewhere = re.match(r"[a-z][a-z0-9]{1,9}:", str(given))
-    hint = "; only what a command takes as its BATCH is fetched: download this first" if elsewhere else ""
-    raise UsageError(f"{name_of(given)}: no such file or folder{' that can be read' if found else ''}{hint}")
+    raise UsageError(
+        f"{name_of(given)}: no such file or folder{' that can be read' if found else ''}{not_fetched(given)}"
+    )
 
 
 def _is_empty(entry: _Entry) -> bool:

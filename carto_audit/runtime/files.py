@@ -253,6 +253,12 @@ def shown_path(path: str | Path) -> str:
     return safe_inline(told(path), 160)
 
 
+def not_fetched(path: Path) -> str:
+    """The way out for a path that looks like an address; empty for any other."""
+    address = re.match(r"[a-z][a-z0-9]{1,9}:", str(path))
+    return "; only what a command takes as its BATCH is fetched: download this first" if address else ""
+
+
 @contextmanager
 def folder_for(named: Path | None) -> Iterator[Path]:
     """The folder that was named, or a temporary one that is removed where nothing comes of it."""
