@@ -26,7 +26,7 @@ CONNECT_TIMEOUT, ATTEMPTS = 10.0, 4
 MOST_OBJECTS = 200_000
 """Of one delivery."""
 
-STREAMS = 8
+STREAMS = 16
 """Requests at a time."""
 
 
