@@ -10,7 +10,7 @@ from carto_audit.text.untrusted import safe_inline
 
 _DENIED = re.compile(
     r"ACCESS_DENIED|FORBIDDEN|INVALID_ACCESS_KEY|SIGNATURE_DOES_NOT_MATCH|INVALID_CLIENT_TOKEN|EXPIRED|UNAUTHENTICATED"
-    r"|PERMISSION_DENIED|Authoriz|Authentic|credential|[Hh][Tt][Tt][Pp] \S*\s?\S*\b40[13]\b"
+    r"|PERMISSION_DENIED|OAuth2|Authoriz|Authentic|credential|[Hh][Tt][Tt][Pp] \S*\s?\S*\b40[13]\b"
 )
 _MISSING = re.compile(
     r"NO_SUCH_(?:BUCKET|KEY)|NOT_FOUND|BucketNotFound|ContainerNotFound|does not exist|[Hh][Tt][Tt][Pp] \S*\s?\S*\b404\b"

@@ -158,7 +158,7 @@ def _s3(uri: Uri) -> "FileSystem":
 def _gs(uri: Uri) -> "FileSystem":
     from pyarrow.fs import GcsFileSystem
 
-    return GcsFileSystem(retry_time_limit=timedelta(seconds=ATTEMPTS * TIMEOUT))
+    return GcsFileSystem(retry_time_limit=timedelta(seconds=TIMEOUT))
 
 
 def _abfss(uri: Uri) -> "FileSystem":
