@@ -4,7 +4,9 @@ import json
 import shutil
 
 import pytest
+from jsonschema import Draft202012Validator
 
+from carto_audit.artifacts.report_facts import report_schema
 from carto_audit.publishing.public_report import read_publication
 from carto_audit.runtime.remote import filesystem
 from tests.support.audits import GATE, sentences, write_parquet
@@ -38,6 +40,7 @@ def test_an_audit_of_a_bucket_is_that_of_its_files_and_names_where_they_came_fro
         assert (tmp_path / "remote" / name).read_bytes() == (tmp_path / "local" / name).read_bytes()
     facts = json.loads((tmp_path / "remote" / "report.json").read_text())
     assert facts["batch"] == json.loads((tmp_path / "local" / "report.json").read_text())["batch"]
+    assert list(Draft202012Validator(report_schema()).iter_errors(facts)) == []
     assert facts["remote"]["given"] == ["s3://vendor/june"]
     assert [one["uri"] for one in facts["remote"]["listed"]][1:] == [
         f"s3://vendor/june/part-{k}.parquet" for k in (0, 1)
