@@ -8,16 +8,19 @@ BIN := $(VENV)/bin
 BENCHES := $(patsubst bench/%/run.py,bench.%.run,$(sort $(wildcard bench/*/run.py)))
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test test-long lint format bench bench-detection fuzz pictures sbom wheel clean
+.PHONY: demo test test-long test-integrations lint format bench bench-detection fuzz pictures sbom wheel clean
 
 demo: $(VENV)/.installed  ## audit a vendor batch with planted risks, end to end
 	$(BIN)/carto-audit demo --out demo
 
 test: $(VENV)/.dev  ## the test suite, on every core
-	$(BIN)/python -m pytest -m "not long" --numprocesses $(WORKERS) --maxprocesses 8 --dist worksteal
+	$(BIN)/python -m pytest -m "not long and not integration" --numprocesses $(WORKERS) --maxprocesses 8 --dist worksteal
 
 test-long: $(VENV)/.dev  ## the tests that take long, each more than half a minute
-	$(BIN)/python -m pytest -m long --numprocesses $(WORKERS) --maxprocesses 8 --dist worksteal
+	$(BIN)/python -m pytest -m "long and not integration" --numprocesses $(WORKERS) --maxprocesses 8 --dist worksteal
+
+test-integrations: $(VENV)/.integrations  ## remote deliveries against an S3 server on loopback
+	$(BIN)/python -m pytest -m integration tests/integrations
 
 lint: $(VENV)/.dev  ## style, formatting and types
 	$(BIN)/ruff check .
@@ -68,4 +71,8 @@ $(VENV)/.dev: $(VENV)/.installed
 
 $(VENV)/.fuzz: $(VENV)/.dev
 	$(INSTALL) --editable '.[fuzz]'
+	touch $@
+
+$(VENV)/.integrations: $(VENV)/.dev
+	$(INSTALL) --editable '.[integrations]'
 	touch $@

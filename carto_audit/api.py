@@ -4,7 +4,8 @@ import base64
 import shutil
 import tempfile
 import weakref
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from html import escape
@@ -31,6 +32,7 @@ from carto_audit.runtime.errors import UsageError
 from carto_audit.runtime.files import atomic_path, folder_for, made_folder, write_bytes
 from carto_audit.runtime.lock import LOCK, locked
 from carto_audit.runtime.progress import SILENT, Progress
+from carto_audit.runtime.remote.fetched import Fetched, fetched
 from carto_audit.runtime.resume import remove_runs
 from carto_audit.text.redaction import Excerpts
 from carto_audit.text.untrusted import safe_inline
@@ -142,12 +144,12 @@ def audit(
 ) -> Audit:
     """Audits a batch against a policy and leaves all files in `out`, or in a folder that goes with the value.
 
-    `batch` are files, folders or globs; `policy` a shipped name, a file, or a policy; `benchmarks` files, folders, built
-    indexes, hub names, or names that the `registry` lists; `baseline` the audit of the last accepted batch, signed
-    by the private half of `baseline_key` where that is given; `redteam` what a red team measured on this one; `ledger` the file
-    in which it is entered under its `vendor`, whose last accepted batch is the baseline where none is given; `config` the sha256
-    of a file that these arguments were taken from, which the report names. Raises UsageError and AuditError, which know their
-    exit code; a rejection is a value.
+    `batch` are files, folders, globs or URIs (s3, gs, abfss, hf); `policy` a shipped name, a file, or a policy; `benchmarks`
+    files, folders, built indexes, hub names, or names that the `registry` lists; `baseline` the audit of the last accepted
+    batch, signed by the private half of `baseline_key` where that is given; `redteam` what a red team measured on this one;
+    `ledger` the file in which it is entered under its `vendor`, whose last accepted batch is the baseline where none is given;
+    `config` the sha256 of a file that these arguments were taken from, which the report names. Raises UsageError and
+    AuditError, which know their exit code; a rejection is a value.
     """
     from carto_audit.attestation.baseline import trusted_baseline
     from carto_audit.data.batch import read_texts
@@ -156,24 +158,25 @@ def audit(
     from carto_audit.pipeline.facts import report_facts, wanted_texts
     from carto_audit.pipeline.judge import check_sampling, resolve_benchmarks
     from carto_audit.pipeline.outputs import open_folder, prepare_folder, write_outputs
+    from carto_audit.pipeline.result import remote_facts
     from carto_audit.pipeline.run import run_audit
     from carto_audit.vendors.check import vendor_check
 
     check_excerpts(excerpts)
     chosen = policy if isinstance(policy, Policy) else load_policy(str(policy))
     options = options or AuditOptions()
-    inputs = _delivered(batch, options)
     check_sampling(chosen, options)
     accepted = baseline if isinstance(baseline, Record) else trusted_baseline(baseline, baseline_key)
     attacked = read_redteam(Path(redteam)) if isinstance(redteam, str | Path) else redteam
     summary = vendor_check(options, _shown(progress))
-    decided = read_decisions(options.decisions, inputs, never_drop=chosen.never_drop)
     named = [str(source) for source in _listed(benchmarks)]
     sources, listed = resolve_benchmarks(chosen, named, Path(registry) if registry else None)
     book = Path(ledger) if ledger is not None else None
-    check_apart(book, out, inputs)
-    earlier = open_vendor(book, vendor, chosen.resolved()["map"])
-    with folder_for(Path(out) if out is not None else None) as folder:
+    with _delivered(batch, options, progress) as remote, folder_for(Path(out) if out is not None else None) as folder:
+        inputs = remote.inputs
+        decided = read_decisions(options.decisions, inputs, never_drop=chosen.never_drop)
+        check_apart(book, out, inputs)
+        earlier = open_vendor(book, vendor, chosen.resolved()["map"])
         check_key_apart(options.sampling_key, folder)
         prepare_folder(folder, [*inputs, *([options.reference] if options.reference else [])])
         with locked(folder / LOCK):
@@ -209,6 +212,9 @@ def audit(
             )
             texts = read_texts(result.batch, wanted_texts(result), beside=True)
             facts = report_facts(result, texts, excerpts, call.facts())
+            remote.check()
+            if remote.sources:
+                facts["remote"] = remote_facts(remote)
             enter = partial(earlier.enter, facts, result.copies) if earlier else None
             entered = write_outputs(result, facts, folder, enter)
             remove_runs(folder / WORK_FOLDER)
@@ -251,7 +257,6 @@ def redteam(
     check_asked(seeds, levels, max_perplexity_increase, epochs)
     chosen = policy if isinstance(policy, Policy) else load_policy(str(policy))
     usual, options = QUICK if quick else FULL, options or AuditOptions()
-    inputs = _delivered(batch, options)
     settings = Settings(
         plan=Plan(
             levels=tuple(sorted(set(levels))) or usual.levels,
@@ -265,12 +270,15 @@ def redteam(
         mode="quick" if quick else "full",
         options=options,
     )
-    with tempfile.TemporaryDirectory(prefix="carto-audit-") as temporary:
+    with (
+        _delivered(batch, options, progress) as remote,
+        tempfile.TemporaryDirectory(prefix="carto-audit-") as temporary,
+    ):
         folder = Path(out) if out else Path(temporary)
-        prepare_folder(folder, inputs, REDTEAM_FILES, nested=False)
+        prepare_folder(folder, remote.inputs, REDTEAM_FILES, nested=False)
         with locked(folder / LOCK):
             work = folder / REDTEAM_WORK_FOLDER
-            found = run_redteam(inputs, policy=chosen, work=work, settings=settings, progress=_shown(progress))
+            found = run_redteam(remote.inputs, policy=chosen, work=work, settings=settings, progress=_shown(progress))
             result = Redteam(facts=redteam_facts(found))
             if out:
                 result.save(folder)
@@ -295,8 +303,8 @@ def plant(
     from carto_audit.real_runs.plant import plant_batch
 
     chosen = policy if isinstance(policy, Policy) else load_policy(str(policy))
-    inputs = _delivered(batch, AuditOptions())
-    facts = plant_batch(inputs, Path(out), policy=chosen, options=options, progress=_shown(progress))
+    with _delivered(batch, AuditOptions(), progress) as remote:
+        facts = plant_batch(remote.inputs, Path(out), policy=chosen, options=options, progress=_shown(progress))
     return Plant(path=Path(out), facts=facts)
 
 
@@ -346,17 +354,19 @@ def _listed(given: Inputs) -> list[Place]:
     return [given] if isinstance(given, str | Path) else list(given)
 
 
-def _delivered(batch: Inputs, options: AuditOptions) -> list[Place]:
-    """The files, folders and globs of a batch. Raises UsageError where none is named: an empty name is this folder to Python;
-    AuditError where it is `strict` that all of them are read and one is not."""
+@contextmanager
+def _delivered(batch: Inputs, options: AuditOptions, progress: Progress | bool) -> Iterator[Fetched]:
+    """The files, folders and globs of a batch, and what was fetched for them. Raises UsageError where none is named: an empty
+    name is this folder to Python; AuditError where it is `strict` that all of them are read and one is not."""
     inputs = _listed(batch)
     if not inputs or not all(map(str, inputs)):
         raise UsageError("no batch was named; give a file, a folder or a glob")
-    if options.strict_input:
-        from carto_audit.data.shards import find_shards
+    with fetched(inputs, _shown(progress)) as remote:
+        if options.strict_input:
+            from carto_audit.data.shards import find_shards
 
-        find_shards(inputs, reading=options.reading, choice=options.choice).check_read()
-    return inputs
+            find_shards(remote.inputs, reading=options.reading, choice=options.choice).check_read()
+        yield remote
 
 
 def _shown(progress: Progress | bool) -> Progress:

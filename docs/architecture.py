@@ -17,6 +17,7 @@ MAY_IMPORT: dict[str, str] = {
     "text": "",
     "text.views": "",
     "runtime": "text",
+    "runtime.remote": "",
     "data.formats": "",
     "data": "data.formats",
     "traces": "",
@@ -50,7 +51,7 @@ MAY_IMPORT: dict[str, str] = {
     "ledger.pages": "ledger artifacts policy report",
     "pipeline": (
         "data.formats data traces controls benchmarks contamination proxies cartography policy artifacts gate attestation report "
-        "decisions lenses lenses.declared"
+        "decisions lenses lenses.declared runtime.remote"
     ),
     "curation": "attestation artifacts cartography data data.formats",
     "publishing": "report artifacts cartography policy lenses.declared",
@@ -68,7 +69,7 @@ MAY_IMPORT: dict[str, str] = {
     "vendors": "pipeline attestation gate artifacts policy cartography proxies data",
     "api": "everything but cli",
     "cli.finished": (
-        "curation attestation publishing report report.formats artifacts gate policy data cartography vendors"
+        "runtime.remote curation attestation publishing report report.formats artifacts gate policy data cartography vendors"
     ),
     "cli": "everything",
 }

@@ -137,7 +137,8 @@ def check_excerpts(excerpts: str) -> None:
 def recorded_call(facts: ReportFacts, folder: str = AUDIT_DIR) -> AuditCall:
     """How a finished audit was called, as far as its report says, with `folder` as its own; one of an earlier version says only
     the names of its policy and its benchmarks."""
-    paths = facts["batch"]["paths"]
+    fetched = facts["remote"]["given"] if "remote" in facts else []
+    paths = fetched or facts["batch"]["paths"]
     call = facts["run"].get("call") or {
         "policy": facts["policy"]["name"],
         "benchmarks": [benchmark["name"] for benchmark in facts["contamination"]["benchmarks"][:MOST_BENCHMARKS]],
@@ -149,7 +150,7 @@ def recorded_call(facts: ReportFacts, folder: str = AUDIT_DIR) -> AuditCall:
         benchmarks=tuple(call["benchmarks"]),
         out=folder,
         options=call["options"],
-        named=True,
+        named=not fetched,
     )
 
 

@@ -92,6 +92,29 @@ class DeliveryFacts(TypedDict):
 
 
 @facts_part
+class ObjectFacts(TypedDict):
+    """An object of a bucket, or a file of a data set at a commit: its name in full, what the store calls its bytes, how many."""
+
+    uri: str
+    etag: str
+    bytes: int
+
+
+@facts_part
+class RemoteFacts(TypedDict):
+    """Where the batch was fetched from. Whoever has access sees the same bytes there as long as the tags are the same."""
+
+    given: list[str]
+    """What was typed; a data set on the hub at its commit."""
+    objects: int
+    bytes: int
+    listed: list[ObjectFacts]
+    """By name, at most 200 of them."""
+    sha256: str
+    """Of the list of all, `URI, tag, bytes` with tabs between them, a line each."""
+
+
+@facts_part
 class WrittenFacts(TypedDict):
     """Files that are written in one way that is not as usual for their format."""
 

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal, NotRequired
 from pydantic import Field, TypeAdapter
 from typing_extensions import TypedDict
 
-from carto_audit.artifacts.batch_facts import BatchFacts, CrossBatchFacts
+from carto_audit.artifacts.batch_facts import BatchFacts, CrossBatchFacts, RemoteFacts
 from carto_audit.artifacts.decision_facts import DecisionsFacts
 from carto_audit.artifacts.evidence_facts import (
     ContaminationFacts,
@@ -308,6 +308,8 @@ class ReportFacts(TypedDict):
     """What was found of the vendor's summary; absent where none was given."""
     decisions: NotRequired[DecisionsFacts]
     """What people decided about rows and items, and what became of it; absent where no file of decisions was named."""
+    remote: NotRequired[RemoteFacts]
+    """Where the batch was fetched from; absent where local files were read."""
     cross_batch: NotRequired[CrossBatchFacts]
     """What of the delivery stands in earlier ones; absent where no ledger was named."""
     lenses: NotRequired[dict[str, LensFacts]]

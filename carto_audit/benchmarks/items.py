@@ -14,7 +14,7 @@ from carto_audit.benchmarks.column_mappings import ColumnMapping, Item, Row, fol
 from carto_audit.benchmarks.dataset_folder import split_files
 from carto_audit.data.values import read_rows_whole
 from carto_audit.runtime.errors import AuditError, UsageError, option
-from carto_audit.runtime.files import name_text
+from carto_audit.runtime.files import name_text, not_fetched
 from carto_audit.runtime.sealed_path import SealedPath, check_seals, seal_all
 from carto_audit.text.untrusted import encodable, safe_inline
 
@@ -98,7 +98,7 @@ def _files(path: Path, config: str | None, split: str | None, shown: str) -> tup
     if path.is_dir():
         return split_files(path, config, split or SPLIT)
     if not path.is_file():
-        raise AuditError(f"{shown}: no such benchmark file")
+        raise AuditError(f"{shown}: no such benchmark file{not_fetched(path)}")
     if split or config:
         raise UsageError(f"{shown}: a single file has no splits; leave split and config out, or give its folder")
     return "", [path]

@@ -7,6 +7,8 @@ import click
 
 from carto_audit.cartography.quadrants import QUADRANT_NAMES
 from carto_audit.runtime.errors import ExitCode, UsageError
+from carto_audit.runtime.files import shown_path
+from carto_audit.runtime.remote.fetched import fetched
 from carto_audit.text.untrusted import safe_inline
 
 if TYPE_CHECKING:
@@ -47,24 +49,25 @@ def apply(audit_dir: Path, batch: tuple[str, ...], remove: tuple[str, ...], out:
     if remove and audited.never_drop:
         raise UsageError("--remove: the policy of this audit never drops rows; down-weight them in the policy instead")
     check_unchanged(audit_dir)
-    paths = find_batch(audited, audit_dir, batch)
     progress = RichProgress(open_console(stderr=True))
-    found = read_batch(
-        paths,
-        layout=audited.layout,
-        id_column=audited.id_column,
-        reading=audited.reading,
-        choice=audited.choice if all(path.is_dir() for path in paths) else None,
-        progress=progress,
-    )
-    if found.sha256 != audited.sha256:
-        raise UsageError(
-            f"{safe_inline(str(paths[0]), 160)}: not the batch that this audit is about: "
-            f"its sha256 is {found.sha256[:12]}…, that of the audited batch {safe_inline(audited.sha256[:12], 12)}…"
-        )
     folder = out or Path(f"{audit_dir.resolve().name.removesuffix('-audit')}-curated")
-    _check_free(folder, found.paths)
-    summary = curate(found, read_decisions(audit_dir, found, remove, audited.decided), folder, progress)
+    with fetched(batch, progress) as remote:
+        paths = find_batch(audited, audit_dir, remote.inputs)
+        found = read_batch(
+            paths,
+            layout=audited.layout,
+            id_column=audited.id_column,
+            reading=audited.reading,
+            choice=audited.choice if all(path.is_dir() for path in paths) else None,
+            progress=progress,
+        )
+        if found.sha256 != audited.sha256:
+            raise UsageError(
+                f"{shown_path(paths[0])}: not the batch that this audit is about: "
+                f"its sha256 is {found.sha256[:12]}…, that of the audited batch {safe_inline(audited.sha256[:12], 12)}…"
+            )
+        _check_free(folder, found.paths)
+        summary = curate(found, read_decisions(audit_dir, found, remove, audited.decided), folder, progress)
     _show(summary, folder)
     if audited.decided:
         _show_decided(audited.decided)

@@ -9,6 +9,7 @@ import click
 
 from carto_audit.lenses.declared.known import SHIPPED, KnownLens, find_lens, lens_names
 from carto_audit.runtime.errors import ExitCode
+from carto_audit.runtime.remote.fetched import fetched
 from carto_audit.text.untrusted import safe_inline
 
 lens_option = click.option(
@@ -85,8 +86,8 @@ def _look(name: str, batch: str, progress: Any) -> Any:
     from carto_audit.lenses.tables import lens_facts
     from carto_audit.lenses.testing import subject_of_batch
 
-    with tempfile.TemporaryDirectory(prefix="carto-audit-") as place:
-        subject = subject_of_batch(read_batch([batch], progress=progress), Path(place))
+    with tempfile.TemporaryDirectory(prefix="carto-audit-") as place, fetched([batch], progress) as remote:
+        subject = subject_of_batch(read_batch(remote.inputs, progress=progress), Path(place))
         return lens_facts(look_through(lens_calls({}, [name]), subject, progress=progress))[name]
 
 

@@ -38,6 +38,7 @@ from carto_audit.runtime.errors import CartoError, ExitCode
 from carto_audit.runtime.files import reason
 from carto_audit.runtime.lock import LOCK, locked
 from carto_audit.runtime.progress import SILENT
+from carto_audit.runtime.remote.fetched import local_inputs
 from carto_audit.text.untrusted import safe_inline
 
 if TYPE_CHECKING:
@@ -203,7 +204,8 @@ def ingest(
 ) -> int:
     """Audit a batch and exit by the verdict.
 
-    BATCH is one or more Parquet, JSONL, JSON, CSV, TSV or Arrow files, folders or globs of them; text may be compressed.
+    BATCH is one or more Parquet, JSONL, JSON, CSV, TSV or Arrow files, folders or globs of them; text may be compressed. Files,
+    folders and globs of s3://, gs://, abfss:// and hf://datasets/OWNER/NAME@REVISION are fetched once and kept in a spool.
 
     SOURCE is a name of the registry, a file of such a format, a data set folder, hf:OWNER/NAME@REVISION on the
     hub, or an index that `carto-audit benchmarks build` made, which saves the time to measure what it can find.
@@ -215,13 +217,12 @@ def ingest(
     Examples:
       carto-audit ingest vendor_batch.parquet --benchmark gsm8k_test.parquet
       carto-audit ingest shards/ --policy regulated-health --benchmark mmlu.jsonl --out audits/may
-      carto-audit ingest batch.parquet --benchmark gsm8k --benchmark mmlu --registry benchmarks.yaml
+      carto-audit ingest "s3://vendor/june/*.parquet" --benchmark gsm8k --registry benchmarks.yaml
       carto-audit ingest "data/*.jsonl.gz" --policy exploratory --max-tokens 500000
       carto-audit ingest batch.parquet --proxy ./last-checkpoint --policy strict --benchmark evals.parquet
       carto-audit ingest batch.parquet --policy ours.yaml --reference trusted.parquet --repeats 3
       carto-audit ingest batch.parquet --benchmark gsm8k --format github --format sarif=results/audit.sarif
-      carto-audit ingest june.parquet --policy ours.yaml --baseline audits/may
-      carto-audit ingest june.parquet --policy ours.yaml --redteam june-redteam
+      carto-audit ingest june.parquet --policy ours.yaml --baseline audits/may --redteam june-redteam
       carto-audit ingest shards/ --policy ours.yaml --benchmark gsm8k --decisions decisions.yaml
       carto-audit ingest june.parquet --policy ours.yaml --ledger audits.ledger --vendor acme
       carto-audit ingest june.parquet --policy strict --benchmark evals.parquet --sampling-key ~/.config/sampling.key
@@ -241,13 +242,12 @@ def ingest(
     from carto_audit.pipeline.judge import resolve_benchmarks
     from carto_audit.policy.model import load_policy
 
-    chosen = load_policy(policy)
     trusted_baseline(baseline, baseline_key)  # refused before anything is computed, like the rest
     check_named(ledger, vendor)
     if redteam:
         read_redteam(redteam)
     folder = out or Path(f"{batch_name(batch[0])}-audit")
-    sources, _ = resolve_benchmarks(chosen, benchmark, registry)
+    sources, _ = resolve_benchmarks(load_policy(policy), benchmark, registry)
     given = [
         policy,
         *sources,
@@ -258,7 +258,7 @@ def ingest(
         *([str(redteam_file(redteam))] if redteam else []),
         *([str(ledger), f"{ledger}.key"] if ledger else []),
     ]
-    check_formats(targets, folder, [*expand_paths(batch), *(Path(name) for name in given)])
+    check_formats(targets, folder, [*expand_paths(local_inputs(batch)), *(Path(name) for name in given)])
     if excerpts == "full":
         click.echo(
             "Warning: --excerpts full quotes secrets and personal data as they are; do not publish it.", err=True
@@ -324,7 +324,7 @@ def _audit(
     from carto_audit.report.formats.terminal import RichProgress, open_console
 
     options = AuditOptions(**{name: value for name, value in run.items() if value is not None})
-    prepare_folder(folder, [*batch, *([options.reference] if options.reference else [])])
+    prepare_folder(folder, [*local_inputs(batch), *([options.reference] if options.reference else [])])
     with locked(folder / LOCK):
         for stale in stale_files(targets, folder):
             stale.unlink(missing_ok=True)

@@ -10,6 +10,7 @@ from carto_audit.cli.reading import reading_options
 from carto_audit.controls.run_choices import MOST_SHARE, PACKINGS
 from carto_audit.data.layouts import LAYOUT_NAMES
 from carto_audit.runtime.errors import ExitCode
+from carto_audit.runtime.remote.fetched import local_inputs
 from carto_audit.text.untrusted import safe_inline
 
 
@@ -91,6 +92,7 @@ def plant(batch: tuple[str, ...], out: Path | None, policy: str, quiet: bool, **
     from carto_audit.report.formats.terminal import RichProgress, open_console
     from carto_audit.runtime.progress import SILENT
 
+    local_inputs(batch)  # a URI that cannot be fetched is refused before anything is made
     folder = out or Path(f"{batch_name(batch[0])}-planted")
     options = PlantOptions(**{name: value for name, value in run.items() if value is not None})
     progress = SILENT if quiet else RichProgress(open_console(stderr=True))

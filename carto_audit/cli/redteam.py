@@ -7,6 +7,7 @@ import click
 
 from carto_audit.cli.config import check_apart
 from carto_audit.cli.reading import reading_options
+from carto_audit.runtime.remote.fetched import local_inputs
 from carto_audit.text.untrusted import safe_inline
 
 
@@ -87,6 +88,7 @@ def redteam(
     from carto_audit.report.formats.terminal import RichProgress, open_console
     from carto_audit.runtime.progress import SILENT
 
+    local_inputs(batch)  # a URI that cannot be fetched is refused before anything is made
     folder = out or Path(f"{batch_name(batch[0])}-redteam")
     found = api.redteam(
         batch,

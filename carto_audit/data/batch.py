@@ -1,7 +1,6 @@
 """A batch: one vendor delivery. Reading it costs one streaming pass; every row ends as a sample or as a named skip."""
 
 import hashlib
-import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import repeat
@@ -23,7 +22,7 @@ from carto_audit.data.readers import column_types, how_written, name_of
 from carto_audit.data.skips import Examined, Skipped, count_reasons, examine, readable, skipped_rows
 from carto_audit.data.values import first_rows, holds_text
 from carto_audit.runtime.errors import AuditError, UsageError, option
-from carto_audit.runtime.files import name_text
+from carto_audit.runtime.files import told
 from carto_audit.runtime.limits import WAY_OUT, Limits
 from carto_audit.runtime.progress import SILENT, Progress
 from carto_audit.runtime.sealed_path import LIMITS, SealedPath, check_seals, seal_all
@@ -90,7 +89,7 @@ class Batch:
     @property
     def names(self) -> tuple[str, ...]:
         """The names of the files alone, aligned with `paths`."""
-        return tuple(name_text(path.name) for path in self.paths)
+        return tuple(told(path).rpartition("/")[2] for path in self.paths)
 
     @property
     def text_column(self) -> str:
@@ -353,8 +352,10 @@ def _check_ids(ids: pa.LargeStringArray, column: str) -> None:
 
 def _names(paths: Sequence[Path]) -> tuple[str, ...]:
     """Each file's name relative to the folder that all files share."""
-    folder = Path(os.path.commonpath([p.absolute().parent for p in paths]))
-    return tuple(encodable(name_text(path.absolute().relative_to(folder))) for path in paths)
+    parts = [told(path.absolute()).split("/") for path in paths]
+    folder, last = (one(name[:-1] for name in parts) for one in (min, max))
+    shared = next((k for k, pair in enumerate(zip(folder, last, strict=False)) if pair[0] != pair[1]), len(folder))
+    return tuple(encodable("/".join(name[shared:])) for name in parts)
 
 
 def _made_ids(names: tuple[str, ...], counts: list[int]) -> pa.LargeStringArray:

@@ -2,7 +2,6 @@
 
 import json
 import os
-import re
 import stat
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
@@ -20,7 +19,7 @@ from carto_audit.data.readers import (
     name_of,
 )
 from carto_audit.runtime.errors import AuditError, UsageError, option
-from carto_audit.runtime.files import read_regular, reason
+from carto_audit.runtime.files import not_fetched, read_regular, reason, told_below
 from carto_audit.text.untrusted import safe_inline
 
 STATE = "state.json"
@@ -257,12 +256,12 @@ def _sorted_out(entries: list[_Entry], whole: _Whole) -> Delivery:
     return Delivery(
         paths=tuple(entry.path for entry in read),
         sizes=tuple(entry.n_bytes for entry in read),
-        names=tuple(_shown(entry.name.relative_to(root)) for entry in read),
+        names=tuple(_shown(told_below(entry.name, root)) for entry in read),
         given=tuple(entry.is_named for entry in read),
         others=tuple(
             OtherFile(
                 path=entry.path,
-                name=_shown(entry.name.relative_to(root)),
+                name=_shown(told_below(entry.name, root)),
                 n_bytes=0 if entry.is_link else entry.n_bytes,
                 reason=kind.reason,
                 is_data=kind.is_data,
@@ -370,15 +369,15 @@ def _check(given: Path, found: list[_Entry]) -> None:
     if any(entry.may_be_read for entry in found):
         return
     if given.is_dir():
-        others = [_shown(entry.below) for entry in found]
+        others = [_shown(told_below(entry.name, entry.above)) for entry in found]
         instead = f"; it holds {others[0]}" + (f" and {len(others) - 1:,} more" if others[1:] else "") if others else ""
         raise AuditError(f"{name_of(given)}: no {KNOWN_FORMATS} file in this folder: nothing to audit{instead}")
     if given.exists():
         what = "unknown format" if stat.S_ISREG(given.stat().st_mode) else "not a file"
         raise UsageError(f"{name_of(given)}: {what}; give {KNOWN_SUFFIXES}")
-    elsewhere = re.match(r"[a-z][a-z0-9]{1,9}:", str(given))
-    hint = "; batches are read from local files: download them first" if elsewhere else ""
-    raise UsageError(f"{name_of(given)}: no such file or folder{' that can be read' if found else ''}{hint}")
+    raise UsageError(
+        f"{name_of(given)}: no such file or folder{' that can be read' if found else ''}{not_fetched(given)}"
+    )
 
 
 def _is_empty(entry: _Entry) -> bool:
@@ -389,9 +388,9 @@ def _is_empty(entry: _Entry) -> bool:
         return False
 
 
-def _shown(path: Path) -> str:
+def _shown(name: str) -> str:
     """A name that is safe to print; bytes that are no text stand as they are written in a program."""
-    return safe_inline(os.fsencode(path.as_posix()).decode("utf-8", "backslashreplace"), 160)
+    return safe_inline(name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace"), 160)
 
 
 def _unread_words(unread: Sequence[OtherFile]) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 from ruamel.yaml import YAML
 
 from carto_audit.runtime.errors import AuditError, UsageError, option
-from carto_audit.runtime.files import name_text, read_regular
+from carto_audit.runtime.files import read_regular, shown_path
 from carto_audit.runtime.located_yaml import yaml_excess
 from carto_audit.runtime.strict_model import nearest
 from carto_audit.text.untrusted import safe_inline
@@ -44,7 +44,7 @@ def chosen_files(folder: Path, names: Collection[str], choice: HubChoice) -> fro
     The library matches names in an empty copy of the folder: no pattern leads out of it, no link is followed, nothing is
     fetched. Raises UsageError for a configuration or split that is not there, AuditError for a card that it refuses, both in
     one line that says the way out."""
-    shown = safe_inline(name_text(folder), 160)
+    shown = shown_path(folder)
     rules = _library(shown)
     try:
         with tempfile.TemporaryDirectory(prefix="carto-audit-") as empty:

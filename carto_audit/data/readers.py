@@ -13,7 +13,7 @@ from carto_audit.data.formats import columnar, delimited, json_rows
 from carto_audit.data.formats.columnar import ROWS_PER_READ, array_bytes
 from carto_audit.data.formats.opened import AS_FOUND, COMPRESSED, READ_ERRORS, Reading, decompressed, encoding_of
 from carto_audit.runtime.errors import AuditError
-from carto_audit.runtime.files import name_text
+from carto_audit.runtime.files import shown_path
 from carto_audit.runtime.sealed_path import meter
 from carto_audit.text.untrusted import safe_inline
 
@@ -39,7 +39,7 @@ class _Format:
 
 def name_of(path: Path) -> str:
     """The file's name, safe to print."""
-    return safe_inline(name_text(path), 160)
+    return shown_path(path)
 
 
 def format_of(path: Path) -> str | None:

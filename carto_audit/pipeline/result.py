@@ -1,5 +1,6 @@
 """Result: all that an audit found, as one frozen value, and the folder in which only a run of its kind may continue."""
 
+import hashlib
 import importlib.metadata
 import os
 from collections.abc import Callable, Sequence
@@ -11,6 +12,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from carto_audit import __version__
+from carto_audit.artifacts.batch_facts import RemoteFacts
 from carto_audit.artifacts.earlier_audits import CopiesFound, Delivered
 from carto_audit.artifacts.redteam_record import RedteamRecord
 from carto_audit.artifacts.vendor_facts import VendorFound
@@ -38,8 +40,12 @@ from carto_audit.proxies.model import PRESETS, ProxySpec, checkpoint_sha256
 from carto_audit.proxies.shared_runs import Boilerplate
 from carto_audit.proxies.tokens import Encoder, TokenSpans
 from carto_audit.runtime.progress import Progress
+from carto_audit.runtime.remote.fetched import Fetched
 from carto_audit.runtime.resume import open_run
+from carto_audit.text.untrusted import safe_inline
 from carto_audit.traces.trace import Trace
+
+MOST_OBJECTS_NAMED = 200
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -174,6 +180,21 @@ def delivered(
         cap=cap,
         dose=dose,
     )
+
+
+def remote_facts(remote: Fetched) -> RemoteFacts:
+    """Where the batch was fetched from, as the report names it."""
+    lines = (f"{one.uri}\t{one.etag}\t{one.size}\n" for one in remote.sources)
+    return {
+        "given": [safe_inline(uri, 400) for uri in remote.uris],
+        "objects": len(remote.sources),
+        "bytes": sum(one.size for one in remote.sources),
+        "listed": [
+            {"uri": safe_inline(one.uri, 400), "etag": one.etag, "bytes": one.size}
+            for one in remote.sources[:MOST_OBJECTS_NAMED]
+        ],
+        "sha256": hashlib.sha256("".join(lines).encode("utf-8", "surrogatepass")).hexdigest(),
+    }
 
 
 def quote_boilerplate(batch: Batch, encoder: Encoder, found: Sequence[Boilerplate]) -> tuple[Quote, ...]:

@@ -3,7 +3,7 @@
 import math
 import secrets as system
 from collections.abc import Sequence
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -251,7 +251,7 @@ def _names(batch: Batch) -> list[str]:
     """A name for each planted file: its own, below the same folders; numbered where two would be the same."""
     names: list[str] = []
     for number, (path, name) in enumerate(zip(batch.paths, batch.file_names, strict=True)):
-        folders = [safe_inline(part, 80).lstrip(".") or "_" for part in PurePosixPath(name).parts[:-1]]
+        folders = [safe_inline(part, 80).lstrip(".") or "_" for part in name.split("/")[:-1]]
         stem = safe_inline(bare_name(path), 120).replace("/", "_").lstrip(".") or "_"
         suffix = planted_suffix(path, batch.reading) or ".jsonl"
         made = "/".join([*folders, f"{stem}{suffix}"])

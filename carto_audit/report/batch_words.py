@@ -110,6 +110,17 @@ def unread_sentence(facts: ReportFacts) -> str:
     return f"{unread:,} of {plural(unread + read, 'data file')} {'was' if unread == 1 else 'were'} not read: {_named(delivery)}."
 
 
+def remote_line(facts: ReportFacts) -> dict[str, str]:
+    """Where the batch was fetched from in one line, by the name of the line; nothing where local files were read."""
+    remote = facts.get("remote")
+    if remote is None:
+        return {}
+    given = safe_inline(remote["given"][0], 160) + (
+        f" and {len(remote['given']) - 1:,} more" * bool(remote["given"][1:])
+    )
+    return {"fetched": f"{given}: {plural(remote['objects'], 'object')} of {remote['bytes']:,} bytes"}
+
+
 def _named(delivery: DeliveryFacts) -> str:
     """The first files, each with its reason, and how many more."""
     first = [file for file in delivery["not_read"] if file["is_data"]][:_MOST_FILES]

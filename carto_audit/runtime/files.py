@@ -5,6 +5,7 @@ import errno
 import hashlib
 import json
 import os
+import re
 import shutil
 import stat
 import tempfile
@@ -181,6 +182,81 @@ def made_folder(path: Path) -> Path:
     with writing(path):
         path.mkdir(parents=True, exist_ok=True)
     return path
+
+
+SPOOL = "CARTO_AUDIT_SPOOL"
+"""The variable that names the folder for copies of what is fetched, where that is not in this user's cache."""
+
+VIEWS = "views"
+"""Inside it: a folder for each delivery, with every object below its scheme, its store and its key."""
+
+_MARK = "\x1a"
+"""Begins what stands in the name of a copy in place of what no file can be called: `-` for nothing, two hexadecimal digits for a
+character, `+` for the rest of a part that is too long for one folder, `=` for a file of whose name there is a folder."""
+
+_LONGEST_PART = 160
+"""Bytes of one part of a copy's name: a key has parts of any length, a folder takes 255."""
+
+
+def spool_root() -> Path:
+    """Where copies of what is fetched lie, one place for all runs. Raises RuntimeError where there is no home."""
+    named = os.environ.get(SPOOL)
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return (Path(named) if named else cache / "carto-audit" / "spool").resolve()
+
+
+def copy_name(key: str) -> str:
+    """What the copy of an object is called below its store: the key itself where a file can be called so, and never a name that
+    leads anywhere else. `told` reads it back."""
+    return "/".join("/".join(_pieces(part)) for part in key.split("/"))
+
+
+def beside_folder(name: str) -> str:
+    """The name of a copy whose own name a folder has."""
+    above, _, last = name.rpartition("/")
+    return f"{above}/{_MARK}={last}" if above else f"{_MARK}={last}"
+
+
+def _pieces(part: str) -> list[str]:
+    part = part.replace(_MARK, f"{_MARK}1a").replace("\0", f"{_MARK}00")
+    part = {"": f"{_MARK}-", ".": f"{_MARK}2e", "..": f"{_MARK}2e{_MARK}2e"}.get(part, part)
+    pieces, room = [part], _LONGEST_PART
+    for place in range(len(part) - 1, 0, -1):  # from the end, so that the suffix stays whole
+        room -= len(part[place].encode("utf-8", "surrogatepass"))
+        if room < 4:  # bytes of one character
+            pieces[:1] = [part[:place], f"{_MARK}+{part[place : len(pieces[0])]}"]
+            room = _LONGEST_PART
+    return pieces
+
+
+def told(path: str | Path) -> str:
+    """A path as whoever runs the command knows it: of a copy of what was fetched the URI, of every other file its own name as
+    text."""
+    text = name_text(path)
+    if f"/{VIEWS}/" not in text:
+        return text
+    views = f"{name_text(spool_root() / VIEWS)}/"
+    if not text.startswith(views):
+        return text
+    below = text.removeprefix(views).partition("/")[2]
+    below = below.replace(f"{_MARK}=", "").replace(f"/{_MARK}+", "").replace(f"{_MARK}-", "")
+    return re.sub(f"{_MARK}([0-9a-f]{{2}})", lambda found: chr(int(found[1], 16)), below.replace("/", "://", 1))
+
+
+def told_below(path: Path, folder: Path) -> str:
+    """The name of a file below a folder, as `told` says it."""
+    return told(path).removeprefix(f"{told(folder)}/")
+
+
+def shown_path(path: str | Path) -> str:
+    """A path in one line, safe to print."""
+    return safe_inline(told(path), 160)
+
+
+def not_fetched(path: Path) -> str:
+    """The way out for a path that looks like an address; empty for any other."""
+    address = re.match(r"[a-z][a-z0-9]{1,9}:", str(path))
+    return "; only what a command takes as its BATCH is fetched: download this first" if address else ""
 
 
 @contextmanager

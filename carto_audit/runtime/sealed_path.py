@@ -11,9 +11,8 @@ from pathlib import Path, PosixPath
 from typing import Any, BinaryIO
 
 from carto_audit.runtime.errors import AuditError
-from carto_audit.runtime.files import open_regular, reason
+from carto_audit.runtime.files import open_regular, reason, shown_path
 from carto_audit.runtime.limits import WAY_OUT, Limits
-from carto_audit.text.untrusted import safe_inline
 
 BLOCK = 1 << 18
 """Bytes that have a digest of their own: a column is read without the columns beside it, and held against its digests."""
@@ -93,7 +92,7 @@ def seal_all(paths: Iterable[Path], limits: Limits = LIMITS) -> tuple[SealedPath
         try:
             found.append(seal(path, limits))
         except OSError as error:
-            raise AuditError(f"{safe_inline(str(path), 160)}: cannot be read: {reason(error)}") from error
+            raise AuditError(f"{shown_path(path)}: cannot be read: {reason(error)}") from error
     return tuple(found)
 
 
@@ -116,7 +115,7 @@ class Meter:
         """Raises AuditError where it is more than may be."""
         self.n_bytes += n_bytes
         if self.n_bytes > self.most:
-            where = safe_inline(str(self.path), 160)
+            where = shown_path(self.path)
             times = f"more than {self.most:,} bytes, which is more than its size times limits.expansion"
             raise AuditError(f"{where}: expands to {times}; {WAY_OUT}")
 
@@ -202,4 +201,4 @@ def _status(path: Path) -> tuple[int, ...]:
 
 
 def _changed(path: Path) -> AuditError:
-    return AuditError(f"{safe_inline(str(path), 160)}: the file changed while it was audited; run again")
+    return AuditError(f"{shown_path(path)}: the file changed while it was audited; run again")

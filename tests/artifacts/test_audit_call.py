@@ -66,3 +66,10 @@ def test_a_curated_batch_is_audited_without_the_red_team_of_another():
     curated = call(out="may-audit", options={"redteam": "r", "seed": "3"}).of_curated("may-curated")
     assert (curated.batch, curated.out) == (("may-curated/curated",), "may-curated-audit")
     assert curated.options == {"seed": "3"}
+
+
+def test_an_audit_of_a_bucket_is_called_again_by_its_uri():
+    remote = {"given": ["s3://vendor/june/*.parquet"], "objects": 1, "bytes": 4, "listed": [], "sha256": "0" * 64}
+    again = recorded_call({**make_facts(), "remote": remote}, "june-audit")
+    assert "ingest 's3://vendor/june/*.parquet' --policy" in again.ingest()
+    assert again.apply((), "out") == "carto-audit apply june-audit 's3://vendor/june/*.parquet' --out out"

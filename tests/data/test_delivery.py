@@ -392,6 +392,7 @@ def test_the_schema_of_a_saved_data_set_is_not_its_rows(tmp_path):
 @pytest.mark.parametrize("address", ["hf://datasets/org/name", "s3://bucket/part.parquet", "gs:bucket/x.jsonl"])
 def test_an_address_of_elsewhere_is_refused_with_the_way_out(tmp_path, address):
     with pytest.raises(
-        UsageError, match="no such file or folder; batches are read from local files: download them first"
+        UsageError,
+        match="no such file or folder; only what a command takes as its BATCH is fetched: download this first",
     ):
         find_delivery([Path(address)])

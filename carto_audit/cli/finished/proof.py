@@ -2,12 +2,14 @@
 
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from carto_audit.runtime.errors import CartoError, ExitCode, UsageError
+from carto_audit.runtime.remote.fetched import fetched
 
 if TYPE_CHECKING:
     from carto_audit.attestation.verify import Proof
@@ -96,14 +98,15 @@ def verify(
     public = load_public_key(key) if key is not None else None
     drawn_by = read_sampling_key(sampling_key) if sampling_key is not None else None
     ours = {(audit_dir / name).resolve() for name in (*COVERED, STATEMENT, ENVELOPE)}
-    paths = [path for path in as_audited(audit_dir, batch) if path.resolve() not in ours]
     progress = RichProgress(open_console(stderr=True))
-    found = proof.verify(audit_dir, paths, policy=applied, key=public, sampling_key=drawn_by, progress=progress)
+    with fetched(batch, progress) as remote:
+        paths = [path for path in as_audited(audit_dir, remote.inputs) if path.resolve() not in ours]
+        found = proof.verify(audit_dir, paths, policy=applied, key=public, sampling_key=drawn_by, progress=progress)
     _show(found, audit_dir)
     return found.exit_code
 
 
-def as_audited(audit_dir: Path, batch: tuple[str, ...]) -> tuple[Path, ...]:
+def as_audited(audit_dir: Path, batch: Sequence[str | Path]) -> tuple[Path, ...]:
     """The files of the batch that an audit reads, as its report says that it did; where it says nothing, all data files."""
     from carto_audit.curation.curate import read_audited
     from carto_audit.data.shards import expand_paths, find_shards

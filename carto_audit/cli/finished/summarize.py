@@ -8,6 +8,7 @@ import click
 
 from carto_audit.cli.finished.proof import as_audited, ask_passphrase
 from carto_audit.runtime.errors import AuditError, ExitCode, UsageError
+from carto_audit.runtime.remote.fetched import fetched
 
 _OPTIONS = (
     click.option(
@@ -87,18 +88,19 @@ def summarize(
     drawn_by = read_sampling_key(sampling_key) if sampling_key is not None else None
     signer = load_signer(key, lambda: ask_passphrase(key)) if key is not None else None
     progress = RichProgress(open_console(stderr=True))
-    paths = as_audited(audit_dir, batch)
-    for check in verify(audit_dir, paths, progress=progress).failed:
-        raise AuditError(tame(f"{audit_dir}: cannot be summarized: {check.name}: {check.words}", 1000))
-    audited = read_audited(audit_dir)
-    found = read_batch(
-        paths,
-        layout=audited.layout,
-        id_column=audited.id_column,
-        reading=audited.reading,
-        progress=progress,
-    )
-    made = summarize(audit_dir, found, out, salt=place, sampling_key=drawn_by, signer=signer, progress=progress)
+    with fetched(batch, progress) as remote:
+        paths = as_audited(audit_dir, remote.inputs)
+        for check in verify(audit_dir, paths, progress=progress).failed:
+            raise AuditError(tame(f"{audit_dir}: cannot be summarized: {check.name}: {check.words}", 1000))
+        audited = read_audited(audit_dir)
+        found = read_batch(
+            paths,
+            layout=audited.layout,
+            id_column=audited.id_column,
+            reading=audited.reading,
+            progress=progress,
+        )
+        made = summarize(audit_dir, found, out, salt=place, sampling_key=drawn_by, signer=signer, progress=progress)
     signed = f"signed by {signer.public_key.keyid}" if signer else "not signed; sign it with --key"
     click.echo(tame(f"Summary: {out}: {made.rows:,} rows, {made.trained:,} trained on, {made.flagged:,} flagged", 1000))
     click.echo(f"Root: {made.root}; {signed}")

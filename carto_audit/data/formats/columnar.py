@@ -14,8 +14,8 @@ import pyarrow.parquet as pq
 from carto_audit.data.formats.arrow_messages import check_whole, expanded_sizes
 from carto_audit.data.formats.opened import bytes_of
 from carto_audit.runtime.errors import AuditError
+from carto_audit.runtime.files import shown_path
 from carto_audit.runtime.sealed_path import identity_of, meter, open_bytes
-from carto_audit.text.untrusted import safe_inline
 
 ROWS_PER_READ = 1024
 """Rows decoded at once: small enough that a thousand samples of a megabyte each still fit."""
@@ -126,7 +126,7 @@ def _check_expansion(path: Path, is_file: bool) -> None:
     meter(path).add(total)
     if largest > LARGEST_READ:
         raise AuditError(
-            f"{safe_inline(str(path), 160)}: a record batch expands to {largest:,} bytes, more than the {LARGEST_READ:,} "
+            f"{shown_path(path)}: a record batch expands to {largest:,} bytes, more than the {LARGEST_READ:,} "
             "that are held at once; write it in smaller ones"
         )
 

@@ -15,8 +15,8 @@ import pyarrow.csv as pa_csv
 
 from carto_audit.data.formats.opened import Reading, utf8_of
 from carto_audit.runtime.errors import AuditError, option
+from carto_audit.runtime.files import shown_path
 from carto_audit.runtime.sealed_path import identity_of
-from carto_audit.text.untrusted import safe_inline
 
 CSV_BLOCK = 64 << 20
 """Bytes. A row must fit in one block, so the block is larger than any sample that is trained on."""
@@ -169,7 +169,7 @@ def _check_single(path: Path, rows: Sequence[Sequence[str]]) -> None:
 
 
 def _undecided(path: Path, what: str) -> AuditError:
-    return AuditError(f"{safe_inline(str(path), 160)}: {what}; say which with {option('csv_delimiter')}")
+    return AuditError(f"{shown_path(path)}: {what}; say which with {option('csv_delimiter')}")
 
 
 def _listed(delimiters: Sequence[str]) -> str:

@@ -16,6 +16,7 @@ from carto_audit.data.formats.json_values import BLOCK, Decoder, ValueStream
 from carto_audit.data.formats.opened import Reading, utf8_of
 from carto_audit.data.formats.turns import strings, turns_of
 from carto_audit.runtime.errors import AuditError
+from carto_audit.runtime.files import shown_path
 from carto_audit.runtime.sealed_path import identity_of
 from carto_audit.text.untrusted import safe_inline
 
@@ -187,7 +188,7 @@ def _objects(path: Path, values: ValueStream) -> Iterator[tuple[dict[str, Any], 
     before = values.place
     for number, value in enumerate(values.items(), start=1):
         if not isinstance(value, dict):
-            raise AuditError(f"{safe_inline(str(path), 160)}: entry {number:,} of the list is not a JSON object")
+            raise AuditError(f"{shown_path(path)}: entry {number:,} of the list is not a JSON object")
         yield value, values.place - before
         before = values.place
 
@@ -203,7 +204,7 @@ def _passed(values: ValueStream) -> Iterator[tuple[dict[str, Any], int]]:
 
 
 def _no_object(path: Path, number: int, what: str) -> AuditError:
-    return AuditError(f"{safe_inline(str(path), 160)}:{number}: {what}; one object per line is expected")
+    return AuditError(f"{shown_path(path)}:{number}: {what}; one object per line is expected")
 
 
 @lru_cache(maxsize=1024)
@@ -282,9 +283,7 @@ def _document_form(path: Path, members: Mapping[str, _Member]) -> Form:
     inside = [key for key, member in members.items() if member.kind == "objects"]
     if len(inside) > 1 and "turns" not in kinds:
         named = ", ".join(f'"{safe_inline(key, 40)}"' for key in inside[:6])
-        raise AuditError(
-            f"{safe_inline(str(path), 160)}: holds {len(inside)} lists of objects: {named}; deliver a file for each"
-        )
+        raise AuditError(f"{shown_path(path)}: holds {len(inside)} lists of objects: {named}; deliver a file for each")
     if inside and "turns" not in kinds:
         outside = {key: member.n_bytes + _name_bytes(key) for key, member in members.items() if key != inside[0]}
         outside = {key: n_bytes for key, n_bytes in outside.items() if n_bytes}

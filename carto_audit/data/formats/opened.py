@@ -11,6 +11,7 @@ import pyarrow as pa
 from charset_normalizer import from_bytes
 
 from carto_audit.runtime.errors import AuditError, UsageError, option
+from carto_audit.runtime.files import shown_path
 from carto_audit.runtime.sealed_path import meter, open_bytes
 from carto_audit.text.untrusted import safe_inline
 
@@ -207,7 +208,7 @@ def encoding_of(path: Path, reading: Reading) -> str:
     likely = _likely(head, whole)
     if likely:
         raise AuditError(
-            f"{safe_inline(str(path), 160)}: not UTF-8; it looks like {likely}: "
+            f"{shown_path(path)}: not UTF-8; it looks like {likely}: "
             f"declare it with {option('encoding', likely)}, or convert the file"
         )
     return "utf-8"

@@ -9,6 +9,7 @@ from carto_audit.report.batch_words import (
     copies_line,
     decision_line,
     lens_lines,
+    remote_line,
     reuse_line,
     unread_sentence,
     vendor_line,
@@ -119,7 +120,7 @@ def _quadrants(facts: ReportFacts) -> str:
 
 def _overview(facts: ReportFacts) -> str:
     lines = overview(facts) | copies_line(facts) | reuse_line(facts) | vendor_line(facts) | decision_line(facts)
-    lines |= lens_lines(facts)
+    lines |= lens_lines(facts) | remote_line(facts)
     return "\n".join(f"- **{name.capitalize()}**: {inert(line)}" for name, line in lines.items())
 
 

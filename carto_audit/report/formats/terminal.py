@@ -26,6 +26,7 @@ from carto_audit.report.batch_words import (
     decision_line,
     is_rehearsable,
     lens_lines,
+    remote_line,
     reuse_line,
     sampling_words,
     unread_sentence,
@@ -255,7 +256,7 @@ def _quadrant_table(facts: ReportFacts) -> Table:
 def _overview_table(facts: ReportFacts, ahead: NextSteps) -> Table:
     table = empty_table("", "", header=False)
     lines = overview(facts) | copies_line(facts) | reuse_line(facts) | vendor_line(facts) | decision_line(facts)
-    lines |= lens_lines(facts)
+    lines |= lens_lines(facts) | remote_line(facts)
     skipped = facts["batch"]["skipped"]
     lost = ", ".join(f"{entry['rows']:,} {entry['reason']}" for entry in skipped) or "none"
     warnings = len(facts["warnings"]) + len(facts["detection"]["warnings"])
