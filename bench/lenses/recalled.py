@@ -29,7 +29,13 @@ from carto_audit.lenses.personal.content_type import ContentType
 from carto_audit.pipeline.options import AuditOptions
 
 HERE = Path(__file__).resolve().parent
-PLAN = (("wikitext", 1), ("wikitext", 2), ("wikitext", 3), ("docstrings", 1), ("gsm8k", 1), ("shakespeare", 1))
+CLEAN = 0
+"""The seed of batches in which nothing is planted: what lenses find of their own plants where no others stand beside them."""
+
+PLAN = (
+    *(("wikitext", 1), ("wikitext", 2), ("wikitext", 3), ("docstrings", 1), ("gsm8k", 1), ("shakespeare", 1)),
+    *((corpus, CLEAN) for corpus in ("wikitext", "docstrings", "gsm8k", "shakespeare")),
+)
 TOKENS, KEY_DOSES, PEOPLE_DOSES, KEYS, PEOPLE = 100_000, (1, 4, 16), (1, 5, 10, 25), 12, 8
 TYPES: tuple[ContentType, ...] = ("article", "post", "forum", "review", "comment", "record")
 AROUND = 30
@@ -51,9 +57,11 @@ class Known:
 def planted(corpora: Corpora, corpus: str, seed: int, tokens: int) -> tuple[list[str], list[Known]]:
     """The texts of a batch in random order, and what was planted in it."""
     rng = np.random.default_rng([seed, 0x1E])
-    texts, rest = ordinary(corpora, corpus, tokens, seed)
+    texts, rest = ordinary(corpora, corpus, 2 * tokens if seed == CLEAN else tokens, seed)
     words = " ".join(rest[:400]).split()
     known: list[Known] = []
+    if seed == CLEAN:
+        return texts, known
     for dose in KEY_DOSES:
         for k in range(KEYS):
             kind = keys.KINDS[(k + dose) % len(keys.KINDS)]
@@ -202,7 +210,8 @@ def _runs(results: list[Result]) -> Iterator[str]:
                 f"{lens['false_alarms']['found']} of {lens['false_alarms']['planted']}" if lens["false_alarms"] else "–"
             )
             cost = f"{100 * lens['cost']['seconds'] / one['training']:.0f} % | {lens['cost']['peak_bytes'] / 2**20:.0f}"
-            where = f"{one['corpus']}, seed {one['seed']} | {one['tokens']:,}"
+            batch = "nothing planted" if one["seed"] == CLEAN else f"seed {one['seed']}"
+            where = f"{one['corpus']}, {batch} | {one['tokens']:,}"
             yield f"| {where} | `{name}` | {power} | {alarms} | {one['others'][name]} | {cost} |"
 
 

@@ -171,19 +171,23 @@ def _fill(root: Path, sources: Sequence[Source], limit: int, progress: Progress)
             f"{safe_inline(sources[0].uri, 200)}: {needed / 1e9:,.1f} GB are to be fetched, and where copies are kept "
             f"{free / 1e9:,.1f} GB are free; free some space, or name another folder in {SPOOL}"
         )
-    stop = threading.Event()
+    stop, causes = threading.Event(), list[BaseException]()
     with progress.task("Fetching", needed, "bytes") as advance:
         counted = _in_turn(advance)
 
         def copy(place: Path) -> None:
             try:
                 _copy(missing[place], place, counted, stop)
-            except BaseException:
+            except BaseException as error:
+                if not stop.is_set():
+                    causes.append(error)  # others end because of this one
                 stop.set()
                 raise
 
         try:
             for_all(copy, list(missing))
+        except AuditError:
+            raise causes[0] from None
         except KeyboardInterrupt:
             stop.set()
             raise
