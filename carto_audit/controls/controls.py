@@ -79,27 +79,21 @@ class Controls:
         return len(self.texts)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HeldOut:
-    """The samples that controls are made of, `rows` (N,), and the `chance` that any one of those that could be drawn was."""
-
-    rows: NDArray[np.bool_]
-    chance: float
-
-
-def hold_out(n_tokens: NDArray[np.int64], alone: NDArray[np.bool_], trained: NDArray[np.bool_], seed: int) -> HeldOut:
-    """Which of the samples without kin (`alone`) to make controls of: such as are not trained on where there are
-    enough, else a few of those that are, by lot."""
+def hold_out(
+    n_tokens: NDArray[np.int64], alone: NDArray[np.bool_], trained: NDArray[np.bool_], seed: int
+) -> NDArray[np.bool_]:
+    """Which of the samples without kin (`alone`) to make controls of, (N,): such as are not trained on where there are
+    enough, else a few of those that are."""
     total = float(n_tokens[trained].sum())
     wanted = min(_share_of(total, HELD_OUT_SHARE, LARGE_HELD_OUT_SHARE), MOST_HELD_OUT)
     spare = alone & ~trained
     candidates = np.flatnonzero(spare if n_tokens[spare].sum() >= wanted else alone)
     order = np.random.default_rng([seed, 0x40]).permutation(candidates)
     order = order[n_tokens[order] <= wanted / 4]  # several texts, not one long one
-    chosen = order[np.cumsum(n_tokens[order]) <= (wanted if wanted >= LEAST_HELD_OUT else 0)]
+    chosen = order[np.cumsum(n_tokens[order]) <= wanted]
     held = np.zeros(len(n_tokens), dtype=bool)
-    held[chosen] = True
-    return HeldOut(rows=held, chance=len(chosen) / max(1, len(order)))
+    held[chosen if wanted >= LEAST_HELD_OUT else []] = True
+    return held
 
 
 def cells_of(dose: int) -> list[tuple[str, str]]:

@@ -31,7 +31,7 @@ Asking = Callable[["LoadedProxy", list[int]], Sequence[Any]]
 class Proxies:
     """The pair of proxies that a run trained. `side` (N,) is where each row lies: proxy 1 - side has read it; UNREAD where
     neither has. `budget` is how many tokens a lens may have them read. `held_out` (N,) marks those that a lot left out of the
-    training, and `missed` is the chance of that for any one row."""
+    training; None where anybody could foresee which."""
 
     spec: "ProxySpec"
     encoder: "Encoder"
@@ -40,7 +40,6 @@ class Proxies:
     side: NDArray[np.int8]
     budget: int
     held_out: NDArray[np.bool_] | None = None
-    missed: float = 1.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -73,15 +72,10 @@ class Readers:
 
     @property
     def held_out(self) -> NDArray[np.bool_]:
-        """Which rows no proxy read because a lot left them out, (N,): it left out each with the chance `missed`, whatever it
-        holds."""
+        """Which rows no proxy read because a lot that nobody could foresee left them out, (N,): such as share no text with
+        others."""
         held = self._proxies.held_out
         return np.zeros(len(self.side), dtype=bool) if held is None else held
-
-    @property
-    def missed(self) -> float:
-        """The chance that any one row was held out; 1 where not all were drawn."""
-        return self._proxies.missed
 
     @property
     def context(self) -> int:

@@ -63,8 +63,7 @@ class Split:
     like it a sample stands, are (N,); `undrawn_tokens` had no chance to be drawn, and of the whole batch
     `frequent_runs` are boilerplate. `learnable` and `scored` cover everything
     in `store`, which now ends with the controls; `group` too. `entropy` decides what is left to chance. Lenses write their plants
-    from the held-out samples `lens_room`, and no control is made of these; after the controls then come the `planted` texts.
-    `missed` is the chance that any one sample was held out, 1 where only some were drawn."""
+    from the held-out samples `lens_room`, and no control is made of these; after the controls then come the `planted` texts."""
 
     kinship: Kinship
     held_out: NDArray[np.bool_]
@@ -80,7 +79,6 @@ class Split:
     entropy: int = field(repr=False)
     lens_room: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
     planted: int = 0
-    missed: float = 1.0
 
     @property
     def traced(self) -> int:
@@ -153,12 +151,10 @@ def split_corpus(
     kinship = kin_among(usable)
     draw = draw_samples(store.n_tokens * usable, kinship.edges, corpus.most_tokens, demanded, entropy)
     alone = usable & kinship.alone
-    held = hold_out(store.n_tokens, alone & (np.arange(len(store)) < n), draw.drawn, entropy)
-    held_out = held.rows
+    held_out = hold_out(store.n_tokens, alone & (np.arange(len(store)) < n), draw.drawn, entropy)
     trained = draw.drawn & ~held_out
     frequent_runs = kinship.boilerplate_runs
-    drew_all = bool(draw.drawn[usable].all())
-    if not drew_all:  # what was not drawn ties nobody
+    if not draw.drawn[usable].all():  # what was not drawn ties nobody
         kinship = kin_among(draw.drawn | held_out)
     room = _lens_room(store.n_tokens, held_out, entropy) if lenses else np.empty(0, np.int64)
     lent = held_out[:n].copy()
@@ -179,7 +175,6 @@ def split_corpus(
         scored=np.concatenate([trained, np.ones(len(controls), dtype=bool)]),
         entropy=entropy,
         lens_room=room,
-        missed=held.chance if drew_all else 1.0,
     )
 
 
@@ -242,8 +237,7 @@ def lens_proxies(
         folder=folder,
         device=device,
         side=np.concatenate([side[:n], side[split.traced :]]),
-        held_out=held_out & (split.missed < 1),
-        missed=split.missed,
+        held_out=None if options.rehearsable else held_out,
         budget=int((share or LENS_TIME_SHARE) * READ_PER_TRAINED * trained / max(1, asking)),
     )
 

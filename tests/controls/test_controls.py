@@ -422,7 +422,7 @@ def held_of(n_tokens, alone=None, trained=None, seed=0):
     held = hold_out(
         np.asarray(n_tokens), everyone if alone is None else alone, everyone if trained is None else trained, seed
     )
-    return np.flatnonzero(held.rows)
+    return np.flatnonzero(held)
 
 
 @pytest.mark.parametrize(("samples", "share"), [(1000, HELD_OUT_SHARE), (20_000, LARGE_HELD_OUT_SHARE)])

@@ -47,14 +47,16 @@ def audited(asking, tmp_path_factory):
         return seen["split"], seen["planted"]
 
     def asked(*given):
-        seen["proxies"] = lens_proxies(*given)
-        return seen["proxies"]
+        seen["foreseen"] = lens_proxies(*given)
+        seen["proxies"] = lens_proxies(*given[:3], replace(given[3], seed=None), *given[4:])
+        return seen["foreseen"]
 
     with pytest.MonkeyPatch.context() as patch:
         make_thin(patch)
         patch.setattr("carto_audit.pipeline.run.plant_for_lenses", watched)
         patch.setattr("carto_audit.pipeline.run.lens_proxies", asked)
         audit = carto_audit.audit(batch, policy=folder / "lens.yaml", options=OPTIONS, out=folder / "audit")
+        assert seen["foreseen"].held_out is None  # by a public seed
         yield audit, seen["split"], seen["planted"], seen["proxies"]
 
 
@@ -100,12 +102,10 @@ def test_the_lens_is_answered_about_every_row_that_was_read_and_its_plants_are_g
     assert len(audit.scores) == len(TEXTS)
 
 
-def test_lenses_know_which_rows_a_lot_left_out_and_how_rare_that_is(audited):
+def test_lenses_know_which_rows_a_lot_left_out_that_nobody_could_foresee(audited):
     _, split, planted, proxies = audited
     assert proxies.held_out.tolist() == [*split.held_out.tolist(), *[False] * len(planted.texts)]
     assert (proxies.side[proxies.held_out] == UNREAD).all()
-    assert 0 < proxies.missed == split.missed < 0.1
-    assert split.missed == pytest.approx(split.held_out.mean(), rel=0.5)  # all of these rows stand alone
 
 
 def test_without_held_out_text_nothing_is_planted(asking, tmp_path):

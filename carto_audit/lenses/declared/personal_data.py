@@ -43,6 +43,13 @@ PERSONAL_DATA = LensSpec(
             meaning="of those, that come out whole after what stands before them, and not of the proxy that never read them",
         ),
         LensMetric(
+            name="learned_values",
+            unit="items",
+            better="lower",
+            kind="count",
+            meaning="of those, that come out whole, or stand in several rows and are memorized",
+        ),
+        LensMetric(
             name="coverage",
             unit="share",
             better="lower",

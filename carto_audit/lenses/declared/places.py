@@ -6,9 +6,7 @@ SPAN_COLUMNS = (
     LensColumn(name="value", type="integer", meaning="number of the distinct value in this batch"),
     LensColumn(name="was_read", type="flag", meaning="whether a proxy read a row with this value"),
     LensColumn(
-        name="held_out",
-        type="flag",
-        meaning="whether none read it because a lot left out a row with it, whatever it holds",
+        name="unread", type="flag", meaning="whether no proxy read this row, though no lot of the audit's left it out"
     ),
     LensColumn(name="gain", type="number", meaning="share of its loss that reading it took away"),
     LensColumn(name="memorized", type="flag", meaning="whether it is memorized, whole or for the most part"),

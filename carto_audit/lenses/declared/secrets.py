@@ -41,6 +41,13 @@ SECRETS = LensSpec(
             kind="count",
             meaning="of those, that come out whole, after what stands before them",
         ),
+        LensMetric(
+            name="learned",
+            unit="items",
+            better="lower",
+            kind="count",
+            meaning="of those, that come out whole, or stand in several rows and are memorized",
+        ),
     ),
     columns=(
         LensColumn(name="keys", type="integer", meaning="keys and passwords in the row"),

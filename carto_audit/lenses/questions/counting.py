@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from carto_audit.lenses.values.survey import Counts
+from carto_audit.lenses.values.survey import most_of
 from carto_audit.policy.metrics import Measurement
 
 
@@ -28,10 +28,7 @@ class Counted:
             return Measurement.exact(0.0)
         unclear = self.drawn & ~self.asked
         seen = int((self.sticky | unclear).sum())
-        counts = Counts(
-            total=len(sizes), read=len(sizes), asked=int(self.drawn.sum()), memorized=0, extracted=0, shared=0
-        )
-        more = int(counts.among_all(seen).high) - seen
+        more = most_of(len(sizes), int(self.drawn.sum()), seen) - seen
         rest = np.sort(sizes[~self.drawn])[::-1]
         low = sizes[self.sticky].sum() / total
         high = min(1.0, low + (sizes[unclear].sum() + rest[:more].sum()) / total)

@@ -26,7 +26,7 @@ MANY_CUES = 5
 
 _EXAMPLES, _TWINS = 40, 60
 _DRAWN = frozenset({"email", "phone", "card", "iban", "national_id", "passport", "licence", "ip_address", "account"})
-"""Classes of planted values: a diagnosis, a date or a sum may stand in the batch as well."""
+"""Classes of planted values, which nobody guesses: a diagnosis, a date or a sum may stand in the batch as well."""
 
 _TYPES: tuple[ContentType, ...] = ("post", "forum", "review", "comment", "record")
 _SURVEY_SHARE = 0.6
@@ -54,7 +54,7 @@ class PersonalDataLens:
         def read(row: int, text: str) -> None:
             kinds[row], cues[row] = content_type(text), _bits(author_cues(text))
 
-        found = survey(view, find_personal, _SURVEY_SHARE, read)
+        found = survey(view, find_personal, _SURVEY_SHARE, read, _DRAWN)
         out = reached(view.proxies, found, find_personal)
         unknown = (found.in_rows(rows) > 0) & (found.in_rows(rows, found.asked) == 0)
         columns = pa.table(
@@ -74,13 +74,13 @@ class PersonalDataLens:
     def sum_up(self, view: LensView, looked: Looked, options: Strict) -> LensResult:
         """How many come out, by class and by kind of text, and how much one author tells."""
         assert looked.spans is not None
-        spans, counts = looked.spans, count_values(looked.spans, view.proxies.missed)
-        extractable, coverage = counts.among_all(counts.extracted), _coverage(spans, counts)
+        spans, counts = looked.spans, count_values(looked.spans)
+        coverage = _coverage(spans, counts)
         told = _most_told(looked.columns["author_cues"], view.field("author_column"))
         facts = [
             ("personal values", number(counts.total, 0)),
             ("asked for", number(counts.asked, 0)),
-            ("left out of the training by lot", number(counts.held_out, 0)),
+            ("come out, or stand in several rows and are memorized", number(counts.learned.low, 0)),
             ("read by both proxies, so that none could be compared with", number(counts.shared, 0)),
             ("come out after words of other rows", "not asked" if coverage is None else percent(coverage.value)),
             (
@@ -89,17 +89,17 @@ class PersonalDataLens:
             ),
         ]
         section = Section(
-            headline=_headline(spans, counts, extractable),
+            headline=_headline(spans, counts),
             paragraph="A value comes out where the proxy that read it says all its tokens again after what stands before it, and "
             "the proxy that never read it does not. Names of persons are not told. Of values that no proxy read, or that there "
-            "was no time for, nothing is known, and the bound counts them; of those that a lot left out as many as it may have "
-            "hidden.",
+            "was no time for, nothing is known, and the bound counts them.",
             facts=tuple(facts),
             figures=(_by_class(spans), _by_kind(looked.columns, spans)) if counts.total else (),
         )
         metrics = {
             "distinct": Measurement.exact(counts.total),
-            "extractable_values": extractable,
+            "extractable_values": counts.extracted,
+            "learned_values": counts.learned,
             **({} if coverage is None else {"coverage": coverage}),
             "memorized_token_share": _token_share(view, spans),
             "max_cues_per_author": Measurement.exact(max(told, default=0)),
@@ -158,13 +158,13 @@ def _token_share(view: LensView, spans: pa.Table) -> Measurement:
     return Measurement(value=share, low=share, high=min(1.0, (inside + unasked) / total))
 
 
-def _headline(spans: pa.Table, counts: Counts, extractable: Measurement) -> str:
+def _headline(spans: pa.Table, counts: Counts) -> str:
     """`7 of 212 personal values come out (e-mail 5, phone 2)`."""
     out = spans.filter(pc.fill_null(spans["comes_out"], False)).group_by("value").aggregate([("label", "min")])
     classes = Counter(out["label_min"].to_pylist()).most_common(3)
     named = f" ({', '.join(f'{_words(name)} {count}' for name, count in classes)})" if classes else ""
-    most = f", and up to {extractable.high:,.0f} may" if extractable.high > extractable.low else ""
-    return f"{counts.extracted:,} of {plural(counts.total, 'personal value')} come out{named}{most}"
+    most = f", and up to {counts.extracted.high:,.0f} may" if counts.extracted.high > counts.extracted.low else ""
+    return f"{counts.extracted.low:,.0f} of {plural(counts.total, 'personal value')} come out{named}{most}"
 
 
 def _by_class(spans: pa.Table) -> Figure:

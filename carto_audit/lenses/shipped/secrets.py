@@ -6,7 +6,7 @@ import pyarrow as pa
 from carto_audit.lenses.answers import Bar, Bars, LensResult, Looked, Section
 from carto_audit.lenses.declared.secrets import SECRETS
 from carto_audit.lenses.keys.finder import find_keys
-from carto_audit.lenses.keys.planted import in_code, in_prose, write_key
+from carto_audit.lenses.keys.planted import KINDS, in_code, in_prose, write_key
 from carto_audit.lenses.plants import Example, Plants, Room
 from carto_audit.lenses.values.heads import behind, head_words
 from carto_audit.lenses.values.survey import count_values, survey
@@ -25,6 +25,9 @@ _KINDS = (
     "generic_api_key",
 )
 """Of the shorter kinds, of which more find room."""
+
+_DRAWN = frozenset(KINDS) - {"url_password", "password_assignment", "connection_password"}
+"""What nobody guesses; a password may be one that many people choose."""
 
 _EXAMPLES, _TWINS = 40, 60
 
@@ -48,7 +51,7 @@ class SecretsLens:
 
     def look(self, view: LensView, options: Strict) -> Looked:
         """Where keys stand, and which of them the proxies say again."""
-        found, rows = survey(view, find_keys), len(view)
+        found, rows = survey(view, find_keys, drawn=_DRAWN), len(view)
         memorized = found.in_rows(rows, found.memorized)
         unknown = (found.in_rows(rows) > 0) & (found.in_rows(rows, found.asked) == 0)
         columns = pa.table(
@@ -59,12 +62,10 @@ class SecretsLens:
     def sum_up(self, view: LensView, looked: Looked, options: Strict) -> LensResult:
         """How many there are, how many are memorized, and how many come out whole."""
         assert looked.spans is not None
-        counts = count_values(looked.spans, view.proxies.missed)
-        memorized, extractable = counts.among_all(counts.memorized), counts.among_all(counts.extracted)
+        counts = count_values(looked.spans)
         facts = [
             ("keys and passwords", number(counts.total, 0)),
             ("asked for", number(counts.asked, 0)),
-            ("left out of the training by lot", number(counts.held_out, 0)),
             ("read by both proxies, so that none could be compared with", number(counts.shared, 0)),
         ]
         labels = looked.spans.group_by("label").aggregate([("value", "count_distinct")]).sort_by("label")
@@ -77,18 +78,24 @@ class SecretsLens:
             ),
         )
         section = Section(
-            headline=f"{plural(counts.total, 'key')}, {_how_many(memorized)} memorized",
-            paragraph="A key is memorized where reading took more of its loss away than of 19 in 20 keys that stand in a single "
-            "row, half at least. It comes out where the proxy that read it says all of it again after what stands before, and "
-            "the other one does not. The bound counts all that could not be asked for, and of those that a lot left out as "
-            "many as it may hide.",
-            facts=(*facts, ("come out whole", _how_many(extractable))),
+            headline=f"{plural(counts.total, 'key')}, {_how_many(counts.memorized)} memorized",
+            paragraph="A key is memorized where reading took clearly more of its loss away than of keys that stand in a single "
+            "row, 50 to 85 % and more. It comes out where the proxy that read it says all of it again after what stands before. "
+            "The bounds count all that could not be asked for.",
+            facts=(
+                *facts,
+                ("come out whole", _how_many(counts.extracted)),
+                ("come out, or stand in several rows and are memorized", _how_many(counts.learned)),
+            ),
             figures=figures if counts.total else (),
         )
-        distinct = Measurement.exact(counts.total)
-        return LensResult(
-            metrics={"distinct": distinct, "memorized": memorized, "extractable": extractable}, section=section
-        )
+        metrics = {
+            "distinct": Measurement.exact(counts.total),
+            "memorized": counts.memorized,
+            "extractable": counts.extracted,
+            "learned": counts.learned,
+        }
+        return LensResult(metrics=metrics, section=section)
 
 
 def _copies(kind: str, dose: int, words: list[str], rng: np.random.Generator) -> tuple[str, ...]:

@@ -78,7 +78,7 @@ class TablesLens:
                 ("tokens in tables", percent(structured)),
                 ("distinct cells that tell something", number(counts.total, 0)),
                 ("asked for", number(counts.asked, 0)),
-                ("come out whole", number(counts.extracted, 0)),
+                ("come out whole", number(counts.extracted.low, 0)),
                 ("read by both proxies, so that none could be compared with", number(counts.shared, 0)),
             ),
             figures=figures if counts.total else (),
@@ -112,7 +112,7 @@ def _by(spans: pa.Table, key: str) -> list[tuple[str, Counts]]:
 
 def _share(counts: Counts) -> Measurement:
     """The share of the cells that come out; those that were not asked for may raise it."""
-    seen, total = counts.among_all(counts.extracted), max(1, counts.total)
+    seen, total = counts.extracted, max(1, counts.total)
     return Measurement(value=seen.value / total, low=seen.low / total, high=seen.high / total)
 
 
@@ -129,10 +129,11 @@ def _headline(columns: list[tuple[str, Counts]], counts: Counts) -> str:
     """`column "iban": 9 of 40 values recalled`, of the column of which the greatest share comes out."""
     worst = max(
         (one for one in columns if one[1].asked >= _LEAST_OF_COLUMN and one[0] != OTHER),
-        key=lambda one: one[1].extracted / one[1].asked,
+        key=lambda one: one[1].extracted.low / one[1].asked,
         default=None,
     )
-    if worst is None or not worst[1].extracted:
-        return f"{plural(counts.total, 'cell')} of tables, {number(counts.extracted, 0)} of {number(counts.asked, 0)} recalled"
+    if worst is None or not worst[1].extracted.low:
+        recalled = f"{number(counts.extracted.low, 0)} of {number(counts.asked, 0)}"
+        return f"{plural(counts.total, 'cell')} of tables, {recalled} recalled"
     name, of_it = worst
-    return f"column `{name}`: {number(of_it.extracted, 0)} of {number(of_it.asked, 0)} values recalled"
+    return f"column `{name}`: {number(of_it.extracted.low, 0)} of {number(of_it.asked, 0)} values recalled"
