@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 BENCHES := $(patsubst bench/%/run.py,bench.%.run,$(sort $(wildcard bench/*/run.py)))
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test test-long lint format bench bench-detection fuzz pictures sbom wheel clean
+.PHONY: demo test test-long test-integrations lint format bench bench-detection fuzz pictures sbom wheel clean
 
 demo: $(VENV)/.installed  ## audit a vendor batch with planted risks, end to end
 	$(BIN)/carto-audit demo --out demo
@@ -18,6 +18,9 @@ test: $(VENV)/.dev  ## the test suite, on every core
 
 test-long: $(VENV)/.dev  ## the tests that take long, each more than half a minute
 	$(BIN)/python -m pytest -m long --numprocesses $(WORKERS) --maxprocesses 8 --dist worksteal
+
+test-integrations: $(VENV)/.dev  ## the tests that need an extra of their own, such as ray; without it they are skipped
+	$(BIN)/python -m pytest tests/integrations
 
 lint: $(VENV)/.dev  ## style, formatting and types
 	$(BIN)/ruff check .
