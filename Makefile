@@ -22,6 +22,9 @@ test-long: $(VENV)/.dev  ## the tests that take long, each more than half a minu
 test-integrations: $(VENV)/.integrations  ## remote deliveries against an S3 server on loopback
 	$(BIN)/python -m pytest -m integration tests/integrations
 
+test-integrations: $(VENV)/.dev  ## the tests that need an extra of their own, such as ray; without it they are skipped
+	$(BIN)/python -m pytest tests/integrations
+
 lint: $(VENV)/.dev  ## style, formatting and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .

@@ -1,6 +1,6 @@
 """The preset `nano` in another shape, for as long as a block lasts. Audits inside it are ordinary ones."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from typing import Any
@@ -8,10 +8,8 @@ from unittest.mock import patch
 
 import torch
 
-from carto_audit.governance import run as governance
-from carto_audit.proxies import cross_fit
+from carto_audit.engines.engine import Engine
 from carto_audit.proxies.model import PRESETS
-from carto_audit.runtime.engine import map_shards
 
 THIN: dict[str, Any] = {
     "vocab_size": 512,
@@ -41,15 +39,15 @@ def thin_if(wanted: bool) -> Iterator[None]:
         return
     with ExitStack() as stack:
         stack.enter_context(reshaped(THIN))
-        for module in (cross_fit, governance):
-            stack.enter_context(patch.object(module, "map_shards", _map_here))
+        stack.enter_context(patch.object(Engine, "map_shards", _map_here))
         stack.callback(torch.set_num_threads, torch.get_num_threads())
         stack.callback(torch.use_deterministic_algorithms, torch.are_deterministic_algorithms_enabled())
         yield
 
 
-def _map_here(
-    function: Callable[[Any, Any], Any], setting: Any, shards: Any, workers: int, *more: Any
-) -> Iterator[Any]:
+_MAP = Engine.map_shards
+
+
+def _map_here(engine: Engine, *given: Any, **more: Any) -> Iterator[Any]:
     """`map_shards` by one worker, which is this process, however many are asked for."""
-    return map_shards(function, setting, shards, 1, *more)
+    return _MAP(engine.here(), *given, **more)

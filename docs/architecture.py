@@ -18,20 +18,21 @@ MAY_IMPORT: dict[str, str] = {
     "text.views": "",
     "runtime": "text",
     "runtime.remote": "",
+    "engines": "",
     "data.formats": "",
     "data": "data.formats",
     "traces": "",
     "controls": "",
     "benchmarks": "data",
     "contamination.disguises": "benchmarks text.views",
-    "contamination": "contamination.disguises benchmarks data data.formats text.views",
-    "proxies": "traces data",
+    "contamination": "engines contamination.disguises benchmarks data data.formats text.views",
+    "proxies": "engines traces data",
     "cartography": "controls traces data",
     "lenses.declared": "",
     "policy": "cartography lenses.declared",
     "artifacts": "policy cartography lenses.declared",
     "gate": "artifacts policy",
-    "lenses": "lenses.declared policy artifacts cartography data proxies traces",
+    "lenses": "engines lenses.declared policy artifacts cartography data proxies traces",
     "lenses.values": "lenses lenses.declared policy",
     "lenses.keys": "lenses.values",
     "lenses.personal": "lenses.values",
@@ -50,8 +51,8 @@ MAY_IMPORT: dict[str, str] = {
     "ledger": "ledger.kin attestation gate artifacts policy report report.formats",
     "ledger.pages": "ledger artifacts policy report",
     "pipeline": (
-        "data.formats data traces controls benchmarks contamination proxies cartography policy artifacts gate attestation report "
-        "decisions lenses lenses.declared runtime.remote"
+        "engines data.formats data traces controls benchmarks contamination proxies cartography policy artifacts gate "
+        "attestation report decisions lenses lenses.declared runtime.remote"
     ),
     "curation": "attestation artifacts cartography data data.formats",
     "publishing": "report artifacts cartography policy lenses.declared",
@@ -62,7 +63,7 @@ MAY_IMPORT: dict[str, str] = {
         "traces data curation"
     ),
     "governance.attacks": "proxies cartography controls traces",
-    "governance": "governance.attacks pipeline proxies controls cartography policy artifacts traces data",
+    "governance": "engines governance.attacks pipeline proxies controls cartography policy artifacts traces data",
     "governance.report": "report report.formats artifacts policy",
     "real_runs.integrations": "traces",
     "cli.ledger": "ledger ledger.pages artifacts policy report report.formats",

@@ -16,6 +16,7 @@ from carto_audit.benchmarks.index import Index, build_index
 from carto_audit.contamination.matching import find_matches
 from carto_audit.contamination.search import Searched, search_batch
 from carto_audit.data.batch import read_batch
+from carto_audit.engines.engine import Engine
 
 FILES = 5
 
@@ -35,7 +36,7 @@ def timed(delivery: Path, index: Index, work: Path) -> tuple[float, Searched]:
     """Seconds of one search of a delivery, and what it found."""
     batch = read_batch([delivery])
     begin = time.perf_counter()
-    found = search_batch(batch, index, find_matches, folder=work, workers=1)
+    found = search_batch(batch, index, find_matches, folder=work, engine=Engine(workers=1))
     return time.perf_counter() - begin, found
 
 

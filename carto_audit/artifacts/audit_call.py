@@ -15,7 +15,7 @@ from carto_audit.text.untrusted import safe_inline
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
-AUDIT_DIR, BENCHMARK, SAMPLING_KEY = "AUDIT_DIR", "BENCHMARK", "SAMPLING_KEY"
+AUDIT_DIR, BENCHMARK, SAMPLING_KEY, ADDRESS = "AUDIT_DIR", "BENCHMARK", "SAMPLING_KEY", "ADDRESS"
 """Stand in a command for what a reader has to fill in."""
 
 MOST_BENCHMARKS = 20
@@ -85,9 +85,9 @@ class AuditCall:
 
     @staticmethod
     def _recorded(name: str, value: str) -> str:
-        """An option's value as it may be published: of a secret key not even the name."""
-        if name == "sampling_key":
-            return SAMPLING_KEY
+        """An option's value as it may be published: of a secret key not even the name, of a cluster not the address."""
+        if name in (unsaid := {"sampling_key": SAMPLING_KEY, "address": ADDRESS}):
+            return unsaid[name]
         return _name(value) if name in _LOCATED else _shown(value)
 
 

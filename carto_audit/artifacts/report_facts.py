@@ -107,6 +107,17 @@ class CallFacts(TypedDict):
 
 
 @facts_part
+class EngineFacts(TypedDict):
+    """Who worked on what can be divided; the findings do not depend on it."""
+
+    name: str
+    workers: int
+    """The most that a stage had."""
+    retries: int
+    """How often a shard was begun again because the worker that held it was lost."""
+
+
+@facts_part
 class RunFacts(TypedDict):
     """How the audit was done: enough for who holds the sampling key to repeat it."""
 
@@ -135,6 +146,7 @@ class RunFacts(TypedDict):
     """That an earlier audit had searched for the same items."""
     seconds: dict[str, float]
     """Wall time by stage."""
+    engine: NotRequired[EngineFacts]
 
 
 @facts_part

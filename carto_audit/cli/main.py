@@ -28,7 +28,7 @@ from carto_audit.cli.ledger.history import history
 from carto_audit.cli.lenses import lens_option, lenses
 from carto_audit.cli.plant import plant
 from carto_audit.cli.policy import policy
-from carto_audit.cli.reading import reading_options
+from carto_audit.cli.reading import engine_options, reading_options
 from carto_audit.cli.redteam import redteam
 from carto_audit.cli.report import EXCERPTS, FAIL_ON, check_formats, format_option, report, show_audit
 from carto_audit.cli.trace import score, trace
@@ -120,6 +120,7 @@ cli.add_command(completion)
     "--proxy", metavar="NAME|FOLDER", help="nano, small, base, or a transformers checkpoint.  [default: by size]"
 )
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda", "mps"]), default="auto", show_default=True)
+@engine_options
 @click.option("--epochs", type=click.IntRange(2, 1000), help="Passes over the batch.  [default: 8]")
 @click.option("--folds", type=click.IntRange(1, 2), default=2, show_default=True, help="1: the paper's single proxy.")
 @click.option(
@@ -155,9 +156,7 @@ cli.add_command(completion)
     metavar="FILE",
     help="Enter the audit in this ledger, under --vendor, and look for copies of earlier deliveries.",
 )
-@click.option(
-    "--vendor", metavar="NAME", help="Whose batch it is; the last accepted one in the ledger is the baseline."
-)
+@click.option("--vendor", metavar="NAME", help="Whose batch it is; its last accepted one in a ledger is the baseline.")
 @click.option(
     "--sampling-key",
     metavar="FILE",

@@ -1,6 +1,6 @@
-"""The options that say how a batch is read and what of it, of all commands that read a batch."""
+"""Options of several commands: how a batch is read and what of it, and who works on what can be divided."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import click
@@ -18,8 +18,32 @@ _OPTIONS = (
 )
 
 
+_ENGINE = (
+    click.option(
+        "--engine",
+        type=click.Choice(["local", "ray"]),
+        default="local",
+        show_default=True,
+        help="Processes of this machine, or Ray.",
+    ),
+    click.option(
+        "--workers", type=click.IntRange(1, 4096), help="How many work at once.  [default: by size and cores]"
+    ),
+    click.option("--address", metavar="ADDRESS", help="Of a Ray cluster that runs.  [default: one is started here]"),
+)
+
+
 def reading_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Adds them, in this order."""
-    for add in reversed(_OPTIONS):
+    """Adds those that say how a batch is read, in this order."""
+    return _add(_OPTIONS, command)
+
+
+def engine_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Adds those that say who works, in this order."""
+    return _add(_ENGINE, command)
+
+
+def _add(options: Sequence[Callable[..., Any]], command: Callable[..., Any]) -> Callable[..., Any]:
+    for add in reversed(options):
         command = add(command)
     return command

@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from carto_audit.cli.config import check_apart
-from carto_audit.cli.reading import reading_options
+from carto_audit.cli.reading import engine_options, reading_options
 from carto_audit.runtime.remote.fetched import local_inputs
 from carto_audit.text.untrusted import safe_inline
 
@@ -45,6 +45,7 @@ from carto_audit.text.untrusted import safe_inline
     "--proxy", metavar="NAME|FOLDER", help="nano, small, base, or a transformers checkpoint.  [default: by size]"
 )
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda", "mps"]), default="auto", show_default=True)
+@engine_options
 @click.option(
     "--epochs",
     type=click.IntRange(2, 1000),

@@ -19,6 +19,7 @@ from carto_audit.contamination.tiers import CLEAN, PASSAGE, PROGRAM, SKELETON, T
 from carto_audit.data.batch import Batch
 from carto_audit.data.layouts import place
 from carto_audit.data.segments import read_segments
+from carto_audit.engines.engine import LOCAL, Engine
 from carto_audit.runtime.errors import AuditError
 from carto_audit.runtime.files import read_table, write_table
 from carto_audit.runtime.progress import SILENT, Progress
@@ -132,15 +133,15 @@ def check_contamination(
     *,
     cluster_id: Int | None = None,
     folder: Path | None = None,
-    workers: int | None = None,
+    engine: Engine = LOCAL,
 ) -> Contamination:
     """Looks for every item of the index in every sample of the batch, over-long samples included. What could have been
     found at all is told by `detectability`, which belongs to the same index.
 
     `cluster_id` names the samples that are copies of each other, (N,). With a `folder`, what was found is kept for later runs.
-    The result does not depend on `workers`; None chooses them by the size of the batch.
+    The result does not depend on the `engine`.
     """
-    searched = search_batch(batch, index, find_matches, folder=folder, workers=workers, progress=progress)
+    searched = search_batch(batch, index, find_matches, folder=folder, engine=engine, progress=progress)
     found = demote_boilerplate(searched.matches, index, np.arange(len(batch)) if cluster_id is None else cluster_id)
     sample, tiers = found["sample"].to_numpy(), found["tier"].to_numpy().astype(np.int8)
     tier = np.zeros(len(batch), dtype=np.int8)

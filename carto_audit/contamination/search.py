@@ -10,6 +10,7 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -28,11 +29,12 @@ from carto_audit.data.formats.opened import decompressed
 from carto_audit.data.formats.side_files import LARGEST_DOCUMENT
 from carto_audit.data.readers import column_types, is_typed, read_schema, text_beside_rows
 from carto_audit.data.skips import readable
-from carto_audit.runtime.engine import map_shards
+from carto_audit.engines.engine import LOCAL, Engine
 from carto_audit.runtime.errors import AuditError
 from carto_audit.runtime.files import read_regular, read_table, write_table
 from carto_audit.runtime.progress import SILENT, Advance, Progress
 from carto_audit.runtime.resume import open_kept, own_key
+from carto_audit.text.untrusted import safe_inline
 
 PARALLEL_BYTES = 32 << 20
 """A smaller batch is done before workers have started: each takes 0.7 s of CPU to load, one core reads 8 to 40 MB/s."""
@@ -106,11 +108,13 @@ class Shard:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Findings:
-    """What one shard holds: its first sample, how many there are, and the matches (FOUND_SCHEMA)."""
+    """What one shard holds: its first sample, how many there are, the matches (FOUND_SCHEMA) by the samples of the shard, and
+    where these are `kept`."""
 
     start: int
     samples: int
     matches: pa.Table
+    kept: Path | None
 
 
 def search_batch(
@@ -119,24 +123,29 @@ def search_batch(
     find: Find,
     *,
     folder: Path | None = None,
-    workers: int | None = None,
+    engine: Engine = LOCAL,
     progress: Progress = SILENT,
 ) -> Searched:
-    """All matches of a batch, in its order, whatever the number of workers; None chooses it by the size.
+    """All matches of a batch, in its order, whatever the engine and the number of its workers.
 
     What was found in a shard is kept for every later run that meets the same texts with the same index: in this user's cache,
-    or in `folder` where no home can be written. Without a folder nothing is kept. Raises AuditError when a worker dies.
+    or in `folder` where no home can be written. Without a folder nothing is kept. Raises AuditError
+    when a worker dies again and again.
     """
     place = (open_kept("searched", [_identity(index)]) or folder / f"matches-{_identity(index)}") if folder else None
     search = Search(index=index, find=find)
-    count = workers or choose_workers(int(batch.n_bytes.sum()))
+    usual = choose_workers(int(batch.n_bytes.sum()))
     parts: dict[int, pa.Table] = {}
     with progress.task("Looking for benchmark items", len(batch), "samples") as advance:
         shards = _unfinished(batch, place, parts, advance)
         searched = 0
-        with closing(map_shards(search_shard, search, shards, count, folder)) as results:
+        named = partial(_named, batch)
+        with closing(
+            engine.map_shards(search_shard, search, shards, usual=usual, named=named, folder=folder)
+        ) as results:
             for found in results:
-                parts[found.start] = found.matches
+                _keep(found)
+                parts[found.start] = _placed(found.matches, found.start)
                 advance(found.samples)
                 searched += found.samples
     every = pa.concat_tables([FOUND_SCHEMA.empty_table(), *(parts[start] for start in sorted(parts))])
@@ -160,12 +169,26 @@ def choose_workers(n_bytes: int) -> int:
 
 
 def search_shard(search: Search, shard: Shard) -> Findings:
-    """Looks for every item in one shard, and across its short rows, and keeps what was found, whole or not at all."""
+    """Looks for every item in one shard, and across its short rows."""
     own = search.find(shard.chunk.whole, search.index)
     matches = found_table([*own, *_across(shard, own, search.index)])
-    if shard.kept:
-        write_table(shard.kept, matches)
-    return Findings(start=shard.start, samples=shard.samples, matches=_placed(matches, shard.start))
+    return Findings(start=shard.start, samples=shard.samples, matches=matches, kept=shard.kept)
+
+
+def _keep(found: Findings) -> None:
+    """Whole or not at all, and by who asked: a worker on another machine has another home."""
+    if found.kept:
+        write_table(found.kept, found.matches)
+
+
+def _named(batch: Batch, shard: Shard) -> str:
+    """A shard as an error calls it: by its rows, and the file that the first lies in."""
+    first, last = (int(batch.row[k]) for k in (shard.start, shard.start + shard.samples - 1))
+    ends = np.cumsum(batch.file_rows)
+    file = int(np.searchsorted(ends, first, side="right"))
+    before = int(ends[file]) - batch.file_rows[file]
+    until = f" to {last - before + 1:,}" if last < ends[file] else " on, and files behind it"
+    return f"{safe_inline(batch.file_names[file], 160)}, rows {first - before + 1:,}{until}"
 
 
 def _across(shard: Shard, own: list[Match], index: Index) -> list[Match]:

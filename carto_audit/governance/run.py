@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from carto_audit.cartography.quadrants import MEMORIZED
 from carto_audit.data.batch import Batch, read_batch, read_texts
-from carto_audit.governance.arms import Arm, Plan, Ranked, cut_score, plan_arms, without_repeats
+from carto_audit.engines.engine import LOCAL, Engine
+from carto_audit.governance.arms import Arm, Plan, Ranked, cut_score, plan_arms, title_of, without_repeats
 from carto_audit.governance.attacks.suite import AttackPlan, quick_check, run_attacks
 from carto_audit.governance.canaries import LEAKING_DOSE
 from carto_audit.governance.experiment import Experiment, prepare, prepare_batch, write_texts
@@ -26,7 +27,6 @@ from carto_audit.pipeline.run import run_audit
 from carto_audit.policy.model import Policy
 from carto_audit.proxies.loaded_proxy import LoadedProxy
 from carto_audit.proxies.model import count_parameters, resolve_device
-from carto_audit.runtime.engine import map_shards
 from carto_audit.runtime.errors import AuditError, UsageError, option
 from carto_audit.runtime.files import write_json
 from carto_audit.runtime.progress import SILENT, Progress
@@ -150,14 +150,15 @@ def run_redteam(
     stock = prepare_batch(batch, options, device, folder, progress)
     results: list[SeedResult] = []
     experiment: Experiment | None = None
-    for number in range(settings.seeds):
-        progress.note(f"seed {number + 1} of {settings.seeds}")
-        seed = options.training_seed + number
-        place = folder / f"seed-{seed}"
-        place.mkdir(exist_ok=True)
-        ours = replace(options, seed=seed, text_column=None, layout=None, id_column=None)
-        experiment = prepare(stock, policy, ours, settings.epochs, device, place, progress)
-        results.append(_try_all(experiment, policy, replace(settings, options=ours), progress))
+    with options.open_engine(progress.note) as engine:
+        for number in range(settings.seeds):
+            progress.note(f"seed {number + 1} of {settings.seeds}")
+            seed = options.training_seed + number
+            place = folder / f"seed-{seed}"
+            place.mkdir(exist_ok=True)
+            ours = replace(options, seed=seed, text_column=None, layout=None, id_column=None)
+            experiment = prepare(stock, policy, ours, settings.epochs, device, place, progress)
+            results.append(_try_all(experiment, policy, replace(settings, options=ours), progress, engine))
     assert experiment is not None  # there is always a seed
     return RedteamRun(
         batch=batch,
@@ -189,12 +190,14 @@ def _most_tokens(mode: str, device: str) -> int:
     return QUICK_TOKENS if mode == "quick" else CPU_TOKENS
 
 
-def _try_all(experiment: Experiment, policy: Policy, settings: Settings, progress: Progress) -> SeedResult:
+def _try_all(
+    experiment: Experiment, policy: Policy, settings: Settings, progress: Progress, engine: Engine
+) -> SeedResult:
     """Every arm of one seed. Arms of equal weights are retrained once."""
     rows = rank(experiment, policy, settings.plan)
     seed = settings.options.training_seed
     arms = plan_arms(settings.plan, rows, seed)
-    answers = try_arms(experiment, arms, progress, f"Seed {seed}: retraining for each arm")
+    answers = try_arms(experiment, arms, progress, f"Seed {seed}: retraining for each arm", engine)
     again = _audit_again(experiment, arms, policy, progress) if settings.again else {}
     doses = np.array([canary.dose for canary in experiment.secrets], np.int64)
     return SeedResult(
@@ -241,16 +244,22 @@ def _outcome(
 
 
 def try_arms(
-    experiment: Experiment, arms: Sequence[Arm], progress: Progress = SILENT, label: str = "Retraining"
+    experiment: Experiment,
+    arms: Sequence[Arm],
+    progress: Progress = SILENT,
+    label: str = "Retraining",
+    engine: Engine = LOCAL,
 ) -> dict[str, dict[str, Any]]:
-    """What the proxy of each arm answers, by the arm's digest; side by side on the cores of a CPU, one by one elsewhere."""
+    """What the proxy of each arm answers, by the arm's digest; side by side on the cores of a CPU, elsewhere one by one in this
+    process."""
     trial = Trial(recipe=experiment.recipe, attacks=experiment.plan, folder=experiment.folder)
     distinct = without_repeats(arms)
     waiting = [arm for arm in distinct if _kept(trial.folder, arm) is None]
-    workers = max(1, min(os.cpu_count() or 1, len(waiting))) if experiment.recipe.device == "cpu" else 1
+    engine = engine if experiment.recipe.device == "cpu" else engine.here()
+    cores = os.cpu_count() or 1
     with progress.task(label, len(distinct), "arms") as advance:
         advance(len(distinct) - len(waiting))
-        for _ in map_shards(try_arm, trial, waiting, workers, experiment.folder):
+        for _ in engine.map_shards(try_arm, trial, waiting, usual=cores, named=_named, folder=experiment.folder):
             advance(1)
     found = {arm.digest: _kept(trial.folder, arm) for arm in distinct}
     lost = next((arm for arm in distinct if found[arm.digest] is None), None)
@@ -260,6 +269,10 @@ def try_arms(
             "the same command again to continue"
         )
     return {digest: said for digest, said in found.items() if said is not None}
+
+
+def _named(arm: Arm) -> str:
+    return f'the arm "{title_of(*arm.key)}"'
 
 
 def try_arm(trial: Trial, arm: Arm) -> None:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from carto_audit.cartography.proof import lower_bound
 from carto_audit.data.batch import read_texts
+from carto_audit.engines.apart import run_apart
 from carto_audit.lenses.answers import Looked
 from carto_audit.lenses.apart import Left, Task, look_apart
 from carto_audit.lenses.calls import LOOKING, LensCall
@@ -24,7 +25,6 @@ from carto_audit.lenses.view import RowTexts
 from carto_audit.policy.lens_metrics import LENS, lens_of
 from carto_audit.policy.metrics import Measurement
 from carto_audit.policy.model import Rule
-from carto_audit.runtime.engine import run_apart
 from carto_audit.runtime.errors import CartoError
 from carto_audit.runtime.limits import Limits
 from carto_audit.runtime.progress import SILENT, Progress

@@ -11,13 +11,13 @@ import pyarrow.parquet as pq
 
 from carto_audit.data.batch import Batch, iter_texts, read_batch
 from carto_audit.data.duplicates import find_duplicates
+from carto_audit.engines.apart import ApartError
 from carto_audit.lenses.calls import lens_calls
 from carto_audit.lenses.declared.known import find_lens
 from carto_audit.lenses.host import look_through
 from carto_audit.lenses.lens_run import LensRun
 from carto_audit.lenses.mixing import Subject
 from carto_audit.lenses.planting import MOST_ROOM
-from carto_audit.runtime.engine import ApartError
 
 HOSTILE = (
     "</script><script>alert(1)</script> \x1b[31m red \u202e turned",

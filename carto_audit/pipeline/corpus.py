@@ -15,6 +15,7 @@ from carto_audit.cartography.thresholds import LossOn
 from carto_audit.controls.controls import DOSES, Controls, hold_out, plant_controls
 from carto_audit.data.batch import Batch, read_texts
 from carto_audit.data.duplicates import Duplicates
+from carto_audit.engines.apart import run_apart
 from carto_audit.lenses.calls import LensCall
 from carto_audit.lenses.mixing import Subject
 from carto_audit.lenses.planting import MOST_ROOM, TrainedPlants, plant_trained
@@ -27,7 +28,6 @@ from carto_audit.proxies.model import ProxySpec
 from carto_audit.proxies.proxy_choice import choose_proxy, most_tokens
 from carto_audit.proxies.sampling import draw_samples
 from carto_audit.proxies.tokens import Encoder, TokenStore, count_tokens, encode_batches, extend_store, weigh_pieces
-from carto_audit.runtime.engine import run_apart
 from carto_audit.runtime.limits import Limits
 from carto_audit.runtime.progress import SILENT, Progress
 

@@ -252,6 +252,8 @@ def _run(audit: "AuditResult", texts: Texts, excerpts: Excerpts) -> RunFacts:
         "started_at": run.started_at,
         "seconds": run.seconds,
     }
+    if (engine := run.engine) is not None:
+        facts["engine"] = {"name": engine.name, "workers": engine.tally.workers, "retries": engine.tally.retries}
     if audit.contamination is not None and audit.contamination.reused:
         facts["reused_samples"] = audit.contamination.reused
     return facts

@@ -1,12 +1,15 @@
 """Options: what a run decides. What a team decides once stands in the policy."""
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import get_args
+from typing import cast, get_args
 
 from carto_audit.cartography.thresholds import LossOn
 from carto_audit.data.formats.opened import Reading
 from carto_audit.data.hub_layout import HubChoice
 from carto_audit.data.layouts import LAYOUT_NAMES
+from carto_audit.engines.engine import Engine, EngineName, check_engine
 from carto_audit.lenses.declared.known import find_lens
 from carto_audit.runtime.errors import UsageError, option
 from carto_audit.text.untrusted import safe_inline
@@ -38,7 +41,10 @@ class AuditOptions:
     for the one beside it; `vendor_key` the public key of whoever should have signed it; `vendor_recompute` computes some of its
     losses again. `decisions` is a file of what people decided about rows and benchmark items.
 
-    `lens` are the names of lenses that look besides the policy's, with their usual options; nobody judges what they say."""
+    `lens` are the names of lenses that look besides the policy's, with their usual options; nobody judges what they say.
+
+    `engine` is who works on what can be divided, `local` or `ray`, with so many `workers`, None as many as are useful; `address`
+    is that of a Ray cluster that already runs. They change nothing of what is found."""
 
     text_column: str | None = None
     layout: str | None = None
@@ -67,6 +73,9 @@ class AuditOptions:
     vendor_recompute: bool = False
     decisions: str | None = None
     lens: tuple[str, ...] = ()
+    engine: str = "local"
+    workers: int | None = None
+    address: str | None = None
 
     def __post_init__(self) -> None:
         if self.device not in DEVICES:
@@ -88,6 +97,7 @@ class AuditOptions:
             raise UsageError(f"{option('vendor_summary')}: name the summary that the other vendor options are about")
         for name in self.lens:
             _check_lens(name)
+        check_engine(self.engine, self.workers, self.address)
         if self.layout is not None and self.layout not in LAYOUT_NAMES:
             raise UsageError(f"{option('layout', safe_inline(self.layout, 40))}: one of {', '.join(LAYOUT_NAMES)}")
         _ = self.reading
@@ -102,6 +112,13 @@ class AuditOptions:
         _check("seed", self.training_seed, 0, MOST_SEED)
         if self.max_tokens is not None:
             _check("max_tokens", self.max_tokens, 1, None)
+
+    @contextmanager
+    def open_engine(self, note: Callable[[str], None]) -> Iterator[Engine]:
+        """Who works for one run; `note` hears of workers that were lost. AuditError in one line where a cluster is not there."""
+        engine = Engine(name=cast(EngineName, self.engine), workers=self.workers, address=self.address, note=note)
+        with engine.open():
+            yield engine
 
     @property
     def training_seed(self) -> int:

@@ -27,6 +27,7 @@ from carto_audit.data.duplicates import Duplicates
 from carto_audit.data.layouts import Segment
 from carto_audit.data.sampling_key import SamplingKey
 from carto_audit.decisions.settle import Settled
+from carto_audit.engines.engine import Engine
 from carto_audit.gate.verdict import Verdict
 from carto_audit.lenses.calls import LensCall
 from carto_audit.lenses.lens_run import LensRun
@@ -52,7 +53,7 @@ MOST_OBJECTS_NAMED = 200
 class Run:
     """How the audit was done: enough for who holds the sampling key to repeat it. `key_commitment` is that key's, None where a
     public seed took its place; `repeats` pairs of proxies were trained, and intervals hold with this `confidence`; `seconds` is
-    wall time per stage."""
+    wall time per stage, `engine` who worked, with a tally of it."""
 
     options: AuditOptions
     key_commitment: str | None
@@ -69,6 +70,7 @@ class Run:
     packages: dict[str, str]
     started_at: str
     seconds: dict[str, float]
+    engine: Engine | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -215,7 +217,8 @@ def work_folder(work: Path, batch: Batch, reference: Batch | None, options: Audi
     weights = checkpoint_sha256(Path(options.proxy)) if options.proxy and options.proxy not in PRESETS else None
     trusted = reference.sha256 if reference else None
     after = ("vendor_", "decisions", "lens")  # looked at when all is trained
-    how = {name: value for name, value in asdict(options).items() if not name.startswith(after)}
+    whoever = ("engine", "workers", "address")  # one engine goes on where another stopped
+    how = {name: value for name, value in asdict(options).items() if not name.startswith(after + whoever)}
     how["sampling_key"] = None  # not where the key lies, but which it is, is among `besides`
     return open_run(work, [batch.sha256, str(batch.paths), versions, how, weights, trusted, *besides])
 

@@ -31,6 +31,7 @@ from carto_audit.data.segments import read_segments
 from carto_audit.decisions.file import DecisionFile
 from carto_audit.decisions.review import Reviewed, review
 from carto_audit.decisions.settle import Settled, measure_decisions, noted, reasons_of, settle
+from carto_audit.engines.engine import Engine
 from carto_audit.gate.verdict import Verdict
 from carto_audit.lenses.calls import lens_calls
 from carto_audit.lenses.host import look_through, unseen_by
@@ -103,9 +104,10 @@ def run_audit(
     that says the way out.
     """
     watch = Watch(progress, (policy.limits or LIMITS).stage_seconds)
-    return _Auditor(policy, options or AuditOptions(), work, watch, baseline, redteam, earlier, vendor, decisions).run(
-        inputs, benchmarks, registry
-    )
+    options = options or AuditOptions()
+    with options.open_engine(watch.note) as engine:
+        auditor = _Auditor(policy, options, engine, work, watch, baseline, redteam, earlier, vendor, decisions)
+        return auditor.run(inputs, benchmarks, registry)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,6 +126,7 @@ class _Auditor:
 
     policy: Policy
     options: AuditOptions
+    engine: Engine
     work: Path
     progress: Watch
     baseline: Record | None
@@ -145,7 +148,7 @@ class _Auditor:
         self, inputs: Sequence[str | Path], benchmarks: Sequence[str | Path], registry: Registry | None
     ) -> AuditResult:
         """All stages in order."""
-        options, progress = self.options, self.progress
+        options, progress, engine = self.options, self.progress, self.engine
         check_reference(self.policy, options)
         weighed = loss_on(self.policy, options)
         device = resolve_device(options.device)
@@ -174,11 +177,12 @@ class _Auditor:
         with self.timed("duplicates"):
             duplicates = find_duplicates(batch, folder, progress)
         with self.timed("contamination"):
-            same = duplicates.cluster_id
-            batch = search_beside(batch, opened[0], find_matches) if opened else batch
-            contamination = (
-                check_contamination(batch, *opened, progress, cluster_id=same, folder=folder) if opened else None
-            )
+            contamination, kin = None, duplicates.cluster_id
+            if opened:
+                batch = search_beside(batch, opened[0], find_matches)
+                contamination = check_contamination(
+                    batch, *opened, progress, cluster_id=kin, folder=folder, engine=engine
+                )
         known = opened[0].benchmarks if opened else ()
         reviewed = review(self.decisions, batch, duplicates, contamination, known)
         with self.timed("tokens"):
@@ -201,10 +205,8 @@ class _Auditor:
         testimony = None
         if contamination is not None:
             with self.timed("testimony"):
-                found = contamination.matches
-                testimony = ask_about_items(
-                    known, found, corpus, split, options, device, folder / run_name(0), progress
-                )
+                found, place = contamination.matches, folder / run_name(0)
+                testimony = ask_about_items(known, found, corpus, split, options, device, place, progress)
         with self.timed("reasons"):
             score = analysis.scores.memorization(self.policy.map.memorization.score)
             shown = riskiest(score, samples.group, analysis.reasons.recall)
@@ -310,6 +312,7 @@ class _Auditor:
             packages=package_versions(),
             started_at=self.started_at,
             seconds=self.seconds,
+            engine=self.engine,
         )
 
     @property
@@ -372,18 +375,18 @@ class _Auditor:
         options = self.options
         threads = max(1, (os.cpu_count() or 1) // (options.folds if device == "cpu" else 1))
         stride = REPEAT_STRIDE * number
-        burn_in = burn_in_epochs(options.epochs, self.policy.map.difficulty.burn_in_share)
         config = TrainConfig(
             epochs=options.epochs,
             folds=options.folds,
             seed=options.training_seed + stride,
             device=device,
             threads=threads,
-            burn_in=burn_in,
+            burn_in=burn_in_epochs(options.epochs, self.policy.map.difficulty.burn_in_share),
         )
         place, fold = folder / run_name(number), split.fold(options.folds, stride)
         place.mkdir(exist_ok=True)
-        found = cross_fit(corpus.spec, config, split.store, fold, split.learnable, split.scored, place, self.progress)
+        trained = (split.store, fold, split.learnable, split.scored)
+        found = cross_fit(corpus.spec, config, *trained, place, self.progress, self.engine)
         return found[0].select(slice(0, split.traced)), found[1].first(split.traced)
 
     def act(

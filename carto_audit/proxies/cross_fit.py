@@ -15,12 +15,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.optim.swa_utils import AveragedModel
 
+from carto_audit.engines.engine import LOCAL, Engine
+from carto_audit.engines.telling import tell_progress
 from carto_audit.proxies.loaded_proxy import LoadedProxy
 from carto_audit.proxies.minibatches import Sequences, cut_sequences, minibatches
 from carto_audit.proxies.model import ProxySpec, build_proxy
 from carto_audit.proxies.tokens import TokenStore
 from carto_audit.proxies.training_step import learning_rate, make_optimizer, minibatch_losses, training_step
-from carto_audit.runtime.engine import map_shards, tell_progress
 from carto_audit.runtime.errors import AuditError, option
 from carto_audit.runtime.files import write_bytes
 from carto_audit.runtime.progress import SILENT, Progress
@@ -234,6 +235,10 @@ def _train_shard(setting: None, job: FoldJob) -> None:
     train_fold(job, tell_progress)
 
 
+def _named(job: FoldJob) -> str:
+    return f"proxy {job.index + 1} of {job.config.folds}"
+
+
 def load_proxy(spec: ProxySpec, bos: int, folder: Path, index: int, device: str) -> LoadedProxy:
     """The proxy of one fold as its training left it in `folder`, ready to be asked."""
     model = build_proxy(spec, seed=0).to(device)
@@ -266,11 +271,13 @@ def cross_fit(
     scored: NDArray[np.bool_],
     folder: Path,
     progress: Progress = SILENT,
+    engine: Engine = LOCAL,
 ) -> tuple[Trace, TokenLosses]:
     """Trains a proxy per fold and returns every scored sample's losses.
 
     A proxy learns the learnable samples outside its fold (with one fold, all of them). On a CPU with more than one
-    core the proxies train side by side, a process each. Raises AuditError when a loss is not finite or a process dies.
+    core the proxies train side by side, a process each, and one that dies is started again where it stood; on any other device
+    they train in this process. Raises AuditError when a loss is not finite or a process dies again and again.
     """
     for index in range(config.folds):
         if not (learnable & ((fold != index) | (config.folds == 1))).any():
@@ -292,10 +299,13 @@ def cross_fit(
     ]
     total = sum(work_of(job, config.epochs) for job in jobs)
     label = f"Training {len(jobs)} proxies" if len(jobs) > 1 else "Training the proxy"
-    workers = min(len(jobs), os.cpu_count() or 1) if config.device == "cpu" else 1
+    engine = engine if config.device == "cpu" else engine.here()
     with progress.task(label, total, "tokens") as advance:
         try:
-            for _ in map_shards(_train_shard, None, jobs, workers, folder, advance):
+            cores = os.cpu_count() or 1
+            for _ in engine.map_shards(
+                _train_shard, None, jobs, usual=cores, named=_named, folder=folder, advance=advance
+            ):
                 pass
         finally:
             for unfinished in folder.glob(".proxy-*.tmp"):  # of a worker that was stopped while it saved

@@ -1,1 +1,1 @@
-"""Runtime: what every wing stands on: `AuditError`, whole files, `Progress`, processes (`map_shards`), strict YAML."""
+"""Runtime: what every wing stands on: `AuditError`, whole files, `Progress`, limits, strict YAML."""

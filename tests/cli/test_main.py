@@ -20,7 +20,8 @@ FLAGS = {
     "benchmarks build": "--out --registry --name --map --config --split",
     "benchmarks list": "--index --registry --items",
     "ingest": "--policy --benchmark --registry --out --text-column --layout --loss-on --strict-input --id-column --encoding "
-    "--csv-delimiter --csv-quote --csv-escape --csv-header --config --split --proxy --device --epochs --folds "
+    "--csv-delimiter --csv-quote --csv-escape --csv-header --config --split --proxy --device --engine --workers --address "
+    "--epochs --folds "
     "--max-tokens --repeats --reference --baseline --baseline-key --redteam --decisions --lens "
     "--vendor-summary --vendor-salt --vendor-key --vendor-recompute --ledger --vendor --sampling-key --seed --fail-on --format "
     "--excerpts --quiet --show-config",
@@ -30,7 +31,8 @@ FLAGS = {
     "history": "--ledger --vendor --metric --last --html",
     "compare": "--ledger --metric --html",
     "redteam": "--policy --quick --seeds --level --score --max-perplexity-increase --out --text-column --id-column --encoding "
-    "--csv-delimiter --csv-quote --csv-escape --csv-header --config --split --proxy --device --epochs "
+    "--csv-delimiter --csv-quote --csv-escape --csv-header --config --split --proxy --device --engine --workers --address "
+    "--epochs "
     "--max-tokens --seed --quiet",
     "plant": "--out --policy --doses --share --hold-out --tokenizer --max-length --packing --loss-on --text-column --layout "
     "--id-column --encoding --csv-delimiter --csv-quote --csv-escape --csv-header --config --split --seed --quiet",

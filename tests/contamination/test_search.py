@@ -17,6 +17,7 @@ from carto_audit.contamination.matching import find_matches
 from carto_audit.contamination.search import FOUND_SCHEMA, PARALLEL_BYTES, choose_workers, search_batch
 from carto_audit.data import batch as batch_module
 from carto_audit.data.batch import read_batch
+from carto_audit.engines.engine import Engine
 from carto_audit.runtime import resume
 from tests.support.audits import sentences, write_parquet
 from tests.support.data import DATA, needs_data
@@ -211,7 +212,7 @@ def test_any_number_of_workers_finds_the_same_in_real_text(tmp_path, monkeypatch
     for workers in (1, 2, 3):
         folder = tmp_path / f"work-{workers}"
         folder.mkdir()
-        found.append(check_contamination(batch, index, detectability, folder=folder, workers=workers))
+        found.append(check_contamination(batch, index, detectability, folder=folder, engine=Engine(workers=workers)))
         write_matches(tmp_path / f"{workers}.parquet", found[-1].matches)
         assert [path.name.split("-")[0] for path in folder.iterdir()] == ["matches"]
     assert sorted(found[0].matches["sample"].to_pylist()) == sorted(planted)

@@ -7,6 +7,7 @@ import pytest
 
 from carto_audit.data.batch import read_batch
 from carto_audit.data.duplicates import find_duplicates
+from carto_audit.engines.engine import Engine
 from carto_audit.governance import experiment
 from carto_audit.governance import run as redteam
 from carto_audit.governance.arms import Arm
@@ -52,7 +53,7 @@ def test_the_audit_of_the_planted_batch_leaves_no_row_out_for_want_of_room(tmp_p
 
 def test_a_result_that_another_run_took_away_is_an_error_and_no_empty_arm(tmp_path, monkeypatch):
     """An arm without answers and without a failure would be missing from every table, and nobody told."""
-    monkeypatch.setattr(redteam, "map_shards", lambda *given: iter(()))
+    monkeypatch.setattr(Engine, "map_shards", lambda *given, **more: iter(()))
     recipe = SimpleNamespace(device="cuda")
     fixed = SimpleNamespace(recipe=recipe, plan=None, folder=tmp_path)
     with pytest.raises(AuditError, match="run the same command again"):

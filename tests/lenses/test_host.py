@@ -9,6 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from carto_audit.data.batch import read_batch
+from carto_audit.engines.apart import run_apart
 from carto_audit.gate.verdict import evaluate
 from carto_audit.lenses.answers import LensResult, Looked, Section
 from carto_audit.lenses.calls import lens_calls
@@ -21,7 +22,6 @@ from carto_audit.lenses.plants import MOST_ROWS, Example, Plants, Room
 from carto_audit.lenses.testing import run_here, subject_of
 from carto_audit.lenses.view import LensView, Offered
 from carto_audit.policy.model import Policy
-from carto_audit.runtime.engine import run_apart
 from carto_audit.runtime.limits import Limits
 from carto_audit.runtime.strict_model import Strict
 from tests.lenses import strange

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 import carto_audit.proxies.cross_fit
+from carto_audit.engines.engine import Engine
 from carto_audit.proxies.cross_fit import (
     FoldJob,
     FoldRun,
@@ -231,19 +232,47 @@ def test_a_side_without_text_is_refused_in_one_line(tmp_path):
         cross(tmp_path, np.zeros(24, np.int8))
 
 
+class Killing(Progress):
+    """Kills one worker when the first of its work is told."""
+
+    def __init__(self):
+        self.killed, self.heard = [], 0
+
+    @contextmanager
+    def task(self, label, total=None, unit=""):
+        yield self.advance
+
+    def advance(self, amount):
+        self.heard += amount
+        if amount > 0 and not self.killed:
+            self.killed = multiprocessing.active_children()[:1]
+            self.killed[0].kill()
+
+
 @pytest.mark.usefixtures("workers")
-def test_a_lost_worker_says_how_to_continue(tmp_path):
-    store, everyone = make_store(tmp_path, random_samples(24)), np.ones(24, bool)
-
-    class Killing(Progress):
-        @contextmanager
-        def task(self, label, total=None, unit=""):
-            yield lambda amount: [worker.kill() for worker in multiprocessing.active_children()]
-
-    long = dataclasses.replace(CONFIG, epochs=10_000)
-    with pytest.raises(AuditError, match="run the same command again"):
-        cross_fit(SPEC, long, store, np.array([0, 1] * 12, np.int8), everyone, everyone, tmp_path, Killing())
+def test_a_proxy_whose_worker_is_lost_is_begun_again_and_learns_the_same(tmp_path):
+    samples, everyone, fold = random_samples(24), np.ones(24, bool), np.array([0, 1] * 12, np.int8)
+    found, killing = [], Killing()
+    for name, progress in (("undisturbed", Progress()), ("killed", killing)):
+        (tmp_path / name).mkdir()
+        store, engine = make_store(tmp_path / name, samples), Engine(workers=1 + (name == "killed"))
+        given = (store, fold, everyone, everyone, tmp_path / name, progress, engine)
+        found.append(cross_fit(SPEC, CONFIG, *given))
+    assert engine.tally.retries == 1
+    total = sum(work_of(job(tmp_path, samples, np.flatnonzero(fold != k)), CONFIG.epochs) for k in range(2))
+    assert killing.heard == pytest.approx(total, rel=0.02)
+    for name in ("train", "loss_in", "loss_out"):
+        assert np.array_equal(*(getattr(trace, name) for trace, _ in found))
     assert multiprocessing.active_children() == []
+
+
+def test_a_proxy_that_ends_its_worker_each_time_would_be_named(tmp_path, monkeypatch):
+    def poisoned(engine, function, setting, shards, *, named, **more):
+        raise AuditError(named(shards[1]))
+
+    monkeypatch.setattr(Engine, "map_shards", poisoned)
+    with pytest.raises(AuditError, match=r"^proxy 2 of 2$"):
+        cross(tmp_path, np.array([0, 1] * 12, np.int8))
 
 
 def test_what_goes_wrong_in_the_training_is_raised_here(tmp_path):

@@ -1,3 +1,4 @@
+import importlib.util
 import itertools
 import multiprocessing
 import os
@@ -13,12 +14,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from carto_audit.runtime.engine import defer_signals, map_shards, read_setting, tell_progress, write_setting
+from carto_audit.engines.engine import Engine
+from carto_audit.engines.setting_file import read_setting, write_setting
+from carto_audit.engines.started import defer_signals
+from carto_audit.engines.telling import tell_progress
+from carto_audit.pipeline.options import AuditOptions
 from carto_audit.runtime.errors import AuditError, UsageError
 from tests.support.audits import hear_ctrl_c
 from tests.support.repository import ROOT
 
 needs_proc = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks for processes in /proc")
+
+
+def map_shards(function, setting, shards, workers, folder=None, advance=lambda amount: None):
+    """By processes, each shard called by its number."""
+    engine = Engine(workers=workers)
+    return engine.map_shards(function, setting, shards, usual=9, named=str, folder=folder, advance=advance)
 
 
 def shifted(setting, shard):
@@ -36,8 +47,19 @@ def refuse_the_third(setting, shard):
 def die_at_the_third(setting, shard):
     """As when the system takes a process that needs too much memory, while shards larger than any pipe are on their way."""
     if shard[0] == 2:
+        tell_progress(1000)
         os.kill(os.getpid(), signal.SIGKILL)
     return shard[0]
+
+
+def die_once(setting, shard):
+    """The first worker on each of two shards ends while it works on it."""
+    kept = Path(setting) / str(shard)
+    tell_progress(10)
+    if shard in (1, 4) and not kept.exists():
+        kept.touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return shard, os.getpid()
 
 
 def never_end(setting, shard):
@@ -49,8 +71,9 @@ def test_a_script_without_a_guard_runs_once(tmp_path):
     script = tmp_path / "script.py"
     script.write_text(
         "import operator\n"
-        "from carto_audit.runtime.engine import map_shards\n"
-        "print('ran', list(map_shards(operator.mul, 3, range(3), 2)))\n"
+        "from carto_audit.engines.engine import Engine\n"
+        "shards = Engine(workers=2).map_shards(operator.mul, 3, range(3), usual=1, named=str)\n"
+        "print('ran', list(shards))\n"
     )
     ended = subprocess.run(
         [sys.executable, script],
@@ -104,13 +127,102 @@ def test_an_error_in_a_worker_is_raised_as_it_is(tmp_path, workers):
     assert multiprocessing.active_children() == []
 
 
-def test_a_worker_that_is_killed_is_one_line_with_the_way_out(tmp_path):
+def test_a_shard_whose_worker_is_lost_is_begun_again_and_the_others_do_not_notice(tmp_path):
+    heard, said = [], []
+    engine = Engine(workers=2, note=said.append)
+    results = list(
+        engine.map_shards(
+            die_once, str(tmp_path), iter(range(8)), usual=1, named=lambda k: f"shard {k}", advance=heard.append
+        )
+    )
+    assert [shard for shard, pid in results] == list(range(8))
+    assert len({pid for shard, pid in results}) <= 4
+    assert (engine.tally.workers, engine.tally.retries) == (2, 2)
+    assert sorted(said) == [
+        f"a worker process ended while it worked on shard {k}; another one works on that again" for k in (1, 4)
+    ]
+    assert sum(heard) == 80
+    assert multiprocessing.active_children() == []
+
+
+def test_a_shard_that_ends_its_worker_each_time_is_named_with_the_way_out(tmp_path):
     shards = ([k, "x" * 4_000_000] for k in range(50))
-    with pytest.raises(AuditError, match=r"^a worker process ended .* run the same command again .*$") as caught:
-        list(map_shards(die_at_the_third, None, shards, 2, tmp_path))
-    assert "\n" not in str(caught.value)
+    heard, told = [], []
+    engine = Engine(workers=2, note=told.append)
+    found = engine.map_shards(
+        die_at_the_third,
+        None,
+        shards,
+        usual=1,
+        named=lambda shard: f"shard {shard[0]}",
+        folder=tmp_path,
+        advance=heard.append,
+    )
+    said = (
+        r"^shard 2: a worker process ended each of the 3 times that one worked on this \(out of memory\?\); "
+        "run the same command again to continue where it stopped$"
+    )
+    with pytest.raises(AuditError, match=said) as caught:
+        list(found)
+    assert caught.value.exit_code == 3
+    assert engine.tally.retries == len(told) == 2
+    assert sum(heard) == 0
     assert list(tmp_path.iterdir()) == []
     assert multiprocessing.active_children() == []
+
+
+def test_a_worker_that_ends_while_it_has_nothing_to_do_is_replaced_unsaid(tmp_path):
+    engine = Engine(workers=2)
+
+    def shards():
+        yield from (0, 1)
+        until(lambda: len(multiprocessing.active_children()) == 2)
+        time.sleep(0.5)
+        for worker in multiprocessing.active_children():
+            worker.kill()
+            worker.join()
+        yield from (2, 3)
+
+    setting = {"values": np.arange(9), "shift": 0}
+    with closing(engine.map_shards(shifted, setting, shards(), usual=1, named=str)) as results:
+        assert list(results) == [0, 1, 2, 3]
+
+
+@pytest.mark.parametrize("engine", [Engine(name="in-process", workers=3), Engine(workers=1), Engine(workers=3).here()])
+def test_one_worker_is_this_process(engine):
+    ran = engine.map_shards(lambda setting, shard: (shard, os.getpid()), None, iter("ab"), usual=2, named=str)
+    assert list(ran) == [("a", os.getpid()), ("b", os.getpid())]
+    assert engine.tally.workers == 1
+
+
+def test_there_are_no_more_workers_than_shards():
+    engine = Engine(workers=3)
+    assert list(engine.map_shards(lambda setting, shard: os.getpid(), None, [1], usual=2, named=str)) == [os.getpid()]
+    assert engine.tally.workers == 1
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"engine": "slurm"}, "engine=slurm: one of local, ray, in-process"),
+        ({"workers": 0}, "workers=0: a whole number, from 1 to 4,096"),
+        ({"workers": True}, "workers=True: a whole number"),
+        ({"address": "auto"}, "address: of a Ray cluster, a str; it goes with engine=ray"),
+    ],
+)
+def test_an_engine_that_there_is_not_is_one_line(given, said):
+    with pytest.raises(UsageError) as caught:
+        AuditOptions(**given)
+    assert str(caught.value) == said
+
+
+def test_ray_that_is_not_installed_says_what_to_install(carto, monkeypatch, tmp_path):
+    found = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name, *more: None if name == "ray" else found(name, *more))
+    (tmp_path / "batch.jsonl").write_text('{"text": "words"}\n')
+    ended = carto("ingest", tmp_path / "batch.jsonl", "--out", tmp_path / "out", "--engine", "ray")
+    assert (ended.code, ended.err) == (2, "Error: --engine ray: Ray is not installed; pip install 'carto-audit[ray]'\n")
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.fixture
@@ -118,8 +230,8 @@ def started(tmp_path):
     """A command, in a process group of its own, whose two workers never end; what is left of it is killed."""
     program = (
         "import sys; from pathlib import Path; from carto_audit.cli import main as cli; "
-        "from carto_audit.runtime import engine as workers; import tests.runtime.test_engine as here; "
-        "work = lambda: list(workers.map_shards(here.never_end, sys.argv[1] + '/working', range(9), 2, Path(sys.argv[1])));"
+        "import tests.engines.test_local_engine as here; "
+        "work = lambda: list(here.map_shards(here.never_end, sys.argv[1] + '/working', range(9), 2, Path(sys.argv[1])));"
         "import signal; signal.signal(signal.SIGTERM, cli._interrupt); sys.exit(cli.run(work))"
     )
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path])}
@@ -204,10 +316,9 @@ class SlowToLoad:
 @needs_proc
 def test_workers_that_still_load_end_when_their_parent_is_killed(tmp_path):
     program = (
-        "import sys, threading, os, time; from carto_audit.runtime.engine import map_shards; "
-        "import tests.runtime.test_engine as here; "
+        "import sys, threading, os, time; import tests.engines.test_local_engine as here; "
         "threading.Timer(float(sys.argv[2]), lambda: os.kill(os.getpid(), 9)).start();"
-        "list(map_shards(here.SlowToLoad(), None, range(9), 2))"
+        "list(here.map_shards(here.SlowToLoad(), None, range(9), 2))"
     )
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path])}
     process = subprocess.Popen(
