@@ -19,10 +19,7 @@ test: $(VENV)/.dev  ## the test suite, on every core
 test-long: $(VENV)/.dev  ## the tests that take long, each more than half a minute
 	$(BIN)/python -m pytest -m "long and not integration" --numprocesses $(WORKERS) --maxprocesses 8 --dist worksteal
 
-test-integrations: $(VENV)/.integrations  ## remote deliveries against an S3 server on loopback
-	$(BIN)/python -m pytest -m integration tests/integrations
-
-test-integrations: $(VENV)/.dev  ## the tests that need an extra of their own, such as ray; without it they are skipped
+test-integrations: $(VENV)/.integrations  ## remote deliveries against servers on loopback, and Ray on this machine
 	$(BIN)/python -m pytest tests/integrations
 
 lint: $(VENV)/.dev  ## style, formatting and types
@@ -77,5 +74,5 @@ $(VENV)/.fuzz: $(VENV)/.dev
 	touch $@
 
 $(VENV)/.integrations: $(VENV)/.dev
-	$(INSTALL) --editable '.[integrations]'
+	$(INSTALL) --editable '.[integrations,ray]'
 	touch $@
