@@ -211,23 +211,31 @@ def _runs(
 
 def _widths(weight: NDArray[np.int64]) -> NDArray[np.int64]:
     """How many tokens the run from each token of that `weight` (n,) on has, (n,)."""
+    n = len(weight)
     read = np.cumsum(np.concatenate([[0], weight, np.zeros(RUN_TOKENS, np.int64)]))  # weight before each token
-    width = np.full(len(weight), SHORTEST_RUN, np.int64)
+    read = read.astype(np.int32) if read[-1] < np.iinfo(np.int32).max - RUN_WEIGHT else read
+    enough, width = read[:n] + RUN_WEIGHT, np.full(n, SHORTEST_RUN, np.uint8)
     for k in range(SHORTEST_RUN, RUN_TOKENS):
-        width += read[k : k + len(weight)] < read[: len(weight)] + RUN_WEIGHT
-    return width
+        width += (read[k : k + n] < enough).view(np.uint8)
+    return width.astype(np.int64)
 
 
 def _hashes(ids: NDArray[np.integer], width: NDArray[np.int64]) -> NDArray[np.uint64]:
     """The hash of so many tokens from each on, (n,), as a difference of one running sum, moved back by the inverse power of its
     place; the low bits are the width. uint64 arithmetic wraps, which is the hash."""
-    powers, inverses = (_powers(max(len(ids), _BLOCK_TOKENS), base)[: len(ids)] for base in (_BASE, _BASE_INVERSE))
+    n, most = len(ids), max(len(ids), _BLOCK_TOKENS)
     value = mix64(ids.astype(np.uint64) + np.uint64(1))
-    value *= powers
-    running = np.cumsum(np.concatenate([np.zeros(1, np.uint64), value, np.zeros(RUN_TOKENS, np.uint64)]))
-    here = np.arange(len(ids))
-    hashes = mix64((running[here + width] - running[: len(ids)]) * inverses)
-    return hashes & np.uint64(~_WIDTH & (1 << 64) - 1) | width.astype(np.uint64)
+    value *= _powers(most, _BASE)[:n]
+    running = np.zeros(n + RUN_TOKENS + 1, np.uint64)
+    np.cumsum(value, out=running[1 : n + 1])
+    running[n + 1 :] = running[n]
+    hashes = running[np.arange(n) + width]
+    hashes -= running[:n]
+    hashes *= _powers(most, _BASE_INVERSE)[:n]
+    hashes = mix64(hashes)
+    hashes &= np.uint64(~_WIDTH & (1 << 64) - 1)
+    hashes |= width.view(np.uint64)
+    return hashes
 
 
 @lru_cache(maxsize=2)

@@ -1,1 +1,1 @@
-"""Words: `RepeatFilter` says which of a batch's runs may occur twice, before any is written."""
+"""Words: what makes all rows of a large batch cheap. Text is `normalized`, and each word of it encoded once."""

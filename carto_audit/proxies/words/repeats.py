@@ -1,5 +1,7 @@
-"""Repeats: which of very many hashes may occur more than once, in two bits of memory for each. Most runs of a batch occur once,
-and need be written nowhere."""
+"""Repeats: which of very many hashes may occur more than once, told by a table of bits in memory.
+
+Most runs of a batch occur once, and need be written nowhere.
+"""
 
 import numpy as np
 from numpy.typing import NDArray
