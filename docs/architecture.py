@@ -26,7 +26,8 @@ MAY_IMPORT: dict[str, str] = {
     "benchmarks": "data",
     "contamination.disguises": "benchmarks text.views",
     "contamination": "engines contamination.disguises benchmarks data data.formats text.views",
-    "proxies": "engines traces data",
+    "proxies.words": "data",
+    "proxies": "engines proxies.words traces data",
     "cartography": "controls traces data",
     "lenses.declared": "",
     "policy": "cartography lenses.declared",
@@ -81,7 +82,7 @@ HEAVY = {"torch", "transformers", "tokenizers", "accelerate"}
 
 MAY_LOAD_TORCH = set(
     (
-        "proxies.tokens proxies.model proxies.loaded_proxy proxies.minibatches proxies.training_step "
+        "proxies.words.word_encoder proxies.tokens proxies.model proxies.loaded_proxy proxies.minibatches proxies.training_step "
         "proxies.cross_fit proxies.likelihood proxies.generation "
         "proxies.proxy_choice pipeline.item_recall pipeline.run curation.sample_weights governance.run "
         "governance.experiment governance.retrain governance.arm_results governance.facts governance.attack_plan "

@@ -3,14 +3,17 @@
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from carto_audit.proxies.tokens import TokenStore
+from carto_audit.proxies.words.repeats import RepeatFilter
 from carto_audit.runtime.files import writing
 from carto_audit.runtime.progress import SILENT, Progress
+from carto_audit.text.words import mix64
 
 RUN_TOKENS, RUN_WEIGHT = 12, 60
 """A run is this many consecutive tokens, or fewer that already weigh this much (`tokens.weigh_pieces`), and samples that share
@@ -33,8 +36,9 @@ EXAMPLES = 5
 
 _PARTITION_TOKENS = 4 << 20
 _MOST_PARTITIONS = 512  # files that are open at once
-_BLOCK_TOKENS = 1 << 20
-_MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)
+_BLOCK_TOKENS = 1 << 17  # whose numbers stay in the second-level cache
+_BASE = 0x9E3779B97F4A7C15  # odd, so it has an inverse modulo 2**64
+_BASE_INVERSE = pow(_BASE, -1, 1 << 64)
 _WIDTH = 15  # the low bits of a run's hash are its number of tokens
 
 
@@ -84,16 +88,24 @@ def shared_runs(
     """The runs that the first N samples of the store share, while the scratch files in `folder` stand. Samples that are
     `silent` (N,) have none. `piece_weight` (V,) weighs each vocabulary entry.
 
-    Runs are hashed and sorted in partitions on disk: memory holds the edges between samples and a few numbers per sample, and
-    time is linear in the tokens.
+    Runs are hashed twice: what occurs once is found in a table of bits, and what may repeat is sorted in partitions on disk.
+    Memory holds that table, the edges between samples and a few numbers per sample, and time is linear in the tokens.
     """
     n = len(silent)
     cap = round(min(HIGHEST_CAP, max(LOWEST_CAP, CAP_SHARE * n)))
+    blocks = list(_blocks(store.offsets[: n + 1]))
+    repeated = RepeatFilter(int(store.offsets[n]))
     with _scratch(folder, int(store.offsets[n])) as (files, spliced, covered):
-        with _spilling(files) as write, progress.task("Hashing runs", n, "samples") as advance:
-            for first, last in _blocks(store.offsets[: n + 1]):
-                write(*_runs(store, first, last, silent, piece_weight))
+        with _spilling(files) as write, progress.task("Hashing runs", 2 * n, "samples") as advance:
+            for first, last in blocks:
+                repeated.add(_runs(store, first, last, silent, piece_weight)[0])
                 advance(last - first)
+            for first, last in blocks:
+                hashes, position = _runs(store, first, last, silent, piece_weight)
+                some = repeated.may_repeat(hashes)
+                write(hashes[some], position[some])
+                advance(last - first)
+        del repeated
         boilerplate_runs, repeats = 0, np.zeros(n, dtype=bool)
         edges, stretches = [np.zeros((4, 0), np.int64)], [np.zeros((3, 0), np.int64)]
         with progress.task("Finding shared runs", 3 * len(files), "partitions") as advance:
@@ -103,7 +115,7 @@ def shared_runs(
                 repeats[repeating] = True
                 advance(1)
             with _spilling(spliced) as write:
-                for first, last in _blocks(store.offsets[: n + 1]) if boilerplate_runs else ():
+                for first, last in blocks if boilerplate_runs else ():
                     write(*_runs(store, first, last, silent, piece_weight, covered))
             for path in spliced:
                 _count(path, store.offsets, None, cap)
@@ -165,7 +177,7 @@ def _spilling(files: list[Path]) -> Iterator[Callable[[NDArray[np.uint64], NDArr
 
 
 def _blocks(offsets: NDArray[np.int64]) -> Iterator[tuple[int, int]]:
-    """Sample ranges [first, last) of about a million tokens."""
+    """Sample ranges [first, last) of so many tokens."""
     first = 0
     while first < len(offsets) - 1:
         last = max(first + 1, int(np.searchsorted(offsets, offsets[first] + _BLOCK_TOKENS, side="right")) - 1)
@@ -189,25 +201,48 @@ def _runs(
     place = np.flatnonzero(loud if covered is None else loud & (covered[begin:end] == 0))
     ids = store.ids()[begin:end][place]
     ends = np.searchsorted(place, store.offsets[first + 1 : last + 1] - begin)  # of each sample, among what is left
-    limit = ends[np.searchsorted(ends, np.arange(len(ids)), side="right")]
-    read = np.concatenate([[0], np.cumsum(piece_weight[ids])])  # weight before each token
-    width = np.clip(np.searchsorted(read, read[:-1] + RUN_WEIGHT) - np.arange(len(ids)), SHORTEST_RUN, RUN_TOKENS)
+    limit = np.repeat(ends, np.diff(ends, prepend=0))
+    width = _widths(piece_weight[ids])
     kept = np.arange(len(ids)) + width <= limit
     if covered is not None:
         kept[kept] = (place[(np.arange(len(ids)) + width - 1)[kept]] - place[kept]) >= width[kept]
     return _hashes(ids, width)[kept], place[kept] + begin
 
 
+def _widths(weight: NDArray[np.int64]) -> NDArray[np.int64]:
+    """How many tokens the run from each token of that `weight` (n,) on has, (n,)."""
+    n = len(weight)
+    read = np.cumsum(np.concatenate([[0], weight, np.zeros(RUN_TOKENS, np.int64)]))  # weight before each token
+    read = read.astype(np.int32) if read[-1] < np.iinfo(np.int32).max - RUN_WEIGHT else read
+    enough, width = read[:n] + RUN_WEIGHT, np.full(n, SHORTEST_RUN, np.uint8)
+    for k in range(SHORTEST_RUN, RUN_TOKENS):
+        width += (read[k : k + n] < enough).view(np.uint8)
+    return width.astype(np.int64)
+
+
 def _hashes(ids: NDArray[np.integer], width: NDArray[np.int64]) -> NDArray[np.uint64]:
-    """The hash of so many tokens from each on, (n,): the low bits are the width."""
-    padded = np.concatenate([ids.astype(np.uint64) + np.uint64(1), np.zeros(RUN_TOKENS, np.uint64)])
-    hashes = np.zeros(len(ids), np.uint64)
-    for k in range(RUN_TOKENS):  # uint64 arithmetic wraps, which is the hash
-        hashes = np.where(k < width, hashes * _MULTIPLIER + padded[k : k + len(ids)], hashes)
-    hashes ^= hashes >> np.uint64(29)
-    hashes *= _MULTIPLIER
-    hashes ^= hashes >> np.uint64(32)
-    return hashes & np.uint64(~_WIDTH & (1 << 64) - 1) | width.astype(np.uint64)
+    """The hash of so many tokens from each on, (n,), as a difference of one running sum, moved back by the inverse power of its
+    place; the low bits are the width. uint64 arithmetic wraps, which is the hash."""
+    n, most = len(ids), max(len(ids), _BLOCK_TOKENS)
+    value = mix64(ids.astype(np.uint64) + np.uint64(1))
+    value *= _powers(most, _BASE)[:n]
+    running = np.zeros(n + RUN_TOKENS + 1, np.uint64)
+    np.cumsum(value, out=running[1 : n + 1])
+    running[n + 1 :] = running[n]
+    hashes = running[np.arange(n) + width]
+    hashes -= running[:n]
+    hashes *= _powers(most, _BASE_INVERSE)[:n]
+    hashes = mix64(hashes)
+    hashes &= np.uint64(~_WIDTH & (1 << 64) - 1)
+    hashes |= width.view(np.uint64)
+    return hashes
+
+
+@lru_cache(maxsize=2)
+def _powers(size: int, base: int) -> NDArray[np.uint64]:
+    powers = np.full(size, base, np.uint64)
+    powers[0] = 1
+    return np.cumprod(powers, dtype=np.uint64)
 
 
 def _count(

@@ -14,6 +14,7 @@ from tokenizers import Encoding, Regex, Tokenizer, decoders, models, normalizers
 
 from carto_audit.data.batch import Batch, iter_texts
 from carto_audit.data.segments import iter_learned
+from carto_audit.proxies.words.word_encoder import WordEncoder, normalized
 from carto_audit.runtime.errors import UsageError
 from carto_audit.runtime.files import writing
 from carto_audit.runtime.progress import SILENT, Progress
@@ -91,15 +92,21 @@ class TokenStore:
 
 
 def train_encoder(
-    batch: Batch, copies: NDArray[np.bool_], vocab_size: int, seed: int, progress: Progress = SILENT
+    batch: Batch,
+    copies: NDArray[np.bool_],
+    vocab_size: int,
+    seed: int,
+    progress: Progress = SILENT,
+    most_bytes: int = VOCABULARY_BYTES,
 ) -> Encoder:
-    """A byte-level BPE of `vocab_size` pieces from the batch's distinct texts; digits stay single tokens. Neither how words are
-    spaced nor invisible characters nor Unicode's compatible forms tell texts apart, so that they hide no copies.
+    """A byte-level BPE of `vocab_size` pieces from `most_bytes` at most of the batch's distinct texts; digits stay single tokens.
+    Neither how words are spaced nor invisible characters nor Unicode's compatible forms tell texts apart, so that they hide no
+    copies.
 
     `copies` marks texts to leave out, so that repetition does not buy a place in the vocabulary.
     """
     tokenizer = Tokenizer(models.BPE())
-    tokenizer.normalizer = normalizers.Sequence(
+    normalizer = normalizers.Sequence(
         [
             normalizers.Replace(Regex(INVISIBLE.pattern), ""),
             normalizers.NFKC(),
@@ -122,9 +129,11 @@ def train_encoder(
         show_progress=False,
     )
     usable = batch.trainable & ~copies
-    keep_share = min(1.0, VOCABULARY_BYTES / max(1, int(batch.n_bytes[usable].sum())))
+    keep_share = min(1.0, most_bytes / max(1, int(batch.n_bytes[usable].sum())))
     chosen = usable & (np.random.default_rng(seed).random(len(batch)) < keep_share)
-    tokenizer.train_from_iterator(_chosen_texts(batch, chosen, progress), trainer)
+    texts = _chosen_texts(batch, chosen, progress)
+    tokenizer.train_from_iterator((normalized(normalizer, text) for text in texts), trainer)
+    tokenizer.normalizer = normalizer
     bos = tokenizer.encode(BOS).ids[0]
     return Encoder(tokenizer=tokenizer, bos=bos, vocab_size=tokenizer.get_vocab_size(), checkpoint=None)
 
@@ -200,18 +209,34 @@ def _append(store: TokenStore, encoder: Encoder, chunks: Iterator[tuple[list[str
     with writing(store.path), ExitStack() as stack:
         stream = stack.enter_context(_cut(store.path, int(store.offsets[-1]) * np.dtype(store.dtype).itemsize))
         marks = stack.enter_context(_cut(store.flags, int(store.offsets[-1]))) if store.n_learned is not None else None
+        words = WordEncoder(encoder.tokenizer, BOS, store.dtype) if encoder.checkpoint is None else None
         for texts, parts in chunks:
-            encode = encoder.tokenizer.encode_batch_fast if parts is None else encoder.tokenizer.encode_batch
-            encoded = encode(texts, add_special_tokens=False)
-            ids = np.concatenate([np.asarray(e.ids, store.dtype) for e in encoded])
+            if words is not None and parts is None:
+                ids, sizes = words.encode(texts)
+                taken, n_taken = np.ones(len(ids), dtype=bool), sizes
+            else:
+                ids, sizes, taken, n_taken = _encoded(encoder, texts, parts, store.dtype)
             stream.write(ids.tobytes())  # tofile would hide a full disk
-            lengths.append(np.array([len(e.ids) for e in encoded], np.int64))
+            lengths.append(sizes)
             if marks is not None:
-                taken = [_within(e, parts[k]) if parts else np.ones(len(e.ids), bool) for k, e in enumerate(encoded)]
-                learned.append(np.array([flags.sum() for flags in taken], np.int64))
-                marks.write(np.concatenate(taken).tobytes())
+                learned.append(n_taken)
+                marks.write(taken.tobytes())
     offsets = np.concatenate([[0], np.cumsum(np.concatenate(lengths))]).astype(np.int64)
     return replace(store, offsets=offsets, n_learned=np.concatenate(learned) if store.n_learned is not None else None)
+
+
+def _encoded(
+    encoder: Encoder, texts: list[str], parts: list[Parts] | None, dtype: str
+) -> tuple[NDArray[Any], NDArray[np.int64], NDArray[np.bool_], NDArray[np.int64]]:
+    """The tokens of the texts and how many each has; and of which a loss is taken, and of how many of each text."""
+    encode = encoder.tokenizer.encode_batch_fast if parts is None else encoder.tokenizer.encode_batch
+    encoded = encode(texts, add_special_tokens=False)
+    ids = np.concatenate([np.asarray(e.ids, dtype) for e in encoded])
+    sizes = np.array([len(e.ids) for e in encoded], np.int64)
+    if parts is None:
+        return ids, sizes, np.ones(len(ids), dtype=bool), sizes
+    taken = [_within(e, own) for e, own in zip(encoded, parts, strict=True)]
+    return ids, sizes, np.concatenate(taken), np.array([flags.sum() for flags in taken], np.int64)
 
 
 def _within(encoding: Encoding, parts: Parts) -> NDArray[np.bool_]:

@@ -15,6 +15,7 @@ from carto_audit.proxies.shared_runs import (
     RUN_WEIGHT,
     SHORTEST_RUN,
     Boilerplate,
+    shared_runs,
 )
 from tests.support.tiny import make_store
 
@@ -64,6 +65,15 @@ def test_samples_that_share_a_rare_run_are_kin(tmp_path):
     group = kin_of(tmp_path, samples).group
     assert len({group[3], group[8], group[15]}) == 1
     assert len(set(group)) == 18
+
+
+def test_runs_that_occur_once_are_written_nowhere(tmp_path):
+    """Files are a flag for each token, and a few bytes for runs that share their place in the filter with others."""
+    store = make_store(tmp_path, np.random.default_rng(0).integers(0, VOCABULARY, (4000, 50)), VOCABULARY)
+    weight = np.ones(VOCABULARY, np.int64)
+    with shared_runs(store, np.zeros(4000, bool), weight, tmp_path):
+        spilled = sum(path.stat().st_size for path in tmp_path.iterdir() if path != store.path)
+    assert spilled < 1.2 * store.offsets[-1]
 
 
 def test_what_repeats_itself_is_not_alone_though_it_has_no_kin(tmp_path):
