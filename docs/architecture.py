@@ -19,7 +19,7 @@ MAY_IMPORT: dict[str, str] = {
     "runtime": "text",
     "engines": "",
     "data.formats": "",
-    "data": "data.formats",
+    "data": "engines data.formats",
     "traces": "",
     "controls": "",
     "benchmarks": "data",
