@@ -20,7 +20,7 @@ MAY_IMPORT: dict[str, str] = {
     "runtime.remote": "",
     "engines": "",
     "data.formats": "",
-    "data": "data.formats",
+    "data": "engines data.formats",
     "traces": "",
     "controls": "",
     "benchmarks": "data",

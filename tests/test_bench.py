@@ -26,11 +26,11 @@ LONG = {f"bench.{name}.run" for name in ("governance", "presets", "reading", "re
     "bench.reading.tiny_rows",
     "bench.real_runs.reweight",
     "bench.real_runs.trainers",
+    "bench.scale.engines",
     "bench.vendors.ledger",
 }
-NEEDS_DATA = [
-    name for name in SCRIPTS if name not in ("bench.mask.run", "bench.real_runs.trainers", "bench.vendors.ledger")
-]
+WITHOUT_DATA = {"bench.mask.run", "bench.real_runs.trainers", "bench.scale.engines", "bench.vendors.ledger"}
+NEEDS_DATA = [name for name in SCRIPTS if name not in WITHOUT_DATA]
 READMES = [BENCH / "README.md", *sorted(BENCH.glob("*/README.md"))]
 
 

@@ -1,4 +1,4 @@
-"""Benchmarks on the Hugging Face hub. With `publishing.pull_request` it alone may reach the network, for a set that was named."""
+"""Benchmarks on the Hugging Face hub. With `publishing.pull_request`, and Ray if asked for, it alone reaches the network."""
 
 import logging
 from collections.abc import Iterator

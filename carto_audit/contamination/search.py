@@ -23,27 +23,20 @@ from carto_audit.contamination.exact_match import Match
 from carto_audit.contamination.index_file import current_setting
 from carto_audit.contamination.matching import ROWS, find_across
 from carto_audit.contamination.tiers import SUSPECTED
-from carto_audit.data.batch import Batch, TextChunk, iter_texts
+from carto_audit.data.batch import Batch, TextChunk, iter_texts, name_samples
 from carto_audit.data.delivery import OtherFile
 from carto_audit.data.formats.opened import decompressed
 from carto_audit.data.formats.side_files import LARGEST_DOCUMENT
 from carto_audit.data.readers import column_types, is_typed, read_schema, text_beside_rows
 from carto_audit.data.skips import readable
-from carto_audit.engines.engine import LOCAL, Engine
+from carto_audit.engines.engine import LOCAL, Engine, choose_workers
 from carto_audit.runtime.errors import AuditError
 from carto_audit.runtime.files import read_regular, read_table, write_table
 from carto_audit.runtime.progress import SILENT, Advance, Progress
 from carto_audit.runtime.resume import open_kept, own_key
-from carto_audit.text.untrusted import safe_inline
-
-PARALLEL_BYTES = 32 << 20
-"""A smaller batch is done before workers have started: each takes 0.7 s of CPU to load, one core reads 8 to 40 MB/s."""
 
 LONGEST_BINARY = 1 << 20
 """Bytes of a file beside the data that is no text, which are looked at: an image would take minutes, and says nothing."""
-
-MOST_WORKERS = 16
-"""The batch is read by one process, at some 200 MB/s of text: it cannot keep more of them busy."""
 
 FOUND_SCHEMA = pa.schema(
     {
@@ -163,11 +156,6 @@ def _once(found: pa.Table) -> pa.Table:
     return found.take(places[~(again & across)[places]])
 
 
-def choose_workers(n_bytes: int) -> int:
-    """One process for a batch that is done in a second or two, else one per core, as far as they can be fed."""
-    return 1 if n_bytes < PARALLEL_BYTES else min(os.cpu_count() or 1, MOST_WORKERS)
-
-
 def search_shard(search: Search, shard: Shard) -> Findings:
     """Looks for every item in one shard, and across its short rows."""
     own = search.find(shard.chunk.whole, search.index)
@@ -182,13 +170,7 @@ def _keep(found: Findings) -> None:
 
 
 def _named(batch: Batch, shard: Shard) -> str:
-    """A shard as an error calls it: by its rows, and the file that the first lies in."""
-    first, last = (int(batch.row[k]) for k in (shard.start, shard.start + shard.samples - 1))
-    ends = np.cumsum(batch.file_rows)
-    file = int(np.searchsorted(ends, first, side="right"))
-    before = int(ends[file]) - batch.file_rows[file]
-    until = f" to {last - before + 1:,}" if last < ends[file] else " on, and files behind it"
-    return f"{safe_inline(batch.file_names[file], 160)}, rows {first - before + 1:,}{until}"
+    return name_samples(batch, shard.start, shard.samples)
 
 
 def _across(shard: Shard, own: list[Match], index: Index) -> list[Match]:

@@ -374,3 +374,13 @@ def _made_ids(names: tuple[str, ...], counts: list[int]) -> pa.LargeStringArray:
 def batch_sha256(digests: Sequence[str]) -> str:
     """One file: its own sha256. Several: the sha256 of their hex digests, one per line, in order."""
     return digests[0] if len(digests) == 1 else hashlib.sha256("\n".join(digests).encode()).hexdigest()
+
+
+def name_samples(batch: Batch, start: int, count: int) -> str:
+    """Consecutive samples in a line of an error: the file that the first lies in, and their rows there, counted from 1."""
+    first, last = int(batch.row[start]), int(batch.row[start + count - 1])
+    ends = np.cumsum(batch.file_rows)
+    file = int(np.searchsorted(ends, first, side="right"))
+    before = int(ends[file]) - batch.file_rows[file]
+    until = f" to {last - before + 1:,}" if last < ends[file] else " on, and files behind it"
+    return f"{safe_inline(batch.file_names[file], 160)}, rows {first - before + 1:,}{until}"

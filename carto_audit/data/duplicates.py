@@ -2,7 +2,9 @@
 
 import hashlib
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
@@ -11,7 +13,8 @@ from numpy.typing import NDArray
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from carto_audit.data.batch import Batch, iter_texts
+from carto_audit.data.batch import Batch, TextChunk, iter_texts, name_samples
+from carto_audit.engines.engine import LOCAL, Engine, choose_workers
 from carto_audit.runtime.errors import AuditError
 from carto_audit.runtime.progress import SILENT, Progress
 from carto_audit.text.minhash import signatures
@@ -80,6 +83,18 @@ class _Sketches:
         return np.fromfile(self.keys, np.uint64, count, offset=number * count * 8)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Hashed:
+    """What a chunk of `n` samples adds to the sketches, as these hold it; `counts` (n,) are the shingles of each sample."""
+
+    start: int
+    digests: NDArray[np.uint64]  # (n, 2)
+    counts: Index
+    shingles: NDArray[np.uint32]
+    bytes: NDArray[np.uint8]  # (n, BANDS * ROWS)
+    keys: NDArray[np.uint64]  # (BANDS, n)
+
+
 @dataclass(slots=True)
 class _Components:
     """The clusters so far, and the pairs that need no second look. The one mutable value here; it never leaves."""
@@ -111,15 +126,16 @@ class _Components:
             self.label = _connect(self.label, pairs[:, similar])
 
 
-def find_duplicates(batch: Batch, folder: Path, progress: Progress = SILENT) -> Duplicates:
+def find_duplicates(batch: Batch, folder: Path, progress: Progress = SILENT, engine: Engine = LOCAL) -> Duplicates:
     """Clusters the samples by identity and by Jaccard similarity of word shingles, transitively.
 
     Spills hashes to `folder` (about as much as the text itself). Samples shorter than a shingle are near copies where their
-    words are the same. Raises AuditError when the folder cannot be written.
+    words are the same. Texts are hashed by the engine's workers; whoever they are, the result is the same. Raises AuditError when
+    the folder cannot be written, or a worker dies again and again.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        sketches = _sketch(batch, folder, progress)
+        sketches = _sketch(batch, folder, progress, engine)
     except OSError as error:
         raise AuditError(f"{safe_inline(str(folder), 160)}: cannot write: {error.strerror or error}") from error
     try:
@@ -132,7 +148,7 @@ def find_duplicates(batch: Batch, folder: Path, progress: Progress = SILENT) -> 
     return _clusters(first, label, sketches.digests)
 
 
-def _sketch(batch: Batch, folder: Path, progress: Progress) -> _Sketches:
+def _sketch(batch: Batch, folder: Path, progress: Progress, engine: Engine) -> _Sketches:
     shingles_path, keys_path, bytes_path = folder / "shingles.u32", folder / "bands.u64", folder / "signatures.u8"
     digests = np.empty((len(batch), 2), dtype=np.uint64)
     counts = np.zeros(len(batch), dtype=np.int64)
@@ -141,19 +157,36 @@ def _sketch(batch: Batch, folder: Path, progress: Progress) -> _Sketches:
         keys_path.open("wb") as keys_file,
         bytes_path.open("wb") as bytes_file,
     ):
-        for chunk in iter_texts(batch, progress, "Hashing for duplicates"):
-            span = slice(chunk.start, chunk.start + len(chunk.texts))
-            digests[span] = _digests(chunk.texts)
-            shingles = _shingles(hash_words(chunk.texts))
-            counts[span] = np.diff(shingles.offsets)
-            wordless = chunk.start + np.flatnonzero((counts[span] == 0) & ~batch.trainable[span])
-            digests[wordless] = wordless[:, None]  # no text is no copy of another
-            shingles_file.write((shingles.values >> np.uint64(32)).astype(np.uint32).tobytes())
-            signed = signatures(shingles, BANDS * ROWS, SEED)
-            bytes_file.write(np.ascontiguousarray(signed.astype(np.uint8).T).tobytes())
-            _write_keys(keys_file, _band_keys(signed), chunk.start, len(batch))
+        chunks = iter_texts(batch, progress, "Hashing for duplicates")
+        usual, named = choose_workers(int(batch.n_bytes.sum())), partial(_named, batch)
+        with closing(engine.map_shards(_hash_chunk, None, chunks, usual=usual, named=named, folder=folder)) as found:
+            for hashed in found:
+                span = slice(hashed.start, hashed.start + len(hashed.counts))
+                digests[span], counts[span] = hashed.digests, hashed.counts
+                wordless = hashed.start + np.flatnonzero((counts[span] == 0) & ~batch.trainable[span])
+                digests[wordless] = wordless[:, None]  # no text is no copy of another
+                shingles_file.write(hashed.shingles.tobytes())
+                bytes_file.write(hashed.bytes.tobytes())
+                _write_keys(keys_file, hashed.keys, hashed.start, len(batch))
     offsets = np.concatenate(([0], np.cumsum(counts)))
     return _Sketches(digests=digests, offsets=offsets, shingles=shingles_path, keys=keys_path, bytes=bytes_path)
+
+
+def _hash_chunk(setting: None, chunk: TextChunk) -> _Hashed:
+    shingles = _shingles(hash_words(chunk.texts))
+    signed = signatures(shingles, BANDS * ROWS, SEED)
+    return _Hashed(
+        start=chunk.start,
+        digests=_digests(chunk.texts),
+        counts=np.diff(shingles.offsets),
+        shingles=(shingles.values >> np.uint64(32)).astype(np.uint32),
+        bytes=np.ascontiguousarray(signed.astype(np.uint8).T),
+        keys=_band_keys(signed),
+    )
+
+
+def _named(batch: Batch, chunk: TextChunk) -> str:
+    return name_samples(batch, chunk.start, len(chunk.texts))
 
 
 def _shingles(words: Ragged) -> Ragged:

@@ -5,6 +5,7 @@ else, and results come back in the order of the shards: what an audit finds does
 """
 
 import importlib.util
+import os
 from collections.abc import Callable, Generator, Iterable, Iterator, Sized
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -20,6 +21,12 @@ from carto_audit.text.untrusted import safe_inline
 EngineName = Literal["local", "ray", "in-process"]
 
 MOST_WORKERS = 4096
+
+PARALLEL_BYTES = 32 << 20
+"""A smaller batch is done before workers have started: each takes 0.7 s of CPU to load, one core reads 8 to 40 MB/s."""
+
+MOST_FED = 16
+"""The batch is read by one process, at some 200 MB/s of text: it cannot keep more workers busy."""
 
 Setting = TypeVar("Setting")
 Shard = TypeVar("Shard")
@@ -112,6 +119,12 @@ class Engine:
 
 
 LOCAL = Engine()
+
+
+def choose_workers(n_bytes: int) -> int:
+    """What is usual to read so much text: one process for a batch that is done in a second or two, else one per core, as far as
+    they can be fed."""
+    return 1 if n_bytes < PARALLEL_BYTES else min(os.cpu_count() or 1, MOST_FED)
 
 
 def check_engine(name: str, workers: int | None, address: str | None) -> None:

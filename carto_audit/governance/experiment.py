@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from carto_audit.data.batch import Batch, read_batch, read_texts
 from carto_audit.data.duplicates import Duplicates, find_duplicates
+from carto_audit.engines.engine import LOCAL, Engine
 from carto_audit.governance.attack_plan import AttackPlanner
 from carto_audit.governance.attacks.suite import AttackPlan
 from carto_audit.governance.canaries import (
@@ -93,10 +94,15 @@ class Experiment:
 
 
 def prepare_batch(
-    batch: Batch, options: AuditOptions, device: str, folder: Path, progress: Progress = SILENT
+    batch: Batch,
+    options: AuditOptions,
+    device: str,
+    folder: Path,
+    progress: Progress = SILENT,
+    engine: Engine = LOCAL,
 ) -> PreparedBatch:
     """Who is kin to whom in the batch."""
-    duplicates = find_duplicates(batch, folder, progress)
+    duplicates = find_duplicates(batch, folder, progress, engine)
     encoder = _choose_proxy(batch, duplicates, options, device, progress).encoder
     store = encode_batches([batch], encoder, folder / "stock.bin", progress)
     usable = batch.trainable & (store.n_tokens > 0)

@@ -147,10 +147,10 @@ def run_redteam(
         progress=progress,
     )
     folder = work_folder(work, batch, None, options, policy.treatment_sha256, settings.epochs)
-    stock = prepare_batch(batch, options, device, folder, progress)
     results: list[SeedResult] = []
     experiment: Experiment | None = None
     with options.open_engine(progress.note) as engine:
+        stock = prepare_batch(batch, options, device, folder, progress, engine)
         for number in range(settings.seeds):
             progress.note(f"seed {number + 1} of {settings.seeds}")
             seed = options.training_seed + number

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from carto_audit.data.batch import Batch, iter_texts, read_batch, read_field
 from carto_audit.data.duplicates import Duplicates, find_duplicates
+from carto_audit.engines.engine import LOCAL
 from carto_audit.lenses.declared.spec import LensSpec
 from carto_audit.lenses.planting import LensFaultError, check_plants, texts_of
 from carto_audit.lenses.plants import Plants
@@ -160,7 +161,7 @@ def _mixed_kin(subject: Subject, texts: list[str], rows: Index) -> Kin:
     batch = read_batch([place / "plants.parquet"], text_column="text")
     if len(batch) != len(texts):
         raise LensFaultError("it planted something that is no text")
-    found = find_duplicates(batch, place / "sketches")
+    found = find_duplicates(batch, place / "sketches", engine=LOCAL.here())
     label = np.concatenate([subject.duplicates.cluster_id, len(subject.batch) + found.cluster_id])[rows]
     _, first, member = np.unique(label, return_index=True, return_inverse=True)
     copies = np.concatenate([subject.duplicates.copies, found.copies])[rows]

@@ -175,7 +175,7 @@ class _Auditor:
         key = given or (None if options.rehearsable else keep_sampling_key(folder))
         entropy = key.entropy(batch.sha256) if key else options.training_seed
         with self.timed("duplicates"):
-            duplicates = find_duplicates(batch, folder, progress)
+            duplicates = find_duplicates(batch, folder, progress, engine)
         with self.timed("contamination"):
             contamination, kin = None, duplicates.cluster_id
             if opened:

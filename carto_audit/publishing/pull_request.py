@@ -1,6 +1,7 @@
 """A pull request on the Hugging Face hub: the card and its files, put into the README that stands there now.
 
-With `benchmarks.hub_sets` the only module that may reach the network, and only for a data set that was named.
+With `benchmarks.hub_sets`, and `engines.ray_engine` where Ray is asked for, the only module that may reach the network, and only
+for a data set that was named.
 """
 
 import logging

@@ -32,13 +32,15 @@ def test_the_facts_name_files_and_not_where_they_lie():
         benchmarks=("/home/me/exam.jsonl", "gsm8k", "hf:openai/gsm8k@main"),
         out="/home/me/out",
         options={"reference": "/home/me/trusted.parquet", "registry": "/home/me/benchmarks.yaml", "epochs": "16"}
-        | {"sampling_key": "/home/me/our.key"},
+        | {"sampling_key": "/home/me/our.key", "engine": "ray", "address": "/home/me/head:6379"},
     )
     facts = named.facts()
     assert "/home" not in str(facts)
     assert facts["benchmarks"] == ["exam.jsonl", "gsm8k", "hf:openai/gsm8k@main"]
     assert facts["options"] == {"reference": "trusted.parquet", "registry": "benchmarks.yaml", "epochs": "16"} | {
-        "sampling_key": "SAMPLING_KEY"
+        "sampling_key": "SAMPLING_KEY",
+        "engine": "ray",
+        "address": "ADDRESS",
     }
 
 

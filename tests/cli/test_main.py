@@ -383,6 +383,12 @@ def test_a_batch_too_small_to_measure_power_ends_inconclusive_under_default_what
     assert outcomes["detection-power"] == "not_measured"
 
 
+def test_the_report_names_who_worked_and_the_verdict_does_not(audited):
+    facts = json.loads((audited.folder / "report.json").read_bytes())
+    assert facts["run"]["engine"] == {"name": "local", "workers": 1, "retries": 0}
+    assert "engine" not in json.loads((audited.folder / "verdict.json").read_bytes())
+
+
 def test_the_report_is_rendered_again_to_the_same_bytes(audited, carto, tmp_path):
     folder = shutil.copytree(audited.folder, tmp_path / "copy")
     page = (folder / "report.html").read_bytes()

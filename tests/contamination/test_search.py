@@ -14,11 +14,12 @@ from carto_audit.benchmarks.items import read_benchmark
 from carto_audit.contamination.check import check_contamination, write_matches
 from carto_audit.contamination.detectability import QUICK_FORMS, measure_detectability
 from carto_audit.contamination.matching import find_matches
-from carto_audit.contamination.search import FOUND_SCHEMA, PARALLEL_BYTES, choose_workers, search_batch
+from carto_audit.contamination.search import FOUND_SCHEMA, search_batch
 from carto_audit.data import batch as batch_module
 from carto_audit.data.batch import read_batch
-from carto_audit.engines.engine import Engine
+from carto_audit.engines.engine import PARALLEL_BYTES, Engine, choose_workers
 from carto_audit.runtime import resume
+from carto_audit.runtime.errors import AuditError
 from tests.support.audits import sentences, write_parquet
 from tests.support.data import DATA, needs_data
 from tests.support.quizzes import BELL, ITEMS, SHEEP, quiz
@@ -88,6 +89,16 @@ def test_another_index_continues_nothing(batch, index, tmp_path):
     counting = Counting()
     search_batch(batch, build_index([quiz(tmp_path / "quiz.jsonl", other)]), counting, folder=tmp_path / "work")
     assert counting.calls == 10
+
+
+def test_a_shard_that_ends_its_worker_each_time_is_called_by_its_rows(batch, index, monkeypatch):
+    def poisoned(engine, function, setting, shards, *, named, **more):
+        raise AuditError(named(list(shards)[1]))
+        yield
+
+    monkeypatch.setattr(Engine, "map_shards", poisoned)
+    with pytest.raises(AuditError, match=r"^batch\.parquet, rows 11 to \d+$"):
+        search_batch(batch, index, find_matches)
 
 
 KILLED = """

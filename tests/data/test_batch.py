@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from carto_audit.benchmarks.items import read_benchmark
 from carto_audit.data import batch as batch_module
-from carto_audit.data.batch import CHUNK_BYTES, iter_texts, read_batch, read_texts
+from carto_audit.data.batch import CHUNK_BYTES, iter_texts, name_samples, read_batch, read_texts
 from carto_audit.data.skips import LONGEST_SAMPLE, SKIP_REASONS
 from carto_audit.runtime.errors import AuditError, UsageError
 from tests.support.audits import strings_of_bytes, write_parquet
@@ -374,3 +374,15 @@ def test_bytes_that_are_no_text_are_unread_text_and_what_stands_around_them_is_n
     assert 0.1 < read_batch([path]).unread_text_share < 0.7
     path.write_bytes(b"\n".join([*plain, b'{"text": "' + b"all that can be read " * 40 + b'\xff"}', b'{"text": null}']))
     assert 0 < read_batch([path]).unread_text_share < 0.01
+
+
+def test_samples_are_called_by_their_file_and_their_rows_in_it(tmp_path):
+    (tmp_path / "a.jsonl").write_text('{"text": "one"}\n{"text": ""}\n{"text": "two"}\n')
+    (tmp_path / "b\x1b.jsonl").write_text('{"text": "three"}\n{"text": "four"}\n')
+    batch = read_batch([tmp_path / "a.jsonl", tmp_path / "b\x1b.jsonl"])
+    assert [name_samples(batch, *span) for span in ((0, 2), (2, 1), (3, 1), (1, 2))] == [
+        "a.jsonl, rows 1 to 3",
+        "b.jsonl, rows 1 to 1",
+        "b.jsonl, rows 2 to 2",
+        "a.jsonl, rows 3 on, and files behind it",
+    ]

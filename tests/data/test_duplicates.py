@@ -1,4 +1,5 @@
 import random
+from dataclasses import fields
 
 import numpy as np
 import pyarrow as pa
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 from carto_audit.data import batch as batch_module
 from carto_audit.data.batch import read_batch
 from carto_audit.data.duplicates import JACCARD_THRESHOLD, SHINGLE, copy_counts, find_duplicates
+from carto_audit.engines.engine import Engine
 from carto_audit.runtime.errors import AuditError
 
 
@@ -190,3 +192,21 @@ def test_a_text_has_the_same_hash_in_every_batch(duplicates_of):
     assert one.text_hash[0] == one.text_hash[2] == other.text_hash[1]
     assert len({*one.text_hash.tolist(), *other.text_hash.tolist()}) == 3
     assert 0 not in one.text_hash
+
+
+def test_processes_find_the_same_as_one(tmp_path, monkeypatch):
+    monkeypatch.setattr(batch_module, "CHUNK_SAMPLES", 7)
+    rng = random.Random(0)
+    texts = [" ".join(prose(rng, 40)) for _ in range(30)]
+    texts += [texts[3], texts[9] + " besides", "", "Yes, indeed", "yes indeed!"]
+    path = tmp_path / "batch.parquet"
+    pq.write_table(pa.table({"text": texts}), path)
+    batch = read_batch([path])
+    found = []
+    for workers in (1, 2):
+        engine = Engine(workers=workers)
+        duplicates = find_duplicates(batch, tmp_path / "work", engine=engine)
+        found.append([getattr(duplicates, field.name) for field in fields(duplicates)])
+        assert engine.tally.workers == workers
+    assert all(np.array_equal(one, other) for one, other in zip(*found, strict=True))
+    assert list((tmp_path / "work").iterdir()) == []

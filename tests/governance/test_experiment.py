@@ -51,6 +51,16 @@ def test_the_audit_of_the_planted_batch_leaves_no_row_out_for_want_of_room(tmp_p
     assert 1.2 * tokens < options.max_tokens
 
 
+def test_an_arm_that_ends_its_worker_each_time_is_called_by_its_name(tmp_path, monkeypatch):
+    def poisoned(engine, function, setting, shards, *, named, **more):
+        raise AuditError(named(shards[0]))
+
+    monkeypatch.setattr(Engine, "map_shards", poisoned)
+    fixed = SimpleNamespace(recipe=SimpleNamespace(device="cpu"), plan=None, folder=tmp_path)
+    with pytest.raises(AuditError, match=r'^the arm "prune 5 % at random"$'):
+        redteam.try_arms(fixed, [Arm(kind="random", level=0.05, weight=np.ones(3))])
+
+
 def test_a_result_that_another_run_took_away_is_an_error_and_no_empty_arm(tmp_path, monkeypatch):
     """An arm without answers and without a failure would be missing from every table, and nobody told."""
     monkeypatch.setattr(Engine, "map_shards", lambda *given, **more: iter(()))

@@ -429,3 +429,14 @@ def test_equal_seeds_give_equal_scores_and_verdicts(carto, tmp_path, gate):
         assert ended.code == 0
     for name in ("scores.parquet", "trace.parquet", "verdict.json"):
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes(), name
+
+
+def test_another_engine_goes_on_where_one_stopped(tmp_path):
+    (tmp_path / "batch.jsonl").write_text('{"text": "words"}\n')
+    batch = read_batch([tmp_path / "batch.jsonl"])
+    folders = {
+        work_folder(tmp_path / "work", batch, None, AuditOptions(**given))
+        for given in ({}, {"workers": 2}, {"engine": "in-process"})
+    }
+    assert len(folders) == 1
+    assert work_folder(tmp_path / "work", batch, None, AuditOptions(epochs=3)) not in folders

@@ -1,0 +1,1 @@
+"""Scale: does another engine find the same, and what does it cost."""
