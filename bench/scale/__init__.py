@@ -1,0 +1,1 @@
+"""What batches cost that are larger than what is trained on."""
