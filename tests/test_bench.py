@@ -24,6 +24,7 @@ LONG = {f"bench.{name}.run" for name in ("governance", "presets", "reading", "re
     "bench.lenses.tracing",
     "bench.lenses.tables",
     "bench.reading.tiny_rows",
+    "bench.scale.stages",
     "bench.real_runs.reweight",
     "bench.real_runs.trainers",
     "bench.scale.engines",

@@ -1,1 +1,1 @@
-"""Scale: does another engine find the same, and what does it cost."""
+"""Scale: stages over all rows, and engines: the same bytes by every engine and from any number of workers."""

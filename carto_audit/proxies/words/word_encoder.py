@@ -6,6 +6,7 @@ What stands between two spaces is tokenized alike wherever it stands, and a few 
 import re
 import unicodedata
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,9 @@ from carto_audit.text.untrusted import INVISIBLE
 
 MOST_WORDS, MOST_LETTERS = 1_000_000, 32_000_000
 """Remembered, at most: some 200 MB. Then all are forgotten, and what comes is encoded anew."""
+
+AT_ONCE = 1 << 20
+"""Characters, or one text. Where each letter is a word by itself, a hundred bytes are held for it meanwhile."""
 
 _SPACES = "\t\n\v\f\r\x85\u2028\u2029"
 _OTHER_SPACES = "\x1c\x1d\x1e\x1f\u1680"
@@ -80,6 +84,13 @@ class WordEncoder:
 
     def encode(self, texts: Sequence[str]) -> tuple[NDArray[Any], NDArray[np.int64]]:
         """The tokens of the texts, one after the other, and how many each has, (n,)."""
+        part = np.cumsum([len(text) for text in texts]) // AT_ONCE
+        cuts = [0, *(np.flatnonzero(np.diff(part)) + 1).tolist(), len(texts)] if len(texts) else [0]
+        parts = [self._encode(texts[begin:end]) for begin, end in pairwise(cuts)]
+        ids, sizes = ([part[k] for part in parts] for k in (0, 1))
+        return np.concatenate([np.empty(0, self._dtype), *ids]), np.concatenate([np.empty(0, np.int64), *sizes])
+
+    def _encode(self, texts: Sequence[str]) -> tuple[NDArray[Any], NDArray[np.int64]]:
         words: list[str] = []
         sizes: list[int] = []
         self._numbers.fresh = []
@@ -103,7 +114,7 @@ class WordEncoder:
         first = np.cumsum([0, *sizes[:-1]], dtype=np.int64)
         if len(self._numbers) > MOST_WORDS or self._letters > MOST_LETTERS:
             self._forget()
-        return ids[place], np.add.reduceat(count, first) if len(texts) else np.empty(0, np.int64)
+        return ids[place], np.add.reduceat(count, first)
 
     def _spaced(self, text: str) -> str | None:
         """The normalized text with a space wherever it may be cut; None where it must be encoded as a whole."""

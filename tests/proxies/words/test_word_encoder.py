@@ -51,6 +51,20 @@ def test_texts_have_the_tokens_that_the_tokenizer_gives_them(tokenizer, texts):
     assert by_words(WordEncoder(tokenizer, BOS, "uint16"), texts) == plain(tokenizer, texts)
 
 
+@settings(max_examples=50, deadline=None)
+@given(TEXTS, st.integers(1, 30))
+def test_how_much_is_encoded_at_once_changes_nothing(tokenizer, texts, letters):
+    texts = [text.encode("utf-8", "replace").decode() for text in texts]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(word_encoder, "AT_ONCE", letters)
+        assert by_words(WordEncoder(tokenizer, BOS, "uint16"), texts) == plain(tokenizer, texts)
+
+
+def test_no_texts_have_no_tokens(tokenizer):
+    ids, sizes = WordEncoder(tokenizer, BOS, "uint16").encode([])
+    assert (len(ids), len(sizes)) == (0, 0)
+
+
 def test_what_is_forgotten_is_encoded_anew(tokenizer, monkeypatch):
     monkeypatch.setattr(word_encoder, "MOST_WORDS", 5)
     encoder = WordEncoder(tokenizer, BOS, "uint16")
