@@ -11,7 +11,7 @@ BITS_PER_HASH = 16
 may repeat."""
 
 LEAST_BITS, MOST_BITS = 20, 33
-"""Of a table's address: 128 KB to 1 GB. Beyond a billion hashes more of them share bits; none that repeats is ever missed."""
+"""Of a table's address: 128 KB to 1 GB. Beyond half a billion hashes more of them share bits; none that repeats is missed."""
 
 _SPREAD = np.uint64(0x9E3779B97F4A7C15)
 
