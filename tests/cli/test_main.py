@@ -385,7 +385,9 @@ def test_a_batch_too_small_to_measure_power_ends_inconclusive_under_default_what
 
 def test_the_report_names_who_worked_and_the_verdict_does_not(audited):
     facts = json.loads((audited.folder / "report.json").read_bytes())
-    assert facts["run"]["engine"] == {"name": "local", "workers": 1, "retries": 0}
+    engine = facts["run"]["engine"]
+    assert (engine["name"], engine["retries"]) == ("local", 0)
+    assert engine["workers"] in (1, 2)  # a fold each, where there are cores for both
     assert "engine" not in json.loads((audited.folder / "verdict.json").read_bytes())
 
 
