@@ -37,6 +37,8 @@ LARGE = 300_000
 STAGES = {"duplicates": r"[0-9a-f]{16}", "search": r"[0-9a-f]{16}", "training": r"run-\d+", "arms": r"seed-\d+"}
 """Where a stage has its `setting-…` or `shared-…` while it works: the folder's name."""
 
+_MARK = re.compile("(setting|shared)-")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Case:
@@ -119,7 +121,8 @@ def run(case: Case, command: Sequence[str], out: Path, files: Sequence[str]) -> 
                 pid = kill_in(case.killed_in, process, out, whole=case.then is not None)
             process.wait()
             said.seek(0)
-            if process.returncode not in (0, 1, 3, -signal.SIGKILL) or (case.killed_in and pid is None):
+            is_over = flags is case.then or case.then is None
+            if (is_over and not (out / files[0]).exists()) or (case.killed_in and pid is None):
                 raise SystemExit(f"{case.title}: ended with {process.returncode}\n{said.read()[-2000:]}")
     facts = json.loads((out / "report.json").read_bytes()) if (out / "report.json").exists() else {"run": {}}
     return Ended(
@@ -138,16 +141,16 @@ def kill_in(stage: str, process: "subprocess.Popen[bytes]", out: Path, whole: bo
             victim = process.pid if whole else pid
             os.kill(victim, signal.SIGKILL)
             return victim
-        time.sleep(0.005)
+        time.sleep(0.02)
     return None
 
 
 def is_in(stage: str, out: Path) -> bool:
     """Whether workers have been given this stage; in the training, whether one has finished an epoch."""
-    for mark in (*out.rglob("setting-*"), *out.rglob("shared-*")):
-        if re.fullmatch(STAGES[stage], mark.parent.name):
-            is_hashing = (mark.parent / "shingles.u32").exists()
-            has_epoch = any(mark.parent.glob("proxy-*.pt"))
+    for place, folders, files in os.walk(out):  # which minds no folder that is gone meanwhile
+        if re.fullmatch(STAGES[stage], Path(place).name) and any(map(_MARK.match, folders)):
+            is_hashing = "shingles.u32" in files
+            has_epoch = any(re.fullmatch(r"proxy-\d+\.pt", name) for name in files)
             return {"duplicates": is_hashing, "search": not is_hashing, "training": has_epoch}.get(stage, True)
     return False
 
@@ -203,6 +206,7 @@ def table(rows: Sequence[tuple[Case, Ended]], files: Sequence[str]) -> str:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Prints a table, and ends with 1 where a file differs."""
     parser = parser_of(__doc__)
+    parser.add_argument("--only", metavar="ENGINE", default="", help="compare the first run with those of one engine")
     parser.add_argument("--redteam", action="store_true", help="the arms of a red team, in place of audits")
     given: argparse.Namespace = parser.parse_args(arguments)
     with_ray = importlib.util.find_spec("ray") is not None
@@ -229,8 +233,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if given.redteam:
             command = ["redteam", str(delivery), "--quick", "--level", "0.1", "--epochs", "2", "--max-tokens", "20000"]
             files, chosen = ("redteam.json",), red_cases(with_ray)
-        rows = []
+        rows: list[tuple[Case, Ended]] = []
         for number, case in enumerate(chosen):
+            if rows and not case.title.startswith(given.only):
+                continue
             rows.append((case, run(case, [*command, "--quiet"], place / f"out-{number}", files)))
             print(table([rows[0], rows[-1]], files).splitlines()[-1], file=sys.stderr)
         print(table(rows, files))
