@@ -1,7 +1,10 @@
 """The examination and the arms that take it: answers are plain JSON, finished arms are kept, one that fails harms no other."""
 
 import json
+import multiprocessing
 import os
+import threading
+import time
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -9,6 +12,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from carto_audit.engines.engine import Engine
 from carto_audit.governance.arms import Arm
 from carto_audit.governance.attacks.extraction import Target
 from carto_audit.governance.attacks.membership import fit_attack, learned_features, neighbours
@@ -217,8 +221,20 @@ def test_a_disk_that_fills_up_while_an_arm_is_written_is_one_line_and_leaves_non
     assert list(experiment.folder.iterdir()) == []
 
 
-def test_arms_come_out_the_same_in_processes_of_their_own(experiment, arms, monkeypatch, tmp_path):
-    together = try_arms(experiment, arms[:2])
+def kill_the_first_worker(killed):
+    while not killed:
+        killed += multiprocessing.active_children()[:1]
+        time.sleep(0.05)
+    killed[0].kill()
+
+
+def test_arms_come_out_the_same_in_processes_of_their_own_one_of_which_is_killed(
+    experiment, arms, monkeypatch, tmp_path
+):
+    engine = Engine(workers=2)
+    threading.Thread(target=kill_the_first_worker, args=([],), daemon=True).start()
+    together = try_arms(experiment, arms[:2], engine=engine)
+    assert (engine.tally.workers, engine.tally.retries) == (2, 1)
     (tmp_path / "alone").mkdir()
     monkeypatch.setattr(os, "cpu_count", lambda: 1)
     one_by_one = replace_folder(experiment, tmp_path / "alone")
