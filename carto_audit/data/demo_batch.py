@@ -118,6 +118,7 @@ LENSES = {
 """Which lens looks for each of these kinds, and which of its columns says that a row holds what comes out."""
 
 LOOKING = tuple(lens for lens, _ in LENSES.values())
+"""The lenses that the demo is looked at through."""
 
 _LINE = "the memorization threshold"
 KINDS = {

@@ -8,6 +8,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future
 from concurrent.futures import wait as wait_for
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, Protocol
 
 from carto_audit.runtime.errors import AuditError
@@ -81,6 +82,7 @@ class _Line:
         return {job.future: job for job in self.jobs if job.future is not None and not job.is_done}
 
     def results(self, shards: Iterator[Any]) -> Generator[Any, None, None]:
+        """The result of every shard, in their order; shards are drawn as there is room for them in the line."""
         more = True
         while more or self.jobs:
             self.settle()
@@ -90,9 +92,9 @@ class _Line:
                 assert done is not None  # what is done was begun
                 yield done.result()
             elif more and len(self.jobs) < self.most:
-                drawn = [_Job(shard) for shard in _first(shards)]
-                self.jobs.extend(drawn)
-                more = bool(drawn)
+                before = len(self.jobs)
+                self.jobs.extend(map(_Job, islice(shards, 1)))
+                more = len(self.jobs) > before
             elif self.jobs:
                 wait_for(list(self.running), _LISTEN_SECONDS, FIRST_COMPLETED)
 
@@ -129,10 +131,3 @@ class _Line:
                 "the same command again to continue where it stopped"
             )
         self.lost(name)
-
-
-def _first(shards: Iterator[Any]) -> Iterator[Any]:
-    """The next of them, if there is one."""
-    for shard in shards:
-        yield shard
-        return
